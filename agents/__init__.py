@@ -1,0 +1,1 @@
+"""What one agent owns; nothing in here ever mentions a second agent."""

@@ -1,0 +1,86 @@
+"""Settings of one agent. Free of torch, so that `--help` is instant; each class configures the module it is named after."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class WorldModelConfig:
+    """The RSSM, its decoders and predictors, and how they are fitted (Z Eqs. 1-3)."""
+
+    deter: int = 128
+    """Width of the recurrent state h."""
+    groups: int = 8
+    """Number of categorical latents z."""
+    classes: int = 8
+    """Classes of each latent."""
+    hidden: int = 128
+    """Width of every hidden layer."""
+    layers: int = 1
+    """Hidden layers of each encoder, decoder and predictor."""
+    unimix: float = 0.01
+    """Share of a uniform distribution mixed into every latent, so that the KL stays finite."""
+    free_nats: float = 1.0
+    """KL below this many nats is not pushed further down."""
+    dyn_scale: float = 0.5
+    """Weight of the KL that trains the prior."""
+    rep_scale: float = 0.1
+    """Weight of the KL that trains the posterior."""
+    obs_scale: float = 10.0
+    """Precision of the Gaussian observation decoder: -log p = obs_scale * |o - o'|^2 / 2."""
+    action_scale: float = 0.1
+    """Weight of the action decoder."""
+    decoder_grads: str = "flow"
+    """`flow`: Eq. 1 trains the RSSM too (Z's GradientStep(phi, Eq. 1)); `detach`: it trains the decoders alone."""
+    batch: int = 16
+    """Sequences of one update."""
+    seq_len: int = 20
+    """Arrivals of one sequence, and of one segment on the channel."""
+    lr: float = 1e-3
+    clip: float = 100.0
+    """Largest gradient norm."""
+
+
+@dataclass(frozen=True)
+class BehaviourConfig:
+    """Actor and critic, learned from imagined rollouts (Z Eqs. 4-5)."""
+
+    hidden: int = 128
+    layers: int = 2
+    horizon: int = 15
+    """Imagined actions of one rollout, H."""
+    discount: float = 0.99
+    lam: float = 0.95
+    """Lambda of the lambda-return."""
+    entropy: float = 0.01
+    entropy_decay: float = 1.0
+    """Factor on the entropy weight per 100 environment steps."""
+    actor_lr: float = 5e-4
+    critic_lr: float = 1e-3
+    clip: float = 20.0
+    ppo_clip: float = 0.2
+    epochs: int = 2
+    """Passes over the imagined rows of one round."""
+    starts: int = 128
+    """Imagined rollouts of one behaviour update."""
+    minibatch: int = 640
+    """Rows (state, action) of one gradient step."""
+    bins: int = 63
+    """Two-hot bins of reward and critic on the symexp scale."""
+    target_decay: float = 0.98
+    """Decay of the slow critic that bootstraps the lambda-return, per gradient step."""
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Arrivals an agent keeps: its own, and those that it received (kept apart, so that peers never evict its own)."""
+
+    capacity: int = 250_000
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """Everything one agent owns."""
+
+    world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
+    behaviour: BehaviourConfig = field(default_factory=BehaviourConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)

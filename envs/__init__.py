@@ -1,0 +1,1 @@
+"""Environments, all behind the one vector interface of `mawm.types`."""

@@ -1,0 +1,1 @@
+"""The embedded battle engine: the contract of SMAC without StarCraft II."""
