@@ -1,0 +1,197 @@
+"""One agent's actor and critic, learned from imagined rollouts with clipped ratios (Z Eqs. 4-5)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mawm.agents.categorical import masked_logits, sample
+from mawm.agents.config import BehaviourConfig, WorldModelConfig
+from mawm.agents.nets import FeatureLinear, Tail
+from mawm.agents.optimiser import Optimiser
+from mawm.agents.returns import ReturnScale, TwoHot, lambda_returns
+from mawm.agents.rssm import Latent
+from mawm.agents.world_model import WorldModel
+
+
+class Imagined(NamedTuple):
+    """B rollouts of H actions: states deter (H+1, B, D), stoch (H+1, B, G); avail, logits (H, B, A), action (H, B);
+    reward, discount (H, B) of the arrivals at states 1..H; weight (H, B), the chance of being alive where one acts."""
+
+    deter: Tensor
+    stoch: Tensor
+    avail: Tensor
+    logits: Tensor
+    action: Tensor
+    reward: Tensor
+    discount: Tensor
+    weight: Tensor
+
+    def rows(self, index: Tensor) -> "Imagined":
+        """The rollouts picked by `index`."""
+        return Imagined(*(x[:, index] for x in self))
+
+    def joined(self, others: list["Imagined"]) -> "Imagined":
+        """These rollouts and others after them."""
+        return Imagined(*(torch.cat(parts, 1) for parts in zip(self, *others, strict=True)))
+
+
+class Rows(NamedTuple):
+    """States that were acted in, flat (R, ...), with what the update needs of each."""
+
+    deter: Tensor
+    stoch: Tensor
+    avail: Tensor
+    action: Tensor
+    old_log_prob: Tensor
+    advantage: Tensor
+    returns: Tensor
+    weight: Tensor
+
+
+class Head(nn.Module):
+    """A perceptron on the latent state."""
+
+    def __init__(
+        self, model: WorldModelConfig, config: BehaviourConfig, out: int, generator: torch.Generator, out_scale: float
+    ) -> None:
+        super().__init__()
+        self.first = FeatureLinear(model.deter, model.groups, model.classes, config.hidden, generator)
+        self.tail = Tail([config.hidden] * config.layers + [out], generator, out_scale)
+
+    def forward(self, deter: Tensor, stoch: Tensor) -> Tensor:
+        out: Tensor = self.tail(self.first(deter, stoch))
+        return out
+
+
+def log_prob(logits: Tensor, action: Tensor) -> Tensor:
+    """log pi(a) (...) of masked logits (..., A)."""
+    return torch.log_softmax(logits, -1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+
+def threshold_avail(logits: Tensor) -> Tensor:
+    """Available actions (..., A) as the predictor sees them: odds above one; the likeliest action where none is."""
+    best = torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(torch.bool)
+    return (logits > 0) | best
+
+
+@torch.no_grad()
+def imagine(
+    model: WorldModel, actor: nn.Module, start: Latent, avail: Tensor, discount: float, act_noise: Tensor, state_noise: Tensor
+) -> Imagined:
+    """Rollouts of the actor in the model from B posterior states (Z Algorithm 1 line 12).
+
+    `avail` (B, A) is the true mask of the start; later masks are predicted. Noise: act_noise (H, B), state_noise (H, B, G).
+    """
+    state, chance = start, torch.ones(len(avail), device=avail.device)
+    steps: list[tuple[Tensor, ...]] = []
+    states = [start]
+    for t in range(len(act_noise)):
+        logits = masked_logits(actor(state.deter, state.stoch), avail)
+        action = sample(torch.softmax(logits, -1), act_noise[t])
+        state = model.rssm.imagine_step(state, action, state_noise[t])
+        predicted = model.predict(state)
+        goes_on = torch.sigmoid(-predicted.terminal)
+        steps.append((avail, logits, action, model.two_hot.mean(predicted.reward), discount * goes_on, chance))
+        states.append(state)
+        chance = chance * goes_on
+        avail = threshold_avail(predicted.avail)
+    deter, stoch = (torch.stack(x) for x in zip(*states, strict=True))
+    return Imagined(deter, stoch, *(torch.stack(x) for x in zip(*steps, strict=True)))
+
+
+class ActorCritic:
+    """Policy pi(a|z,h) and value V(z,h) of one agent, their optimisers and the scale of its returns."""
+
+    def __init__(self, n_actions: int, model: WorldModelConfig, config: BehaviourConfig, generator: torch.Generator) -> None:
+        self.config = config
+        self.actor = Head(model, config, n_actions, generator, 0.01)
+        self.critic = Head(model, config, config.bins, generator, 0.0)
+        self.slow_critic = Head(model, config, config.bins, generator, 0.0)
+        self.two_hot = TwoHot(config.bins)
+        self.scale = ReturnScale()
+
+    def build(self, device: str) -> None:
+        """Move to the device and set up the optimisers (the order matters: flat parameters live where they are made)."""
+        for head in (self.actor, self.critic, self.slow_critic):
+            head.to(device)
+        self.two_hot = TwoHot(self.config.bins, device=device)
+        self.actor_opt = Optimiser(self.actor, self.config.actor_lr, self.config.clip)
+        self.critic_opt = Optimiser(self.critic, self.config.critic_lr, self.config.clip)
+        self.slow_critic.requires_grad_(False)
+        self.slow_critic.load_state_dict(self.critic.state_dict())
+
+    def policy(self, latent: Latent, avail: Tensor) -> Tensor:
+        """Masked logits (B, A) at latent states."""
+        return masked_logits(self.actor(latent.deter, latent.stoch), avail)
+
+    @torch.no_grad()
+    def critic_losses(self, imagined: Imagined) -> Tensor:
+        """Critic loss (B,) of each rollout: what the selector scores rollouts by (Z section 4.2)."""
+        returns = self._returns(imagined)
+        logits = self.critic(imagined.deter[:-1], imagined.stoch[:-1])
+        loss = self.two_hot.loss(logits, returns) * imagined.weight
+        return loss.sum(0) / imagined.weight.sum(0).clamp_min(1e-6)
+
+    def _returns(self, imagined: Imagined) -> Tensor:
+        value = self.two_hot.mean(self.slow_critic(imagined.deter, imagined.stoch))
+        return lambda_returns(imagined.reward, imagined.discount, value, self.config.lam)
+
+    @torch.no_grad()
+    def prepare(self, imagined: Imagined) -> Rows:
+        """Returns and advantages of rollouts, as flat rows.
+
+        A received rollout is valued by this agent's own critic; its `logits` are those of the policy that acted, so the
+        ratio pi(a)/mu(a) of the update corrects for the sender's policy as for the agent's own older one.
+        """
+        returns = self._returns(imagined)
+        value = self.two_hot.mean(self.critic(imagined.deter[:-1], imagined.stoch[:-1]))
+        scale = self.scale.update(returns)
+        old = log_prob(imagined.logits, imagined.action)
+        # A state with one legal action (a dead agent's no-op) has nothing to decide.
+        choice = imagined.avail.sum(-1) > 1
+        rows = Rows(
+            imagined.deter[:-1],
+            imagined.stoch[:-1],
+            imagined.avail,
+            imagined.action,
+            old,
+            (returns - value) / scale * choice,
+            returns,
+            imagined.weight,
+        )
+        return Rows(*(x.flatten(0, 1) for x in rows))
+
+    def update(self, rows: Rows, entropy_weight: float) -> dict[str, float]:
+        """One gradient step of actor and critic on rows (R, ...); gives losses for the log.
+
+        Actor: -min(ratio A, clip(ratio) A) - entropy; critic: two-hot -log p of the lambda-return. Both weighted by the
+        chance of being alive.
+        """
+        weight = rows.weight / rows.weight.sum().clamp_min(1e-6)
+        logits = masked_logits(self.actor(rows.deter, rows.stoch), rows.avail)
+        log_probs = torch.log_softmax(logits, -1)
+        ratio = (log_probs.gather(-1, rows.action.unsqueeze(-1)).squeeze(-1) - rows.old_log_prob).exp()
+        clipped = ratio.clamp(1.0 - self.config.ppo_clip, 1.0 + self.config.ppo_clip)
+        gain = torch.minimum(ratio * rows.advantage, clipped * rows.advantage)
+        entropy = -(log_probs.exp() * log_probs.clamp_min(-50.0)).sum(-1)
+        actor_loss = -(weight * (gain + entropy_weight * entropy)).sum()
+        actor_norm = self.actor_opt.step(actor_loss)
+        critic_loss = (weight * self.two_hot.loss(self.critic(rows.deter, rows.stoch), rows.returns)).sum()
+        critic_norm = self.critic_opt.step(critic_loss)
+        with torch.no_grad():
+            self.slow_critic_step()
+        return {
+            "actor/loss": float(actor_loss.detach()),
+            "actor/entropy": float((weight * entropy).sum().detach()),
+            "actor/grad_norm": actor_norm,
+            "actor/clipped_share": float((weight * (ratio != clipped)).sum()),
+            "critic/loss": float(critic_loss.detach()),
+            "critic/grad_norm": critic_norm,
+            "critic/mean_return": float((weight * rows.returns).sum()),
+        }
+
+    def slow_critic_step(self) -> None:
+        """Move the slow critic towards the critic."""
+        for slow, fast in zip(self.slow_critic.parameters(), self.critic.parameters(), strict=True):
+            slow.lerp_(fast, 1.0 - self.config.target_decay)

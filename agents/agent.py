@@ -1,0 +1,93 @@
+"""One learner: it owns a world model, an actor and a critic, its replays, broadcasters and generators, and shares none."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mawm.agents.actor_critic import ActorCritic
+from mawm.agents.behaviour_trainer import BehaviourTrainer
+from mawm.agents.config import AgentConfig
+from mawm.agents.memory import ActingMemory
+from mawm.agents.model_trainer import ModelTrainer
+from mawm.agents.optimiser import Optimiser
+from mawm.agents.pooled import PooledReplay
+from mawm.agents.world_model import WorldModel
+from mawm.broadcast import Broadcaster, Outbox
+from mawm.codec import decode_rollout, decode_segment
+from mawm.gate import Gate
+from mawm.seeds import named_generator
+from mawm.types import Bools, Floats, Ints, Metrics, Origin, Role, Segment, Spaces
+
+GENERATORS = ("act", "evaluate", "model", "score", "behaviour")
+"""One generator a purpose; a draw for one never moves another."""
+
+
+class Agent:
+    """The learner of one environment agent, or of all of them where one model serves the team (`members`).
+
+    Its randomness depends on (seed, role, name) alone, so adding or reordering other agents changes nothing in it. Its
+    initial weights depend on (seed, role) alone: all agents start from the same phi_0, theta_0 (Z section 4.1).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        members: tuple[int, ...],
+        spaces: Spaces,
+        config: AgentConfig,
+        *,
+        seed: int,
+        lanes: int,
+        experience: Broadcaster,
+        rollouts: Broadcaster,
+        role: Role = Role.PRIMARY,
+        device: str = "cpu",
+    ) -> None:
+        self.name = name
+        self.members = members
+        self.role = role
+        self.device = device
+        self.experience = experience
+        self.rollouts = rollouts
+        self.rngs = {purpose: named_generator(seed, f"{role}/{name}/{purpose}") for purpose in GENERATORS}
+        weights = torch.Generator().manual_seed(int(named_generator(seed, f"{role}/init").integers(2**63)))
+        model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
+        self.behaviour = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights)
+        self.replay = PooledReplay(spaces, config.replay.capacity, lanes, Gate(role), device)
+        self.modelling = ModelTrainer(model, self.replay, self.rngs["model"], self.rngs["score"], device)
+        self.behaving = BehaviourTrainer(self.behaviour, self.modelling, self.rngs["behaviour"], device)
+        self.memories: dict[str, ActingMemory] = {}
+
+    def begin(self, slot: str, lanes: int) -> None:
+        """Forget what `slot` ("train" or "eval") remembers and give it `lanes` lanes."""
+        self.memories[slot] = ActingMemory(self.modelling.model.rssm, self.behaviour, lanes, self.device)
+
+    def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
+        """Actions (L,) of the lanes of a slot from their own observations (L, O) and memories alone."""
+        rng = self.rngs["act" if slot == "train" else "evaluate"]
+        return self.memories[slot].act(obs, avail, is_first, mode, rng)
+
+    def remember(self, segments: list[Segment]) -> None:
+        """Keep the agent's own experience (Z Algorithm 1 line 6)."""
+        self.replay.remember(segments)
+
+    def offer_segments(self, segments: list[Segment]) -> Outbox:
+        """What of this experience is broadcast: scored by the agent's own model (Z section 4.2)."""
+        if not segments or not self.experience.active:
+            return self.experience.silent([self.experience.bytes_of(s) for s in segments])
+        return self.experience.publish(segments, self.modelling.score(segments))
+
+    def admit(self, messages: list[bytes]) -> Metrics:
+        """Keep received experience, behind the gate."""
+        self.replay.admit([decode_segment(m) for m in messages])
+        return {"replay/own_steps": float(len(self.replay.own)), "replay/received_steps": float(len(self.replay.received))}
+
+    def fit_world_model(self, updates: int) -> Metrics:
+        """Gradient steps on Eqs. 1-3."""
+        return self.modelling.fit(updates)
+
+    def imagine(self, updates: int) -> None:
+        """Rollouts for `updates` behaviour updates, from the agent's own experience."""
+        self.behaving.imagine(updates)

@@ -1,0 +1,120 @@
+"""Imagines with one agent's model and fits its actor and critic, on its own rollouts and on those it received."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mawm.agents.actor_critic import ActorCritic, Imagined, Rows, imagine, threshold_avail
+from mawm.agents.categorical import masked_logits
+from mawm.agents.model_trainer import ModelTrainer
+from mawm.agents.rssm import Latent
+from mawm.types import Metrics, Origin, Rollout
+
+
+class BehaviourTrainer:
+    """Actor and critic of one agent. Rollouts live for one round: stale ones would break the policy's update."""
+
+    def __init__(self, behaviour: ActorCritic, trainer: ModelTrainer, rng: np.random.Generator, device: str) -> None:
+        self.behaviour = behaviour
+        self.trainer = trainer
+        self.rng = rng
+        self.device = device
+        self.imagined: Imagined | None = None
+        self.round = 0
+        behaviour.build(device)
+
+    def imagine(self, updates: int) -> None:
+        """Rollouts for `updates` behaviour updates (Z Algorithm 2 line 7), kept until `fit`."""
+        self.round += 1
+        self.imagined = None
+        config = self.behaviour.config
+        if updates == 0 or not self.trainer.replay.ready(self.trainer.model.config.seq_len):
+            return
+        count, horizon = updates * config.starts, config.horizon
+        groups = self.trainer.model.config.groups
+        start, avail = self.trainer.starts(count, self.rng)
+        noise = torch.from_numpy(self.rng.random((horizon, count, groups + 1), dtype=np.float32)).to(self.device)
+        model, actor = self.trainer.model, self.behaviour.actor
+        self.imagined = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
+
+    def scores(self) -> NDArray[np.float64]:
+        """Critic loss (n, 1) of this round's rollouts, for the selector."""
+        if self.imagined is None:
+            return np.zeros((0, 1))
+        return self.behaviour.critic_losses(self.imagined).to(torch.float64).cpu().numpy()[:, None]
+
+    def rollout(self, index: int, origin: Origin) -> Rollout:
+        """One of this round's rollouts as it is sent."""
+        assert self.imagined is not None
+        row = Imagined(*(x[:, index].cpu() for x in self.imagined))
+        return Rollout(
+            origin,
+            deter=row.deter.numpy(),
+            stoch=row.stoch.numpy().astype(np.uint8),
+            avail=row.avail.numpy(),
+            logits=row.logits.numpy(),
+            action=row.action.numpy(),
+            reward=row.reward.numpy(),
+            discount=row.discount.numpy(),
+            weight=row.weight.numpy(),
+        )
+
+    def fit(self, received: Sequence[Rollout], env_steps: int) -> Metrics:
+        """Eqs. 4-5 on this round's rollouts and received ones: `epochs` passes' worth of steps over as many rows as the
+        agent imagined itself, so that the number of gradient steps never depends on what was received."""
+        if self.imagined is None:
+            return {}
+        config = self.behaviour.config
+        own_rows = self.imagined.action.numel()
+        metrics: Metrics = {}
+        pool = self.imagined
+        if received:
+            theirs = self._stacked(received)
+            metrics["channel/latent_agreement"] = self._agreement(theirs)
+            pool = pool.joined([theirs])
+        rows = self.behaviour.prepare(pool)
+        entropy = config.entropy * config.entropy_decay ** (env_steps / 100.0)
+        size = min(config.minibatch, own_rows)
+        steps = config.epochs * max(1, own_rows // size)
+        totals: dict[str, float] = {}
+        for index in self._minibatches(len(rows.action), size, steps):
+            for name, value in self.behaviour.update(Rows(*(x[index] for x in rows)), entropy).items():
+                totals[name] = totals.get(name, 0.0) + value
+        self.imagined = None
+        metrics |= {name: value / steps for name, value in totals.items()}
+        metrics["actor/entropy_weight"] = entropy
+        metrics["critic/return_scale"] = max(self.behaviour.scale.floor, self.behaviour.scale.spread)
+        metrics["behaviour/skipped_updates"] = float(
+            self.behaviour.actor_opt.skipped + self.behaviour.critic_opt.skipped
+        )
+        return metrics
+
+    def _minibatches(self, rows: int, size: int, steps: int) -> list[Tensor]:
+        order = np.concatenate([self.rng.permutation(rows) for _ in range(-(-steps * size // rows))])
+        return [torch.from_numpy(order[i * size : (i + 1) * size]).to(self.device) for i in range(steps)]
+
+    def _stacked(self, received: Sequence[Rollout]) -> Imagined:
+        def stack(name: str) -> Tensor:
+            return torch.from_numpy(np.stack([getattr(r, name) for r in received], 1)).to(self.device)
+
+        avail = stack("avail")
+        return Imagined(
+            stack("deter"),
+            stack("stoch").to(torch.long),
+            avail,
+            masked_logits(stack("logits"), avail),
+            stack("action"),
+            stack("reward"),
+            stack("discount"),
+            stack("weight"),
+        )
+
+    @torch.no_grad()
+    def _agreement(self, theirs: Imagined) -> float:
+        """Share of mask bits on which this agent's predictor agrees with the sender's, on the sender's latent states."""
+        latent = Latent(theirs.deter[:-1], theirs.stoch[:-1])
+        predicted = threshold_avail(self.trainer.model.predict(latent).avail)
+        return float((predicted == theirs.avail).to(torch.float32).mean())

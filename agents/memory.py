@@ -1,0 +1,59 @@
+"""What an agent remembers while it acts: one latent state and one previous action a lane."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mawm.agents.actor_critic import ActorCritic
+from mawm.agents.categorical import sample
+from mawm.agents.rssm import Latent, Rssm
+from mawm.types import Bools, Floats, Ints
+
+
+class ActingMemory:
+    """Acts in L lanes at once from the agent's own observations alone; lanes never see each other.
+
+    `generator` draws one uniform number a latent and one an action, whatever the mode, so that modes stay aligned.
+    """
+
+    def __init__(self, rssm: Rssm, behaviour: ActorCritic, lanes: int, device: str) -> None:
+        self.rssm = rssm
+        self.behaviour = behaviour
+        self.device = device
+        self.state = rssm.initial(lanes)
+        self.prev_action = np.zeros(lanes, np.int64)
+
+    @torch.no_grad()
+    def act(self, obs: Floats, avail: Bools, is_first: Bools, mode: str, rng: np.random.Generator) -> Ints:
+        """Actions (L,) for observations (L, O): `sample` the policy, take its mode (`greedy`), or act at `random`."""
+        lanes, groups = self.state.stoch.shape
+        noise = rng.random((lanes, groups + 1), dtype=np.float32)
+        allowed = torch.from_numpy(avail).to(self.device)
+        z_noise = None if mode == "greedy" else self._tensor(noise[:, :-1])
+        self.state = self.rssm.observe_step(
+            self.state, self._tensor(obs), self._tensor(self.prev_action), self._tensor(is_first), z_noise
+        )
+        if mode == "random":
+            probs = allowed.to(torch.float32) / allowed.sum(-1, keepdim=True)
+        else:
+            probs = torch.softmax(self.behaviour.policy(self.state, allowed), -1)
+        action = probs.argmax(-1) if mode == "greedy" else sample(probs, self._tensor(noise[:, -1]))
+        self.prev_action = action.cpu().numpy().astype(np.int64)
+        return self.prev_action.copy()
+
+    def _tensor(self, array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The memory as arrays by name."""
+        return {
+            "deter": self.state.deter.cpu().numpy(),
+            "stoch": self.state.stoch.cpu().numpy(),
+            "prev_action": self.prev_action,
+        }
+
+    def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Continue from `arrays`."""
+        self.state = Latent(self._tensor(arrays["deter"]), self._tensor(arrays["stoch"]))
+        self.prev_action = np.asarray(arrays["prev_action"], np.int64)

@@ -1,0 +1,103 @@
+"""Fits one agent's world model on its pooled replay, scores its segments, and encodes where imagination starts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mawm.agents.optimiser import Optimiser
+from mawm.agents.pooled import PooledReplay
+from mawm.agents.rssm import Latent
+from mawm.agents.world_model import Batch, Losses, WorldModel
+from mawm.types import Metrics, Segment
+
+
+class ModelTrainer:
+    """The world model with its optimiser. Two generators: what is scored never moves what is trained on."""
+
+    def __init__(
+        self, model: WorldModel, replay: PooledReplay, rng: np.random.Generator, score_rng: np.random.Generator, device: str
+    ) -> None:
+        self.model = model.to(device)
+        self.model.two_hot.values = self.model.two_hot.values.to(device)
+        self.replay = replay
+        self.rng = rng
+        self.score_rng = score_rng
+        self.device = device
+        self.optimiser = Optimiser(model, model.config.lr, model.config.clip)
+
+    def _noise(self, rng: np.random.Generator, *shape: int) -> Tensor:
+        return torch.from_numpy(rng.random((*shape, self.model.config.groups), dtype=np.float32)).to(self.device)
+
+    def fit(self, updates: int) -> Metrics:
+        """`updates` gradient steps on Eqs. 1-3; gives the mean losses. Nothing happens before a stretch can be sampled."""
+        config = self.model.config
+        if updates == 0 or not self.replay.ready(config.seq_len):
+            return {}
+        totals: dict[str, float] = {}
+        for _ in range(updates):
+            batch = self.replay.sample_pooled(config.batch, config.seq_len, self.rng)
+            losses, _ = self.model.losses(batch, self._noise(self.rng, config.seq_len, config.batch))
+            objective = self.model.objective(losses, batch.own)
+            norm = self.optimiser.step(objective)
+            for name, value in {**_means(losses, batch), "loss": float(objective.detach()), "grad_norm": norm}.items():
+                totals[name] = totals.get(name, 0.0) + value
+        metrics = {f"world_model/{name}": value / updates for name, value in totals.items()}
+        metrics["world_model/skipped_updates"] = float(self.optimiser.skipped)
+        return metrics
+
+    @torch.no_grad()
+    def score(self, segments: Sequence[Segment]) -> NDArray[np.float64]:
+        """Losses (n, 4) of segments under the agent's own model, in the order of `SCORES`; means over their steps."""
+        length = max(len(s) for s in segments)
+        count = len(segments)
+        valid = np.arange(length)[:, None] < np.array([len(s) for s in segments])
+
+        def padded(name: str) -> Tensor:
+            first = getattr(segments[0], name)
+            out = np.zeros((length, count, *first.shape[1:]), first.dtype)
+            for i, segment in enumerate(segments):
+                out[: len(segment), i] = getattr(segment, name)
+            return torch.from_numpy(out).to(self.device)
+
+        fields = ("obs", "prev_action", "reward", "terminal", "is_first", "avail")
+        own = torch.ones(count, dtype=torch.bool, device=self.device)
+        batch = Batch(*(padded(name) for name in fields), own)
+        losses, _ = self.model.losses(batch, self._noise(self.score_rng, length, count))
+        mask = torch.from_numpy(valid).to(self.device)
+        picked = (losses.avail, losses.terminal, losses.reward, losses.dyn)
+        means = [(x * mask).sum(0) / mask.sum(0) for x in picked]
+        return torch.stack(means, -1).to(torch.float64).cpu().numpy()
+
+    @torch.no_grad()
+    def starts(self, count: int, rng: np.random.Generator) -> tuple[Latent, Tensor]:
+        """`count` posterior states (B, ...) of the agent's own experience with their true masks (B, A).
+
+        Terminal states start nothing. Twice as many states are encoded as are used, so that starts are spread thinly.
+        """
+        config = self.model.config
+        rows = max(1, -(-2 * count // config.seq_len))
+        batch = self.replay.sample_own(rows, config.seq_len, rng)
+        reset = batch.is_first.clone()
+        reset[0] = True
+        post = self.model.rssm.observe(batch.obs, batch.prev_action, reset, self._noise(rng, config.seq_len, rows))
+        alive = np.flatnonzero(~batch.terminal.cpu().numpy().reshape(-1))
+        picked = rng.choice(alive, size=count, replace=len(alive) < count)
+        index = torch.from_numpy(picked).to(self.device)
+        state = Latent(post.deter.flatten(0, 1)[index], post.stoch.flatten(0, 1)[index])
+        return state, batch.avail.flatten(0, 1)[index]
+
+
+def _means(losses: Losses, batch: Batch) -> Metrics:
+    losses = Losses(*(x.detach() for x in losses))
+    own_rows = max(float(batch.own.sum()), 1.0) / len(batch.own)
+    return {
+        "obs_loss": float(losses.obs.mean()) / own_rows,
+        "action_loss": float(losses.action.mean()) / own_rows,
+        "reward_loss": float(losses.reward.mean()),
+        "terminal_loss": float(losses.terminal.mean()),
+        "avail_loss": float(losses.avail.mean()),
+        "kl": float(losses.dyn.mean()),
+    }

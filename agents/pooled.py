@@ -1,0 +1,73 @@
+"""The pooled replay of one agent: its own stream and what it received, sampled together but kept apart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mawm.agents.replay import Replay, Stretches
+from mawm.agents.world_model import Batch
+from mawm.gate import Gate
+from mawm.types import Segment, Spaces
+
+
+class PooledReplay:
+    """Z's IndividualReplay (`own`) and SharedReplay (`own` and `received` together) of one agent.
+
+    Two rings, so that no peer can ever evict the agent's own experience. A pooled batch draws each row from one ring or
+    the other in proportion to what they hold, and says which: Eq. 1 is fitted on own rows, Eqs. 2-3 on all.
+    """
+
+    def __init__(self, spaces: Spaces, capacity: int, lanes: int, gate: Gate, device: str) -> None:
+        self.own = Replay(spaces, capacity, lanes)
+        self.received = Replay(spaces, capacity, 1)
+        self.gate = gate
+        self.device = device
+
+    def remember(self, segments: Sequence[Segment]) -> None:
+        """Append the agent's own segments to their lanes."""
+        for segment in segments:
+            self.gate.check(segment.origin)
+        self.own.add(segments)
+
+    def admit(self, segments: Sequence[Segment]) -> None:
+        """Append received segments, each a stream of its own. Raises ProvenanceError for an origin the gate refuses."""
+        for segment in segments:
+            self.gate.check(segment.origin)
+        self.received.add(segments, joined=False)
+
+    def sample_pooled(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
+        """`batch` stretches from both rings, time first."""
+        own, received = self.own.places(length), self.received.places(length)
+        # The draw is made even where nothing was received, so that a silent channel changes no generator.
+        n_received = int((rng.random(batch) < received / (own + received)).sum())
+        rows = [self.own.sample(batch - n_received, length, rng)]
+        if n_received:
+            rows.append(self.received.sample(n_received, length, rng))
+        return self._batch(rows, n_received)
+
+    def sample_own(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
+        """`batch` stretches of the agent's own, time first."""
+        return self._batch([self.own.sample(batch, length, rng)], 0)
+
+    def ready(self, length: int) -> bool:
+        """Whether at least one own stretch can be sampled."""
+        return self.own.places(length) > 0
+
+    def _batch(self, rows: list[Stretches], n_received: int) -> Batch:
+        fields = [np.concatenate(parts, 1) if len(parts) > 1 else parts[0] for parts in zip(*rows, strict=True)]
+        size = fields[0].shape[1]
+        own = np.arange(size) < size - n_received
+        return Batch(*(torch.from_numpy(x).to(self.device) for x in (*fields, own)))
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Both rings as arrays by name."""
+        rings = {"own": self.own, "received": self.received}
+        return {f"{ring}.{name}": array for ring, replay in rings.items() for name, array in replay.state().items()}
+
+    def load_state(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Continue from `state`."""
+        for ring, replay in (("own", self.own), ("received", self.received)):
+            prefix = f"{ring}."
+            replay.load_state({k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})

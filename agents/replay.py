@@ -1,0 +1,134 @@
+"""Arrivals that an agent keeps: rings of steps, one a stream, from which whole stretches are sampled."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mawm.types import Bools, Floats, Ints, Segment, Spaces
+
+
+class Stretches(NamedTuple):
+    """Sampled stretches, time first: obs (T, B, O), prev_action, reward, terminal, is_first (T, B), avail (T, B, A)."""
+
+    obs: Floats
+    prev_action: Ints
+    reward: Floats
+    terminal: Bools
+    is_first: Bools
+    avail: Bools
+
+
+class Replay:
+    """`lanes` rings of steps with `capacity` steps together. A lane is one stream: what follows in it followed in time.
+
+    A sampled stretch may run from one battle into the next: `is_first` says where memory must be reset. Masks are kept
+    as bits. A segment whose sizes differ from the environment's raises ValueError; nothing is ever emptied silently.
+    """
+
+    def __init__(self, spaces: Spaces, capacity: int, lanes: int) -> None:
+        if capacity < lanes:
+            raise ValueError(f"replay capacity is {capacity} steps; {lanes} lanes need at least one step each")
+        self.spaces = spaces
+        self.depth = capacity // lanes
+        rows = (lanes, 0)  # grows up to `depth`: most runs never fill it
+        self._data: dict[str, NDArray[np.generic]] = {
+            "obs": np.zeros((*rows, spaces.obs_size), np.float32),
+            "prev_action": np.zeros(rows, np.int16),
+            "reward": np.zeros(rows, np.float32),
+            "terminal": np.zeros(rows, np.bool_),
+            "is_first": np.zeros(rows, np.bool_),
+            "avail": np.zeros((*rows, (spaces.n_actions + 7) // 8), np.uint8),
+        }
+        self._written = np.zeros(lanes, np.int64)
+
+    def __len__(self) -> int:
+        return int(np.minimum(self._written, self.depth).sum())
+
+    @property
+    def lanes(self) -> int:
+        """Number of streams."""
+        return len(self._written)
+
+    def add(self, segments: Iterable[Segment], *, joined: bool = True) -> None:
+        """Append segments to their lanes. With `joined=False` a segment continues nothing: its first step is a reset."""
+        for segment in segments:
+            self._check(segment)
+            lane = segment.lane if joined else int(np.argmin(self._written))
+            first = segment.is_first.copy()
+            first[0] |= not joined
+            self._append(lane, segment, first)
+
+    def _check(self, segment: Segment) -> None:
+        steps = len(segment)
+        shapes = {"obs": (steps, self.spaces.obs_size), "avail": (steps, self.spaces.n_actions)}
+        for name, expected in shapes.items():
+            got = getattr(segment, name).shape
+            if got != expected or steps == 0:
+                raise ValueError(f"a segment of agent {segment.origin.agent} has {name} of shape {got}; expected {expected}, steps >= 1")
+
+    def _append(self, lane: int, segment: Segment, first: Bools) -> None:
+        start, steps = int(self._written[lane]), len(segment)
+        self._grow(start + steps)
+        at = np.arange(start, start + steps) % self.depth
+        values = {
+            "obs": segment.obs,
+            "prev_action": segment.prev_action,
+            "reward": segment.reward,
+            "terminal": segment.terminal,
+            "is_first": first,
+            "avail": np.packbits(segment.avail, axis=-1),
+        }
+        for name, value in values.items():
+            self._data[name][lane, at] = value
+        self._written[lane] += steps
+
+    def _grow(self, steps: int) -> None:
+        have = self._data["reward"].shape[1]
+        if steps <= have or have == self.depth:
+            return
+        room = min(self.depth, max(steps, 2 * have, 1024))
+        for name, old in self._data.items():
+            new = np.zeros((old.shape[0], room, *old.shape[2:]), old.dtype)
+            new[:, :have] = old
+            self._data[name] = new
+
+    def places(self, length: int) -> int:
+        """How many different stretches of `length` steps there are to sample."""
+        return int(np.maximum(np.minimum(self._written, self.depth) - length + 1, 0).sum())
+
+    def sample(self, batch: int, length: int, rng: np.random.Generator) -> Stretches:
+        """`batch` stretches of `length` steps, uniform over the places where one may start. ValueError if there is none."""
+        held = np.minimum(self._written, self.depth)
+        starts = np.maximum(held - length + 1, 0)
+        ends = np.cumsum(starts)
+        if ends[-1] == 0:
+            raise ValueError(f"no lane of the replay holds {length} steps yet: the longest has {int(held.max())}")
+        place = rng.integers(0, ends[-1], size=batch)
+        lane = np.searchsorted(ends, place, side="right")
+        oldest = (self._written - held)[lane]
+        at = (oldest + place - (ends - starts)[lane] + np.arange(length)[:, None]) % self.depth
+        picked = {name: data[lane, at] for name, data in self._data.items()}
+        avail = np.unpackbits(np.asarray(picked["avail"], np.uint8), axis=-1, count=self.spaces.n_actions).astype(np.bool_)
+        return Stretches(
+            np.asarray(picked["obs"], np.float32),
+            picked["prev_action"].astype(np.int64),
+            np.asarray(picked["reward"], np.float32),
+            np.asarray(picked["terminal"], np.bool_),
+            np.asarray(picked["is_first"], np.bool_),
+            avail,
+        )
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """All rows as arrays by name."""
+        return {**self._data, "written": self._written.copy()}
+
+    def load_state(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Continue from `state`. ValueError where lanes or sizes are not this replay's."""
+        for name, old in self._data.items():
+            new = arrays[name]
+            if new.shape[0] != old.shape[0] or new.shape[2:] != old.shape[2:] or new.dtype != old.dtype:
+                raise ValueError(f"replay field {name} was saved as {new.shape} {new.dtype}; this run needs {old.shape} {old.dtype}")
+            self._data[name] = new.copy()
+        self._written = arrays["written"].astype(np.int64)

@@ -1,0 +1,108 @@
+"""The recurrent state-space model of one agent: h_t = f(h_{t-1}, z_{t-1}, a_{t-1}), posterior q(z|h,o), prior p(z|h)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mawm.agents.categorical import mixed_probs, sample
+from mawm.agents.config import WorldModelConfig
+from mawm.agents.nets import Linear, Recurrence, StochLinear, Tail
+
+
+class Latent(NamedTuple):
+    """A latent state: deter (..., D) and the class indices stoch (..., G)."""
+
+    deter: Tensor
+    stoch: Tensor
+
+
+class Posteriors(NamedTuple):
+    """Latent states of observed stretches: deter (T, B, D), stoch (T, B, G), probs (T, B, G, C) of the posterior."""
+
+    deter: Tensor
+    stoch: Tensor
+    probs: Tensor
+
+
+class Rssm(nn.Module):
+    """Z section 4.1, RSSM: recurrent, representation and transition model, all with discrete latents (DreamerV2)."""
+
+    def __init__(self, obs_size: int, n_actions: int, config: WorldModelConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        c = self.config = config
+        self.encoder = Linear(obs_size, c.hidden, generator)
+        self.encoder_tail = Tail([c.hidden] * (c.layers + 1), generator)
+        self.action_in = nn.Parameter((torch.rand(n_actions, 3 * c.deter, generator=generator) - 0.5) * 0.5)
+        self.stoch_in = StochLinear(c.groups, c.classes, 3 * c.deter, generator)
+        self.recurrent = Linear(c.deter, 3 * c.deter, generator)
+        self.posterior_in = Linear(c.deter, c.hidden, generator)
+        self.posterior_out = Tail([c.hidden, c.groups * c.classes], generator)
+        self.prior_in = Linear(c.deter, c.hidden, generator)
+        self.prior_out = Tail([c.hidden, c.groups * c.classes], generator)
+
+    def initial(self, batch: int) -> Latent:
+        """The latent state before anything was seen."""
+        c, like = self.config, self.action_in
+        return Latent(like.new_zeros(batch, c.deter), torch.zeros(batch, c.groups, dtype=torch.long, device=like.device))
+
+    def embed(self, obs: Tensor) -> Tensor:
+        """What the posterior reads of observations (..., O)."""
+        out: Tensor = self.encoder_tail(self.encoder(obs))
+        return out
+
+    def _gates(self, deter: Tensor, gates_in: Tensor, gates: Tensor) -> Tensor:
+        """The gated recurrent unit (Cho et al. 2014) on the two halves of its pre-activations."""
+        d = self.config.deter
+        reset, update = torch.sigmoid(gates_in[..., : 2 * d] + gates[..., : 2 * d]).chunk(2, -1)
+        candidate = torch.tanh(torch.addcmul(gates_in[..., 2 * d :], reset, gates[..., 2 * d :]))
+        return torch.lerp(candidate, deter, update)
+
+    def _recur(self, deter: Tensor, gates_in: Tensor) -> Tensor:
+        return self._gates(deter, gates_in, self.recurrent(deter))
+
+    def _mixed(self, logits: Tensor) -> Tensor:
+        return mixed_probs(logits.unflatten(-1, (self.config.groups, self.config.classes)), self.config.unimix)
+
+    def prior(self, deter: Tensor) -> Tensor:
+        """Probabilities (..., G, C) of the transition model p(z|h)."""
+        return self._mixed(self.prior_out(self.prior_in(deter)))
+
+    def observe(self, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor) -> Posteriors:
+        """Posterior states of stretches: obs (T, B, O), prev_action (T, B), reset (T, B) bool, noise (T, B, G) in [0, 1).
+
+        Where `reset` is true nothing is known of the past: h, z and a are zero. The first index must be one.
+        """
+        steps, batch = reset.shape
+        keep = (~reset).to(obs.dtype).unsqueeze(-1)
+        actions = Recurrence(functional.embedding(prev_action, self.action_in) * keep, self.stoch_in.weight, gathered=True)
+        recurrent = Recurrence(self.recurrent.bias.expand(steps, batch, -1), self.recurrent.weight)
+        embedded = Recurrence(self.embed(obs) + self.posterior_in.bias, self.posterior_in.weight)
+        deter, stoch = self.initial(batch)
+        probs: Tensor | None = None
+        states: list[tuple[Tensor, Tensor, Tensor]] = []
+        for t in range(steps):
+            rows = self.stoch_in.rows(stoch)
+            gates_in = actions.step_gathered(t, rows, None if probs is None else probs.flatten(1), keep[t])
+            kept = deter * keep[t]
+            deter = self._gates(kept, gates_in, recurrent.step(t, kept))
+            probs = self._mixed(self.posterior_out(embedded.step(t, deter)))
+            stoch = sample(probs.detach(), noise[t])
+            states.append((deter, stoch, probs))
+        deters, stochs, all_probs = zip(*states, strict=True)
+        return Posteriors(torch.stack(deters), torch.stack(stochs), torch.stack(all_probs))
+
+    def observe_step(self, state: Latent, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor | None) -> Latent:
+        """One posterior step while acting, batch (B, ...); without noise the mode of the posterior is taken."""
+        keep = (~reset).to(obs.dtype).unsqueeze(-1)
+        gates_in = (functional.embedding(prev_action, self.action_in) + self.stoch_in(state.stoch)) * keep
+        deter = self._recur(state.deter * keep, gates_in)
+        probs = self._mixed(self.posterior_out(self.embed(obs) + self.posterior_in(deter)))
+        return Latent(deter, probs.argmax(-1) if noise is None else sample(probs, noise))
+
+    def imagine_step(self, state: Latent, action: Tensor, noise: Tensor) -> Latent:
+        """One step of the prior: actions (B,), noise (B, G)."""
+        gates_in = functional.embedding(action, self.action_in) + self.stoch_in(state.stoch)
+        deter = self._recur(state.deter, gates_in)
+        return Latent(deter, sample(self.prior(deter), noise))

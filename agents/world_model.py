@@ -1,0 +1,135 @@
+"""One agent's world model: the RSSM, two private decoders and three predictors, and the losses of Z's Eqs. 1-3."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mawm.agents.categorical import kl
+from mawm.agents.config import WorldModelConfig
+from mawm.agents.nets import FeatureLinear, Tail
+from mawm.agents.returns import TwoHot
+from mawm.agents.rssm import Latent, Posteriors, Rssm
+
+SCORES = ("avail", "terminal", "reward", "kl")
+"""The four losses of Z section 4.2, in the order in which the selector reads them."""
+
+
+class Batch(NamedTuple):
+    """Stretches as tensors, time first; `own` (B,) tells the agent's own rows from received ones."""
+
+    obs: Tensor
+    prev_action: Tensor
+    reward: Tensor
+    terminal: Tensor
+    is_first: Tensor
+    avail: Tensor
+    own: Tensor
+
+
+class Losses(NamedTuple):
+    """Unreduced losses (T, B) in nats, zero where a step has nothing to say."""
+
+    obs: Tensor
+    action: Tensor
+    reward: Tensor
+    terminal: Tensor
+    avail: Tensor
+    dyn: Tensor
+    rep: Tensor
+
+
+class Prediction(NamedTuple):
+    """What the predictors say of latent states (...): reward logits (..., bins), terminal logit (...), avail logits (..., A)."""
+
+    reward: Tensor
+    terminal: Tensor
+    avail: Tensor
+
+
+def resets(is_first: Tensor) -> Tensor:
+    """Where memory starts anew (T, B): at the first arrival of a battle, and at the start of every stretch."""
+    reset = is_first.clone()
+    reset[0] = True
+    return reset
+
+
+class WorldModel(nn.Module):
+    """Decoders learn from the agent's own rows alone, predictors and RSSM from the pooled rows (METHOD section 1)."""
+
+    def __init__(
+        self, obs_size: int, n_actions: int, config: WorldModelConfig, bins: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        c = self.config = config
+        latent = (c.deter, c.groups, c.classes)
+        self.rssm = Rssm(obs_size, n_actions, c, generator)
+        # Heads that see the same latent share one first product: as many separate weights, fewer kernels.
+        self.decoders_in = FeatureLinear(*latent, 2 * c.hidden, generator)
+        self.predictors_in = FeatureLinear(*latent, 3 * c.hidden, generator)
+        widths = [c.hidden] * c.layers
+        self.obs_decoder = Tail([*widths, obs_size], generator)
+        self.action_decoder = Tail([*widths, n_actions], generator)
+        self.reward_head = Tail([*widths, bins], generator, out_scale=0.0)
+        self.terminal_head = Tail([*widths, 1], generator)
+        self.avail_head = Tail([*widths, n_actions], generator)
+        self.two_hot = TwoHot(bins)
+
+    def decode(self, post: Posteriors) -> tuple[Tensor, Tensor]:
+        """Mean observation (T, B, O) and logits of the previous action (T, B, A): the private decoders."""
+        deter, probs = post.deter, post.probs
+        if self.config.decoder_grads == "detach":
+            deter, probs = deter.detach(), probs.detach()
+        obs, action = self.decoders_in(deter, post.stoch, probs).chunk(2, -1)
+        return self.obs_decoder(obs), self.action_decoder(action)
+
+    def predict(self, latent: Latent, probs: Tensor | None = None) -> Prediction:
+        """Reward, termination and available actions at latent states (Z: the predictors)."""
+        reward, terminal, avail = self.predictors_in(latent.deter, latent.stoch, probs).chunk(3, -1)
+        return Prediction(self.reward_head(reward), self.terminal_head(terminal).squeeze(-1), self.avail_head(avail))
+
+    def losses(self, batch: Batch, noise: Tensor) -> tuple[Losses, Posteriors]:
+        """Unreduced Eqs. 1-3 of stretches: noise (T, B, G) uniform.
+
+        The KL is balanced: `dyn` = KL(sg(q), p) trains the prior, `rep` = KL(q, sg(p)) the posterior. Where the past is
+        unknown (a stretch that starts inside a battle) reward, previous action and KL at its first index are left out:
+        nothing there can be predicted. So are reward and previous action at a battle's first arrival: there are none.
+        """
+        reset = resets(batch.is_first)
+        post = self.rssm.observe(batch.obs, batch.prev_action, reset, noise)
+        prior = self.rssm.prior(post.deter)
+        obs_mean, action_logits = self.decode(post)
+        predicted = self.predict(Latent(post.deter, post.stoch), post.probs)
+        own = batch.own.to(batch.obs.dtype)
+        arrived = (~reset).to(batch.obs.dtype)
+        known = (~reset | batch.is_first).to(batch.obs.dtype)
+        action_loss = functional.cross_entropy(action_logits.flatten(0, 1), batch.prev_action.flatten(), reduction="none")
+        losses = Losses(
+            obs=own * 0.5 * (obs_mean - batch.obs).square().sum(-1),
+            action=own * arrived * action_loss.view_as(batch.reward),
+            reward=arrived * self.two_hot.loss(predicted.reward, batch.reward),
+            terminal=functional.binary_cross_entropy_with_logits(
+                predicted.terminal, batch.terminal.to(batch.obs.dtype), reduction="none"
+            ),
+            avail=functional.binary_cross_entropy_with_logits(
+                predicted.avail, batch.avail.to(batch.obs.dtype), reduction="none"
+            ).sum(-1),
+            dyn=known * kl(post.probs.detach(), prior),
+            rep=known * kl(post.probs, prior.detach()),
+        )
+        assert all(x.shape == batch.reward.shape for x in losses), [x.shape for x in losses]
+        return losses, post
+
+    def objective(self, losses: Losses, own: Tensor) -> Tensor:
+        """The scalar that one gradient step lowers: means over the rows that each loss is about, free nats on the KL.
+
+        Eq. 1 is averaged over own rows alone, so that received rows do not dilute the decoders' step.
+        """
+        c = self.config
+        share = own.to(losses.obs.dtype).mean().clamp_min(1.0 / len(own))
+        decoders = (c.obs_scale * losses.obs.mean() + c.action_scale * losses.action.mean()) / share
+        predictors = losses.reward.mean() + losses.terminal.mean() + losses.avail.mean()
+        divergence = c.dyn_scale * losses.dyn.clamp_min(c.free_nats).mean() + c.rep_scale * losses.rep.clamp_min(c.free_nats).mean()
+        total: Tensor = decoders + predictors + divergence
+        return total

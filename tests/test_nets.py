@@ -1,0 +1,123 @@
+"""Fast products and the flat optimiser against the plain computation they replace, in float64."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mawm.agents.config import WorldModelConfig
+from mawm.agents.nets import Linear, StochLinear
+from mawm.agents.optimiser import Optimiser
+from mawm.agents.rssm import Rssm
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_gathered_product_equals_the_dense_one_hot_product_and_its_straight_through_gradients():
+    layer = StochLinear(3, 4, 5, generator())
+    rng = np.random.default_rng(1)
+    index = torch.from_numpy(rng.integers(0, 4, (2, 7, 3)))
+    probs = torch.softmax(torch.from_numpy(rng.normal(size=(2, 7, 3, 4))), -1).requires_grad_()
+    out = layer(index, probs)
+    seed = torch.from_numpy(rng.normal(size=out.shape))
+    out.backward(seed)
+    fast = (layer.weight.grad.clone(), probs.grad.clone())
+    layer.weight.grad, probs.grad = None, None
+    onehot = functional.one_hot(index, 4).double() + probs - probs.detach()
+    dense = onehot.flatten(-2) @ layer.weight
+    dense.backward(seed)
+    assert torch.allclose(out, dense, atol=1e-12)
+    assert torch.allclose(fast[0], layer.weight.grad, atol=1e-12)
+    assert torch.allclose(fast[1], probs.grad, atol=1e-12)
+
+
+def plain_observe(rssm, obs, prev_action, reset, noise):
+    """The recurrence written plainly: dense one-hots, no deferred gradients."""
+    c = rssm.config
+    deter, z = torch.zeros(obs.shape[1], c.deter), torch.zeros(obs.shape[1], c.groups * c.classes)
+    deters, probs_all = [], []
+    for t in range(len(obs)):
+        keep = (~reset[t]).double().unsqueeze(-1)
+        a = functional.one_hot(prev_action[t], rssm.action_in.shape[0]).double()
+        x = (z @ rssm.stoch_in.weight + a @ rssm.action_in) * keep
+        h = deter * keep
+        g = functional.linear(h, rssm.recurrent.weight, rssm.recurrent.bias)
+        d = c.deter
+        r, u = torch.sigmoid(x[:, :d] + g[:, :d]), torch.sigmoid(x[:, d : 2 * d] + g[:, d : 2 * d])
+        n = torch.tanh(x[:, 2 * d :] + r * g[:, 2 * d :])
+        deter = (1 - u) * n + u * h
+        logits = rssm.posterior_out(rssm.embed(obs[t]) + rssm.posterior_in(deter))
+        p = torch.softmax(logits.unflatten(-1, (c.groups, c.classes)), -1) * (1 - c.unimix) + c.unimix / c.classes
+        index = (p.detach().cumsum(-1) <= noise[t].unsqueeze(-1) * p.detach().sum(-1, keepdim=True)).sum(-1)
+        z = (functional.one_hot(index, c.classes).double() + p - p.detach()).flatten(1)
+        deters.append(deter)
+        probs_all.append(p)
+    return torch.stack(deters), torch.stack(probs_all)
+
+
+def test_observing_with_deferred_gradients_equals_the_plain_recurrence():
+    config = WorldModelConfig(deter=6, groups=3, classes=4, hidden=7)
+    rssm = Rssm(5, 4, config, generator())
+    rng = np.random.default_rng(2)
+    obs = torch.from_numpy(rng.normal(size=(6, 3, 5)))
+    action = torch.from_numpy(rng.integers(0, 4, (6, 3)))
+    reset = torch.from_numpy(rng.random((6, 3)) < 0.3)
+    reset[0] = True
+    noise = torch.from_numpy(rng.random((6, 3, 3)))
+    weights = [torch.from_numpy(rng.normal(size=s)) for s in ((6, 3, 6), (6, 3, 3, 4))]
+
+    def gradients(deter, probs):
+        rssm.zero_grad()
+        ((deter * weights[0]).sum() + (probs * weights[1]).sum()).backward()
+        return {n: p.grad.clone() for n, p in rssm.named_parameters() if p.grad is not None}
+
+    post = rssm.observe(obs, action, reset, noise)
+    fast = gradients(post.deter, post.probs)
+    deter, probs = plain_observe(rssm, obs, action, reset, noise)
+    plain = gradients(deter, probs)
+    assert torch.allclose(post.deter, deter, atol=1e-12)
+    assert fast.keys() == plain.keys()
+    for name, value in plain.items():
+        assert torch.allclose(fast[name], value, atol=1e-10), name
+        assert value.abs().max() > 0, name
+
+
+def test_flat_optimiser_equals_adam_with_clipping_on_separate_tensors():
+    layers = [nn.Sequential(Linear(4, 3, generator()), Linear(3, 2, generator(1))) for _ in range(2)]
+    mine = Optimiser(layers[0], lr=0.01, clip=0.5)
+    plain = torch.optim.Adam(layers[1].parameters(), lr=0.01, eps=1e-5)
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        x = torch.from_numpy(rng.normal(size=(8, 4)))
+        mine.step(layers[0](x).square().sum())
+        plain.zero_grad()
+        layers[1](x).square().sum().backward()
+        torch.nn.utils.clip_grad_norm_(layers[1].parameters(), 0.5)
+        plain.step()
+    for a, b in zip(layers[0].parameters(), layers[1].parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-7)
+
+
+def test_a_non_finite_gradient_changes_nothing_and_is_counted():
+    layer = Linear(2, 1, generator())
+    optimiser = Optimiser(layer, lr=0.1, clip=1.0)
+    before = layer.weight.clone()
+    optimiser.step(layer(torch.tensor([[float("nan"), 1.0]])).sum())
+    assert torch.equal(layer.weight, before)
+    assert optimiser.skipped == 1
+
+
+def test_construction_leaves_the_global_generator_alone():
+    before = torch.random.get_rng_state()
+    Rssm(5, 4, WorldModelConfig(deter=6, groups=3, classes=4, hidden=7), generator())
+    assert torch.equal(before, torch.random.get_rng_state())

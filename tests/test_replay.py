@@ -1,0 +1,107 @@
+"""The replay against a plain list, and what a stretch may hold."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mawm.agents.replay import Replay
+from mawm.types import Origin, Role, Segment, Spaces
+
+SPACES = Spaces(n_agents=2, n_actions=11, obs_size=3, state_size=1, episode_limit=50)
+
+
+def segment(first_value, steps, lane, *, starts=False):
+    value = np.arange(first_value, first_value + steps)
+    first = np.zeros(steps, bool)
+    first[0] = starts
+    rng = np.random.default_rng(first_value)
+    return Segment(
+        origin=Origin(0, Role.PRIMARY, 0),
+        lane=lane,
+        start=0,
+        obs=np.repeat(value[:, None], 3, 1).astype(np.float32),
+        prev_action=value % 11,
+        reward=value.astype(np.float32),
+        terminal=value % 7 == 0,
+        is_first=first,
+        avail=rng.random((steps, 11)) < 0.5,
+    )
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9)), min_size=1, max_size=60),
+    st.integers(9, 60),
+    st.integers(1, 6),
+)
+@settings(max_examples=80, deadline=None)
+def test_every_stretch_is_a_contiguous_piece_of_what_its_lane_still_holds(adds, capacity, length):
+    replay = Replay(SPACES, capacity, lanes=3)
+    model = [[], [], []]
+    counter = 0
+    for lane, steps in adds:
+        replay.add([segment(counter, steps, lane)])
+        model[lane].extend(range(counter, counter + steps))
+        counter += steps
+    held = [lane[-replay.depth :] for lane in model]
+    assert len(replay) == sum(map(len, held))
+    allowed = {tuple(lane[i : i + length]) for lane in held for i in range(len(lane) - length + 1)}
+    assert replay.places(length) == len(allowed)
+    if not allowed:
+        with pytest.raises(ValueError, match="holds"):
+            replay.sample(4, length, np.random.default_rng(0))
+        return
+    batch = replay.sample(200, length, np.random.default_rng(0))
+    for column in batch.reward.T:
+        assert tuple(int(v) for v in column) in allowed
+    assert np.array_equal(batch.obs[..., 0], batch.reward)
+    assert np.array_equal(batch.prev_action, batch.reward.astype(int) % 11)
+    assert np.array_equal(batch.terminal, batch.reward.astype(int) % 7 == 0)
+
+
+def test_masks_survive_their_packing():
+    replay = Replay(SPACES, 100, lanes=1)
+    original = segment(0, 9, 0)
+    replay.add([original])
+    batch = replay.sample(1, 9, np.random.default_rng(0))
+    assert np.array_equal(batch.avail[:, 0], original.avail)
+
+
+def test_places_are_sampled_uniformly():
+    replay = Replay(SPACES, 1000, lanes=2)
+    replay.add([segment(0, 30, 0), segment(30, 10, 1)])
+    starts = replay.sample(72_000, 5, np.random.default_rng(1)).reward[0].astype(int)
+    counts = np.bincount(starts, minlength=40)
+    places = replay.places(5)
+    assert places == 26 + 6
+    expected = 72_000 / places
+    chi2 = ((counts[counts > 0] - expected) ** 2 / expected).sum()
+    assert (counts > 0).sum() == places
+    assert chi2 < 61.1  # the 99.9 % point with 31 degrees of freedom
+
+
+def test_a_received_segment_continues_nothing():
+    replay = Replay(SPACES, 100, lanes=1)
+    replay.add([segment(5, 4, 3)], joined=False)
+    assert replay.sample(1, 4, np.random.default_rng(0)).is_first[:, 0].tolist() == [True, False, False, False]
+
+
+def test_a_segment_of_other_sizes_raises_and_nothing_is_lost():
+    replay = Replay(SPACES, 100, lanes=1)
+    replay.add([segment(0, 9, 0)])
+    other = Replay(Spaces(2, 5, 3, 1, 50), 100, lanes=1)
+    with pytest.raises(ValueError, match="avail of shape"):
+        other.add([segment(0, 9, 0)])
+    assert len(replay) == 9
+
+
+def test_state_round_trip_goes_on_with_the_same_samples():
+    a, b = Replay(SPACES, 40, lanes=2), Replay(SPACES, 40, lanes=2)
+    a.add([segment(0, 25, 0), segment(25, 15, 1)])
+    b.load_state(a.state())
+    for replay in (a, b):
+        replay.add([segment(40, 8, 0)])
+    x, y = (r.sample(50, 6, np.random.default_rng(3)) for r in (a, b))
+    assert all(np.array_equal(p, q) for p, q in zip(x, y, strict=True))
+    with pytest.raises(ValueError, match="replay field"):
+        Replay(SPACES, 40, lanes=3).load_state(a.state())
