@@ -1,0 +1,154 @@
+"""What Eqs. 1-3 train, and what they must not."""
+
+import numpy as np
+import pytest
+import torch
+
+from mawm.agents.config import WorldModelConfig
+from mawm.agents.world_model import Batch, WorldModel
+
+CONFIG = WorldModelConfig(deter=8, groups=3, classes=4, hidden=8, batch=4, seq_len=6)
+T, B, O, A = 6, 4, 5, 7
+
+
+def make_model(**changes):
+    config = WorldModelConfig(**{**CONFIG.__dict__, **changes})
+    return WorldModel(O, A, config, bins=11, generator=torch.Generator().manual_seed(0))
+
+
+def make_batch(own=(True, True, True, True), seed=0):
+    rng = np.random.default_rng(seed)
+    first = np.zeros((T, B), bool)
+    first[0, 0] = first[3, 1] = True
+    return Batch(
+        obs=torch.from_numpy(rng.normal(size=(T, B, O)).astype(np.float32)),
+        prev_action=torch.from_numpy(rng.integers(0, A, (T, B))),
+        reward=torch.from_numpy(rng.random((T, B), dtype=np.float32)),
+        terminal=torch.from_numpy(rng.random((T, B)) < 0.2),
+        is_first=torch.from_numpy(first),
+        avail=torch.from_numpy(rng.random((T, B, A)) < 0.5),
+        own=torch.tensor(own),
+    )
+
+
+def noise(seed=1):
+    return torch.from_numpy(np.random.default_rng(seed).random((T, B, CONFIG.groups), dtype=np.float32))
+
+
+def touched(model, value):
+    model.zero_grad()
+    value.sum().backward()
+    return {n.split(".")[0] for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+
+
+def randomise_outputs(model):
+    """Zero-initialised outputs would hide gradients: give them weights."""
+    with torch.no_grad():
+        for p in model.reward_head.parameters():
+            p.add_(0.1 * torch.ones_like(p) * torch.arange(p.numel()).reshape(p.shape).cos())
+
+
+EQUATIONS = {
+    "obs": {"rssm", "decoders_in", "obs_decoder"},
+    "action": {"rssm", "decoders_in", "action_decoder"},
+    "reward": {"rssm", "predictors_in", "reward_head"},
+    "terminal": {"rssm", "predictors_in", "terminal_head"},
+    "avail": {"rssm", "predictors_in", "avail_head"},
+    "dyn": {"rssm"},
+    "rep": {"rssm"},
+}
+
+
+@pytest.mark.parametrize("name", list(EQUATIONS))
+def test_each_loss_trains_its_own_head_and_the_rssm_and_nothing_else(name):
+    model = make_model()
+    randomise_outputs(model)
+    losses, _ = model.losses(make_batch(), noise())
+    assert touched(model, getattr(losses, name)) == EQUATIONS[name]
+
+
+@pytest.mark.parametrize("name", ["obs", "action"])
+def test_detached_decoders_leave_the_rssm_alone(name):
+    model = make_model(decoder_grads="detach")
+    losses, _ = model.losses(make_batch(), noise())
+    assert touched(model, getattr(losses, name)) == EQUATIONS[name] - {"rssm"}
+
+
+def grads(model, value):
+    model.zero_grad()
+    value.sum().backward(retain_graph=True)
+    return {n: p.grad.abs().max().item() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def test_the_balanced_kl_sends_dyn_to_the_prior_and_rep_to_the_posterior():
+    model = make_model()
+    losses, _ = model.losses(make_batch(), noise())
+    dyn, rep = grads(model, losses.dyn), grads(model, losses.rep)
+    assert dyn["rssm.prior_out.layers.0.weight"] > 0 and rep.get("rssm.prior_out.layers.0.weight", 0.0) == 0
+    assert rep["rssm.posterior_out.layers.0.weight"] > 0
+    assert torch.equal(losses.dyn, losses.rep)
+
+
+def test_received_rows_train_predictors_and_kl_but_never_a_decoder():
+    model = make_model()
+    randomise_outputs(model)
+    received = make_batch(own=(True, True, False, False))
+    losses, _ = model.losses(received, noise())
+    assert losses.obs[:, 2:].eq(0).all() and losses.action[:, 2:].eq(0).all()
+    assert losses.obs[:, :2].gt(0).all()
+    for name in ("reward", "terminal", "avail", "dyn"):
+        assert getattr(losses, name)[1:, 2:].gt(0).all(), name
+    nothing_own = make_batch(own=(False,) * 4)
+    losses, _ = model.losses(nothing_own, noise())
+    objective = model.objective(losses, nothing_own.own)
+    names = touched(model, objective)
+    assert "predictors_in" in names and not names & {"decoders_in", "obs_decoder", "action_decoder"}
+
+
+def test_eq_1_is_averaged_over_own_rows_alone():
+    model = make_model(obs_scale=1.0, action_scale=0.0)
+    batch = make_batch(own=(True, False, False, False))
+    losses, _ = model.losses(batch, noise())
+    rest = losses._replace(**{n: torch.zeros_like(losses.obs) for n in ("reward", "terminal", "avail")})
+    floor = CONFIG.free_nats * (CONFIG.dyn_scale + CONFIG.rep_scale)
+    quiet = rest._replace(dyn=torch.zeros_like(losses.dyn), rep=torch.zeros_like(losses.rep))
+    assert model.objective(quiet, batch.own).item() == pytest.approx(losses.obs[:, 0].mean().item() + floor, rel=1e-5)
+
+
+def test_free_nats_stop_the_kl_below_the_floor():
+    model = make_model(free_nats=100.0, obs_scale=0.0, action_scale=0.0)
+    batch = make_batch()
+    losses, _ = model.losses(batch, noise())
+    model.zero_grad()
+    model.objective(losses, batch.own).backward()
+    assert model.rssm.prior_out.layers[0].weight.grad is None or model.rssm.prior_out.layers[0].weight.grad.abs().max() == 0
+
+
+def test_what_cannot_be_predicted_costs_nothing():
+    model = make_model()
+    randomise_outputs(model)
+    batch = make_batch()
+    losses, _ = model.losses(batch, noise())
+    # Stretch 0 begins with a battle: its KL counts, there is no reward. The others begin inside one: neither counts.
+    assert losses.dyn[0, 0] > 0 and losses.dyn[0, 1:].eq(0).all()
+    assert losses.reward[0].eq(0).all() and losses.action[0].eq(0).all()
+    assert losses.reward[3, 1] == 0 and losses.action[3, 1] == 0 and losses.dyn[3, 1] > 0
+
+
+def test_memory_does_not_cross_the_border_of_a_battle():
+    model = make_model()
+    batch = make_batch()
+    obs = batch.obs.clone().requires_grad_()
+    losses, post = model.losses(batch._replace(obs=obs), noise())
+    post.deter[3:, 1].sum().backward()
+    assert obs.grad[:3, 1].eq(0).all()
+    assert obs.grad[3:, 1].abs().sum() > 0
+
+
+def test_observation_loss_is_the_gaussian_formula():
+    model = make_model()
+    batch = make_batch()
+    losses, post = model.losses(batch, noise())
+    mean, _ = model.decode(post)
+    expected = 0.5 * ((mean - batch.obs) ** 2).sum(-1)
+    assert torch.allclose(losses.obs, expected)
