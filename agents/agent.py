@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -11,13 +10,20 @@ from mawm.agents.behaviour_trainer import BehaviourTrainer
 from mawm.agents.config import AgentConfig
 from mawm.agents.memory import ActingMemory
 from mawm.agents.model_trainer import ModelTrainer
-from mawm.agents.optimiser import Optimiser
 from mawm.agents.pooled import PooledReplay
+from mawm.agents.snapshot import load, save
 from mawm.agents.world_model import WorldModel
 from mawm.broadcast import Broadcaster, Outbox
-from mawm.codec import decode_rollout, decode_segment
+from mawm.codec import (
+    decode_rollout,
+    decode_segment,
+    encode_rollout,
+    encode_segment,
+    rollout_bytes,
+    segment_bytes,
+)
 from mawm.gate import Gate
-from mawm.seeds import named_generator
+from mawm.seeds import named_generator, named_seed
 from mawm.types import Bools, Floats, Ints, Metrics, Origin, Role, Segment, Spaces
 
 GENERATORS = ("act", "evaluate", "model", "score", "behaviour")
@@ -48,11 +54,13 @@ class Agent:
         self.name = name
         self.members = members
         self.role = role
+        self.spaces = spaces
+        self.config = config
         self.device = device
         self.experience = experience
         self.rollouts = rollouts
         self.rngs = {purpose: named_generator(seed, f"{role}/{name}/{purpose}") for purpose in GENERATORS}
-        weights = torch.Generator().manual_seed(int(named_generator(seed, f"{role}/init").integers(2**63)))
+        weights = torch.Generator().manual_seed(named_seed(seed, f"{role}/init"))
         model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
         self.behaviour = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights)
         self.replay = PooledReplay(spaces, config.replay.capacity, lanes, Gate(role), device)
@@ -75,14 +83,19 @@ class Agent:
 
     def offer_segments(self, segments: list[Segment]) -> Outbox:
         """What of this experience is broadcast: scored by the agent's own model (Z section 4.2)."""
+        sizes = [segment_bytes(len(s), self.spaces.obs_size, self.spaces.n_actions) for s in segments]
         if not segments or not self.experience.active:
-            return self.experience.silent([self.experience.bytes_of(s) for s in segments])
-        return self.experience.publish(segments, self.modelling.score(segments))
+            return self.experience.silent(sizes)
+        scores = self.modelling.score(segments)
+        return self.experience.publish(sizes, scores, lambda i, sequence: encode_segment(segments[i], sequence))
 
     def admit(self, messages: list[bytes]) -> Metrics:
         """Keep received experience, behind the gate."""
         self.replay.admit([decode_segment(m) for m in messages])
-        return {"replay/own_steps": float(len(self.replay.own)), "replay/received_steps": float(len(self.replay.received))}
+        return {
+            "replay/own_steps": float(len(self.replay.own)),
+            "replay/received_steps": float(len(self.replay.received)),
+        }
 
     def fit_world_model(self, updates: int) -> Metrics:
         """Gradient steps on Eqs. 1-3."""
@@ -91,3 +104,30 @@ class Agent:
     def imagine(self, updates: int) -> None:
         """Rollouts for `updates` behaviour updates, from the agent's own experience."""
         self.behaving.imagine(updates)
+
+    def offer_rollouts(self) -> Outbox:
+        """What of this round's imagination is broadcast: scored by the critic's loss (Z section 4.2)."""
+        count = self.behaving.count
+        model, horizon = self.config.world_model, self.config.behaviour.horizon
+        sizes = [rollout_bytes(horizon, model.deter, model.groups, self.spaces.n_actions)] * count
+        if not count or not self.rollouts.active:
+            return self.rollouts.silent(sizes)
+        origin = Origin(self.members[0], self.role, self.behaving.round)
+        return self.rollouts.publish(
+            sizes, self.behaving.scores(), lambda i, sequence: encode_rollout(self.behaving.rollout(i, origin), sequence)
+        )
+
+    def fit_behaviour(self, messages: list[bytes], *, env_steps: int) -> Metrics:
+        """Gradient steps on Eqs. 4-5, on own and received rollouts."""
+        received = [decode_rollout(m) for m in messages]
+        for rollout in received:
+            self.replay.gate.check(rollout.origin)
+        return self.behaving.fit(received, env_steps)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Everything to go on from: arrays by name, and a JSON-able rest."""
+        return save(self)
+
+    def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        load(self, arrays, rest)

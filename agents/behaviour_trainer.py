@@ -40,6 +40,11 @@ class BehaviourTrainer:
         model, actor = self.trainer.model, self.behaviour.actor
         self.imagined = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
 
+    @property
+    def count(self) -> int:
+        """How many rollouts this round imagined."""
+        return 0 if self.imagined is None else self.imagined.action.shape[1]
+
     def scores(self) -> NDArray[np.float64]:
         """Critic loss (n, 1) of this round's rollouts, for the selector."""
         if self.imagined is None:

@@ -75,10 +75,10 @@ class ModelTrainer:
     def starts(self, count: int, rng: np.random.Generator) -> tuple[Latent, Tensor]:
         """`count` posterior states (B, ...) of the agent's own experience with their true masks (B, A).
 
-        Terminal states start nothing. Twice as many states are encoded as are used, so that starts are spread thinly.
+        Terminal states start nothing. A quarter more states are encoded than are used, to make up for those.
         """
         config = self.model.config
-        rows = max(1, -(-2 * count // config.seq_len))
+        rows = -(-5 * count // (4 * config.seq_len))
         batch = self.replay.sample_own(rows, config.seq_len, rng)
         reset = batch.is_first.clone()
         reset[0] = True

@@ -125,8 +125,8 @@ class PlainLearner:
 
     @torch.no_grad()
     def rollout(self, batch: Batch, starts: int) -> tuple[Tensor, ...]:
-        """Imagination from `starts` posterior states: flat rows of features, masks, actions, old log-probabilities,
-        advantages, returns and weights."""
+        """Imagination from `starts` posterior states, time first: features of all states, then features acted in, masks,
+        actions, log-probabilities, rewards, discounts and weights."""
         b, m = self.config, self.model
         feats, *_ = m.observe(batch)
         feat = feats.flatten(0, 1)[:starts]
@@ -147,12 +147,16 @@ class PlainLearner:
             avail[:, 1] = True
             weight = weight * goes_on
             all_feats.append(feat)
-        feats, avails, actions, log_probs, rewards, discounts, weights = (
-            torch.stack(x) for x in zip(*out, strict=True)
-        )
-        value = m.two_hot.mean(self.slow_critic(torch.stack(all_feats)))
-        returns = lambda_returns(rewards, discounts, value, b.lam)
-        advantage = returns - m.two_hot.mean(self.critic(feats))
+        return torch.stack(all_feats), *(torch.stack(x) for x in zip(*out, strict=True))
+
+    @torch.no_grad()
+    def prepare(self, rollout: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Flat rows of features, masks, actions, old log-probabilities, advantages, returns and weights."""
+        all_feats, feats, avails, actions, log_probs, rewards, discounts, weights = rollout
+        two_hot = self.model.two_hot
+        value = two_hot.mean(self.slow_critic(all_feats))
+        returns = lambda_returns(rewards, discounts, value, self.config.lam)
+        advantage = returns - two_hot.mean(self.critic(feats))
         rows = (feats, avails, actions, log_probs, advantage, returns, weights)
         return tuple(x.flatten(0, 1) for x in rows)
 

@@ -1,0 +1,90 @@
+"""An agent's whole state as arrays by name and a JSON-able rest, and back."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mawm.agents.optimiser import Optimiser
+
+if TYPE_CHECKING:
+    from mawm.agents.agent import Agent
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def _modules(agent: "Agent") -> dict[str, nn.Module]:
+    behaviour = agent.behaviour
+    return {
+        "world_model": agent.modelling.model,
+        "actor": behaviour.actor,
+        "critic": behaviour.critic,
+        "slow_critic": behaviour.slow_critic,
+    }
+
+
+def _optimisers(agent: "Agent") -> dict[str, Optimiser]:
+    behaviour = agent.behaviour
+    return {
+        "world_model": agent.modelling.optimiser,
+        "actor": behaviour.actor_opt,
+        "critic": behaviour.critic_opt,
+    }
+
+
+def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
+    """Weights, optimisers, replay and acting memories as arrays; generators, selectors, budgets and counters as the rest."""
+    arrays: Arrays = {}
+    for name, module in _modules(agent).items():
+        for key, value in module.state_dict().items():
+            arrays[f"weights/{name}/{key}"] = value.detach().cpu().numpy().copy()
+    for name, optimiser in _optimisers(agent).items():
+        arrays |= {f"optimiser/{name}/{key}": value for key, value in optimiser.state().items()}
+    arrays |= {f"replay/{key}": value for key, value in agent.replay.state().items()}
+    for slot, memory in agent.memories.items():
+        arrays |= {f"memory/{slot}/{key}": value for key, value in memory.arrays().items()}
+    scale = agent.behaviour.scale
+    rest = {
+        "generators": {purpose: rng.bit_generator.state for purpose, rng in agent.rngs.items()},
+        "experience": agent.experience.state(),
+        "rollouts": agent.rollouts.state(),
+        "return_scale": {"spread": scale.spread, "seen": scale.seen},
+        "round": agent.behaving.round,
+        "skipped": {name: optimiser.skipped for name, optimiser in _optimisers(agent).items()},
+    }
+    return arrays, rest
+
+
+def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
+    """Continue from `save`. ValueError where a weight is missing or has another shape."""
+    for name, module in _modules(agent).items():
+        saved = under(arrays, f"weights/{name}/")
+        own = module.state_dict()
+        wrong = [k for k in own if k not in saved or tuple(saved[k].shape) != tuple(own[k].shape)]
+        if wrong:
+            raise ValueError(f"{agent.name}: {name} weight {wrong[0]} is missing from the checkpoint or has another shape")
+        with torch.no_grad():
+            for key, value in own.items():
+                value.copy_(torch.from_numpy(saved[key].copy()))
+    for name, optimiser in _optimisers(agent).items():
+        optimiser.load_state(under(arrays, f"optimiser/{name}/"))
+        optimiser.skipped = int(rest["skipped"][name])
+    agent.replay.load_state(under(arrays, "replay/"))
+    for slot in {key.split("/")[1] for key in arrays if key.startswith("memory/")}:
+        saved = under(arrays, f"memory/{slot}/")
+        agent.begin(slot, len(saved["prev_action"]))
+        agent.memories[slot].load(saved)
+    for purpose, rng in agent.rngs.items():
+        rng.bit_generator.state = rest["generators"][purpose]
+    agent.experience.load_state(rest["experience"])
+    agent.rollouts.load_state(rest["rollouts"])
+    agent.behaviour.scale.spread = float(rest["return_scale"]["spread"])
+    agent.behaviour.scale.seen = int(rest["return_scale"]["seen"])
+    agent.behaving.round = int(rest["round"])
+
+
+def under(arrays: Arrays, prefix: str) -> Arrays:
+    """The arrays whose names begin with `prefix`, without it."""
+    return {key.removeprefix(prefix): np.asarray(value) for key, value in arrays.items() if key.startswith(prefix)}

@@ -1,0 +1,137 @@
+"""What one iteration of learning costs, beside the same step written plainly and beside the arithmetic alone."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mawm.agents.actor_critic import ActorCritic
+from mawm.agents.behaviour_trainer import BehaviourTrainer
+from mawm.agents.config import AgentConfig
+from mawm.agents.model_trainer import ModelTrainer
+from mawm.agents.pooled import PooledReplay
+from mawm.agents.world_model import WorldModel
+from mawm.benchmarks.plain import PlainLearner
+from mawm.gate import Gate
+from mawm.types import Origin, Role, Segment, Spaces
+
+SPACES = Spaces(n_agents=3, n_actions=9, obs_size=30, state_size=48, episode_limit=60)
+"""The sizes of 3m."""
+MODEL_UPDATES, BEHAVIOUR_UPDATES = 5, 4
+"""One iteration of the paper: five world-model and four actor-critic updates."""
+
+Units = dict[str, Callable[[], object]]
+
+
+def filled_replay(rng: np.random.Generator, steps: int = 4000) -> PooledReplay:
+    """A replay of random battles of 25 steps."""
+    replay = PooledReplay(SPACES, capacity=steps, lanes=8, gate=Gate(Role.PRIMARY), device="cpu")
+    length = 25
+    for battle in range(steps // length):
+        first, last = np.zeros(length, np.bool_), np.zeros(length, np.bool_)
+        first[0] = last[-1] = True
+        obs = rng.random((length, SPACES.obs_size), dtype=np.float32)
+        actions = rng.integers(0, SPACES.n_actions, length)
+        reward = rng.random(length).astype(np.float32)
+        avail = rng.random((length, SPACES.n_actions)) < 0.7
+        avail[:, 1] = True
+        origin = Origin(0, Role.PRIMARY, battle)
+        replay.remember([Segment(origin, battle % 8, 0, obs, actions, reward, last, first, avail)])
+    return replay
+
+
+def our_units(config: AgentConfig, seed: int) -> Units:
+    """The package's learner: the three units of an iteration."""
+    rng = np.random.default_rng(seed)
+    weights = torch.Generator().manual_seed(seed)
+    model = WorldModel(SPACES.obs_size, SPACES.n_actions, config.world_model, config.behaviour.bins, weights)
+    behaviour = ActorCritic(SPACES.n_actions, config.world_model, config.behaviour, weights)
+    modelling = ModelTrainer(model, filled_replay(rng), rng, rng, "cpu")
+    behaving = BehaviourTrainer(behaviour, modelling, rng, "cpu")
+    return {
+        "world_model_update": lambda: modelling.fit(1),
+        "rollout": lambda: behaving.imagine(1),
+        "policy_epoch": lambda: behaving.fit([], 0),
+    }
+
+
+def plain_units(config: AgentConfig, seed: int) -> Units:
+    """The plain learner: the same three units."""
+    rng = np.random.default_rng(seed)
+    replay, learner, c = filled_replay(rng), PlainLearner(SPACES.obs_size, SPACES.n_actions, config), config.world_model
+    kept: list[tuple[torch.Tensor, ...]] = []
+
+    def rollout() -> None:
+        rows = -(-5 * config.behaviour.starts // (4 * c.seq_len))
+        kept[:] = [learner.rollout(replay.sample_own(rows, c.seq_len, rng), config.behaviour.starts)]
+
+    return {
+        "world_model_update": lambda: learner.world_model_update(replay.sample_pooled(c.batch, c.seq_len, rng)),
+        "rollout": rollout,
+        "policy_epoch": lambda: learner.policy_epoch(learner.prepare(kept[0])),
+    }
+
+
+def product_rate() -> float:
+    """Floating-point operations per second of this machine's matrix product at the learner's shapes, one thread."""
+    a, b = torch.randn(2000, 1280), torch.randn(1280, 256)
+    a @ b
+    best = min(_timed(lambda: a @ b) for _ in range(10))
+    return 2.0 * 2000 * 1280 * 256 / best
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _operations(units: Units) -> float:
+    counts = {}
+    for name, call in units.items():
+        with FlopCounterMode(display=False) as counter:
+            call()
+        counts[name] = counter.get_total_flops()
+    return iteration(counts)
+
+
+def iteration(units: dict[str, float]) -> float:
+    """An iteration's total from its units."""
+    behaviour = units["rollout"] + units["policy_epoch"]
+    return MODEL_UPDATES * units["world_model_update"] + BEHAVIOUR_UPDATES * behaviour
+
+
+def measure(config: AgentConfig, agents: int, repeats: int = 5) -> dict[str, float]:
+    """Medians over `repeats` interleaved timings, both learners looped over `agents` on one thread.
+
+    Gives seconds per agent of each unit, seconds of an iteration of all agents for both, the floor (the products that the
+    fast learner makes, at the rate of this machine's matrix product) and the ratio. One policy epoch per rollout on both sides.
+    """
+    config = replace(config, behaviour=replace(config.behaviour, epochs=1))
+    teams = {
+        "ours": [our_units(config, seed) for seed in range(agents)],
+        "plain": [plain_units(config, seed) for seed in range(agents)],
+    }
+    times: dict[str, dict[str, list[float]]] = {team: {} for team in teams}
+    for repeat in range(repeats + 1):
+        for team, members in teams.items():
+            for name in members[0]:
+                for member in members:
+                    seconds = _timed(member[name])
+                    if repeat > 0:  # the first round warms up
+                        times[team].setdefault(name, []).append(seconds)
+    ours, plain = ({n: float(np.median(t)) for n, t in times[team].items()} for team in ("ours", "plain"))
+    rate = product_rate()
+    return {
+        "world_model_update_s": ours["world_model_update"],
+        "rollout_s": ours["rollout"],
+        "policy_epoch_s": ours["policy_epoch"],
+        "seconds_per_iteration": agents * iteration(ours),
+        "plain_seconds_per_iteration": agents * iteration(plain),
+        "floor_seconds": agents * _operations(teams["ours"][0]) / rate,
+        "product_gflops": rate / 1e9,
+        "speedup_over_plain": iteration(plain) / iteration(ours),
+    }

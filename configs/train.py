@@ -1,0 +1,70 @@
+"""The configuration of a run: everything that decides its numbers, and nothing that follows from the environment."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import tyro
+
+from mawm.agents.config import AgentConfig
+
+Method = Literal["independent", "experience", "rollouts", "both", "centralized"]
+
+
+@dataclass(frozen=True)
+class SharingConfig:
+    """What agents tell each other, and how much of it."""
+
+    bandwidth: float = 0.05
+    """Share of the bytes of finished items that an agent may broadcast: 0 nothing, 1 everything."""
+    window: int = 1500
+    """K: items over which the selector's means and deviations run."""
+    budget: Literal["enforce", "report"] = "enforce"
+    """`enforce`: a token bucket in bytes keeps the bandwidth as a promise; `report`: send whatever the rule offers."""
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How much is collected, learned and measured, in environment steps (one step of one battle each)."""
+
+    battles: int = 8
+    """Battles side by side."""
+    round_steps: int = 8
+    """Steps of every battle between two rounds of learning."""
+    prefill: int = 1000
+    """Environment steps with random actions before learning begins."""
+    warmup: int = 100
+    """World-model updates before the actor moves for the first time."""
+    updates_per_step: float = 0.2
+    """World-model updates per environment step; remainders are carried over."""
+    updates_per_behaviour: float = 2.0
+    """World-model updates per behaviour update."""
+    log_every: int = 500
+    eval_every: int = 2000
+    eval_battles: int = 64
+    """Greedy battles of one evaluation; none of them is learned from."""
+    save_every: int = 5000
+    keep_checkpoints: int = 2
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run."""
+
+    map: str = "3m"
+    """A SMAC map by name, or a path to a map file (.toml)."""
+    method: Method = "both"
+    """What is shared: independent nothing, experience, rollouts, both, or centralized (one model for the whole team)."""
+    seed: int = 0
+    env_steps: int = 50_000
+    """Environment steps to train for."""
+    env: Literal["skirmish", "smac"] = "skirmish"
+    """`skirmish`: the embedded engine, no StarCraft II needed; `smac`: real StarCraft II (its driver is not here yet)."""
+    placement: Literal["auto", "inline", "process"] = "auto"
+    """`process`: one process and one thread a learner; `inline`: all in one; same numbers, bit for bit."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Products of float32 tensors: `bf16` rounds their inputs where the processor has the units for it."""
+    sharing: Annotated[SharingConfig, tyro.conf.arg(name="")] = field(default_factory=SharingConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)

@@ -1,0 +1,95 @@
+"""`python -m mawm.bench engine|learner`: speed on this machine, one JSON line a measurement."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import tyro
+
+from mawm.cli import fail, parse
+
+DESCRIPTION = """Measure speed on this machine, on one thread.
+
+  python -m mawm.bench engine --map 3m --batch 1 32 --json       environment steps a second, random valid actions
+  python -m mawm.bench learner --agents 3 --preset paper --json  one iteration of learning, beside a plain implementation"""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Environment steps per second of the embedded engine: observations, masks and state included."""
+
+    map: str = "3m"
+    batch: tuple[int, ...] = (1, 32)
+    """Battles side by side, one measurement each."""
+    seconds: float = 2.0
+    """Length of one measurement."""
+    json: bool = False
+    """One JSON line a measurement instead of text."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Seconds of one iteration of learning, beside the same step written plainly (interleaved, one thread)."""
+
+    agents: int = 3
+    preset: str = "paper"
+    repeats: int = 5
+    """Interleaved timings; medians are reported."""
+    json: bool = False
+    """One JSON line instead of text."""
+
+
+Command = (
+    Annotated[Engine, tyro.conf.subcommand("engine", prefix_name=False)]
+    | Annotated[Learner, tyro.conf.subcommand("learner", prefix_name=False)]
+)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command line."""
+
+    what: Annotated[Command, tyro.conf.arg(name="")] = field(default_factory=Engine)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Parse, measure, print."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    command = parse(Arguments, prog="python -m mawm.bench", description=DESCRIPTION, args=args).what
+    try:
+        rows = _engine(command) if isinstance(command, Engine) else _learner(command)
+    except ValueError as error:
+        fail(str(error))
+    for row in rows:
+        print(json.dumps(row) if command.json else "  ".join(f"{k} {_short(v)}" for k, v in row.items()))
+    return 0
+
+
+def _engine(command: Engine) -> list[dict[str, Any]]:
+    from mawm.envs.skirmish.benchmark import measure  # noqa: PLC0415 - numba loads only once the command line is right
+
+    return [measure(command.map, batch, command.seconds) for batch in command.batch]
+
+
+def _learner(command: Learner) -> list[dict[str, Any]]:
+    import torch  # noqa: PLC0415
+
+    from mawm.benchmarks.learner import measure as measure_learner  # noqa: PLC0415
+    from mawm.configs.presets import load_preset  # noqa: PLC0415
+
+    if command.agents < 1 or command.repeats < 1:
+        raise ValueError(f"--agents and --repeats must be at least 1; got {command.agents} and {command.repeats}")
+    config = load_preset(command.preset)
+    torch.set_num_threads(1)
+    row = measure_learner(config.agent, command.agents, command.repeats)
+    return [{"agents": command.agents, "preset": command.preset, **row}]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

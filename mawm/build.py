@@ -1,0 +1,187 @@
+"""Puts a run together from its configuration. The only module that knows a method by its name."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mawm.agents.agent import Agent
+from mawm.agents.world_model import SCORES
+from mawm.broadcast import Broadcaster
+from mawm.budget import TokenBucket
+from mawm.channel import Channel
+from mawm.checkpoint import Checkpoint, write
+from mawm.codec import rollout_bytes, segment_bytes
+from mawm.collect import Collector
+from mawm.configs.train import TrainConfig
+from mawm.envs.skirmish.vector import SkirmishVectorEnv
+from mawm.evaluation import Evaluation, evaluate
+from mawm.loop import Run
+from mawm.metrics import JsonLines, TensorBoard, Writer
+from mawm.schedule import Schedule
+from mawm.seeds import named_seed
+from mawm.selection import Trivial, gaussian
+from mawm.team import InlineTeam, ProcessTeam, Team
+from mawm.types import Metrics, Spaces, VectorEnv
+
+
+@dataclass(frozen=True)
+class MethodPlan:
+    """What a method shares, and whether each agent has weights of its own."""
+
+    experience: bool
+    rollouts: bool
+    own_weights: bool = True
+
+
+METHODS = {
+    "independent": MethodPlan(experience=False, rollouts=False),
+    "experience": MethodPlan(experience=True, rollouts=False),
+    "rollouts": MethodPlan(experience=False, rollouts=True),
+    "both": MethodPlan(experience=True, rollouts=True),
+    "centralized": MethodPlan(experience=True, rollouts=False, own_weights=False),
+}
+
+
+def members_of(config: TrainConfig, spaces: Spaces) -> tuple[tuple[int, ...], ...]:
+    """Which environment agents each learner acts for."""
+    agents = tuple(range(spaces.n_agents))
+    return tuple((a,) for a in agents) if METHODS[config.method].own_weights else (agents,)
+
+
+def learner_names(members: tuple[tuple[int, ...], ...]) -> tuple[str, ...]:
+    """The name of each learner, which keys its generators and prefixes its tags."""
+    return tuple(f"agent_{m[0]}" if len(m) == 1 else "team" for m in members)
+
+
+def make_learner(index: int, *, config: TrainConfig, spaces: Spaces, device: str) -> Agent:
+    """Learner `index` with its broadcasters; picklable by reference, because workers call it where it will live."""
+    plan, members = METHODS[config.method], members_of(config, spaces)
+    model, horizon = config.agent.world_model, config.agent.behaviour.horizon
+    segment = segment_bytes(model.seq_len, spaces.obs_size, spaces.n_actions)
+    rollout = rollout_bytes(horizon, model.deter, model.groups, spaces.n_actions)
+    # One model for the team sees everything: all experience crosses the channel, imagination happens at its centre.
+    central = not plan.own_weights
+    return Agent(
+        learner_names(members)[index],
+        members[index],
+        spaces,
+        config.agent,
+        seed=config.seed,
+        lanes=len(members[index]) * config.schedule.battles,
+        experience=_broadcaster(config, plan.experience, central, SCORES, segment),
+        rollouts=_broadcaster(config, plan.rollouts, central, ("critic",), rollout),
+        device=device,
+    )
+
+
+def _broadcaster(
+    config: TrainConfig, shared: bool, central: bool, components: tuple[str, ...], item_bytes: int
+) -> Broadcaster:
+    if not shared or central:
+        return Broadcaster(Trivial(shared and central), None)
+    beta, window = config.sharing.bandwidth, config.sharing.window
+    bucket = TokenBucket(beta, max(beta * window, 1.0) * item_bytes) if config.sharing.budget == "enforce" else None
+    return Broadcaster(gaussian(beta, components, window), bucket)
+
+
+def make_env(config: TrainConfig, purpose: str, batch: int) -> VectorEnv:
+    """Battles for one purpose ("train", "eval", "test"): streams of their own, keyed by name."""
+    return SkirmishVectorEnv(config.map, batch=batch, seed=named_seed(config.seed, f"battles/{purpose}"))
+
+
+def resolve_device(name: str) -> str:
+    """A device that is here. ValueError if it is not, naming what is."""
+    here = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if name == "auto":
+        return here[1] if len(here) > 1 else "cpu"
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in here:
+        raise ValueError(f"device {name!r} is not on this machine; choose one of: auto, {', '.join(here)}")
+    return wanted
+
+
+def resolve_placement(config: TrainConfig, learners: int, device: str, cores: int) -> str:
+    """`process` where it pays: on a CPU with more than one core and more than one learner."""
+    if config.placement != "auto":
+        return config.placement
+    return "process" if device == "cpu" and cores > 1 and learners > 1 else "inline"
+
+
+def prepare_process(precision: str) -> None:
+    """One thread a process (two lose up to 17-fold beside a busy neighbour), and the precision of products."""
+    torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("medium" if precision == "bf16" else "highest")
+
+
+def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) -> Team:
+    """The learners, where they will run."""
+    members = members_of(config, spaces)
+    make, prepare = partial(make_learner, config=config, spaces=spaces, device=device), partial(prepare_process, config.precision)
+    if placement == "process":
+        return ProcessTeam(make, members, prepare)
+    prepare()
+    return InlineTeam(make, members)
+
+
+def make_run(config: TrainConfig, env: VectorEnv, team: Team, folder: Path, report: Any, resume: Checkpoint | None) -> Run:
+    """A run that writes into `folder`, from its beginning or from a checkpoint."""
+    plan = METHODS[config.method]
+    shared = tuple(k for k, on in (("experience", plan.experience), ("rollouts", plan.rollouts)) if on)
+    agent = config.agent
+    collector = Collector(env, team, seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
+    nominal = config.sharing.bandwidth if plan.own_weights else 1.0
+    resume_at = None if resume is None else resume.env_steps
+    writers: list[Writer] = [JsonLines(folder / "metrics.jsonl", resume_at), TensorBoard(folder, resume_at)]
+    run = Run(
+        env_steps=config.env_steps,
+        plan=config.schedule,
+        team=team,
+        names=learner_names(team.members),
+        collector=collector,
+        channel=Channel(nominal, shared),
+        schedule=Schedule(config.schedule),
+        writers=writers,
+        evaluate=partial(_evaluate, config, team),
+        save=partial(_save, folder, config.schedule.keep_checkpoints),
+        report=report,
+    )
+    if resume is not None:
+        _load(run, resume)
+    return run
+
+
+def _evaluate(config: TrainConfig, team: Team) -> Evaluation:
+    return evaluate(make_env(config, "eval", config.schedule.eval_battles), team)
+
+
+def _save(folder: Path, keep: int, run: Run) -> None:
+    parts = {f"learner_{name}": part for name, part in zip(run.names, run.team.map("state"), strict=True)}
+    arrays, rest = run.collector.state()
+    books = {"channel": run.channel.state(), "schedule": run.schedule.state(), "wall_s": run.wall_s}
+    parts["run"] = (arrays, {"collector": rest, **books})
+    write(folder, run.collector.env_steps, parts, keep)
+
+
+def _load(run: Run, checkpoint: Checkpoint) -> None:
+    parts = checkpoint.load()
+    load_team(run.team, run.names, parts)
+    arrays, rest = parts["run"]
+    run.collector.load_state(arrays, rest["collector"])
+    run.channel.load_state(rest["channel"])
+    run.schedule.load_state(rest["schedule"])
+    run.wall_s = float(rest["wall_s"])
+
+
+def load_team(team: Team, names: tuple[str, ...], parts: dict[str, Any]) -> None:
+    """Give every learner its part of a checkpoint."""
+    learners = [parts[f"learner_{name}"] for name in names]
+    team.map("load_state", [arrays for arrays, _ in learners], [rest for _, rest in learners])
+
+
+def write_config(folder: Path, config: TrainConfig, facts: Metrics | dict[str, Any]) -> None:
+    """The whole configuration, and what was found out about the machine, as `config.json`."""
+    (folder / "config.json").write_text(json.dumps({"config": asdict(config), **facts}, indent=1) + "\n")

@@ -1,0 +1,87 @@
+"""Checkpoints: a folder of safetensors and JSON, complete or absent, never torn."""
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save
+
+_NAME = re.compile(r"ck-(\d{9,})")
+Arrays = dict[str, NDArray[Any]]
+Part = tuple[Arrays, dict[str, Any]]
+"""Arrays by name, and a JSON-able rest."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint on disk."""
+
+    path: Path
+    env_steps: int
+
+    def load(self) -> dict[str, Part]:
+        """All parts by name."""
+        return {file.stem: (load_file(file), json.loads(file.with_suffix(".json").read_text())) for file in self._tensors()}
+
+    def _tensors(self) -> list[Path]:
+        return sorted(self.path.glob("*.safetensors"))
+
+
+def checkpoints(folder: Path) -> list[Checkpoint]:
+    """Complete checkpoints of a run, oldest first: found by scanning, there is no pointer that could be stale."""
+    found = []
+    for entry in folder.glob("ck-*"):
+        match = _NAME.fullmatch(entry.name)
+        if match and (entry / "COMPLETE").exists():
+            found.append(Checkpoint(entry, int(match.group(1))))
+    return sorted(found, key=lambda c: c.env_steps)
+
+
+def newest(folder: Path) -> Checkpoint:
+    """The last checkpoint of a run. FileNotFoundError if there is none."""
+    found = checkpoints(folder)
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no checkpoint (a folder ck-<env steps>): is it a run folder?")
+    return found[-1]
+
+
+def write(folder: Path, env_steps: int, parts: dict[str, Part], keep: int) -> Path:
+    """Write a checkpoint beside its place, sync it to disk, rename it into place; then drop all but the last `keep`."""
+    final = folder / f"ck-{env_steps:09d}"
+    temporary = folder / f"writing-{final.name}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for name, (arrays, rest) in parts.items():
+        tensors = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+        _write_synced(temporary / f"{name}.safetensors", save(tensors))
+        _write_synced(temporary / f"{name}.json", json.dumps(rest).encode())
+    _write_synced(temporary / "COMPLETE", f"{env_steps}\n".encode())
+    _sync(temporary)
+    if final.exists():
+        shutil.rmtree(final)
+    temporary.rename(final)
+    _sync(folder)
+    for old in checkpoints(folder)[:-keep]:
+        shutil.rmtree(old.path)
+    return final
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

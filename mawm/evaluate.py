@@ -1,0 +1,68 @@
+"""`python -m mawm.evaluate RUN`: the win rate of a run's last checkpoint."""
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from mawm.cli import fail, parse
+from mawm.configs.presets import merge
+from mawm.configs.train import TrainConfig
+
+DESCRIPTION = """Play battles with the last checkpoint of a run and print its win rate with a 95 % interval (Wilson).
+
+The battles are the same for every run on a map; none of them was seen in training. Greedy unless --mode sample."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command line."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run's folder."""
+    episodes: int = 320
+    """Battles to play."""
+    mode: Literal["greedy", "sample"] = "greedy"
+    """How the agents act: the mode of their policies, or samples of them."""
+    json: bool = False
+    """Print one JSON line with win_rate, low, high and episodes instead of text."""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Parse, load, play, print."""
+    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args)
+    if command.episodes < 1:
+        fail(f"--episodes must be at least 1; got {command.episodes}")
+    from mawm import build  # noqa: PLC0415 - torch and numba load only once the command line is right
+    from mawm.checkpoint import newest  # noqa: PLC0415
+    from mawm.evaluation import evaluate  # noqa: PLC0415
+
+    try:
+        saved = json.loads((command.run / "config.json").read_text())["config"]
+        config = replace(merge(TrainConfig(), saved, "config.json"), device="cpu")
+        checkpoint = newest(command.run)
+        env = build.make_env(replace(config, seed=0), "test", command.episodes)
+    except (OSError, ValueError, KeyError) as error:
+        fail(f"{command.run}: {error}")
+    team = build.make_team(config, env.spaces, "cpu", "inline")
+    members = build.members_of(config, env.spaces)
+    build.load_team(team, build.learner_names(members), checkpoint.load())
+    result = evaluate(env, team, command.mode)
+    low, high = result.interval()
+    facts = {"win_rate": result.win_rate, "low": low, "high": high, "episodes": result.episodes}
+    if command.json:
+        print(json.dumps({**facts, "mode": command.mode, "env_steps": checkpoint.env_steps, "return": result.mean_return}))
+    else:
+        print(
+            f"{config.map}, {checkpoint.env_steps} environment steps: win rate {100 * result.win_rate:.1f} % "
+            f"(95 % interval {100 * low:.1f}-{100 * high:.1f}), {result.episodes} {command.mode} battles, "
+            f"mean return {result.mean_return:.2f}, mean length {result.mean_length:.1f}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""The loop of training: Algorithms 1 and 2 of the paper, line by line. It knows no method by name."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mawm.channel import Channel
+from mawm.collect import Collector
+from mawm.configs.train import ScheduleConfig
+from mawm.evaluation import Evaluation
+from mawm.metrics import Averages, Writer
+from mawm.schedule import Schedule
+from mawm.team import Team
+from mawm.types import Metrics
+
+
+@dataclass
+class Run:
+    """A run's parts, put together by `mawm.build`."""
+
+    env_steps: int
+    """Environment steps to train for."""
+    plan: ScheduleConfig
+    team: Team
+    names: tuple[str, ...]
+    """The tag prefix of each learner, say `agent_0`."""
+    collector: Collector
+    channel: Channel
+    schedule: Schedule
+    writers: list[Writer]
+    evaluate: Callable[[], Evaluation]
+    save: Callable[["Run"], None]
+    report: Callable[["Run", Metrics], None]
+    averages: Averages = field(default_factory=Averages)
+    wall_s: float = 0.0
+    stop: bool = False
+    """Set from outside (a signal) to end after the current round."""
+
+    def log(self, results: list[Metrics | None]) -> None:
+        """Take in what the learners said, each under its own name."""
+        for name, metrics in zip(self.names, results, strict=True):
+            self.averages.add(metrics or {}, f"{name}/")
+
+
+def train(run: Run) -> None:
+    """Collect, share experience, fit world models, imagine, share rollouts, fit behaviours: until the steps are played."""
+    started = time.monotonic() - run.wall_s
+    while run.collector.env_steps < run.env_steps and not run.stop:
+        round_(run)
+        run.wall_s = time.monotonic() - started
+        keep_books(run)
+    run.save(run)
+
+
+def round_(run: Run) -> None:
+    """One round of Algorithms 1 and 2."""
+    team, channel = run.team, run.channel
+    segments = run.collector.collect(run.plan.round_steps, run.schedule.mode(run.collector.env_steps))  # Alg. 1, lines 3-4
+    team.map("remember", segments)  # line 6
+    offers = team.map("offer_segments", segments)  # section 4.2: L_M >= mu_M + c sigma_M
+    run.log(team.map("admit", channel.exchange("experience", offers)))  # line 5, behind the gate
+    updates = run.schedule.due(run.collector.env_steps)
+    everyone = len(run.names)
+    run.log(team.map("fit_world_model", [updates.model] * everyone))  # lines 9-10: Eq. 1 on own, Eqs. 2-3 on pooled
+    team.map("imagine", [updates.behaviour] * everyone)  # lines 11-12; Alg. 2, line 7
+    offers = team.map("offer_rollouts")  # section 4.2: the critic's loss
+    received = channel.exchange("rollouts", offers)  # Alg. 2, line 8
+    run.log(team.map("fit_behaviour", received, env_steps=run.collector.env_steps))  # line 13; Alg. 2, lines 11-12
+
+
+def keep_books(run: Run) -> None:
+    """Evaluate, log and save when due."""
+    steps, plan = run.collector.env_steps, run.plan
+    metrics: Metrics = {}
+    if run.schedule.passed("eval", steps, plan.eval_every) or steps >= run.env_steps:
+        result = run.evaluate()
+        metrics |= {
+            "eval/win_rate": result.win_rate,
+            "eval/return": result.mean_return,
+            "eval/length": result.mean_length,
+            "eval/episodes": float(result.episodes),
+        }
+    if metrics or run.schedule.passed("log", steps, plan.log_every):
+        metrics |= run.averages.flush() | run.collector.metrics() | run.channel.metrics(steps)
+        metrics["time/env_steps_per_s"] = steps / max(1e-9, run.wall_s)
+        for writer in run.writers:
+            writer.write(steps, run.wall_s, metrics)
+        run.report(run, metrics)
+    if run.schedule.passed("save", steps, plan.save_every):
+        run.save(run)

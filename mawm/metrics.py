@@ -1,0 +1,87 @@
+"""Where numbers go: TensorBoard for eyes, `metrics.jsonl` for programs; the x-axis is always environment steps."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Protocol
+
+from mawm.types import Metrics
+
+
+class Writer(Protocol):
+    """Takes one row of metrics at a time."""
+
+    def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
+        """Record metrics at a number of environment steps and seconds since the run began."""
+
+    def close(self) -> None:
+        """Flush and let go."""
+
+
+class JsonLines:
+    """One JSON object a line with `env_steps`, `wall_s` and the tags. Rows past `resume_at` are dropped on opening, so
+    that a resumed run neither doubles nor contradicts a row. A value that is not finite is written as null."""
+
+    def __init__(self, path: Path, resume_at: int | None = None) -> None:
+        if resume_at is not None and path.exists():
+            kept = [line for line in path.read_text().splitlines() if _steps(line) <= resume_at]
+            path.write_text("".join(f"{line}\n" for line in kept))
+        self._file = path.open("a")
+
+    def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
+        """Append one row and flush it, so that a reader sees it at once."""
+        values = {tag: value if math.isfinite(value) else None for tag, value in metrics.items()}
+        row: dict[str, Any] = {"env_steps": env_steps, "wall_s": round(wall_s, 3), **values}
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _steps(line: str) -> float:
+    try:
+        return float(json.loads(line)["env_steps"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # the torn last line of a killed run
+
+
+class TensorBoard:
+    """TensorBoard events; on resume, events past the checkpoint are purged."""
+
+    def __init__(self, folder: Path, resume_at: int | None = None) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - takes a second, and tests need it not
+
+        purge = None if resume_at is None else resume_at + 1
+        self._writer = SummaryWriter(str(folder), purge_step=purge)  # type: ignore[no-untyped-call]
+
+    def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
+        """Add one scalar a tag."""
+        for tag, value in metrics.items():
+            self._writer.add_scalar(tag, value, env_steps)  # type: ignore[no-untyped-call]
+        self._writer.flush()  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Close the event file."""
+        self._writer.close()  # type: ignore[no-untyped-call]
+
+
+class Averages:
+    """Means of metrics between two rows of the log."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[float, int]] = {}
+
+    def add(self, metrics: Metrics, prefix: str = "") -> None:
+        """Take in values; `prefix` names their owner."""
+        for tag, value in metrics.items():
+            name = f"{prefix}{tag}"
+            total, count = self._sums.get(name, (0.0, 0))
+            self._sums[name] = (total + value, count + 1)
+
+    def flush(self) -> Metrics:
+        """The means since the last flush."""
+        means = {tag: total / count for tag, (total, count) in self._sums.items()}
+        self._sums.clear()
+        return means

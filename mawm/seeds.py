@@ -1,0 +1,21 @@
+"""Random generators keyed by name, so that adding, removing or reordering their owners moves no other stream."""
+
+import hashlib
+
+import numpy as np
+
+
+def named_sequence(seed: int, name: str) -> np.random.SeedSequence:
+    """The seed sequence of `name` (say "primary/agent_0/model") under a run's seed: a hash of the name, never a position."""
+    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+    return np.random.SeedSequence(seed, spawn_key=tuple(np.frombuffer(digest, np.uint32).tolist()))
+
+
+def named_generator(seed: int, name: str) -> np.random.Generator:
+    """A generator of its own for `name`."""
+    return np.random.Generator(np.random.PCG64(named_sequence(seed, name)))
+
+
+def named_seed(seed: int, name: str) -> int:
+    """One 63-bit integer for `name`, for owners that take a plain seed."""
+    return int(named_generator(seed, name).integers(2**63))

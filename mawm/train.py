@@ -1,0 +1,210 @@
+"""`python -m mawm.train --map 3m --bandwidth 0.05`: trains a team and writes its curves."""
+
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from mawm import __version__
+from mawm.cli import fail, parse
+from mawm.configs.check import check
+from mawm.configs.presets import load_preset, merge
+from mawm.configs.train import TrainConfig
+
+if TYPE_CHECKING:
+    from mawm.loop import Run
+    from mawm.types import Metrics
+
+DESCRIPTION = """Train a team of agents that each learn a world model and tell each other only a share of what they know.
+
+Without StarCraft II: battles run in the embedded engine. For instance:
+
+  python -m mawm.train --map 3m --bandwidth 0.05              the main job, about ten minutes on two cores
+  python -m mawm.train --map 2s3z --method independent        nothing is shared
+  python -m mawm.train --map my_map.toml --bandwidth 1        a map of your own; everything is shared
+  python -m mawm.train --preset debug                         a few seconds, to see it run
+  python -m mawm.train --resume runs/3m_both_b0.05_s0         go on after Ctrl-C
+
+Curves: tensorboard --logdir runs. Win rate of the result: python -m mawm.evaluate RUN."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command line: a configuration, where it starts from, and where the run goes."""
+
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    preset: str = "default"
+    """Where the settings start from: default (learns fastest here), paper (Zeng & Zhang's numbers), debug (seconds)."""
+    run_dir: Path | None = None
+    """The run's folder (default: runs/MAP_METHOD_bBANDWIDTH_sSEED); it must be new or empty."""
+    resume: Path | None = None
+    """Go on with the run in this folder, with its own settings; --env-steps may be raised."""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Parse, check, build, train. Exit codes: 0 done, 2 a mistake of the user's, 130 and 143 stopped by a signal."""
+    args = sys.argv[1:] if args is None else args
+    command = _command(args)
+    config, folder = _resumed(command, args) if command.resume else (command.config, None)
+    try:
+        check(config)
+    except ValueError as error:
+        fail(str(error))
+    if config.env == "smac":
+        fail("--env smac needs a StarCraft II driver that is not part of this version; use --env skirmish, the embedded engine")
+    return _run(config, command, folder)
+
+
+def _command(args: list[str]) -> Command:
+    preset = "default"
+    for i, arg in enumerate(args):
+        if arg == "--preset" and i + 1 < len(args):
+            preset = args[i + 1]
+        elif arg.startswith("--preset="):
+            preset = arg.removeprefix("--preset=")
+    try:
+        default = Command(config=load_preset(preset), preset=preset)
+    except ValueError as error:
+        fail(str(error))
+    return parse(Command, prog="python -m mawm.train", description=DESCRIPTION, default=default, args=args)
+
+
+def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
+    folder = command.resume
+    assert folder is not None
+    try:
+        saved = json.loads((folder / "config.json").read_text())["config"]
+        config = merge(TrainConfig(), saved, "config.json")
+    except (OSError, ValueError, KeyError) as error:
+        fail(f"--resume {folder}: not a run folder that can be read ({error})")
+    if any(arg.split("=")[0] in ("--env-steps", "--env_steps") for arg in args):
+        config = replace(config, env_steps=command.config.env_steps)
+    return config, folder
+
+
+def _run(config: TrainConfig, command: Command, resumed: Path | None) -> int:
+    from mawm import build  # noqa: PLC0415 - torch and numba load only once the command line is right
+    from mawm.checkpoint import newest  # noqa: PLC0415
+
+    try:
+        device = build.resolve_device(config.device)
+        env = build.make_env(config, "train", config.schedule.battles)
+        resume = newest(resumed) if resumed else None
+        folder = resumed or _new_folder(config, command.run_dir)
+    except (ValueError, FileNotFoundError) as error:
+        fail(str(error))
+    if resume is not None and resume.env_steps >= config.env_steps:
+        print(f"{folder} has its {config.env_steps} environment steps; raise --env-steps to go on")
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    members = build.members_of(config, env.spaces)
+    placement = build.resolve_placement(config, len(members), device, cores)
+    facts = {"version": __version__, "device": device, "placement": placement, "cores": cores, "python": platform.python_version()}
+    build.write_config(folder, config, facts)
+    _banner(config, folder, device, placement, len(members), cores)
+    team = build.make_team(config, env.spaces, device, placement)
+    try:
+        run = build.make_run(config, env, team, folder, Progress(), resume)
+        return _train(run, folder)
+    except (RuntimeError, OSError) as error:
+        print(f"mawm: {error}", file=sys.stderr)
+        return 1
+    finally:
+        team.close()
+
+
+def _train(run: "Run", folder: Path) -> int:
+    from mawm.loop import train  # noqa: PLC0415
+
+    stopped: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if stopped:
+            raise KeyboardInterrupt  # a second signal does not wait for the round
+        stopped.append(number)
+        run.stop = True
+        print("mawm: stopping after this round; once more to quit at once", file=sys.stderr)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    try:
+        train(run)
+    except KeyboardInterrupt:
+        print(f"mawm: quit; the last checkpoint in {folder} is intact", file=sys.stderr)
+        return 128 + stopped[0]
+    for writer in run.writers:
+        writer.close()
+    if stopped:
+        print(f"saved at {run.collector.env_steps} steps; go on with: python -m mawm.train --resume {folder}")
+        return 128 + stopped[0]
+    print(f"done: {run.collector.env_steps} steps in {run.wall_s / 60:.1f} min. Next: python -m mawm.evaluate {folder}")
+    return 0
+
+
+def _new_folder(config: TrainConfig, wanted: Path | None) -> Path:
+    if wanted is not None:
+        if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
+            raise ValueError(f"--run-dir {wanted} is not empty; choose a new folder, or go on with --resume {wanted}")
+        wanted.mkdir(parents=True, exist_ok=True)
+        return wanted
+    name = f"{Path(config.map).stem}_{config.method}_b{config.sharing.bandwidth:g}_s{config.seed}"
+    for n in range(1, 10_000):
+        folder = Path("runs") / (name if n == 1 else f"{name}-{n}")
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            return folder
+    raise ValueError(f"runs/ already holds ten thousand runs named {name}; name a folder with --run-dir")
+
+
+def _banner(config: TrainConfig, folder: Path, device: str, placement: str, learners: int, cores: int) -> None:
+    where = f"{learners} processes" if placement == "process" else "this process"
+    for line in (
+        f"mawm {__version__}: map {config.map}, engine skirmish (embedded; not StarCraft II)",
+        f"method {config.method}, nominal bandwidth {config.sharing.bandwidth:g} of all bytes, seed {config.seed}",
+        f"device {device}, {learners} learner(s) in {where}, one thread each, {cores} core(s), products in {config.precision}",
+        f"budget {config.env_steps} environment steps; the ETA follows once learning has begun",
+        f"run folder {folder}",
+        f"curves: tensorboard --logdir {folder.parent}",
+    ):
+        print(line, flush=True)
+
+
+class Progress:
+    """Prints one line whenever metrics were logged: steps, speed, time left, win rates, realised bandwidth."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, float] | None = None
+        self._win_rate = float("nan")
+
+    def __call__(self, run: "Run", metrics: "Metrics") -> None:
+        steps, now = run.collector.env_steps, time.monotonic()
+        before, then = self._last or (0, now - run.wall_s)
+        speed = (steps - before) / max(1e-9, now - then)
+        self._last = (steps, now)
+        self._win_rate = metrics.get("eval/win_rate", self._win_rate)
+        left = (run.env_steps - steps) / max(1e-9, speed)
+        shown: dict[str, Any] = {
+            "steps": f"{steps}/{run.env_steps}",
+            "steps/s": f"{speed:.0f}",
+            "ETA": f"{left / 60:.0f}m{left % 60:02.0f}s",
+            "win rate eval": _percent(self._win_rate),
+            "train": _percent(metrics.get("train/win_rate", float("nan"))),
+            "bandwidth": f"{metrics.get('channel/realised_bandwidth', 0.0):.4f}",
+        }
+        print("  ".join(f"{name} {value}" for name, value in shown.items()), flush=True)
+
+
+def _percent(value: float) -> str:
+    return "-" if value != value else f"{100 * value:.0f} %"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
