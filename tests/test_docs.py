@@ -1,0 +1,81 @@
+"""What the documents promise exists: commands, options, files, and the command that CI runs."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+COMMANDS = sorted(
+    {name for path in DOCUMENTS for name in re.findall(r"python3? -m (mawm[\w.]*\w)", path.read_text("utf-8"))}
+)
+
+
+def readme_blocks() -> list[str]:
+    """The shell blocks of the README, in order."""
+    return re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+
+
+@cache
+def help_of(module: str) -> str:
+    """What a command says of itself."""
+    command = [sys.executable, "-m", module, "--help"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def test_the_first_screen_has_exactly_two_commands() -> None:
+    first_screen = (ROOT / "README.md").read_text("utf-8").partition("## What you see")[0]
+    blocks = re.findall(r"```bash\n(.*?)```", first_screen, re.DOTALL)
+    assert [block.count("\n") for block in blocks] == [1, 1]
+    assert "python -m mawm.train --map 3m --bandwidth 0.05" in blocks[0]
+    assert "python -m pytest" in blocks[1]
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert readme_blocks()[1].strip() in (ROOT / ".ci/run").read_text("utf-8").splitlines()
+
+
+def test_both_commands_install_under_the_constraints() -> None:
+    assert all("pip install -c constraints.txt" in block for block in readme_blocks()[:2])
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_every_command_named_in_a_document_explains_itself(module: str) -> None:
+    assert importlib.util.find_spec(module) is not None
+    assert "usage" in help_of(module).lower()
+
+
+def test_every_option_named_for_the_main_command_exists() -> None:
+    text = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
+    calls = re.findall(r"python3? -m mawm\.train([^`\n]*)", text)
+    inline = re.findall(r"`(--[a-z][a-z-]*)[^`]*`", (ROOT / "README.md").read_text("utf-8"))
+    named = {option for call in calls for option in re.findall(r"--[a-z][a-z.-]*", call)} | set(inline)
+    shown = set(re.findall(r"--[a-z][a-z.-]*", help_of("mawm.train")))
+    assert named - shown - {"--help", "--logdir"} == set()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_and_figures_of_a_document_exist(path: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", path.read_text("utf-8"))
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_code_files_named_in_the_documents_exist() -> None:
+    pattern = r"`((?:mawm|agents|envs|configs|tests|benchmarks|docs)/[\w./-]+\.(?:py|toml|md|json))`"
+    named = {name for path in DOCUMENTS for name in re.findall(pattern, path.read_text("utf-8"))}
+    assert named
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def test_no_document_or_source_holds_a_path_of_somebodys_machine() -> None:
+    texts = [
+        p for p in ROOT.rglob("*") if p.suffix in (".md", ".py", ".toml", ".cfg", ".txt") and ".venv" not in p.parts
+    ]
+    private = re.compile("(?<![\\w.])/(?:" + "|".join(("work", "home", "root", "Users")) + ")/\\w")
+    assert [p.relative_to(ROOT).as_posix() for p in texts if private.search(p.read_text("utf-8"))] == []
