@@ -15,8 +15,10 @@ from mawm.agents.world_model import WorldModel
 
 
 class Imagined(NamedTuple):
-    """B rollouts of H actions: states deter (H+1, B, D), stoch (H+1, B, G); avail, logits (H, B, A), action (H, B);
-    reward, discount (H, B) of the arrivals at states 1..H; weight (H, B), the chance of being alive where one acts."""
+    """B rollouts of H actions.
+
+    States deter (H+1, B, D), stoch (H+1, B, G); avail, logits (H, B, A), action (H, B); reward, discount (H, B) of the arrivals at states 1..H; weight (H, B), the chance of being alive where one acts.
+    """
 
     deter: Tensor
     stoch: Tensor
@@ -60,12 +62,13 @@ class Head(nn.Module):
         self.tail = Tail([config.hidden] * config.layers + [out], generator, out_scale)
 
     def forward(self, deter: Tensor, stoch: Tensor) -> Tensor:
+        """Outputs (..., out) at latent states."""
         out: Tensor = self.tail(self.first(deter, stoch))
         return out
 
 
 def log_prob(logits: Tensor, action: Tensor) -> Tensor:
-    """log pi(a) (...) of masked logits (..., A)."""
+    """Log pi(a) (...) of masked logits (..., A)."""
     return torch.log_softmax(logits, -1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
@@ -77,11 +80,18 @@ def threshold_avail(logits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def imagine(
-    model: WorldModel, actor: nn.Module, start: Latent, avail: Tensor, discount: float, act_noise: Tensor, state_noise: Tensor
+    model: WorldModel,
+    actor: nn.Module,
+    start: Latent,
+    avail: Tensor,
+    discount: float,
+    act_noise: Tensor,
+    state_noise: Tensor,
 ) -> Imagined:
     """Rollouts of the actor in the model from B posterior states (Z Algorithm 1 line 12).
 
-    `avail` (B, A) is the true mask of the start; later masks are predicted. Noise: act_noise (H, B), state_noise (H, B, G).
+    `avail` (B, A) is the true mask of the start; later masks are predicted. Noise: act_noise (H, B), state_noise (H, B,
+    G).
     """
     state, chance = start, torch.ones(len(avail), device=avail.device)
     steps: list[tuple[Tensor, ...]] = []
@@ -103,7 +113,9 @@ def imagine(
 class ActorCritic:
     """Policy pi(a|z,h) and value V(z,h) of one agent, their optimisers and the scale of its returns."""
 
-    def __init__(self, n_actions: int, model: WorldModelConfig, config: BehaviourConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self, n_actions: int, model: WorldModelConfig, config: BehaviourConfig, generator: torch.Generator
+    ) -> None:
         self.config = config
         self.actor = Head(model, config, n_actions, generator, 0.01)
         self.critic = Head(model, config, config.bins, generator, 0.0)
@@ -112,7 +124,7 @@ class ActorCritic:
         self.scale = ReturnScale()
 
     def build(self, device: str) -> None:
-        """Move to the device and set up the optimisers (the order matters: flat parameters live where they are made)."""
+        """Move to the device, then set up the optimisers: flat parameters live where they are made."""
         for head in (self.actor, self.critic, self.slow_critic):
             head.to(device)
         self.two_hot = TwoHot(self.config.bins, device=device)

@@ -10,7 +10,7 @@ def mixed_probs(logits: Tensor, unimix: float) -> Tensor:
 
 
 def sample(probs: Tensor, uniform: Tensor) -> Tensor:
-    """Class indices (...) of probabilities (..., C) by inverse CDF: the number of classes whose CDF lies below `uniform`.
+    """Class indices (...) of probabilities (..., C) by inverse CDF: how many classes have a CDF below `uniform`.
 
     A class of probability zero is never drawn (its CDF step is empty). Ten times cheaper than a Gumbel draw, and a
     single uniform number per variable, so the noise can be drawn by its owner and passed in.

@@ -1,4 +1,4 @@
-"""Settings of one agent. Free of torch, so that `--help` is instant; each class configures the module it is named after."""
+"""Settings of one agent, each class named after what it configures; free of torch, so that `--help` is instant."""
 
 from dataclasses import dataclass, field
 

@@ -18,7 +18,12 @@ class ModelTrainer:
     """The world model with its optimiser. Two generators: what is scored never moves what is trained on."""
 
     def __init__(
-        self, model: WorldModel, replay: PooledReplay, rng: np.random.Generator, score_rng: np.random.Generator, device: str
+        self,
+        model: WorldModel,
+        replay: PooledReplay,
+        rng: np.random.Generator,
+        score_rng: np.random.Generator,
+        device: str,
     ) -> None:
         self.model = model.to(device)
         self.model.two_hot.values = self.model.two_hot.values.to(device)
@@ -64,7 +69,7 @@ class ModelTrainer:
 
         fields = ("obs", "prev_action", "reward", "terminal", "is_first", "avail")
         own = torch.ones(count, dtype=torch.bool, device=self.device)
-        batch = Batch(*(padded(name) for name in fields), own)
+        batch = Batch._make([*(padded(name) for name in fields), own])
         losses, _ = self.model.losses(batch, self._noise(self.score_rng, length, count))
         mask = torch.from_numpy(valid).to(self.device)
         picked = (losses.avail, losses.terminal, losses.reward, losses.dyn)

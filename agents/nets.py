@@ -1,13 +1,16 @@
 """Layers of the networks: plain linear maps, products with one-hot latents kept as indices, and small perceptrons."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-def _uniform(shape: tuple[int, ...], fan_in: int, fan_out: int, scale: float, generator: torch.Generator) -> nn.Parameter:
+def _uniform(
+    shape: tuple[int, ...], fan_in: int, fan_out: int, scale: float, generator: torch.Generator
+) -> nn.Parameter:
     bound = scale * (6.0 / (fan_in + fan_out)) ** 0.5
     return nn.Parameter((torch.rand(shape, generator=generator) * 2.0 - 1.0) * bound)
 
@@ -21,11 +24,12 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(fan_out))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Outputs (..., fan_out) of inputs (..., fan_in)."""
         return functional.linear(x, self.weight, self.bias)
 
 
 def gather_grad(index: Tensor, grad: Tensor, rows: int) -> Tensor:
-    """onehot(index)' @ grad (rows, out) as additions: index (R, G), grad (R, out). Six times cheaper than the product."""
+    """onehot(index)' @ grad (rows, out) as additions, six times cheaper: index (R, G), grad (R, out)."""
     out = grad.new_zeros(rows, grad.shape[-1])
     for column in index.unbind(1):
         out.index_add_(0, column, grad)
@@ -36,7 +40,9 @@ class _GatherProduct(torch.autograd.Function):
     """onehot(index) @ weight as a gather; its gradient reaches the probabilities straight through (DreamerV2)."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, index: Tensor, probs: Tensor | None, weight: Tensor) -> Tensor:
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, index: Tensor, probs: Tensor | None, weight: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(index, weight)
         return functional.embedding_bag(index, weight, mode="sum")
 
@@ -51,7 +57,7 @@ class _GatherProduct(torch.autograd.Function):
 
 
 class _Deferred(torch.autograd.Function):
-    """The identity on the addends of a recurrent product; its backward makes the weight's gradient of all steps at once."""
+    """The identity on a recurrent product's addends; its backward makes the weight's gradient of all steps at once."""
 
     @staticmethod
     def forward(
@@ -118,6 +124,7 @@ class StochLinear(nn.Module):
         return index + self.offset
 
     def forward(self, index: Tensor, probs: Tensor | None = None) -> Tensor:
+        """Products (..., out) of class indices (..., G); gradients also reach `probs` (..., G * C)."""
         flat = self.rows(index).reshape(-1, self.groups)
         rows = None if probs is None else probs.reshape(len(flat), -1)
         out: Tensor = _GatherProduct.apply(flat, rows, self.weight)  # type: ignore[no-untyped-call]
@@ -133,6 +140,7 @@ class FeatureLinear(nn.Module):
         self.stoch = StochLinear(groups, classes, fan_out, generator)
 
     def forward(self, deter: Tensor, stoch: Tensor, probs: Tensor | None = None) -> Tensor:
+        """Outputs (..., out) at latent states; gradients also reach `probs`."""
         out: Tensor = self.deter(deter) + self.stoch(stoch, probs)
         return out
 
@@ -142,12 +150,13 @@ class Tail(nn.Module):
 
     def __init__(self, widths: Sequence[int], generator: torch.Generator, out_scale: float = 1.0) -> None:
         super().__init__()
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.layers = nn.ModuleList(
             Linear(a, b, generator, out_scale if i == len(pairs) - 1 else 1.0) for i, (a, b) in enumerate(pairs)
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Outputs (..., widths[-1]) of first products (..., widths[0])."""
         for layer in self.layers:
             x = layer(functional.relu(x))
         return x

@@ -20,7 +20,9 @@ class Optimiser:
         params = list(module.parameters())
         self.flat = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in params]))
         self.flat.grad = torch.zeros_like(self.flat)
-        for p, data, grad in zip(params, self._views(self.flat.detach(), params), self._views(self.flat.grad, params), strict=True):
+        for p, data, grad in zip(
+            params, self._views(self.flat.detach(), params), self._views(self.flat.grad, params), strict=True
+        ):
             p.data = data
             p.grad = grad
         self.clip = clip
@@ -39,7 +41,7 @@ class Optimiser:
         grad = self.flat.grad
         assert grad is not None
         grad.zero_()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = float(grad.norm())
         if not math.isfinite(norm):
             self.skipped += 1
@@ -54,7 +56,10 @@ class Optimiser:
         entry = self.adam.state.get(self.flat)
         if not entry:
             return {}
-        return {key: np.array(entry[key].detach().cpu().numpy(), dtype=np.float32) for key in ("exp_avg", "exp_avg_sq", "step")}
+        return {
+            key: np.array(entry[key].detach().cpu().numpy(), dtype=np.float32)
+            for key in ("exp_avg", "exp_avg_sq", "step")
+        }
 
     def load_state(self, arrays: dict[str, NDArray[np.float32]]) -> None:
         """Continue from `state`. Raises ValueError where a moment's length is not that of the parameters."""
@@ -63,6 +68,8 @@ class Optimiser:
             return
         for key in ("exp_avg", "exp_avg_sq"):
             if arrays[key].size != self.flat.numel():
-                raise ValueError(f"optimiser moment {key} has {arrays[key].size} values; the module has {self.flat.numel()}")
+                raise ValueError(
+                    f"optimiser moment {key} has {arrays[key].size} values; the module has {self.flat.numel()}"
+                )
         moments = {key: torch.from_numpy(arrays[key].copy()).to(self.flat.device) for key in ("exp_avg", "exp_avg_sq")}
-        self.adam.state[self.flat] = {"step": torch.tensor(float(arrays["step"])), **moments}
+        self.adam.state[self.flat] = {"step": torch.tensor(float(arrays["step"].reshape(-1)[0])), **moments}

@@ -1,7 +1,7 @@
 """Arrivals that an agent keeps: rings of steps, one a stream, from which whole stretches are sampled."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class Replay:
         return len(self._written)
 
     def add(self, segments: Iterable[Segment], *, joined: bool = True) -> None:
-        """Append segments to their lanes. With `joined=False` a segment continues nothing: its first step is a reset."""
+        """Append segments to their lanes; with `joined=False` a segment continues nothing, its first step is a reset."""
         for segment in segments:
             self._check(segment)
             lane = segment.lane if joined else int(np.argmin(self._written))
@@ -66,13 +66,16 @@ class Replay:
         for name, expected in shapes.items():
             got = getattr(segment, name).shape
             if got != expected or steps == 0:
-                raise ValueError(f"a segment of agent {segment.origin.agent} has {name} of shape {got}; expected {expected}, steps >= 1")
+                raise ValueError(
+                    f"a segment of agent {segment.origin.agent} has {name} of shape {got}; "
+                    f"expected {expected}, steps >= 1"
+                )
 
     def _append(self, lane: int, segment: Segment, first: Bools) -> None:
         start, steps = int(self._written[lane]), len(segment)
         self._grow(start + steps)
         at = np.arange(start, start + steps) % self.depth
-        values = {
+        values: dict[str, NDArray[Any]] = {
             "obs": segment.obs,
             "prev_action": segment.prev_action,
             "reward": segment.reward,
@@ -99,7 +102,7 @@ class Replay:
         return int(np.maximum(np.minimum(self._written, self.depth) - length + 1, 0).sum())
 
     def sample(self, batch: int, length: int, rng: np.random.Generator) -> Stretches:
-        """`batch` stretches of `length` steps, uniform over the places where one may start. ValueError if there is none."""
+        """`batch` stretches of `length` steps, uniform over the places where one starts; ValueError if there is none."""
         held = np.minimum(self._written, self.depth)
         starts = np.maximum(held - length + 1, 0)
         ends = np.cumsum(starts)
@@ -110,7 +113,9 @@ class Replay:
         oldest = (self._written - held)[lane]
         at = (oldest + place - (ends - starts)[lane] + np.arange(length)[:, None]) % self.depth
         picked = {name: data[lane, at] for name, data in self._data.items()}
-        avail = np.unpackbits(np.asarray(picked["avail"], np.uint8), axis=-1, count=self.spaces.n_actions).astype(np.bool_)
+        avail = np.unpackbits(np.asarray(picked["avail"], np.uint8), axis=-1, count=self.spaces.n_actions).astype(
+            np.bool_
+        )
         return Stretches(
             np.asarray(picked["obs"], np.float32),
             picked["prev_action"].astype(np.int64),
@@ -129,6 +134,8 @@ class Replay:
         for name, old in self._data.items():
             new = arrays[name]
             if new.shape[0] != old.shape[0] or new.shape[2:] != old.shape[2:] or new.dtype != old.dtype:
-                raise ValueError(f"replay field {name} was saved as {new.shape} {new.dtype}; this run needs {old.shape} {old.dtype}")
+                raise ValueError(
+                    f"replay field {name} was saved as {new.shape} {new.dtype}; this run needs {old.shape} {old.dtype}"
+                )
             self._data[name] = new.copy()
         self._written = arrays["written"].astype(np.int64)

@@ -1,4 +1,4 @@
-"""The recurrent state-space model of one agent: h_t = f(h_{t-1}, z_{t-1}, a_{t-1}), posterior q(z|h,o), prior p(z|h)."""
+"""One agent's recurrent state-space model: h_t = f(h_{t-1}, z_{t-1}, a_{t-1}), posterior q(z|h,o), prior p(z|h)."""
 
 from typing import NamedTuple
 
@@ -45,7 +45,9 @@ class Rssm(nn.Module):
     def initial(self, batch: int) -> Latent:
         """The latent state before anything was seen."""
         c, like = self.config, self.action_in
-        return Latent(like.new_zeros(batch, c.deter), torch.zeros(batch, c.groups, dtype=torch.long, device=like.device))
+        return Latent(
+            like.new_zeros(batch, c.deter), torch.zeros(batch, c.groups, dtype=torch.long, device=like.device)
+        )
 
     def embed(self, obs: Tensor) -> Tensor:
         """What the posterior reads of observations (..., O)."""
@@ -70,13 +72,15 @@ class Rssm(nn.Module):
         return self._mixed(self.prior_out(self.prior_in(deter)))
 
     def observe(self, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor) -> Posteriors:
-        """Posterior states of stretches: obs (T, B, O), prev_action (T, B), reset (T, B) bool, noise (T, B, G) in [0, 1).
+        """Posterior states of stretches: obs (T, B, O), prev_action, reset (T, B), noise (T, B, G) in [0, 1).
 
         Where `reset` is true nothing is known of the past: h, z and a are zero. The first index must be one.
         """
         steps, batch = reset.shape
         keep = (~reset).to(obs.dtype).unsqueeze(-1)
-        actions = Recurrence(functional.embedding(prev_action, self.action_in) * keep, self.stoch_in.weight, gathered=True)
+        actions = Recurrence(
+            functional.embedding(prev_action, self.action_in) * keep, self.stoch_in.weight, gathered=True
+        )
         recurrent = Recurrence(self.recurrent.bias.expand(steps, batch, -1), self.recurrent.weight)
         embedded = Recurrence(self.embed(obs) + self.posterior_in.bias, self.posterior_in.weight)
         deter, stoch = self.initial(batch)
@@ -93,7 +97,9 @@ class Rssm(nn.Module):
         deters, stochs, all_probs = zip(*states, strict=True)
         return Posteriors(torch.stack(deters), torch.stack(stochs), torch.stack(all_probs))
 
-    def observe_step(self, state: Latent, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor | None) -> Latent:
+    def observe_step(
+        self, state: Latent, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor | None
+    ) -> Latent:
         """One posterior step while acting, batch (B, ...); without noise the mode of the posterior is taken."""
         keep = (~reset).to(obs.dtype).unsqueeze(-1)
         gates_in = (functional.embedding(prev_action, self.action_in) + self.stoch_in(state.stoch)) * keep

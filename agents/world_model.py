@@ -41,7 +41,7 @@ class Losses(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the predictors say of latent states (...): reward logits (..., bins), terminal logit (...), avail logits (..., A)."""
+    """What the predictors say of latent states: logits of reward (..., bins), terminal (...), avail (..., A)."""
 
     reward: Tensor
     terminal: Tensor
@@ -104,7 +104,9 @@ class WorldModel(nn.Module):
         own = batch.own.to(batch.obs.dtype)
         arrived = (~reset).to(batch.obs.dtype)
         known = (~reset | batch.is_first).to(batch.obs.dtype)
-        action_loss = functional.cross_entropy(action_logits.flatten(0, 1), batch.prev_action.flatten(), reduction="none")
+        action_loss = functional.cross_entropy(
+            action_logits.flatten(0, 1), batch.prev_action.flatten(), reduction="none"
+        )
         losses = Losses(
             obs=own * 0.5 * (obs_mean - batch.obs).square().sum(-1),
             action=own * arrived * action_loss.view_as(batch.reward),
@@ -130,6 +132,9 @@ class WorldModel(nn.Module):
         share = own.to(losses.obs.dtype).mean().clamp_min(1.0 / len(own))
         decoders = (c.obs_scale * losses.obs.mean() + c.action_scale * losses.action.mean()) / share
         predictors = losses.reward.mean() + losses.terminal.mean() + losses.avail.mean()
-        divergence = c.dyn_scale * losses.dyn.clamp_min(c.free_nats).mean() + c.rep_scale * losses.rep.clamp_min(c.free_nats).mean()
+        divergence = (
+            c.dyn_scale * losses.dyn.clamp_min(c.free_nats).mean()
+            + c.rep_scale * losses.rep.clamp_min(c.free_nats).mean()
+        )
         total: Tensor = decoders + predictors + divergence
         return total

@@ -1,13 +1,22 @@
 """The baseline of the learner benchmark: the same step written plainly, one agent at a time.
 
 Dense one-hot inputs, a layer for each head, `torch.distributions` with its default argument checks for every sample and
-log-probability, float32, the default Adam over separate tensors: what one would write first. Same sizes, same losses, same
-numbers of rows and gradient steps as the package's own learner.
+log-probability, float32, the default Adam over separate tensors: what one would write first. Same sizes, same losses,
+same numbers of rows and gradient steps as the package's own learner.
 """
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Categorical, Independent, Normal, OneHotCategoricalStraightThrough, kl_divergence
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Independent,
+    Normal,
+    OneHotCategoricalStraightThrough,
+    kl_divergence,
+)
 from torch.nn import functional
 
 from mawm.agents.config import AgentConfig
@@ -19,7 +28,7 @@ def perceptron(fan_in: int, hidden: int, layers: int, fan_out: int) -> nn.Sequen
     """`layers` hidden layers with ReLU."""
     widths = [fan_in] + [hidden] * layers
     parts: list[nn.Module] = []
-    for a, b in zip(widths[:-1], widths[1:], strict=True):
+    for a, b in pairwise(widths):
         parts += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*parts, nn.Linear(widths[-1], fan_out))
 
@@ -44,7 +53,7 @@ class PlainModel(nn.Module):
         self.avail = perceptron(feat, c.hidden, c.layers, n_actions)
         self.two_hot = TwoHot(config.behaviour.bins)
 
-    def dist(self, logits: Tensor) -> Independent:
+    def dist(self, logits: Tensor) -> "Independent[OneHotCategoricalStraightThrough]":
         """Categorical latents with a uniform share, with straight-through samples."""
         c = self.config
         probs = torch.softmax(logits.unflatten(-1, (c.groups, c.classes)), -1)
@@ -90,7 +99,7 @@ class PlainModel(nn.Module):
         avail = -Independent(Bernoulli(logits=self.avail(feats)), 1).log_prob(batch.avail.float())
         dyn = divergence(post.detach(), prior).clamp_min(c.free_nats)
         rep = divergence(post, prior.detach()).clamp_min(c.free_nats)
-        return (
+        total: Tensor = (
             c.obs_scale * obs.mean()
             + c.action_scale * (action * known).mean()
             + (reward * known).mean()
@@ -99,6 +108,7 @@ class PlainModel(nn.Module):
             + c.dyn_scale * (dyn * known).mean()
             + c.rep_scale * (rep * known).mean()
         )
+        return total
 
 
 class PlainLearner:
@@ -119,14 +129,16 @@ class PlainLearner:
     def world_model_update(self, batch: Batch) -> None:
         """One gradient step on Eqs. 1-3."""
         self.model_opt.zero_grad()
-        self.model.loss(batch).backward()  # type: ignore[no-untyped-call]
+        self.model.loss(batch).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_model)
         self.model_opt.step()
 
     @torch.no_grad()
     def rollout(self, batch: Batch, starts: int) -> tuple[Tensor, ...]:
-        """Imagination from `starts` posterior states, time first: features of all states, then features acted in, masks,
-        actions, log-probabilities, rewards, discounts and weights."""
+        """Imagination from `starts` posterior states, time first.
+
+        Features of all states, then features acted in, masks, actions, log-probabilities, rewards, discounts, weights.
+        """
         b, m = self.config, self.model
         feats, *_ = m.observe(batch)
         feat = feats.flatten(0, 1)[:starts]
@@ -180,6 +192,6 @@ class PlainLearner:
 
     def _step(self, optimiser: torch.optim.Optimizer, module: nn.Module, loss: Tensor) -> None:
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), self.config.clip)
         optimiser.step()

@@ -1,8 +1,8 @@
 """The data that travels between agents, environments and the loop (numpy only: imports no torch).
 
-Arrival convention: index t of a stream holds everything that arrived together with `obs_t`: the previous action that led
-to it, the reward and the terminal flag that came with it, and the actions now available. Heads of the world model predict
-index t from `(deter_t, stoch_t)`. The shift from "acted" to "arrived" happens once, in `mawm.collect`.
+Arrival convention: index t of a stream holds everything that arrived together with `obs_t`: the previous action that
+led to it, the reward and the terminal flag that came with it, and the actions now available. Heads of the world model
+predict index t from `(deter_t, stoch_t)`. The shift from "acted" to "arrived" happens once, in `mawm.collect`.
 """
 
 from dataclasses import dataclass
@@ -51,9 +51,9 @@ class Segment:
     """A stretch of at most `seq_len` arrivals of one agent in one battle: the unit that is scored, sent and counted.
 
     Shapes: obs (T, O) float32; prev_action (T,) int64, 0 where `is_first`; reward (T,) float32; terminal, is_first (T,)
-    bool; avail (T, A) bool. `is_first` is true only at the first arrival of a battle. The last arrival of a battle (or the
-    arrival of the agent's own death) is a step like any other; arrivals after the agent's death are never part of a segment.
-    `lane` names the stream it continues: consecutive segments of one lane are contiguous in time.
+    bool; avail (T, A) bool. `is_first` is true only at the first arrival of a battle. The last arrival of a battle (or
+    the arrival of the agent's own death) is a step like any other; arrivals after the agent's death are never part of a
+    segment. `lane` names the stream it continues: consecutive segments of one lane are contiguous in time.
     """
 
     origin: Origin
@@ -72,12 +72,13 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """One imagined trajectory of H actions (Z, Algorithm 2 lines 7-8): H + 1 latent states and what happens between them.
+    """One imagined trajectory of H actions (Z, Algorithm 2 lines 7-8): H + 1 latent states and what lies between.
 
     Shapes: deter (H+1, D) float32; stoch (H+1, G) uint8, the class index of each of the G categorical latents (index 0
-    the posterior z_1, later ones prior samples); avail (H, A) bool, logits (H, A) float32 (masked entries -inf are stored as a large negative
-    number) and action (H,) int64 at states 0..H-1; reward (H,) and discount (H,) float32 of the arrival at states 1..H
-    (`discount` = gamma * (1 - predicted terminal)); weight (H,) float32: probability of still being alive at the state acted in.
+    the posterior z_1, later ones prior samples); avail (H, A) bool, logits (H, A) float32 (masked entries -inf are
+    stored as a large negative number) and action (H,) int64 at states 0..H-1; reward (H,) and discount (H,) float32 of
+    the arrival at states 1..H (`discount` = gamma * (1 - predicted terminal)); weight (H,) float32: probability of
+    still being alive at the state acted in.
     """
 
     origin: Origin
@@ -98,10 +99,11 @@ class Rollout:
 class Step:
     """What `VectorEnv.reset` and `VectorEnv.step` return for B battles side by side with N agents each.
 
-    obs (B, N, O) float32, avail (B, N, A) bool, alive (B, N) bool, state (B, S) float32: where the battle stands now; after
-    the end of a battle, already the first arrival of the next one (same-step auto-reset). reward (B,) float32, terminated,
-    truncated (B,) bool, battle_won (B,) bool: of the step just taken (all zero after `reset`). final_obs (B, N, O),
-    final_avail (B, N, A), final_alive (B, N): the last arrival of the battle, meaningful only in rows that ended.
+    obs (B, N, O) float32, avail (B, N, A) bool, alive (B, N) bool, state (B, S) float32: where the battle stands now;
+    after the end of a battle, already the first arrival of the next one (same-step auto-reset). reward (B,) float32,
+    terminated, truncated (B,) bool, battle_won (B,) bool: of the step just taken (all zero after `reset`). final_obs
+    (B, N, O), final_avail (B, N, A), final_alive (B, N): the last arrival of the battle, meaningful only in rows that
+    ended.
     """
 
     obs: Floats

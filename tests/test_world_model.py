@@ -8,12 +8,12 @@ from mawm.agents.config import WorldModelConfig
 from mawm.agents.world_model import Batch, WorldModel
 
 CONFIG = WorldModelConfig(deter=8, groups=3, classes=4, hidden=8, batch=4, seq_len=6)
-T, B, O, A = 6, 4, 5, 7
+T, B, OBS, A = 6, 4, 5, 7
 
 
 def make_model(**changes):
     config = WorldModelConfig(**{**CONFIG.__dict__, **changes})
-    return WorldModel(O, A, config, bins=11, generator=torch.Generator().manual_seed(0))
+    return WorldModel(OBS, A, config, bins=11, generator=torch.Generator().manual_seed(0))
 
 
 def make_batch(own=(True, True, True, True), seed=0):
@@ -21,7 +21,7 @@ def make_batch(own=(True, True, True, True), seed=0):
     first = np.zeros((T, B), bool)
     first[0, 0] = first[3, 1] = True
     return Batch(
-        obs=torch.from_numpy(rng.normal(size=(T, B, O)).astype(np.float32)),
+        obs=torch.from_numpy(rng.normal(size=(T, B, OBS)).astype(np.float32)),
         prev_action=torch.from_numpy(rng.integers(0, A, (T, B))),
         reward=torch.from_numpy(rng.random((T, B), dtype=np.float32)),
         terminal=torch.from_numpy(rng.random((T, B)) < 0.2),
@@ -121,7 +121,10 @@ def test_free_nats_stop_the_kl_below_the_floor():
     losses, _ = model.losses(batch, noise())
     model.zero_grad()
     model.objective(losses, batch.own).backward()
-    assert model.rssm.prior_out.layers[0].weight.grad is None or model.rssm.prior_out.layers[0].weight.grad.abs().max() == 0
+    assert (
+        model.rssm.prior_out.layers[0].weight.grad is None
+        or model.rssm.prior_out.layers[0].weight.grad.abs().max() == 0
+    )
 
 
 def test_what_cannot_be_predicted_costs_nothing():
@@ -139,7 +142,7 @@ def test_memory_does_not_cross_the_border_of_a_battle():
     model = make_model()
     batch = make_batch()
     obs = batch.obs.clone().requires_grad_()
-    losses, post = model.losses(batch._replace(obs=obs), noise())
+    _, post = model.losses(batch._replace(obs=obs), noise())
     post.deter[3:, 1].sum().backward()
     assert obs.grad[:3, 1].eq(0).all()
     assert obs.grad[3:, 1].abs().sum() > 0
