@@ -37,7 +37,7 @@ class ModelTrainer:
         return torch.from_numpy(rng.random((*shape, self.model.config.groups), dtype=np.float32)).to(self.device)
 
     def fit(self, updates: int) -> Metrics:
-        """`updates` gradient steps on Eqs. 1-3; gives the mean losses. Nothing happens before a stretch can be sampled."""
+        """`updates` gradient steps on Eqs. 1-3; gives the mean losses, or nothing before a stretch can be sampled."""
         config = self.model.config
         if updates == 0 or not self.replay.ready(config.seq_len):
             return {}

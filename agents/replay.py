@@ -52,7 +52,7 @@ class Replay:
         return len(self._written)
 
     def add(self, segments: Iterable[Segment], *, joined: bool = True) -> None:
-        """Append segments to their lanes; with `joined=False` a segment continues nothing, its first step is a reset."""
+        """Append segments to their lanes; with `joined=False` a segment continues nothing: it begins with a reset."""
         for segment in segments:
             self._check(segment)
             lane = segment.lane if joined else int(np.argmin(self._written))
@@ -102,7 +102,7 @@ class Replay:
         return int(np.maximum(np.minimum(self._written, self.depth) - length + 1, 0).sum())
 
     def sample(self, batch: int, length: int, rng: np.random.Generator) -> Stretches:
-        """`batch` stretches of `length` steps, uniform over the places where one starts; ValueError if there is none."""
+        """`batch` stretches of `length` steps, uniform over their possible places; ValueError if there is none."""
         held = np.minimum(self._written, self.depth)
         starts = np.maximum(held - length + 1, 0)
         ends = np.cumsum(starts)
