@@ -17,8 +17,8 @@ from mawm.agents.world_model import WorldModel
 class Imagined(NamedTuple):
     """B rollouts of H actions, time first.
 
-    States deter (H+1, B, D), stoch (H+1, B, G); avail, logits (H, B, A) and action (H, B) where one acts; reward, discount
-    (H, B) of the arrivals at states 1..H; weight (H, B), the chance of being alive where one acts.
+    States deter (H+1, B, D), stoch (H+1, B, G); avail, logits (H, B, A) and action (H, B) where one acts; reward,
+    discount (H, B) of the arrivals at states 1..H; weight (H, B), the chance of being alive where one acts.
     """
 
     deter: Tensor

@@ -1,4 +1,4 @@
-"""One learner: it owns a world model, an actor and a critic, its replays, broadcasters and generators, and shares none."""
+"""One learner: it owns a world model, actor, critic, replays, broadcasters and generators, and shares none of them."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ class Agent:
     initial weights depend on (seed, role) alone: all agents start from the same phi_0, theta_0 (Z section 4.1).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that an agent owns is handed in by name
         self,
         name: str,
         members: tuple[int, ...],
@@ -114,7 +114,9 @@ class Agent:
             return self.rollouts.silent(sizes)
         origin = Origin(self.members[0], self.role, self.behaving.round)
         return self.rollouts.publish(
-            sizes, self.behaving.scores(), lambda i, sequence: encode_rollout(self.behaving.rollout(i, origin), sequence)
+            sizes,
+            self.behaving.scores(),
+            lambda i, sequence: encode_rollout(self.behaving.rollout(i, origin), sequence),
         )
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int) -> Metrics:

@@ -68,8 +68,11 @@ class BehaviourTrainer:
         )
 
     def fit(self, received: Sequence[Rollout], env_steps: int) -> Metrics:
-        """Eqs. 4-5 on this round's rollouts and received ones: `epochs` passes' worth of steps over as many rows as the
-        agent imagined itself, so that the number of gradient steps never depends on what was received."""
+        """Eqs. 4-5 on this round's rollouts and received ones.
+
+        `epochs` passes' worth of steps over as many rows as the agent imagined itself: the number of gradient steps
+        never depends on what was received.
+        """
         if self.imagined is None:
             return {}
         config = self.behaviour.config
@@ -119,7 +122,7 @@ class BehaviourTrainer:
 
     @torch.no_grad()
     def _agreement(self, theirs: Imagined) -> float:
-        """Share of mask bits on which this agent's predictor agrees with the sender's, on the sender's latent states."""
+        """Share of mask bits on which this agent's predictor agrees with the sender's, on the sender's latents."""
         latent = Latent(theirs.deter[:-1], theirs.stoch[:-1])
         predicted = threshold_avail(self.trainer.model.predict(latent).avail)
         return float((predicted == theirs.avail).to(torch.float32).mean())

@@ -35,7 +35,7 @@ def _optimisers(agent: "Agent") -> dict[str, Optimiser]:
 
 
 def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
-    """Weights, optimisers, replay and acting memories as arrays; generators, selectors, budgets and counters as the rest."""
+    """Weights, optimisers, replay and acting memories as arrays; generators, selectors, budgets, counters as the rest."""
     arrays: Arrays = {}
     for name, module in _modules(agent).items():
         for key, value in module.state_dict().items():
@@ -64,7 +64,9 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
         own = module.state_dict()
         wrong = [k for k in own if k not in saved or tuple(saved[k].shape) != tuple(own[k].shape)]
         if wrong:
-            raise ValueError(f"{agent.name}: {name} weight {wrong[0]} is missing from the checkpoint or has another shape")
+            raise ValueError(
+                f"{agent.name}: {name} weight {wrong[0]} is missing from the checkpoint or has another shape"
+            )
         with torch.no_grad():
             for key, value in own.items():
                 value.copy_(torch.from_numpy(saved[key].copy()))

@@ -107,8 +107,9 @@ def iteration(units: dict[str, float]) -> float:
 def measure(config: AgentConfig, agents: int, repeats: int = 5) -> dict[str, float]:
     """Medians over `repeats` interleaved timings, both learners looped over `agents` on one thread.
 
-    Gives seconds per agent of each unit, seconds of an iteration of all agents for both, the floor (the products that the
-    fast learner makes, at the rate of this machine's matrix product) and the ratio. One policy epoch per rollout on both sides.
+    Gives seconds per agent of each unit, seconds of an iteration of all agents for both, the floor (the products that
+    the fast learner makes, at the rate of this machine's matrix product) and the ratio. One policy epoch per rollout on
+    both sides.
     """
     config = replace(config, behaviour=replace(config.behaviour, epochs=1))
     teams = {
