@@ -37,7 +37,7 @@ class Optimiser:
             start += p.numel()
 
     def step(self, loss: Tensor) -> float:
-        """Differentiate `loss` (scalar), clip to the largest norm, take one Adam step; gives the norm before the clip."""
+        """Differentiate `loss` (scalar), clip to the largest norm, take one Adam step; gives the unclipped norm."""
         grad = self.flat.grad
         assert grad is not None
         grad.zero_()

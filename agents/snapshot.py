@@ -35,7 +35,7 @@ def _optimisers(agent: "Agent") -> dict[str, Optimiser]:
 
 
 def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
-    """Weights, optimisers, replay and acting memories as arrays; generators, selectors, budgets, counters as the rest."""
+    """Weights, optimisers, replay, acting memories as arrays; generators, selectors, budgets, counters as the rest."""
     arrays: Arrays = {}
     for name, module in _modules(agent).items():
         for key, value in module.state_dict().items():
