@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mawm.broadcast import Outbox
 from mawm.channel import Channel
 from mawm.collect import Collector
 from mawm.configs.train import ScheduleConfig
@@ -41,6 +42,11 @@ class Run:
         for name, metrics in zip(self.names, results, strict=True):
             self.averages.add(metrics or {}, f"{name}/")
 
+    def log_offers(self, kind: str, outboxes: list[Outbox]) -> None:
+        """Take in what each learner's selector says of itself: threshold, refusals, which loss won the maximum."""
+        for name, outbox in zip(self.names, outboxes, strict=True):
+            self.averages.add(outbox.diagnostics, f"{name}/selector/{kind}/")
+
 
 def train(run: Run) -> None:
     """Collect, share experience, fit world models, imagine, share rollouts, fit behaviours: until the steps are played."""
@@ -58,12 +64,14 @@ def round_(run: Run) -> None:
     segments = run.collector.collect(run.plan.round_steps, run.schedule.mode(run.collector.env_steps))  # Alg. 1, lines 3-4
     team.map("remember", segments)  # line 6
     offers = team.map("offer_segments", segments)  # section 4.2: L_M >= mu_M + c sigma_M
+    run.log_offers("experience", offers)
     run.log(team.map("admit", channel.exchange("experience", offers)))  # line 5, behind the gate
     updates = run.schedule.due(run.collector.env_steps)
     everyone = len(run.names)
     run.log(team.map("fit_world_model", [updates.model] * everyone))  # lines 9-10: Eq. 1 on own, Eqs. 2-3 on pooled
     team.map("imagine", [updates.behaviour] * everyone)  # lines 11-12; Alg. 2, line 7
     offers = team.map("offer_rollouts")  # section 4.2: the critic's loss
+    run.log_offers("rollouts", offers)
     received = channel.exchange("rollouts", offers)  # Alg. 2, line 8
     run.log(team.map("fit_behaviour", received, env_steps=run.collector.env_steps))  # line 13; Alg. 2, lines 11-12
 

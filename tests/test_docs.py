@@ -1,6 +1,7 @@
 """What the documents promise exists: commands, options, files, and the command that CI runs."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -81,3 +82,27 @@ def test_no_document_or_source_holds_a_path_of_somebodys_machine() -> None:
     ]
     private = re.compile("(?<![\\w.])/(?:" + "|".join(("work", "home", "root", "tmp", "Users")) + ")/\\w")
     assert [p.relative_to(ROOT).as_posix() for p in texts if private.search(p.read_text("utf-8"))] == []
+
+
+def documented_tags() -> set[str]:
+    """Patterns of the tags in docs/tags.md; a name without a slash belongs to the folder of the tag before it."""
+    patterns, folder = set(), ""
+    for row in re.findall(r"^\| (`.*?) \|", (ROOT / "docs/tags.md").read_text("utf-8"), re.MULTILINE):
+        for tag in re.findall(r"`([^`]+)`", row):
+            folder = tag.rpartition("/")[0] if "/" in tag else folder
+            whole = tag if "/" in tag else f"{folder}/{tag}"
+            pattern = re.escape(whole).replace("AGENT", r"(agent_\d+|team)").replace("KIND", "(experience|rollouts)")
+            patterns.add(pattern.replace("LOSS", r"\w+").replace(re.escape("..."), r"\w+"))
+    return patterns
+
+
+def test_every_tag_of_a_run_is_documented_and_every_documented_tag_is_written(tmp_path: Path) -> None:
+    options = ("--preset", "debug", "--placement", "inline", "--bandwidth", "0.3", "--run-dir", str(tmp_path / "run"))
+    command = [sys.executable, "-m", "mawm.train", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text("utf-8").splitlines()]
+    written = {tag for row in rows for tag in row} - {"env_steps", "wall_s"}
+    patterns = documented_tags()
+    assert sorted(tag for tag in written if not any(re.fullmatch(pattern, tag) for pattern in patterns)) == []
+    assert sorted(p for p in patterns if not any(re.fullmatch(p, tag) for tag in written)) == []
