@@ -5,13 +5,19 @@ from typing import Any
 
 from mawm.configs.train import TrainConfig
 
+# fmt: off
 _POSITIVE = (
-    "env_steps battles round_steps updates_per_behaviour log_every eval_every eval_battles save_every keep_checkpoints "
-    "deter groups classes hidden layers obs_scale batch seq_len lr clip horizon actor_lr critic_lr epochs starts minibatch "
-    "bins capacity window"
-).split()
-_SHARES = "bandwidth unimix discount lam entropy_decay target_decay".split()
-_NOT_NEGATIVE = "seed prefill warmup updates_per_step free_nats dyn_scale rep_scale action_scale entropy ppo_clip".split()
+    "env_steps", "battles", "round_steps", "updates_per_behaviour", "log_every", "eval_every", "eval_battles",
+    "save_every", "keep_checkpoints", "deter", "groups", "classes", "hidden", "layers", "obs_scale", "batch",
+    "seq_len", "lr", "clip", "horizon", "actor_lr", "critic_lr", "epochs", "starts", "minibatch", "bins",
+    "capacity", "window",
+)
+_SHARES = ("bandwidth", "unimix", "discount", "lam", "entropy_decay", "target_decay")
+_NOT_NEGATIVE = (
+    "seed", "prefill", "warmup", "updates_per_step", "free_nats", "dyn_scale", "rep_scale", "action_scale", "entropy",
+    "ppo_clip",
+)
+# fmt: on
 _CHOICES = {"decoder_grads": ("flow", "detach")}
 
 
@@ -21,11 +27,15 @@ def check(config: TrainConfig) -> None:
     if config.sharing.window < 2:
         raise ValueError(f"sharing.window is {config.sharing.window}; a window needs at least 2 values")
     if config.agent.world_model.classes > 256:
-        raise ValueError(f"agent.world_model.classes is {config.agent.world_model.classes}; a class index is one byte: at most 256")
+        raise ValueError(
+            f"agent.world_model.classes is {config.agent.world_model.classes}; a class index is one byte: at most 256"
+        )
     if config.agent.behaviour.bins < 3:
         raise ValueError(f"agent.behaviour.bins is {config.agent.behaviour.bins}; two-hot needs at least 3 bins")
     if config.agent.world_model.seq_len < 2:
-        raise ValueError(f"agent.world_model.seq_len is {config.agent.world_model.seq_len}; a stretch needs at least 2 steps")
+        raise ValueError(
+            f"agent.world_model.seq_len is {config.agent.world_model.seq_len}; a stretch needs at least 2 steps"
+        )
 
 
 def _walk(node: Any, path: str) -> None:
@@ -43,7 +53,9 @@ def _number(key: str, name: str, value: float) -> None:
     if not abs(value) < float("inf"):
         raise ValueError(f"{name} is {value}; it must be a finite number")
     if key in _SHARES and not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name} is a share and must lie in [0, 1]; got {value:g}: did you mean {min(1.0, max(0.0, value)):g}?")
+        raise ValueError(
+            f"{name} is a share and must lie in [0, 1]; got {value:g}: did you mean {min(1.0, max(0.0, value)):g}?"
+        )
     if key in _POSITIVE and value <= 0:
         raise ValueError(f"{name} must be greater than 0; got {value:g}")
     if key in _NOT_NEGATIVE and value < 0:

@@ -27,7 +27,7 @@ def load_preset(name: str) -> TrainConfig:
 
 
 def merge(base: T, changes: dict[str, Any], where: str) -> T:
-    """`base` (a dataclass) with nested changes. ValueError names an unknown key and the nearest one, or a value's wrong type."""
+    """`base` (a dataclass) with nested changes; ValueError names an unknown key and the nearest, or a wrong type."""
     assert is_dataclass(base) and not isinstance(base, type)
     hints = get_type_hints(type(base))
     known = [f.name for f in fields(base)]
@@ -63,6 +63,10 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(hint, types.UnionType) or not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+    if (
+        isinstance(hint, types.UnionType)
+        or not isinstance(value, hint)
+        or (isinstance(value, bool) and hint is not bool)
+    ):
         raise ValueError(f"{where} must be {hint.__name__}; got {value!r}")
     return value

@@ -53,12 +53,12 @@ class TrainConfig:
     map: str = "3m"
     """A SMAC map by name, or a path to a map file (.toml)."""
     method: Method = "both"
-    """What is shared: independent nothing, experience, rollouts, both, or centralized (one model for the whole team)."""
+    """What is shared: independent nothing, experience, rollouts, both, or centralized (one model for the team)."""
     seed: int = 0
     env_steps: int = 50_000
     """Environment steps to train for."""
     env: Literal["skirmish", "smac"] = "skirmish"
-    """`skirmish`: the embedded engine, no StarCraft II needed; `smac`: real StarCraft II (its driver is not here yet)."""
+    """`skirmish`: the embedded engine, no StarCraft II needed; `smac`: StarCraft II (its driver is not here yet)."""
     placement: Literal["auto", "inline", "process"] = "auto"
     """`process`: one process and one thread a learner; `inline`: all in one; same numbers, bit for bit."""
     device: str = "auto"

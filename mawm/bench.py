@@ -13,7 +13,7 @@ from mawm.cli import fail, parse
 DESCRIPTION = """Measure speed on this machine, on one thread.
 
   python -m mawm.bench engine --map 3m --batch 1 32 --json       environment steps a second, random valid actions
-  python -m mawm.bench learner --agents 3 --preset paper --json  one iteration of learning, beside a plain implementation"""
+  python -m mawm.bench learner --agents 3 --preset paper --json  one iteration of learning, beside plain code"""
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,16 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _engine(command: Engine) -> list[dict[str, Any]]:
-    from mawm.envs.skirmish.benchmark import measure  # noqa: PLC0415 - numba loads only once the command line is right
+    from mawm.envs.skirmish.benchmark import measure  # numba loads only once the command line is right
 
     return [measure(command.map, batch, command.seconds) for batch in command.batch]
 
 
 def _learner(command: Learner) -> list[dict[str, Any]]:
-    import torch  # noqa: PLC0415
+    import torch
 
-    from mawm.benchmarks.learner import measure as measure_learner  # noqa: PLC0415
-    from mawm.configs.presets import load_preset  # noqa: PLC0415
+    from mawm.benchmarks.learner import measure as measure_learner
+    from mawm.configs.presets import load_preset
 
     if command.agents < 1 or command.repeats < 1:
         raise ValueError(f"--agents and --repeats must be at least 1; got {command.agents} and {command.repeats}")

@@ -14,7 +14,7 @@ from mawm.types import Metrics
 
 @dataclass(frozen=True)
 class Outbox:
-    """What one agent sends in one round, and what it could have sent. A broadcast is counted once, not once a receiver."""
+    """What one agent sends in one round, and what it could have sent; a broadcast counts once, not once a receiver."""
 
     messages: list[bytes] = field(default_factory=list)
     produced_items: int = 0
@@ -27,7 +27,7 @@ class Outbox:
 
 
 class Broadcaster:
-    """The paper's rule proposes (`selector`), the token bucket disposes (`bucket`); `bucket=None` sends what is proposed."""
+    """The rule proposes (`selector`), the token bucket disposes (`bucket`); `bucket=None` sends what is proposed."""
 
     def __init__(self, selector: Selector, bucket: TokenBucket | None) -> None:
         self.selector = selector
@@ -43,9 +43,7 @@ class Broadcaster:
         """Items of these sizes were finished and nothing is sent."""
         return Outbox(produced_items=len(sizes), produced_bytes=sum(sizes))
 
-    def publish(
-        self, sizes: Sequence[int], losses: NDArray[np.float64], encode: Callable[[int, int], bytes]
-    ) -> Outbox:
+    def publish(self, sizes: Sequence[int], losses: NDArray[np.float64], encode: Callable[[int, int], bytes]) -> Outbox:
         """Items of these sizes with losses (n, m), in the order in which they were finished.
 
         `encode(index, sequence)` makes the message of one item; only items that are sent are ever encoded. Raises

@@ -6,8 +6,8 @@ from typing import Any
 class TokenBucket:
     """Earns `rate` bytes for every byte produced and holds at most `burst` bytes.
 
-    In every window of items: bytes sent <= rate * bytes produced + burst. The bucket starts empty, so that from the start
-    of a run bytes sent <= rate * bytes produced, with no burst on top.
+    In every window of items: bytes sent <= rate * bytes produced + burst. The bucket starts empty, so that from the
+    start of a run bytes sent <= rate * bytes produced, with no burst on top.
     """
 
     def __init__(self, rate: float, burst: float) -> None:

@@ -120,14 +120,19 @@ def prepare_process(precision: str) -> None:
 def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) -> Team:
     """The learners, where they will run."""
     members = members_of(config, spaces)
-    make, prepare = partial(make_learner, config=config, spaces=spaces, device=device), partial(prepare_process, config.precision)
+    make, prepare = (
+        partial(make_learner, config=config, spaces=spaces, device=device),
+        partial(prepare_process, config.precision),
+    )
     if placement == "process":
         return ProcessTeam(make, members, prepare)
     prepare()
     return InlineTeam(make, members)
 
 
-def make_run(config: TrainConfig, env: VectorEnv, team: Team, folder: Path, report: Any, resume: Checkpoint | None) -> Run:
+def make_run(
+    config: TrainConfig, env: VectorEnv, team: Team, folder: Path, report: Any, resume: Checkpoint | None
+) -> Run:
     """A run that writes into `folder`, from its beginning or from a checkpoint."""
     plan = METHODS[config.method]
     shared = tuple(k for k, on in (("experience", plan.experience), ("rollouts", plan.rollouts)) if on)

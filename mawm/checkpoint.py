@@ -27,7 +27,9 @@ class Checkpoint:
 
     def load(self) -> dict[str, Part]:
         """All parts by name."""
-        return {file.stem: (load_file(file), json.loads(file.with_suffix(".json").read_text())) for file in self._tensors()}
+        return {
+            file.stem: (load_file(file), json.loads(file.with_suffix(".json").read_text())) for file in self._tensors()
+        }
 
     def _tensors(self) -> list[Path]:
         return sorted(self.path.glob("*.safetensors"))

@@ -12,13 +12,15 @@ T = TypeVar("T")
 
 def fail(message: str) -> NoReturn:
     """Say what is wrong in one line and end with exit code 2."""
-    print(f"mawm: {message}", file=sys.stderr)  # noqa: T201 - a command talks to its user
+    print(f"mawm: {message}", file=sys.stderr)
     raise SystemExit(2)
 
 
-def parse(target: Callable[..., T], *, prog: str, description: str, default: Any = None, args: list[str] | None = None) -> T:
+def parse(
+    target: Callable[..., T], *, prog: str, description: str, default: Any = None, args: list[str] | None = None
+) -> T:
     """Parse the command line into `target`; a mistake is told in one line with the nearest valid choice."""
-    import tyro  # noqa: PLC0415 - only commands need it
+    import tyro  # only commands need it
 
     said = io.StringIO()
     try:

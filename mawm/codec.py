@@ -44,7 +44,9 @@ def rollout_bytes(horizon: int, deter: int, groups: int, n_actions: int) -> int:
     return _HEADER.size + _CHECKSUM + states + steps
 
 
-def _pack(kind: int, origin: Origin, sequence: int, sizes: tuple[int, int, int, int], start: int, parts: list[bytes]) -> bytes:
+def _pack(
+    kind: int, origin: Origin, sequence: int, sizes: tuple[int, int, int, int], start: int, parts: list[bytes]
+) -> bytes:
     header = _HEADER.pack(
         MAGIC, VERSION, kind, _ROLES.index(origin.role), origin.agent, origin.episode, sequence, *sizes, start
     )
@@ -63,7 +65,9 @@ def encode_segment(segment: Segment, sequence: int) -> bytes:
         segment.prev_action.astype(_action_type(n_actions)).tobytes(),
         np.packbits(segment.avail, axis=-1).tobytes(),
     ]
-    return _pack(_SEGMENT, segment.origin, sequence, (steps, segment.obs.shape[1], n_actions, segment.lane), segment.start, parts)
+    return _pack(
+        _SEGMENT, segment.origin, sequence, (steps, segment.obs.shape[1], n_actions, segment.lane), segment.start, parts
+    )
 
 
 def encode_rollout(rollout: Rollout, sequence: int) -> bytes:
@@ -94,7 +98,9 @@ class _Reader:
             raise ValueError("a message's checksum does not match its bytes: it was damaged on the way")
         magic, version, got, role, agent, episode, self.sequence, *self.sizes, self.start = _HEADER.unpack_from(body)
         if magic != MAGIC or version != VERSION or got != kind or role >= len(_ROLES):
-            raise ValueError(f"expected a message {MAGIC!r} version {VERSION} kind {kind}; got {magic!r} {version} {got} role {role}")
+            raise ValueError(
+                f"expected a message {MAGIC!r} version {VERSION} kind {kind}; got {magic!r} {version} {got} role {role}"
+            )
         self.origin = Origin(agent, _ROLES[role], episode)
         self._body, self._at = body, _HEADER.size
 
@@ -151,5 +157,3 @@ def decode_rollout(message: bytes) -> Rollout:
 def sequence_of(message: bytes) -> int:
     """The sender's sequence number of a message."""
     return int(_HEADER.unpack_from(message)[6])
-
-

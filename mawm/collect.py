@@ -1,4 +1,4 @@
-"""Plays battles with a team and cuts what each learner lived through into segments: the only time shift of the package."""
+"""Plays battles with a team and cuts what each learner lived through into segments: the package's only time shift."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,11 +61,11 @@ class Outcome:
 
 
 class Collector:
-    """Steps B battles with a team. An arrival is stored once it is known; the last one of a battle is a step of its own.
+    """Steps B battles with a team. An arrival is stored once known; the last one of a battle is a step of its own.
 
-    An agent's stream ends with the arrival of its own death, a terminal one. Nothing that it could do matters any more, so
-    that arrival's reward is the discounted sum of what the team still earns: exactly the rest of the agent's return. Later
-    arrivals of the dead do not exist. A battle cut by its time limit ends on an arrival that is not terminal.
+    An agent's stream ends with the arrival of its own death, a terminal one. Nothing that it could do matters any more,
+    so that arrival's reward is the discounted sum of what the team still earns: exactly the rest of the agent's return.
+    Later arrivals of the dead do not exist. A battle cut by its time limit ends on an arrival that is not terminal.
     """
 
     def __init__(self, env: VectorEnv, team: Team, *, seq_len: int, discount: float, role: Role = Role.PRIMARY) -> None:
@@ -82,7 +82,8 @@ class Collector:
         self._lengths = np.zeros(batch, np.int64)
         self._first = np.ones(batch, np.bool_)
         self._streams = [[_Stream(0) for _ in range(batch)] for _ in range(agents)]
-        # Which learner an agent belongs to, and its place there: a learner's lanes are its members' rows one after another.
+        # Which learner an agent belongs to, and its place there: a learner's lanes are its members' rows one after
+        # another.
         self._places = {a: (i, p) for i, members in enumerate(team.members) for p, a in enumerate(members)}
         self._step: Step = env.reset()
         team.begin("train", batch)
@@ -90,7 +91,7 @@ class Collector:
             self._begin(row)
 
     def collect(self, vector_steps: int, mode: str) -> list[list[Segment]]:
-        """Play `vector_steps` steps in every battle; gives each learner's finished segments (Z Algorithm 1, lines 3-6)."""
+        """Play `vector_steps` steps in every battle; gives each learner's finished segments (Alg. 1, lines 3-6)."""
         finished: list[list[Segment]] = [[] for _ in self.team.members]
         for _ in range(vector_steps):
             actions = self.team.act(self._step.obs, self._step.avail, self._first, slot="train", mode=mode)
@@ -160,7 +161,7 @@ class Collector:
         }
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Arrays by name and a JSON-able rest: the environment, the running battles and what was not handed over yet."""
+        """Arrays by name and a JSON-able rest: environment, running battles and what was not handed over yet."""
         arrays = {f"env/{name}": array for name, array in self.env.snapshot().items()}
         arrays |= {f"step/{name}": array for name, array in vars(self._step).items()}
         arrays |= {"returns": self._returns, "lengths": self._lengths, "first": self._first}

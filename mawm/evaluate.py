@@ -36,9 +36,9 @@ def main(args: list[str] | None = None) -> int:
     command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args)
     if command.episodes < 1:
         fail(f"--episodes must be at least 1; got {command.episodes}")
-    from mawm import build  # noqa: PLC0415 - torch and numba load only once the command line is right
-    from mawm.checkpoint import newest  # noqa: PLC0415
-    from mawm.evaluation import evaluate  # noqa: PLC0415
+    from mawm import build  # torch and numba load only once the command line is right
+    from mawm.checkpoint import newest
+    from mawm.evaluation import evaluate
 
     try:
         saved = json.loads((command.run / "config.json").read_text())["config"]
@@ -54,7 +54,9 @@ def main(args: list[str] | None = None) -> int:
     low, high = result.interval()
     facts = {"win_rate": result.win_rate, "low": low, "high": high, "episodes": result.episodes}
     if command.json:
-        print(json.dumps({**facts, "mode": command.mode, "env_steps": checkpoint.env_steps, "return": result.mean_return}))
+        print(
+            json.dumps({**facts, "mode": command.mode, "env_steps": checkpoint.env_steps, "return": result.mean_return})
+        )
     else:
         print(
             f"{config.map}, {checkpoint.env_steps} environment steps: win rate {100 * result.win_rate:.1f} % "

@@ -17,5 +17,6 @@ class Gate:
         """Raise ProvenanceError, naming agent, role and episode, unless the origin has the gate's role."""
         if origin.role != self.role:
             raise ProvenanceError(
-                f"a replay of role {self.role} refuses an item of agent {origin.agent}, role {origin.role}, episode {origin.episode}"
+                f"a replay of role {self.role} refuses an item of agent {origin.agent}, role {origin.role}, "
+                f"episode {origin.episode}"
             )

@@ -49,7 +49,7 @@ class Run:
 
 
 def train(run: Run) -> None:
-    """Collect, share experience, fit world models, imagine, share rollouts, fit behaviours: until the steps are played."""
+    """Collect, share experience, fit models, imagine, share rollouts, fit behaviours: until the steps are played."""
     started = time.monotonic() - run.wall_s
     while run.collector.env_steps < run.env_steps and not run.stop:
         round_(run)
@@ -61,7 +61,9 @@ def train(run: Run) -> None:
 def round_(run: Run) -> None:
     """One round of Algorithms 1 and 2."""
     team, channel = run.team, run.channel
-    segments = run.collector.collect(run.plan.round_steps, run.schedule.mode(run.collector.env_steps))  # Alg. 1, lines 3-4
+    segments = run.collector.collect(
+        run.plan.round_steps, run.schedule.mode(run.collector.env_steps)
+    )  # Alg. 1, lines 3-4
     team.map("remember", segments)  # line 6
     offers = team.map("offer_segments", segments)  # section 4.2: L_M >= mu_M + c sigma_M
     run.log_offers("experience", offers)

@@ -19,8 +19,10 @@ class Writer(Protocol):
 
 
 class JsonLines:
-    """One JSON object a line with `env_steps`, `wall_s` and the tags. Rows past `resume_at` are dropped on opening, so
-    that a resumed run neither doubles nor contradicts a row. A value that is not finite is written as null."""
+    """One JSON object a line with `env_steps`, `wall_s` and the tags; a value that is not finite is written as null.
+
+    Rows past `resume_at` are dropped on opening, so that a resumed run neither doubles nor contradicts a row.
+    """
 
     def __init__(self, path: Path, resume_at: int | None = None) -> None:
         if resume_at is not None and path.exists():
@@ -51,7 +53,7 @@ class TensorBoard:
     """TensorBoard events; on resume, events past the checkpoint are purged."""
 
     def __init__(self, folder: Path, resume_at: int | None = None) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - takes a second, and tests need it not
+        from torch.utils.tensorboard import SummaryWriter  # takes a second, and tests need it not
 
         purge = None if resume_at is None else resume_at + 1
         self._writer = SummaryWriter(str(folder), purge_step=purge)

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def named_sequence(seed: int, name: str) -> np.random.SeedSequence:
-    """The seed sequence of `name` (say "primary/agent_0/model") under a run's seed: a hash of the name, never a position."""
+    """The seed sequence of `name` (say "primary/agent_0/model") under a run's seed: its hash, never a position."""
     digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
     return np.random.SeedSequence(seed, spawn_key=tuple(np.frombuffer(digest, np.uint32).tolist()))
 

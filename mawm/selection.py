@@ -10,7 +10,7 @@ from mawm.stats import Window
 from mawm.types import Bools
 
 SIGMA_FLOOR = 1e-9
-"""A window whose deviation is below this share of its mean is constant up to rounding, and a constant stream shares nothing."""
+"""A window whose deviation is below this share of its mean is constant up to rounding: it shares nothing."""
 WARM_UP = 20
 """Values that a window must hold before anything is offered: below that a deviation says nothing."""
 
@@ -57,8 +57,9 @@ class Trivial:
 
 
 class Gaussian:
-    """Z section 4.2: z-score each loss over its last K values, L_M = max of the z-scores, offer if
-    L_M >= mu_M + c sigma_M over the last K values of L_M, with 1 - Phi(c) = bandwidth.
+    """Z section 4.2: offer an item if L_M >= mu_M + c sigma_M, where 1 - Phi(c) = bandwidth.
+
+    Each loss is z-scored over its last K values; L_M is the largest z-score, mu_M and sigma_M are its own last K's.
 
     With a single loss (Z's critic loss) the loss itself is L_M. An item is scored against the windows before it enters
     them; an item with a non-finite loss is neither offered nor entered, and is counted; the deviation is the standard
@@ -69,7 +70,9 @@ class Gaussian:
 
     def __init__(self, bandwidth: float, components: tuple[str, ...], window: int = 1500) -> None:
         if not 0.0 < bandwidth < 1.0:
-            raise ValueError(f"the Gaussian rule needs a bandwidth inside (0, 1); got {bandwidth}: use Trivial for 0 and 1")
+            raise ValueError(
+                f"the Gaussian rule needs a bandwidth inside (0, 1); got {bandwidth}: use Trivial for 0 and 1"
+            )
         self.threshold_sigmas = NormalDist().inv_cdf(1.0 - bandwidth)
         self.components = components
         self._windows = [Window(window) for _ in components] if len(components) > 1 else []
@@ -80,7 +83,9 @@ class Gaussian:
     def propose(self, losses: NDArray[np.float64]) -> Bools:
         """One decision an item, in order."""
         if losses.ndim != 2 or losses.shape[1] != len(self.components):
-            raise ValueError(f"expected losses of shape (n, {len(self.components)}) for {self.components}; got {losses.shape}")
+            raise ValueError(
+                f"expected losses of shape (n, {len(self.components)}) for {self.components}; got {losses.shape}"
+            )
         return np.array([self._propose_one(row) for row in losses], np.bool_)
 
     def _propose_one(self, losses: NDArray[np.float64]) -> bool:
@@ -117,7 +122,11 @@ class Gaussian:
         mean, sigma = self._composite.moments()
         total = max(1, int(self._won.sum()))
         shares = {f"won_by_{name}": float(n) / total for name, n in zip(self.components, self._won, strict=True)}
-        return {"threshold": mean + self.threshold_sigmas * sigma, "non_finite": float(self.refused_non_finite), **shares}
+        return {
+            "threshold": mean + self.threshold_sigmas * sigma,
+            "non_finite": float(self.refused_non_finite),
+            **shares,
+        }
 
     def state(self) -> dict[str, Any]:
         """Windows and counts."""

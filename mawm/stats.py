@@ -9,8 +9,8 @@ import numpy as np
 class Window:
     """Mean and standard deviation of the last `size` finite values, in float64 and in two passes over the window.
 
-    Two passes, because sums of squares in one pass lose everything at an offset of 1e3. A value that is not finite never
-    enters, so that one NaN cannot silence the next K items.
+    Two passes, because sums of squares in one pass lose everything at an offset of 1e3. A value that is not finite
+    never enters, so that one NaN cannot silence the next K items.
     """
 
     def __init__(self, size: int) -> None:

@@ -86,7 +86,7 @@ class InlineTeam(_Roster):
 def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Callable[[], None]) -> None:
     """A worker's whole life: build its learners, answer calls until told to stop."""
     # Ctrl-C is the main process's affair: it saves through the workers before it lets them go.
-    import signal  # noqa: PLC0415 - only ever needed inside a worker
+    import signal  # only ever needed inside a worker
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -98,7 +98,9 @@ def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Cal
             if call is None:
                 return
             method, rows, shared = call
-            pipe.send((True, [getattr(learners[i], method)(*row, **shared) for i, row in zip(indices, rows, strict=True)]))
+            pipe.send(
+                (True, [getattr(learners[i], method)(*row, **shared) for i, row in zip(indices, rows, strict=True)])
+            )
     except EOFError:
         return
     except Exception:
