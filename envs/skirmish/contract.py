@@ -1,0 +1,338 @@
+"""SMAC's contract: observation, state, mask, reward and end of a battle, as its own code returns them.
+
+Scalar functions of one battle's rows, compiled by Numba; `bodies` (U, BODY) is laid out as in `layout`, allies first.
+Quirks are copied on purpose and marked (quirk): a policy trained here must find the same numbers there.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from mawm.envs.skirmish.layout import COOLDOWN, ENERGY, HP, SHIELD, X, Y
+from mawm.envs.skirmish.maps import MapSpec, type_orders
+from mawm.envs.skirmish.units import PROTOSS, units
+
+SIGHT, ATTACK_RANGE = 9.0, 6.0
+"""Cells, the same for every kind: seen strictly inside, attacked or healed up to and including."""
+NO_ATTACK_ACTIONS = 6
+"""No-op, stop, north, south, east, west; then one attack (or heal) for each target."""
+MAX_COOLDOWN = {
+    "marine": 15.0,
+    "marauder": 25.0,
+    "medivac": 200.0,
+    "stalker": 35.0,
+    "zealot": 22.0,
+    "colossus": 24.0,
+    "hydralisk": 10.0,
+    "zergling": 11.0,
+    "baneling": 1.0,
+}
+"""(quirk) Loops by which SMAC divides cooldowns, points of energy for the medivac; 15 for any other unit."""
+DEATH_VALUE, WIN_VALUE, DEFEAT_SCALE, PERFECT_RETURN = 10.0, 200.0, 0.5, 20.0
+WON, LOST, DRAW, GOES_ON = 1, -1, 0, 9
+
+Rows = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+class Contract(NamedTuple):
+    """Constants of one map. Arrays (U,) list allies, then enemies; `grid` (W, H) bool is indexed [x, y]."""
+
+    n_agents: int
+    n_enemies: int
+    n_actions: int
+    type_bits: int
+    ally_shields: bool
+    enemy_shields: bool
+    medivac_rule: bool
+    limit: int
+    max_reward: float
+    types: NDArray[np.int64]
+    healer: NDArray[np.bool_]
+    hp_max: NDArray[np.float64]
+    shield_max: NDArray[np.float64]
+    max_cooldown: NDArray[np.float64]
+    grid: NDArray[np.bool_]
+
+    @property
+    def obs_size(self) -> int:
+        """4 moves, enemies, other allies, own features."""
+        enemy, ally = self._widths()
+        return 4 + self.n_enemies * (4 + enemy) + (self.n_agents - 1) * (4 + ally) + ally
+
+    @property
+    def state_size(self) -> int:
+        """Allies, enemies, last actions one-hot."""
+        enemy, ally = self._widths()
+        return self.n_agents * (3 + ally) + self.n_enemies * (2 + enemy) + self.n_agents * self.n_actions
+
+    def _widths(self) -> tuple[int, int]:
+        """Features of an enemy and of an ally beside its place: health, shield where its race has one, type."""
+        return 1 + int(self.enemy_shields) + self.type_bits, 1 + int(self.ally_shields) + self.type_bits
+
+
+def build_contract(spec: MapSpec) -> Contract:
+    """The contract of a map."""
+    return make_contract(spec.allies, spec.enemies, spec.limit, spec.pathable, enemy_types=spec.enemy_types)
+
+
+def make_contract(
+    allies: Sequence[str],
+    enemies: Sequence[str],
+    limit: int,
+    grid: NDArray[np.bool_],
+    hp_max: NDArray[np.floating] | None = None,
+    shield_max: NDArray[np.floating] | None = None,
+    enemy_types: tuple[str, ...] | None = None,
+) -> Contract:
+    """The contract of a battle of these kinds, in id order; maxima (U,) default to those of the unit table.
+
+    SMAC looks type bits, shields and the medivac rule up by map type; all of them follow from the kinds.
+    `enemy_types` overrides the order of the enemies' type bits.
+    """
+    kinds = (*allies, *enemies)
+    n = len(allies)
+    known = units()
+    hp = np.array([known[k].hp for k in kinds]) if hp_max is None else hp_max.astype(np.float64)
+    shield = np.array([known[k].shield for k in kinds]) if shield_max is None else shield_max.astype(np.float64)
+    ally_types, default_types = type_orders(tuple(allies), tuple(enemies))
+    enemy_types = default_types if enemy_types is None else enemy_types
+    types = np.zeros(len(kinds), np.int64)
+    if ally_types:
+        types[:] = [ally_types.index(k) for k in allies] + [enemy_types.index(k) for k in enemies]
+    medivac_rule = "medivac" in allies
+    # A medivac's heals share the attack's ids; SMAC never has more allies than enemies there, a map of one's own may.
+    targets = max(n, len(enemies)) if medivac_rule else len(enemies)
+    return Contract(
+        n_agents=n,
+        n_enemies=len(enemies),
+        n_actions=NO_ATTACK_ACTIONS + targets,
+        type_bits=len(ally_types),
+        ally_shields=not PROTOSS.isdisjoint(allies),
+        enemy_shields=not PROTOSS.isdisjoint(enemies),
+        medivac_rule=medivac_rule,
+        limit=limit,
+        max_reward=float(DEATH_VALUE * len(enemies) + WIN_VALUE + hp[n:].sum() + shield[n:].sum()),
+        types=types,
+        healer=np.array([known[k].heals for k in kinds], np.bool_),
+        hp_max=hp,
+        shield_max=shield,
+        max_cooldown=np.array([MAX_COOLDOWN.get(k, 15.0) for k in kinds], np.float64),
+        grid=np.ascontiguousarray(grid, np.bool_),
+    )
+
+
+def agent_order(
+    kinds: Sequence[str], x: NDArray[np.floating], y: NDArray[np.floating], order: Sequence[str]
+) -> NDArray[np.int64]:
+    """Which of the units that the game reports becomes agent 0, 1, ...: by kind, then x, then y; ties keep their order.
+
+    `order` lists kinds by rank, e.g. the map's `allies`.
+    """
+    rank = {kind: i for i, kind in enumerate(dict.fromkeys(order))}
+    return np.lexsort((y, x, np.array([rank[kind] for kind in kinds]))).astype(np.int64)
+
+
+@njit(cache=True)
+def open_cell(grid: Bools, x: float, y: float) -> bool:
+    """Whether the point lies in a walkable cell of the map.
+
+    (quirk) int() cuts toward zero: just inside the low edges a move off the map stays allowed.
+    """
+    i, j = int(x), int(y)
+    return 0 <= i < grid.shape[0] and 0 <= j < grid.shape[1] and grid[i, j]
+
+
+@njit(cache=True)
+def available(c: Contract, bodies: Rows, i: int, out: Bools) -> None:
+    """Write agent i's mask into `out` (A,)."""
+    for a in range(len(out)):
+        out[a] = False
+    if bodies[i, HP] <= 0.0:
+        out[0] = True
+        return
+    x, y = bodies[i, X], bodies[i, Y]
+    out[1] = True
+    out[2] = open_cell(c.grid, x, y + 1.0)
+    out[3] = open_cell(c.grid, x, y - 1.0)
+    out[4] = open_cell(c.grid, x + 1.0, y)
+    out[5] = open_cell(c.grid, x - 1.0, y)
+    heals = c.medivac_rule and c.healer[i]
+    first, count = (0, c.n_agents) if heals else (c.n_agents, c.n_enemies)
+    # (quirk) Where a map has fewer enemies than allies SMAC has no id for the last ones; ours always suffice.
+    for k in range(count):
+        j = first + k
+        if bodies[j, HP] > 0.0 and not (heals and c.healer[j]):
+            dx, dy = bodies[j, X] - x, bodies[j, Y] - y
+            out[NO_ATTACK_ACTIONS + k] = math.sqrt(dx * dx + dy * dy) <= ATTACK_RANGE
+
+
+@njit(cache=True)
+def _seen(bodies: Rows, i: int, j: int, out: Floats, at: int) -> bool:
+    """Write distance, x and y of unit j as i sees it, behind `out[at]`; says whether it is in sight at all."""
+    dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
+    distance = math.sqrt(dx * dx + dy * dy)
+    if distance >= SIGHT:
+        return False
+    out[at + 1] = distance / SIGHT
+    out[at + 2] = dx / SIGHT
+    out[at + 3] = dy / SIGHT
+    return True
+
+
+@njit(cache=True)
+def _condition(c: Contract, bodies: Rows, j: int, shields: bool, out: Floats, at: int) -> None:
+    """Write health, shield if its race has one, and the type bits of unit j from `out[at]` on."""
+    out[at] = bodies[j, HP] / c.hp_max[j]
+    at += 1
+    if shields:
+        if c.shield_max[j] > 0.0:
+            out[at] = bodies[j, SHIELD] / c.shield_max[j]
+        at += 1
+    if c.type_bits > 0:
+        out[at + c.types[j]] = 1.0
+
+
+@njit(cache=True)
+def observe_from(
+    c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, last_bits: int, out: Floats, at: int
+) -> None:
+    """Write what a living agent i sees from `out[at]` on: enemies, other allies, itself.
+
+    `avail` (A,) is its mask. Each ally is followed by `last_bits` bits of its last action (none by default).
+    """
+    width = 5 + int(c.enemy_shields) + c.type_bits
+    for k in range(c.n_enemies):
+        j = c.n_agents + k
+        if bodies[j, HP] > 0.0 and _seen(bodies, i, j, out, at):
+            # (quirk) For a medivac this is its heal mask at the same index.
+            out[at] = avail[NO_ATTACK_ACTIONS + k]
+            _condition(c, bodies, j, c.enemy_shields, out, at + 4)
+        at += width
+    width = 5 + int(c.ally_shields) + c.type_bits
+    for j in range(c.n_agents):
+        if j == i:
+            continue
+        if bodies[j, HP] > 0.0 and _seen(bodies, i, j, out, at):
+            out[at] = 1.0
+            _condition(c, bodies, j, c.ally_shields, out, at + 4)
+            if last_bits > 0 and last[j] >= 0:
+                out[at + width + last[j]] = 1.0
+        at += width + last_bits
+    _condition(c, bodies, i, c.ally_shields, out, at)
+
+
+@njit(cache=True)
+def observe(c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, out: Floats) -> None:
+    """Write agent i's observation into `out` (O,), all zero if it is dead. `avail` (A,) is its mask."""
+    for a in range(len(out)):
+        out[a] = 0.0
+    if bodies[i, HP] <= 0.0:
+        return
+    for m in range(4):
+        out[m] = avail[2 + m]
+    observe_from(c, bodies, i, avail, last, 0, out, 4)
+
+
+@njit(cache=True)
+def write_state(c: Contract, bodies: Rows, last: Ints, out: Floats) -> None:
+    """Write the global state into `out` (S,); `last` (N,) holds the last actions, -1 before the first step."""
+    for a in range(len(out)):
+        out[a] = 0.0
+    # (quirk) Divided by the playable size and not by half of it: values stay within half a unit.
+    size_x, size_y = float(c.grid.shape[0]), float(c.grid.shape[1])
+    at = 0
+    for j in range(c.n_agents + c.n_enemies):
+        ally = j < c.n_agents
+        shields = c.ally_shields if ally else c.enemy_shields
+        width = (4 if ally else 3) + int(shields) + c.type_bits
+        if bodies[j, HP] > 0.0:
+            k = at + 2 if ally else at + 1
+            # Written from the place before the shield on; x and y go over the health there, which comes first.
+            _condition(c, bodies, j, shields, out, k + 1)
+            out[at] = bodies[j, HP] / c.hp_max[j]
+            if ally:
+                charge = bodies[j, ENERGY] if c.medivac_rule and c.healer[j] else bodies[j, COOLDOWN]
+                out[at + 1] = max(0.0, charge) / c.max_cooldown[j]
+            out[k] = (bodies[j, X] - size_x / 2.0) / size_x
+            out[k + 1] = (bodies[j, Y] - size_y / 2.0) / size_y
+        at += width
+    for i in range(c.n_agents):
+        if last[i] >= 0:
+            out[at + last[i]] = 1.0
+        at += c.n_actions
+
+
+@njit(cache=True)
+def write_views(c: Contract, bodies: Rows, last: Ints, obs: Floats, avail: Bools, state: Floats) -> None:
+    """Everything that one battle shows: obs (N, O), avail (N, A), state (S,)."""
+    for i in range(c.n_agents):
+        available(c, bodies, i, avail[i])
+        observe(c, bodies, i, avail[i], last, obs[i])
+    write_state(c, bodies, last, state)
+
+
+@njit(cache=True)
+def end_code(c: Contract, bodies: Rows) -> int:
+    """WON, LOST, DRAW or GOES_ON."""
+    allies, fighters, enemies, enemy_healers = 0, 0, 0, 0
+    for j in range(c.n_agents):
+        if bodies[j, HP] > 0.0:
+            allies += 1
+            fighters += not c.healer[j]
+    for j in range(c.n_agents, c.n_agents + c.n_enemies):
+        if bodies[j, HP] > 0.0:
+            enemies += 1
+            enemy_healers += c.healer[j]
+    # (quirk) With medivacs a double knock-out is a loss, and so is "no enemy left, only the own medivac left".
+    if (allies == 0 and enemies > 0) or (c.medivac_rule and fighters == 0):
+        return LOST
+    # (quirk) Only a single medivac left counts as none; two do not.
+    if (allies > 0 and enemies == 0) or (c.medivac_rule and enemies == 1 and enemy_healers == 1):
+        return WON
+    return DRAW if allies == 0 and enemies == 0 else GOES_ON
+
+
+@njit(cache=True)
+def battle_reward(c: Contract, before: Rows, bodies: Rows, signed: bool) -> float:
+    """Unscaled reward of what changed since `before` (U, 2) of (hp, shield); the dead of `before` are paid already.
+
+    (quirk) The default is the absolute value of the sum: enemies that recover are paid too, or cancel damage.
+    """
+    enemy, ally = 0.0, 0.0
+    for j in range(c.n_agents + c.n_enemies):
+        if before[j, 0] <= 0.0:
+            continue
+        total = before[j, 0] + before[j, 1]
+        dead = bodies[j, HP] <= 0.0
+        lost = total + DEATH_VALUE if dead else total - bodies[j, HP] - bodies[j, SHIELD]
+        if j < c.n_agents:
+            ally += lost
+        else:
+            enemy += lost
+    return enemy - DEFEAT_SCALE * ally if signed else abs(enemy)
+
+
+@njit(cache=True)
+def settle(
+    c: Contract, before: Rows, bodies: Rows, steps: int, sparse: bool, signed: bool
+) -> tuple[float, int, bool, bool]:
+    """Reward (scaled so that a perfect win is 20), end code, whether the battle ends, whether by its limit alone.
+
+    `steps` counts the step just taken. The last flag is what SMAC's continuing-episode option shows as `episode_limit`.
+    """
+    code = end_code(c, bodies)
+    reward = 0.0 if sparse else battle_reward(c, before, bodies, signed)
+    if code == WON:
+        reward = 1.0 if sparse else reward + WIN_VALUE
+    elif code == LOST and sparse:
+        reward = -1.0
+    over = code != GOES_ON
+    timeout = not over and steps >= c.limit
+    return reward / (c.max_reward / PERFECT_RETURN), code, over or timeout, timeout

@@ -1,0 +1,41 @@
+"""SMAC's observation with its options on: pathing grid, terrain height, the allies' last actions."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from mawm.envs.skirmish.contract import Bools, Contract, Floats, Ints, Rows, observe_from
+from mawm.envs.skirmish.layout import HP, X, Y
+
+AROUND = np.array([[0, 4], [0, -4], [4, 0], [-4, 0], [2, 2], [-2, -2], [2, -2], [-2, 2], [0, 0]], np.int64)
+"""Cells looked at, as (dx, dy) from the own cell; the own cell, last, counts for the height alone."""
+
+
+def optional_obs_size(c: Contract) -> int:
+    """Numbers of an observation with all three options on."""
+    return c.obs_size + len(AROUND) - 1 + len(AROUND) + (c.n_agents - 1) * c.n_actions
+
+
+@njit(cache=True)
+def observe_options(
+    c: Contract, height: NDArray[np.float64], bodies: Rows, i: int, avail: Bools, last: Ints, out: Floats
+) -> None:
+    """Write agent i's observation with the three options into `out`, all zero if it is dead.
+
+    Moves (4), pathing (8), `height` (W, H) (9), then the rest with each ally's last action behind it. Outside the map
+    both read 1. `last` (N,) holds the last actions, -1 before the first step.
+    """
+    for a in range(len(out)):
+        out[a] = 0.0
+    if bodies[i, HP] <= 0.0:
+        return
+    for m in range(4):
+        out[m] = avail[2 + m]
+    at, own = 4, len(AROUND) - 1
+    for k in range(len(AROUND)):
+        x, y = int(bodies[i, X]) + AROUND[k, 0], int(bodies[i, Y]) + AROUND[k, 1]
+        inside = 0 <= x < c.grid.shape[0] and 0 <= y < c.grid.shape[1]
+        if k < own:
+            out[at + k] = c.grid[x, y] if inside else 1.0
+        out[at + own + k] = height[x, y] if inside else 1.0
+    observe_from(c, bodies, i, avail, last, c.n_actions, out, at + own + len(AROUND))
