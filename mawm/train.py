@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mawm.loop import Run
     from mawm.types import Metrics
 
-DESCRIPTION = """Train a team of agents that each learn a world model and tell each other only a share of what they know.
+DESCRIPTION = """Train a team of agents that each learn a world model and tell each other a share of what they know.
 
 Without StarCraft II: battles run in the embedded engine. For instance:
 
@@ -59,7 +59,10 @@ def main(args: list[str] | None = None) -> int:
     except ValueError as error:
         fail(str(error))
     if config.env == "smac":
-        fail("--env smac needs a StarCraft II driver that is not part of this version; use --env skirmish, the embedded engine")
+        fail(
+            "--env smac needs a StarCraft II driver that is not part of this version; "
+            "use --env skirmish, the embedded engine"
+        )
     return _run(config, command, folder)
 
 
@@ -91,8 +94,8 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
 
 
 def _run(config: TrainConfig, command: Command, resumed: Path | None) -> int:
-    from mawm import build  # noqa: PLC0415 - torch and numba load only once the command line is right
-    from mawm.checkpoint import newest  # noqa: PLC0415
+    from mawm import build  # torch and numba load only once the command line is right
+    from mawm.checkpoint import newest
 
     try:
         device = build.resolve_device(config.device)
@@ -107,7 +110,13 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     members = build.members_of(config, env.spaces)
     placement = build.resolve_placement(config, len(members), device, cores)
-    facts = {"version": __version__, "device": device, "placement": placement, "cores": cores, "python": platform.python_version()}
+    facts = {
+        "version": __version__,
+        "device": device,
+        "placement": placement,
+        "cores": cores,
+        "python": platform.python_version(),
+    }
     build.write_config(folder, config, facts)
     _banner(config, folder, device, placement, len(members), cores)
     team = build.make_team(config, env.spaces, device, placement)
@@ -122,7 +131,7 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None) -> int:
 
 
 def _train(run: "Run", folder: Path) -> int:
-    from mawm.loop import train  # noqa: PLC0415
+    from mawm.loop import train
 
     stopped: list[int] = []
 
@@ -169,7 +178,8 @@ def _banner(config: TrainConfig, folder: Path, device: str, placement: str, lear
     for line in (
         f"mawm {__version__}: map {config.map}, engine skirmish (embedded; not StarCraft II)",
         f"method {config.method}, nominal bandwidth {config.sharing.bandwidth:g} of all bytes, seed {config.seed}",
-        f"device {device}, {learners} learner(s) in {where}, one thread each, {cores} core(s), products in {config.precision}",
+        f"device {device}, {learners} learner(s) in {where}, one thread each, {cores} core(s), "
+        f"products in {config.precision}",
         f"budget {config.env_steps} environment steps; the ETA follows once learning has begun",
         f"run folder {folder}",
         f"curves: tensorboard --logdir {folder.parent}",
@@ -185,12 +195,13 @@ class Progress:
         self._win_rate = float("nan")
 
     def __call__(self, run: "Run", metrics: "Metrics") -> None:
+        """Print the line of one row of the log."""
         steps, now = run.collector.env_steps, time.monotonic()
         before, then = self._last or (0, now - run.wall_s)
         speed = (steps - before) / max(1e-9, now - then)
         self._last = (steps, now)
         self._win_rate = metrics.get("eval/win_rate", self._win_rate)
-        left = (run.env_steps - steps) / max(1e-9, speed)
+        left = max(0, run.env_steps - steps) / max(1e-9, speed)
         shown: dict[str, Any] = {
             "steps": f"{steps}/{run.env_steps}",
             "steps/s": f"{speed:.0f}",

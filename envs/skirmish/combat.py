@@ -1,0 +1,224 @@
+"""Weapons: who may hit whom, windups, second hits, damage, splash, bursts and healing."""
+
+import math
+
+from numba import njit
+
+from mawm.envs.skirmish import rules as named
+from mawm.envs.skirmish.layout import (
+    COOLDOWN,
+    ENERGY,
+    HP,
+    QUIET,
+    S_AIR,
+    S_ARMOR,
+    S_ATTR,
+    S_BIO,
+    S_BONUS,
+    S_BURST,
+    S_DMG,
+    S_HEAL,
+    S_HEAL_COST,
+    S_HITS,
+    S_HITS_AIR,
+    S_HP,
+    S_MELEE,
+    S_MELEE_POINT,
+    S_PERIOD,
+    S_POINT,
+    S_RADIUS,
+    S_SECOND,
+    S_STRUCTURE,
+    S_STRUCTURE_DMG,
+    S_SUICIDE,
+    S_SWEEP,
+    SECOND,
+    SHIELD,
+    TARGET,
+    WINDUP,
+    X,
+    Y,
+)
+from mawm.envs.skirmish.rng import uniform
+
+LOOPS_PER_SECOND = 16.0
+MIN_DAMAGE = named.INDEX["min_damage"]
+DELAY_LOW, DELAY_HIGH = named.INDEX["delay_low"], named.INDEX["delay_high"]
+SWEEP_HALF, SWEEP_RADIUS = named.INDEX["sweep_half_length"], named.INDEX["sweep_radius"]
+BURST_ON_DEATH, SPLASH_TO_EDGE = named.INDEX["burst_on_death"], named.INDEX["splash_to_edge"]
+HIT, HEAL = 0.0, 1.0
+
+
+@njit(cache=True)
+def gap(bodies, stats, a, b):  # type: ignore[no-untyped-def]
+    """Distance between the edges of two units."""
+    centre = math.hypot(bodies[b, X] - bodies[a, X], bodies[b, Y] - bodies[a, Y])
+    return centre - stats[a, S_RADIUS] - stats[b, S_RADIUS]
+
+
+@njit(cache=True)
+def can_hit(stats, a, b):  # type: ignore[no-untyped-def]
+    """Whether a's weapon reaches b's plane."""
+    return stats[a, S_DMG] > 0.0 and (stats[b, S_AIR] == 0.0 or stats[a, S_HITS_AIR] > 0.0)
+
+
+@njit(cache=True)
+def can_heal(bodies, stats, a, b):  # type: ignore[no-untyped-def]
+    """Whether a may heal b: another, living, biological unit that is no structure and is hurt."""
+    hurt = 0.0 < bodies[b, HP] < stats[b, S_HP]
+    return a != b and hurt and stats[b, S_BIO] > 0.0 and stats[b, S_STRUCTURE] == 0.0
+
+
+@njit(cache=True)
+def note(log, book, kind, a, b, amount):  # type: ignore[no-untyped-def]
+    """Add a row (loop, kind, source, target, amount) to a battle's event log; a log without rows takes none."""
+    if log.shape[0] < 2:
+        return
+    n = int(log[0, 0])
+    if n + 1 < log.shape[0]:
+        log[n + 1, 0], log[n + 1, 1], log[n + 1, 2], log[n + 1, 3], log[n + 1, 4] = book[4], kind, a, b, amount
+        log[0, 0] = n + 1
+
+
+@njit(cache=True)
+def damage_to(stats, a, b):  # type: ignore[no-untyped-def]
+    """Damage of one hit of a on b before armour: base, bonus against b's attributes, or the special value for structures."""
+    if stats[b, S_STRUCTURE] > 0.0 and stats[a, S_STRUCTURE_DMG] > 0.0:
+        return stats[a, S_STRUCTURE_DMG]
+    amount = stats[a, S_DMG]
+    for k in range(6):
+        amount += stats[a, S_BONUS + k] * stats[b, S_ATTR + k]
+    return amount
+
+
+@njit(cache=True)
+def _strike(bodies, stats, wounds, rules, book, log, a, b):  # type: ignore[no-untyped-def]
+    """One hit of a on b. Shields take it unarmoured, what is left meets armour; it counts at the end of the loop, so that
+    neither side has the first shot by its place in an array."""
+    amount = damage_to(stats, a, b)
+    shield = bodies[b, SHIELD] - wounds[b, 1]
+    if amount <= shield:
+        wounds[b, 1] += amount
+    else:
+        wounds[b, 1] += shield
+        wounds[b, 0] += max(rules[MIN_DAMAGE], amount - shield - stats[b, S_ARMOR])
+    if wounds[b, 2] < 0.0:
+        wounds[b, 2] = a
+    note(log, book, HIT, a, b, amount)
+
+
+@njit(cache=True)
+def _burst(bodies, stats, wounds, rules, book, log, a, n_agents):  # type: ignore[no-untyped-def]
+    """A baneling bursts: every foe on the ground within its radius is hit, no friend is."""
+    for b in range(len(bodies)):
+        if (a < n_agents) == (b < n_agents) or bodies[b, HP] <= 0.0 or stats[b, S_AIR] > 0.0:
+            continue
+        reach = stats[a, S_BURST] + rules[SPLASH_TO_EDGE] * stats[b, S_RADIUS]
+        if math.hypot(bodies[b, X] - bodies[a, X], bodies[b, Y] - bodies[a, Y]) <= reach:
+            _strike(bodies, stats, wounds, rules, book, log, a, b)
+
+
+@njit(cache=True)
+def _sweep(bodies, stats, wounds, rules, book, log, a, target, n_agents):  # type: ignore[no-untyped-def]
+    """A colossus sweeps a line through its target, across the line of fire: each foe on it is hit once."""
+    dx, dy = bodies[target, X] - bodies[a, X], bodies[target, Y] - bodies[a, Y]
+    distance = max(1e-6, math.hypot(dx, dy))
+    across_x, across_y = -dy / distance, dx / distance
+    for b in range(len(bodies)):
+        if (a < n_agents) == (b < n_agents) or bodies[b, HP] <= 0.0 or stats[b, S_AIR] > 0.0:
+            continue
+        rx, ry = bodies[b, X] - bodies[target, X], bodies[b, Y] - bodies[target, Y]
+        along = min(max(rx * across_x + ry * across_y, -rules[SWEEP_HALF]), rules[SWEEP_HALF])
+        off = math.hypot(rx - along * across_x, ry - along * across_y)
+        if b == target or off <= rules[SWEEP_RADIUS] + stats[b, S_RADIUS]:
+            _strike(bodies, stats, wounds, rules, book, log, a, b)
+
+
+@njit(cache=True)
+def _land(bodies, stats, wounds, rules, book, log, a, target, n_agents):  # type: ignore[no-untyped-def]
+    """What one hit of a's weapon does when it lands."""
+    if stats[a, S_SUICIDE] > 0.0:
+        # It bursts in `bury`, with those that were killed.
+        wounds[a, 0], wounds[a, 3] = bodies[a, HP], 1.0
+    elif stats[a, S_SWEEP] > 0.0:
+        _sweep(bodies, stats, wounds, rules, book, log, a, target, n_agents)
+    else:
+        _strike(bodies, stats, wounds, rules, book, log, a, target)
+
+
+@njit(cache=True)
+def cancel(body):  # type: ignore[no-untyped-def]
+    """An order broke off the attack: what has not hit yet never will. An attack that did not hit costs no cooldown."""
+    if body[WINDUP] >= 0.0:
+        body[COOLDOWN] = 0.0
+    body[WINDUP] = -1.0
+    body[SECOND] = -1.0
+
+
+@njit(cache=True)
+def begin_attack(bodies, stats, rules, book, a, target):  # type: ignore[no-untyped-def]
+    """Start the weapon's cycle: the hit follows after the damage point, the next attack after period and random delay."""
+    body, stat = bodies[a], stats[a]
+    delay = rules[DELAY_LOW] + (rules[DELAY_HIGH] - rules[DELAY_LOW]) * uniform(book)
+    body[COOLDOWN] = (stat[S_PERIOD] + delay) * LOOPS_PER_SECOND
+    point = stat[S_POINT]
+    if stat[S_MELEE] > 0.0 and gap(bodies, stats, a, target) <= stat[S_MELEE]:
+        point = stat[S_MELEE_POINT]
+    body[WINDUP] = point * LOOPS_PER_SECOND
+    body[SECOND] = body[WINDUP] + stat[S_SECOND] * LOOPS_PER_SECOND if stat[S_HITS] > 1.0 else -1.0
+
+
+@njit(cache=True)
+def run_attack(bodies, stats, wounds, rules, book, log, a, n_agents):  # type: ignore[no-untyped-def]
+    """Advance a running attack; hits land when their time has come. A target that died breaks it off."""
+    body, target = bodies[a], int(bodies[a, TARGET])
+    if target < 0 or bodies[target, HP] <= 0.0:
+        body[WINDUP] = -1.0
+        body[SECOND] = -1.0
+        return
+    if body[WINDUP] >= 0.0:
+        if body[WINDUP] < 1e-9:
+            body[WINDUP] = -1.0
+            _land(bodies, stats, wounds, rules, book, log, a, target, n_agents)
+        else:
+            body[WINDUP] = max(0.0, body[WINDUP] - 1.0)
+    if body[SECOND] >= 0.0:
+        if body[SECOND] < 1e-9:
+            body[SECOND] = -1.0
+            _land(bodies, stats, wounds, rules, book, log, a, target, n_agents)
+        else:
+            body[SECOND] = max(0.0, body[SECOND] - 1.0)
+
+
+@njit(cache=True)
+def heal(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyped-def]
+    """One loop of healing, paid with energy."""
+    missing = stats[target, S_HP] - bodies[target, HP]
+    amount = min(stats[a, S_HEAL] / LOOPS_PER_SECOND, missing, bodies[a, ENERGY] / stats[a, S_HEAL_COST])
+    bodies[a, ENERGY] -= amount * stats[a, S_HEAL_COST]
+    wounds[target, 0] -= amount
+    note(log, book, HEAL, a, target, amount)
+
+
+@njit(cache=True)
+def bury(bodies, stats, wounds, rules, book, log, n_agents):  # type: ignore[no-untyped-def]
+    """Apply the loop's wounds; banelings that die burst, and what that kills dies in the same loop too."""
+    again = True
+    while again:
+        again = False
+        for b in range(len(bodies)):
+            body = bodies[b]
+            hurt, shield_lost = wounds[b, 0], wounds[b, 1]
+            if body[HP] <= 0.0 or (hurt == 0.0 and shield_lost == 0.0):
+                continue
+            wounds[b, 0], wounds[b, 1] = 0.0, 0.0
+            if hurt > 0.0 or shield_lost > 0.0:
+                body[QUIET] = 0.0
+            body[SHIELD] = max(0.0, body[SHIELD] - shield_lost)
+            body[HP] = min(stats[b, S_HP], body[HP] - hurt)
+            if body[HP] > 1e-9:
+                continue
+            body[HP] = 0.0
+            if stats[b, S_SUICIDE] > 0.0 and (rules[BURST_ON_DEATH] > 0.0 or wounds[b, 3] > 0.0):
+                _burst(bodies, stats, wounds, rules, book, log, b, n_agents)
+                again = True

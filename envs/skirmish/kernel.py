@@ -1,0 +1,192 @@
+"""The battle engine: B battles, eight game loops a step, one compiled call. Sixteen game loops are one game second."""
+
+import numpy as np
+from numba import njit
+
+from mawm.envs.skirmish import rules as named
+from mawm.envs.skirmish.behaviour import act, alarm, give_order, think
+from mawm.envs.skirmish.combat import bury
+from mawm.envs.skirmish.contract import WON, available, settle, write_views
+from mawm.envs.skirmish.layout import (
+    BATTLE,
+    CALL,
+    COOLDOWN,
+    DRAWS,
+    ENERGY,
+    GOAL_X,
+    GOAL_Y,
+    HP,
+    KEY,
+    LOOPS,
+    MOVE,
+    ORDER,
+    QUIET,
+    S_ENERGY,
+    S_ENERGY_MAX,
+    S_ENERGY_REGEN,
+    S_HP,
+    S_REGEN,
+    S_SHIELD,
+    S_SPEED,
+    SECOND,
+    SHIELD,
+    STEPS,
+    STOP,
+    TARGET,
+    WINDUP,
+    X,
+    Y,
+)
+from mawm.envs.skirmish.movement import separate, step_towards
+from mawm.envs.skirmish.rng import battle_key, uniform
+
+LOOPS_PER_STEP = 8
+JITTER = named.INDEX["spawn_jitter"]
+SHIELD_DELAY, SHIELD_REGEN = named.INDEX["shield_delay"], named.INDEX["shield_regen"]
+# Columns of `flags` (B, ...).
+TERMINATED, TRUNCATED, BATTLE_WON = 0, 1, 2
+
+
+@njit(cache=True)
+def spawn(c, stats, rules, spawns, attack, seed, battle, bodies, book):  # type: ignore[no-untyped-def]
+    """Set up battle number `battle` in one row: everything in it follows from (seed, battle)."""
+    book[KEY], book[DRAWS] = battle_key(seed, battle), np.uint64(0)
+    book[BATTLE], book[STEPS], book[LOOPS] = battle, np.uint64(0), np.uint64(0)
+    for u in range(len(bodies)):
+        body = bodies[u]
+        body[:] = 0.0
+        body[X], body[Y] = spawns[u, 0], spawns[u, 1]
+        if rules[JITTER] > 0.0:
+            x = spawns[u, 0] + (2.0 * uniform(book) - 1.0) * rules[JITTER]
+            y = spawns[u, 1] + (2.0 * uniform(book) - 1.0) * rules[JITTER]
+            if 0.0 <= x < c.grid.shape[0] and 0.0 <= y < c.grid.shape[1] and c.grid[int(x), int(y)]:
+                body[X], body[Y] = x, y
+        body[HP], body[SHIELD], body[ENERGY] = stats[u, S_HP], stats[u, S_SHIELD], stats[u, S_ENERGY]
+        body[WINDUP], body[SECOND], body[TARGET] = -1.0, -1.0, -1.0
+        body[QUIET], body[ORDER] = 1e9, STOP
+    _order_agents(c, bodies)
+    if attack[0, 0] >= 0.0:
+        share = uniform(book) if attack[0, 0] != attack[1, 0] or attack[0, 1] != attack[1, 1] else 0.0
+        for u in range(c.n_agents, len(bodies)):
+            bodies[u, ORDER] = MOVE
+            bodies[u, GOAL_X] = attack[0, 0] + (attack[1, 0] - attack[0, 0]) * share
+            bodies[u, GOAL_Y] = attack[0, 1] + (attack[1, 1] - attack[0, 1]) * share
+
+
+@njit(cache=True)
+def _order_agents(c, bodies):  # type: ignore[no-untyped-def]
+    """SMAC numbers allies of one kind by x, then y."""
+    for i in range(1, c.n_agents):
+        j = i
+        while j > 0 and c.types[j - 1] == c.types[j]:
+            earlier = bodies[j, X] < bodies[j - 1, X] or (bodies[j, X] == bodies[j - 1, X] and bodies[j, Y] < bodies[j - 1, Y])
+            if not earlier:
+                break
+            for k in (X, Y):
+                kept = bodies[j, k]
+                bodies[j, k] = bodies[j - 1, k]
+                bodies[j - 1, k] = kept
+            j -= 1
+
+
+@njit(cache=True)
+def _recover(bodies, stats, rules):  # type: ignore[no-untyped-def]
+    """Timers, shields, health and energy of one loop."""
+    for u in range(len(bodies)):
+        body = bodies[u]
+        if body[HP] <= 0.0:
+            continue
+        body[COOLDOWN] = max(0.0, body[COOLDOWN] - 1.0)
+        body[CALL] = max(0.0, body[CALL] - 1.0)
+        body[QUIET] += 1.0
+        if body[QUIET] > rules[SHIELD_DELAY] * 16.0:
+            body[SHIELD] = min(stats[u, S_SHIELD], body[SHIELD] + rules[SHIELD_REGEN] / 16.0)
+        body[HP] = min(stats[u, S_HP], body[HP] + stats[u, S_REGEN] / 16.0)
+        body[ENERGY] = min(stats[u, S_ENERGY_MAX], body[ENERGY] + stats[u, S_ENERGY_REGEN] / 16.0)
+
+
+@njit(cache=True)
+def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log):  # type: ignore[no-untyped-def]
+    """One of sixteen loops of a game second: all choose and strike from where they stand, wounds count, then all move."""
+    book[LOOPS] += np.uint64(1)
+    _recover(bodies, stats, rules)
+    for u in range(len(bodies)):
+        if bodies[u, HP] > 0.0:
+            if u >= c.n_agents:
+                think(bodies, stats, rules, u, c.n_agents)
+            act(bodies, stats, wounds, rules, book, log, u, c.n_agents, want[u])
+        else:
+            want[u, 0] = 0.0
+    bury(bodies, stats, wounds, rules, book, log, c.n_agents)
+    for u in range(c.n_agents, len(bodies)):
+        alarm(bodies, stats, wounds, rules, u, c.n_agents)
+    for u in range(len(bodies)):
+        if want[u, 0] > 0.0 and bodies[u, HP] > 0.0 and stats[u, S_SPEED] > 0.0:
+            step_towards(grounds, toward, bodies[u], stats[u], want[u, 1], want[u, 2])
+    separate(grounds, bodies, stats)
+
+
+@njit(cache=True)
+def show(c, bodies, last, obs, avail, alive, state):  # type: ignore[no-untyped-def]
+    """Observations, masks, who is alive and the state, of one battle."""
+    for i in range(c.n_agents):
+        alive[i] = bodies[i, HP] > 0.0
+    write_views(c, bodies, last, obs, avail, state)
+
+
+@njit(cache=True)
+def unavailable(c, bodies, actions):  # type: ignore[no-untyped-def]
+    """Index b * N + i of the first action (B, N) that its mask forbids; -1 if there is none."""
+    mask = np.empty(c.n_actions, np.bool_)
+    for b in range(len(bodies)):
+        for i in range(c.n_agents):
+            available(c, bodies[b], i, mask)
+            action = actions[b, i]
+            if action < 0 or action >= len(mask) or not mask[action]:
+                return b * c.n_agents + i
+    return -1
+
+
+@njit(cache=True)
+def begin(c, stats, rules, spawns, attack, seed, stride, bodies, books, last, obs, avail, alive, state):  # type: ignore[no-untyped-def]
+    """Put every row at its next battle: number `books[b, BATTLE] + stride`."""
+    for b in range(len(bodies)):
+        spawn(c, stats, rules, spawns, attack, seed, books[b, BATTLE] + stride, bodies[b], books[b])
+        last[b] = -1
+        show(c, bodies[b], last[b], obs[b], avail[b], alive[b], state[b])
+
+
+@njit(cache=True)
+def advance(
+    c, stats, rules, grounds, toward, spawns, attack, seed, stride, options, actions, bodies, books, last, logs,
+    obs, avail, alive, state, reward, flags, final_obs, final_avail, final_alive, deaths,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """One step of B battles; a battle that ends gives way to its row's next one at once, its last arrival in `final_*`."""
+    units = bodies.shape[1]
+    before, wounds, want = np.empty((units, 2)), np.zeros((units, 4)), np.zeros((units, 3))
+    for b in range(len(bodies)):
+        body, book = bodies[b], books[b]
+        wounds[:] = 0.0
+        wounds[:, 2] = -1.0
+        for u in range(units):
+            before[u, 0], before[u, 1] = body[u, HP], body[u, SHIELD]
+        for i in range(c.n_agents):
+            last[b, i] = actions[b, i]
+            if body[i, HP] > 0.0:
+                give_order(body[i], stats[i], actions[b, i], c.n_agents)
+        for _ in range(LOOPS_PER_STEP):
+            game_loop(c, stats, rules, grounds, toward, body, book, wounds, want, logs[b])
+        book[STEPS] += np.uint64(1)
+        steps = np.int64(book[STEPS])
+        reward[b], code, over, timeout = settle(c, before, body, steps, options[0], options[1])
+        flags[b, TERMINATED], flags[b, TRUNCATED], flags[b, BATTLE_WON] = over and not timeout, timeout, code == WON
+        deaths[b, 0], deaths[b, 1] = 0, 0
+        for u in range(units):
+            if body[u, HP] <= 0.0:
+                deaths[b, 0 if u < c.n_agents else 1] += 1
+        show(c, body, last[b], obs[b], avail[b], alive[b], state[b])
+        if over:
+            final_obs[b], final_avail[b], final_alive[b] = obs[b], avail[b], alive[b]
+            spawn(c, stats, rules, spawns, attack, seed, book[BATTLE] + stride, body, book)
+            last[b] = -1
+            show(c, body, last[b], obs[b], avail[b], alive[b], state[b])

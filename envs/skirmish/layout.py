@@ -1,0 +1,31 @@
+"""Where things lie in the engine's arrays: names for columns, so that kernels read like prose."""
+
+# Columns of a unit's row in `bodies` (B, U, ...): what it is and does now. Allies come first, enemies after them.
+X, Y, HP, SHIELD, ENERGY = 0, 1, 2, 3, 4
+COOLDOWN = 5  # loops until the weapon may begin again
+WINDUP = 6  # loops until the running attack hits; < 0: none is running
+SECOND = 7  # loops until the second hit of the running attack; < 0: none
+ORDER = 8  # what the unit was told: STOP, MOVE, ATTACK
+GOAL_X, GOAL_Y = 9, 10
+TARGET = 11  # unit index; -1: none
+QUIET = 12  # loops since the unit last took damage
+CALL = 13  # loops until the unit may call for help again
+HOME_X, HOME_Y = 14, 15  # where the running chase began
+SPEED = 16  # cells a loop; units that accelerate build it up
+BODY = 17
+
+STOP, MOVE, ATTACK = 0.0, 1.0, 2.0
+
+# Columns of a unit's row in `stats` (U, ...): what its kind is.
+S_HP, S_SHIELD, S_ARMOR, S_DMG, S_HITS, S_SECOND, S_PERIOD, S_RANGE, S_SLOP = 0, 1, 2, 3, 4, 5, 6, 7, 8
+S_POINT, S_SPEED, S_ACCEL, S_RADIUS, S_SEP, S_AIR, S_HITS_AIR, S_REGEN = 9, 10, 11, 12, 13, 14, 15, 16
+S_SUICIDE, S_BURST, S_STRUCTURE_DMG, S_STRUCTURE, S_BIO, S_HEAL, S_HEAL_COST = 17, 18, 19, 20, 21, 22, 23
+S_HEAL_RANGE, S_HEAL_SCAN, S_ENERGY, S_ENERGY_MAX, S_ENERGY_REGEN, S_SWEEP = 24, 25, 26, 27, 28, 29
+S_MELEE, S_MELEE_POINT, S_BONUS = 30, 31, 32  # S_BONUS .. S_BONUS + 5: bonus damage against each attribute
+S_ATTR = 38  # S_ATTR .. S_ATTR + 5: whether the unit has each attribute
+S_CLIFFS = 44  # whether it walks over cliffs
+STAT = 45
+
+# Columns of a battle's row in `books` (B, ...), uint64.
+KEY, DRAWS, BATTLE, STEPS, LOOPS = 0, 1, 2, 3, 4
+BOOK = 5

@@ -1,0 +1,95 @@
+"""From map, units and rules to the tables that the kernel reads."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mawm.envs.skirmish import layout as col
+from mawm.envs.skirmish.maps import MapSpec
+from mawm.envs.skirmish.rules import Rules
+from mawm.envs.skirmish.units import ATTRIBUTES, units
+
+
+def stat_table(spec: MapSpec) -> NDArray[np.float64]:
+    """(U, ...) numbers of each unit's kind, allies first, in the columns of `layout`."""
+    kinds = [units()[kind] for kind in (*spec.allies, *spec.enemies)]
+    table = np.zeros((len(kinds), col.STAT), np.float64)
+    for row, kind in zip(table, kinds, strict=True):
+        plain = {
+            col.S_HP: kind.hp,
+            col.S_SHIELD: kind.shield,
+            col.S_ARMOR: kind.armor,
+            col.S_DMG: kind.dmg,
+            # A colossus's two hits are two sweeps that land together.
+            col.S_HITS: kind.hits,
+            col.S_SECOND: kind.second_hit_delay,
+            col.S_PERIOD: kind.period,
+            col.S_RANGE: kind.range,
+            col.S_SLOP: kind.range_slop if kind.name != "colossus" else 0.0,
+            col.S_POINT: kind.damage_point,
+            col.S_SPEED: kind.speed,
+            col.S_ACCEL: kind.accel,
+            col.S_RADIUS: kind.radius,
+            col.S_SEP: kind.sep_radius,
+            col.S_AIR: float(kind.flies),
+            col.S_HITS_AIR: float("air" in kind.targets),
+            col.S_REGEN: kind.hp_regen,
+            col.S_SUICIDE: float(kind.suicide),
+            col.S_BURST: kind.splash_radius,
+            col.S_STRUCTURE_DMG: kind.structure_dmg,
+            col.S_STRUCTURE: float("structure" in kind.attrs),
+            col.S_BIO: float("biological" in kind.attrs),
+            col.S_HEAL: kind.heal_per_s,
+            col.S_HEAL_COST: kind.energy_per_hp,
+            col.S_HEAL_RANGE: kind.heal_range,
+            col.S_HEAL_SCAN: kind.autocast_range,
+            col.S_ENERGY: kind.energy_start,
+            col.S_ENERGY_MAX: kind.energy_max,
+            col.S_ENERGY_REGEN: kind.energy_regen,
+            col.S_SWEEP: float(kind.name == "colossus"),
+            col.S_CLIFFS: float(kind.name == "colossus"),
+            col.S_MELEE: kind.melee_range,
+            col.S_MELEE_POINT: kind.melee_damage_point,
+        }
+        for column, value in plain.items():
+            row[column] = value
+        for k, attribute in enumerate(ATTRIBUTES):
+            row[col.S_BONUS + k] = kind.bonus.get(attribute, 0.0)
+            row[col.S_ATTR + k] = float(attribute in kind.attrs)
+    return table
+
+
+def formation(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
+    """(U, 2) starts: units of one team and point stand on a square grid round it, enemies as the mirror image of allies."""
+    starts: list[tuple[float, float]] = []
+    known = units()
+    for kinds, points, side in ((spec.allies, spec.ally_spawns, 1.0), (spec.enemies, spec.enemy_spawns, -1.0)):
+        team = list(points)
+        for point in dict.fromkeys(points):
+            group = [u for u, at in enumerate(points) if at == point]
+            members = [known[kinds[u]] for u in group]
+            spacing = 2.0 * max(kind.sep_radius for kind in members) * rules.spawn_spacing
+            flies = all(kind.flies for kind in members)
+            for u, place in zip(group, _places(point, len(group), spacing, side, spec.walkable, flies), strict=True):
+                team[u] = place
+        starts += team
+    return np.array(starts, np.float64)
+
+
+def _places(
+    point: tuple[float, float], count: int, spacing: float, side: float, grid: NDArray[np.bool_], flies: bool
+) -> list[tuple[float, float]]:
+    reach = 2 * math.ceil(math.sqrt(count)) + 8
+    offsets = [(i, j) for i in range(-reach, reach + 1) for j in range(-reach, reach + 1)]
+    # Nearest first; among equals above and below before in front and behind, so that small teams stand in a line.
+    offsets.sort(key=lambda o: (o[0] ** 2 + o[1] ** 2, abs(o[0]), o[0], o[1]))
+    places = []
+    for i, j in offsets:
+        x, y = point[0] + side * i * spacing, point[1] + j * spacing
+        inside = 0.0 <= x < grid.shape[0] and 0.0 <= y < grid.shape[1]
+        if inside and (flies or grid[int(x), int(y)]):
+            places.append((x, y))
+        if len(places) == count:
+            return places
+    raise ValueError(f"there is no room for {count} units round {list(point)}; choose a point with more walkable cells")

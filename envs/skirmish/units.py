@@ -1,0 +1,79 @@
+"""Unit data of StarCraft II's Wings of Liberty base mod, the one that SMAC's maps depend on."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+
+ATTRIBUTES = ("light", "armored", "biological", "mechanical", "massive", "structure")
+PROTOSS = frozenset({"stalker", "zealot", "colossus"})
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One kind of unit. Lengths in cells, times in game seconds (16 loops), speeds in cells per game second."""
+
+    name: str
+    hp: float
+    shield: float = 0.0
+    armor: float = 0.0
+    dmg: float = 0.0
+    bonus: dict[str, float] = field(default_factory=dict)
+    hits: int = 1
+    second_hit_delay: float = 0.0
+    channelled: bool = False
+    period: float = 1.0
+    range: float = 0.0
+    range_slop: float = 1.0
+    damage_point: float = 0.0
+    backswing: float = 0.5
+    speed: float = 0.0
+    accel: float = 1000.0
+    radius: float = 0.375
+    sep_radius: float = 0.375
+    inner_radius: float = 0.375
+    sight: float = 9.0
+    attrs: tuple[str, ...] = ()
+    targets: str = ""
+    plane: str = "ground"
+    missile: bool = False
+    hp_regen: float = 0.0
+    suicide: bool = False
+    splash_radius: float = 0.0
+    structure_dmg: float = 0.0
+    melee_range: float = 0.0
+    melee_damage_point: float = 0.0
+    energy_start: float = 0.0
+    energy_max: float = 0.0
+    energy_regen: float = 0.0
+    heal_per_s: float = 0.0
+    energy_per_hp: float = 0.0
+    heal_range: float = 0.0
+    autocast_range: float = 0.0
+
+    @property
+    def race(self) -> str:
+        """P for Protoss, T or Z otherwise: SMAC shows shields of Protoss teams alone."""
+        return "P" if self.name in PROTOSS else "other"
+
+    @property
+    def heals(self) -> bool:
+        """Whether it heals instead of attacking."""
+        return self.heal_per_s > 0
+
+    @property
+    def flies(self) -> bool:
+        """Whether it moves over everything."""
+        return self.plane == "air"
+
+
+@cache
+def units() -> dict[str, Unit]:
+    """All unit kinds by name."""
+    table = json.loads((resources.files("mawm.envs.skirmish") / "units.json").read_text())["units"]
+    known = set(Unit.__dataclass_fields__)
+    out = {}
+    for name, values in table.items():
+        kept = {key: tuple(value) if key == "attrs" else value for key, value in values.items() if key in known}
+        out[name] = Unit(name=name, **kept)
+    return out

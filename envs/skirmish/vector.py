@@ -1,0 +1,160 @@
+"""B battles of the embedded engine behind the vector interface of `mawm.types`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mawm.envs.skirmish import kernel
+from mawm.envs.skirmish.contract import build_contract
+from mawm.envs.skirmish.layout import BATTLE, BODY, BOOK, STAT
+from mawm.envs.skirmish.maps import MapSpec, load_map
+from mawm.envs.skirmish.movement import ways_round
+from mawm.envs.skirmish.rules import Rules
+from mawm.envs.skirmish.setup import formation, stat_table
+from mawm.types import Ints, Spaces, Step
+
+EVENT_FIELDS = ("loop", "kind", "source", "target", "amount")
+"""Columns of the event log; kind 0 is a hit (damage before armour), 1 healing."""
+
+
+class SkirmishVectorEnv:
+    """B battles side by side. Row b plays battles first_battle + b, then + B, + 2B, ...: battle k is the same battle
+    whatever B, row, thread or machine.
+
+    `events` > 0 keeps that many hits and heals of each row's running battle (free when off). `sparse` and `signed` are
+    SMAC's other rewards (+-1 at the end; own losses counted).
+    """
+
+    def __init__(
+        self,
+        map: str | Path | MapSpec,
+        batch: int,
+        seed: int,
+        rules: Rules | None = None,
+        *,
+        first_battle: int = 0,
+        stride: int | None = None,
+        events: int = 0,
+        sparse: bool = False,
+        signed: bool = False,
+    ) -> None:
+        if batch < 1:
+            raise ValueError(f"batch is the number of battles side by side, at least 1; got {batch}")
+        self.rules = rules or Rules()
+        self.spec = map if isinstance(map, MapSpec) else load_map(map, int(self.rules.cliff_margin))
+        self.batch = batch
+        self.contract = build_contract(self.spec)
+        c = self.contract
+        self.spaces = Spaces(c.n_agents, c.n_actions, c.obs_size, c.state_size, c.limit)
+        self._stats = stat_table(self.spec)
+        assert self._stats.shape[1] == STAT
+        self._numbers = self.rules.array()
+        self._grounds = np.stack([self.spec.walkable, self.spec.pathable])
+        self._toward = ways_round(self.spec.walkable)
+        self._spawns = formation(self.spec, self.rules)
+        self._attack = np.array(self.spec.attack or ((-1.0, -1.0), (-1.0, -1.0)), np.float64)
+        self._seed = np.uint64(seed)
+        self._stride = np.uint64(batch if stride is None else stride)
+        self._options = (sparse, signed)
+        units = c.n_agents + c.n_enemies
+        self.bodies = np.zeros((batch, units, BODY), np.float64)
+        self._books = np.zeros((batch, BOOK), np.uint64)
+        # `begin` adds the stride: the rows start one stride before their first battle, in wrapping arithmetic.
+        self._books[:, BATTLE] = np.arange(first_battle, first_battle + batch, dtype=np.uint64) - self._stride
+        self._last = np.full((batch, c.n_agents), -1, np.int64)
+        self._logs = np.zeros((batch, events + 1, len(EVENT_FIELDS)), np.float64)
+        self.deaths = np.zeros((batch, 2), np.int64)
+        self._start()
+
+    def _start(self) -> None:
+        """Every row holds a battle from the beginning on, so that a snapshot is always whole."""
+        self._fresh = self.reset()
+
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        c, b = self.contract, self.batch
+        return (
+            np.empty((b, c.n_agents, c.obs_size), np.float32),
+            np.empty((b, c.n_agents, c.n_actions), np.bool_),
+            np.empty((b, c.n_agents), np.bool_),
+            np.empty((b, c.state_size), np.float32),
+        )
+
+    def reset(self) -> Step:
+        """Begin fresh battles in all rows: each row's next battle number."""
+        obs, avail, alive, state = self._arrays()
+        kernel.begin(
+            self.contract, self._stats, self._numbers, self._spawns, self._attack, self._seed, self._stride,
+            self.bodies, self._books, self._last, obs, avail, alive, state,
+        )  # fmt: skip
+        self._logs[:] = 0.0
+        none = np.zeros(self.batch, np.bool_)
+        return Step(
+            obs, avail, alive, state, np.zeros(self.batch, np.float32), none, none, none,
+            np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive),
+        )  # fmt: skip
+
+    def step(self, actions: Ints) -> Step:
+        """Play one step in every battle. ValueError names the first unavailable action, and what was available."""
+        actions = np.ascontiguousarray(actions, np.int64)
+        if actions.shape != self._last.shape:
+            raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {self._last.shape}")
+        wrong = kernel.unavailable(self.contract, self.bodies, actions)
+        if wrong >= 0:
+            self._refuse(actions, wrong)
+        obs, avail, alive, state = self._arrays()
+        final_obs, final_avail, final_alive, _ = self._arrays()
+        reward, flags = np.empty(self.batch, np.float32), np.empty((self.batch, 3), np.bool_)
+        if self._logs.shape[1] > 1:
+            self._logs[:, 0] = 0.0
+        kernel.advance(
+            self.contract, self._stats, self._numbers, self._grounds, self._toward, self._spawns, self._attack, self._seed,
+            self._stride, self._options, actions, self.bodies, self._books, self._last, self._logs,
+            obs, avail, alive, state, reward, flags, final_obs, final_avail, final_alive, self.deaths,
+        )  # fmt: skip
+        return Step(
+            obs, avail, alive, state, reward, flags[:, kernel.TERMINATED], flags[:, kernel.TRUNCATED],
+            flags[:, kernel.BATTLE_WON], final_obs, final_avail, final_alive,
+        )  # fmt: skip
+
+    def _refuse(self, actions: Ints, index: int) -> None:
+        row, agent = divmod(index, self.contract.n_agents)
+        mask = np.zeros(self.contract.n_actions, np.bool_)
+        kernel.available(self.contract, self.bodies[row], agent, mask)
+        raise ValueError(
+            f"battle {self.battles[row]}, agent {agent}: action {actions[row, agent]} is not available; "
+            f"available now: {np.flatnonzero(mask).tolist()}"
+        )
+
+    @property
+    def battles(self) -> NDArray[np.uint64]:
+        """The battle number that each row plays now."""
+        return self._books[:, BATTLE].copy()
+
+    def events(self, row: int) -> NDArray[np.float64]:
+        """Hits and heals of the last step in a row: (events, 5), see `EVENT_FIELDS`."""
+        log = self._logs[row]
+        return log[1 : 1 + int(log[0, 0])].copy()
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Everything that `restore` needs to go on bit for bit."""
+        return {"bodies": self.bodies.copy(), "books": self._books.copy(), "last": self._last.copy()}
+
+    def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
+        """Go on from a snapshot. ValueError if it is of another map or batch."""
+        for name, own in (("bodies", self.bodies), ("books", self._books), ("last", self._last)):
+            if snapshot[name].shape != own.shape:
+                raise ValueError(f"snapshot has {name} of shape {snapshot[name].shape}; this engine needs {own.shape}")
+            own[:] = snapshot[name]
+
+    def show(self) -> Step:
+        """Where the battles stand now, without playing a step."""
+        obs, avail, alive, state = self._arrays()
+        for b in range(self.batch):
+            kernel.show(self.contract, self.bodies[b], self._last[b], obs[b], avail[b], alive[b], state[b])
+        none = np.zeros(self.batch, np.bool_)
+        return Step(
+            obs, avail, alive, state, np.zeros(self.batch, np.float32), none, none, none,
+            np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive),
+        )  # fmt: skip
