@@ -173,7 +173,8 @@ def available(c: Contract, bodies: Rows, i: int, out: Bools) -> None:
             out[NO_ATTACK_ACTIONS + k] = math.sqrt(dx * dx + dy * dy) <= ATTACK_RANGE
 
 
-@njit(cache=True)
+# Inlined: a Contract is some fifty machine words, which every call would copy.
+@njit(cache=True, inline="always")
 def _seen(bodies: Rows, i: int, j: int, out: Floats, at: int) -> bool:
     """Write distance, x and y of unit j as i sees it, behind `out[at]`; says whether it is in sight at all."""
     dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
@@ -186,7 +187,7 @@ def _seen(bodies: Rows, i: int, j: int, out: Floats, at: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _condition(c: Contract, bodies: Rows, j: int, shields: bool, out: Floats, at: int) -> None:
     """Write health, shield if its race has one, and the type bits of unit j from `out[at]` on."""
     out[at] = bodies[j, HP] / c.hp_max[j]
@@ -199,7 +200,7 @@ def _condition(c: Contract, bodies: Rows, j: int, shields: bool, out: Floats, at
         out[at + c.types[j]] = 1.0
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def observe_from(
     c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, last_bits: int, out: Floats, at: int
 ) -> None:
