@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from mawm.agents.config import AgentConfig
+from mawm.envs.skirmish.rules import Rules
 
 Method = Literal["independent", "experience", "rollouts", "both", "centralized"]
 
@@ -68,3 +69,5 @@ class TrainConfig:
     sharing: Annotated[SharingConfig, tyro.conf.arg(name="")] = field(default_factory=SharingConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
+    rules: Rules = field(default_factory=Rules)
+    """What the embedded engine assumes where StarCraft II cannot be read (docs/engine.md)."""

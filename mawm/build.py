@@ -90,7 +90,7 @@ def _broadcaster(
 
 def make_env(config: TrainConfig, purpose: str, batch: int) -> VectorEnv:
     """Battles for one purpose ("train", "eval", "test"): streams of their own, keyed by name."""
-    return SkirmishVectorEnv(config.map, batch=batch, seed=named_seed(config.seed, f"battles/{purpose}"))
+    return SkirmishVectorEnv(config.map, batch, named_seed(config.seed, f"battles/{purpose}"), config.rules)
 
 
 def resolve_device(name: str) -> str:
