@@ -79,6 +79,16 @@ def test_code_files_named_in_the_documents_exist() -> None:
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/paper.md"])
+def test_names_in_the_tables_from_paper_to_code_are_names_in_the_code(name: str) -> None:
+    tables = re.findall(r"\| paper \| code .*?\n\n", (ROOT / name).read_text("utf-8"), re.DOTALL)
+    named = {word for table in tables for word in re.findall(r"`([A-Za-z_]+)`", table)}
+    sources = [p for folder in ("mawm", "agents", "configs") for p in (ROOT / folder).glob("*.py")]
+    words = {word for path in sources for word in re.findall(r"[A-Za-z_]+", path.read_text("utf-8"))}
+    assert len(named) >= 8
+    assert named - words == set()
+
+
 def test_no_document_or_source_holds_a_path_of_somebodys_machine() -> None:
     folders = ("agents", "benchmarks", "configs", "docs", "envs", "mawm", "tests", ".ci")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*")] + list(ROOT.glob("*.*"))
