@@ -146,7 +146,7 @@ def open_cell(grid: Bools, x: float, y: float) -> bool:
     (quirk) int() cuts toward zero: just inside the low edges a move off the map stays allowed.
     """
     i, j = int(x), int(y)
-    return 0 <= i < grid.shape[0] and 0 <= j < grid.shape[1] and grid[i, j]
+    return 0 <= i < grid.shape[0] and 0 <= j < grid.shape[1] and bool(grid[i, j])
 
 
 @njit(cache=True)

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -54,11 +55,13 @@ def compare(array: str, ours: NDArray[np.generic], theirs: NDArray[np.generic]) 
 
 def contract_of(data: Table) -> Contract:
     """The contract of a file: kinds, maxima, grid and limit are the file's own."""
-    both = [
+    health, shield = (
         np.concatenate([data[f"ally_{k}_max"], data[f"enemy_{k}_max"]]).astype(np.float64) for k in ("health", "shield")
-    ]
+    )
     allies, enemies = ([str(kind) for kind in data[f"{side}_kind"]] for side in ("ally", "enemy"))
-    return make_contract(allies, enemies, int(data["episode_limit"]), data["pathing_grid"].astype(np.bool_), *both)
+    return make_contract(
+        allies, enemies, int(data["episode_limit"]), data["pathing_grid"].astype(np.bool_), health, shield
+    )
 
 
 def bodies_of(data: Table, prefix: str = "") -> NDArray[np.float64]:
@@ -82,9 +85,10 @@ def check_layouts(c: Contract, data: Table) -> Iterator[Check]:
     """Observation, state and mask of single situations, with and without options, and the order of agents."""
     bodies = bodies_of(data)
     last = last_actions(data["last_action"])
-    obs, avail, state = (np.zeros(data[k].shape, t) for k, t in (("obs", "f4"), ("avail", "?"), ("state", "f4")))
-    fits = obs.shape[2:] == (c.obs_size,) and avail.shape[2:] == (c.n_actions,) and state.shape[1:] == (c.state_size,)
-    if not fits:
+    kinds: dict[str, type] = {"obs": np.float32, "avail": np.bool_, "state": np.float32}
+    views: list[NDArray[Any]] = [np.zeros(data[name].shape, kind) for name, kind in kinds.items()]
+    obs, avail, state = views
+    if (obs.shape[-1], avail.shape[-1], state.shape[-1]) != (c.obs_size, c.n_actions, c.state_size):
         # The sizes are reported by check_sizes; kernels do not check bounds, so nothing is written here.
         yield Check("obs", len(obs), np.inf, good=False, note="sizes differ")
         return
@@ -126,8 +130,8 @@ def check_transitions(c: Contract, data: Table) -> Iterator[Check]:
     """Rewards, ends, counts and what is shown after each step of short stretches of battles."""
     bodies = bodies_of(data, "tr_")
     actions = data["tr_actions"].astype(np.int64)
-    names = ("reward", "reward_sparse", "reward_signed", "terminated", "battle_won", "dead_allies", "dead_enemies")
-    names += ("end_code", "limit_key_continuing", "state", "avail")
+    names: tuple[str, ...] = ("reward", "reward_sparse", "reward_signed", "terminated", "battle_won")
+    names += ("dead_allies", "dead_enemies", "end_code", "limit_key_continuing", "state", "avail")
     ours = {name: np.zeros_like(data[f"tr_{name}"]) for name in names}
     # What lies behind the end of a case is no output of SMAC's and is compared with itself.
     for name in names:
@@ -195,9 +199,12 @@ def check_file(path: Path) -> list[Check]:
 
 def main(arguments: list[str]) -> int:
     """Check a folder and print a line per array; the exit status: 0 all equal, 1 a mismatch, 2 nothing to compare."""
+    if arguments in (["-h"], ["--help"]):
+        print(USAGE)
+        return 0
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print(USAGE, file=sys.stderr)
-        return 0 if arguments in (["-h"], ["--help"]) else 2
+        return 2
     folder = Path(arguments[0])
     files = sorted(folder.glob("*.npz")) if folder.is_dir() else []
     if not files:

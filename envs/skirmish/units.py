@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from typing import Any
 
 ATTRIBUTES = ("light", "armored", "biological", "mechanical", "massive", "structure")
 PROTOSS = frozenset({"stalker", "zealot", "colossus"})
@@ -74,6 +75,8 @@ def units() -> dict[str, Unit]:
     known = set(Unit.__dataclass_fields__)
     out = {}
     for name, values in table.items():
-        kept = {key: tuple(value) if key == "attrs" else value for key, value in values.items() if key in known}
+        kept: dict[str, Any] = {
+            key: tuple(value) if key == "attrs" else value for key, value in values.items() if key in known
+        }
         out[name] = Unit(name=name, **kept)
     return out

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mawm.envs.skirmish import kernel
-from mawm.envs.skirmish.contract import build_contract
+from mawm.envs.skirmish.contract import available, build_contract
 from mawm.envs.skirmish.layout import BATTLE, BODY, BOOK, STAT
 from mawm.envs.skirmish.maps import MapSpec, load_map
 from mawm.envs.skirmish.movement import ways_round
@@ -20,8 +20,9 @@ EVENT_FIELDS = ("loop", "kind", "source", "target", "amount")
 
 
 class SkirmishVectorEnv:
-    """B battles side by side. Row b plays battles first_battle + b, then + B, + 2B, ...: battle k is the same battle
-    whatever B, row, thread or machine.
+    """B battles side by side.
+
+    Row b plays battles first_battle + b, then + B, + 2B, ...: battle k is the same whatever B, row, thread or machine.
 
     `events` > 0 keeps that many hits and heals of each row's running battle (free when off). `sparse` and `signed` are
     SMAC's other rewards (+-1 at the end; own losses counted).
@@ -121,7 +122,7 @@ class SkirmishVectorEnv:
     def _refuse(self, actions: Ints, index: int) -> None:
         row, agent = divmod(index, self.contract.n_agents)
         mask = np.zeros(self.contract.n_actions, np.bool_)
-        kernel.available(self.contract, self.bodies[row], agent, mask)
+        available(self.contract, self.bodies[row], agent, mask)
         raise ValueError(
             f"battle {self.battles[row]}, agent {agent}: action {actions[row, agent]} is not available; "
             f"available now: {np.flatnonzero(mask).tolist()}"
@@ -130,12 +131,14 @@ class SkirmishVectorEnv:
     @property
     def battles(self) -> NDArray[np.uint64]:
         """The battle number that each row plays now."""
-        return self._books[:, BATTLE].copy()
+        numbers: NDArray[np.uint64] = self._books[:, BATTLE].copy()
+        return numbers
 
     def events(self, row: int) -> NDArray[np.float64]:
         """Hits and heals of the last step in a row: (events, 5), see `EVENT_FIELDS`."""
         log = self._logs[row]
-        return log[1 : 1 + int(log[0, 0])].copy()
+        events: NDArray[np.float64] = log[1 : 1 + int(log[0, 0])].copy()
+        return events
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Everything that `restore` needs to go on bit for bit."""
