@@ -17,8 +17,9 @@ METHODS = {"independent", "experience", "rollouts", "both", "centralized"}
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "stats", "seeds", "agents.config"),
-    ("selection", "budget", "codec", "gate", "metrics", "checkpoint", "configs", "envs", "team"),
+    ("types", "stats", "seeds", "agents.config", "cli"),
+    ("selection", "budget", "codec", "gate", "metrics", "checkpoint", "envs", "team"),
+    ("configs",),
     ("broadcast", "collect", "evaluation", "schedule"),
     ("channel",),
     ("loop",),
@@ -31,7 +32,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents.agent",),
     ("benchmarks",),
     ("build",),
-    ("cli",),
     ("train", "evaluate", "bench"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
