@@ -26,7 +26,7 @@ class SkirmishParallelEnv(ParallelEnv[str, Observation, int]):
     An observation is {"observation": (O,) float32, "action_mask": (A,) int8}; the mask also comes as
     infos[agent]["action_mask"]. All agents stay until the battle ends, because the team's reward does: a dead one sees
     zeros and has only action 0, which may be left out. A battle that reaches its time limit is truncated, not
-    terminated. infos[agent] has `battle_won`, `dead_allies` and `dead_enemies`, too.
+    terminated. infos[agent] has `battle_won`, `dead_allies`, `dead_enemies`, `alive`.
 
     An action that its mask forbids counts as stop (no-op if dead) and sets infos[agent]["replaced"], because
     PettingZoo's own tests sample without masks; with `strict` it is a ValueError, as in SMAC.
@@ -104,10 +104,9 @@ class SkirmishParallelEnv(ParallelEnv[str, Observation, int]):
         observations, infos = self._shown(obs, avail, won=bool(step.battle_won[0]), dead=dead)
         for agent in replaced:
             infos[agent]["replaced"] = True
-        rewards, terminated, truncated = (
-            dict.fromkeys(self.agents, value)
-            for value in (float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]))
-        )
+        rewards = dict.fromkeys(self.agents, float(step.reward[0]))
+        terminated = dict.fromkeys(self.agents, bool(step.terminated[0]))
+        truncated = dict.fromkeys(self.agents, bool(step.truncated[0]))
         self._now = step
         if over:
             self.agents, self._fresh = [], True
@@ -117,7 +116,8 @@ class SkirmishParallelEnv(ParallelEnv[str, Observation, int]):
         """SMAC's global state (S,) while a battle runs."""
         if not self.agents:
             raise ValueError("no battle is running and state was called: call reset() first")
-        return self._now.state[0].copy()
+        state: NDArray[np.float32] = self._now.state[0].copy()
+        return state
 
     def _joint(self, actions: Mapping[str, int]) -> tuple[NDArray[np.int64], list[str]]:
         """Actions (1, N) in agent order, and whose were replaced. The dead, who have no choice, may be left out."""
@@ -157,6 +157,7 @@ class SkirmishParallelEnv(ParallelEnv[str, Observation, int]):
                 "dead_allies": dead[0],
                 "dead_enemies": dead[1],
                 "replaced": False,
+                "alive": not masks[i, NO_OP],
             }
         return observations, infos
 

@@ -1,0 +1,165 @@
+"""Any PettingZoo `ParallelEnv` behind the vector interface of `mawm.types`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from mawm.types import Bools, Floats, Ints, Spaces, Step
+
+View = tuple[Floats, Bools, Bools]
+"""obs (N, O), avail (N, A), alive (N,) of one row."""
+
+
+class ParallelVectorEnv:
+    """B copies of a ParallelEnv side by side, each a team with one reward: the mean of the agents' rewards.
+
+    Observations are flattened and padded with zeros to the longest, actions to the most; masks are read from
+    obs["action_mask"] or infos[agent]["action_mask"], else all of an agent's actions are available. An agent that has
+    left, or whose infos say `alive` is False, sees zeros and has action 0 alone. Row b plays battles b, b + B, ...;
+    battle k is reset with a seed that follows from (seed, k). `snapshot` keeps the actions of the running battles and
+    `restore` plays them again: exact for environments that repeat themselves under one seed. `limit` truncates.
+    """
+
+    def __init__(self, make: Callable[[], Any], batch: int, seed: int, limit: int) -> None:
+        if batch < 1 or limit < 1:
+            raise ValueError(f"batch is {batch} and limit is {limit}: both are at least 1")
+        self.batch = batch
+        self._envs = [make() for _ in range(batch)]
+        self._agents: list[str] = list(self._envs[0].possible_agents)
+        self._seed = seed
+        self._counts = [_actions(self._envs[0].action_space(agent), agent) for agent in self._agents]
+        first = self._envs[0].reset(seed=0)[0]
+        obs_size = max(len(_flat(first[agent])) for agent in self._agents)
+        self._state_size = len(self._state(0))
+        self.spaces = Spaces(len(self._agents), max(self._counts), obs_size, self._state_size, limit)
+        self._battles = np.arange(batch, dtype=np.int64) - batch
+        self._played: list[list[Ints]] = [[] for _ in range(batch)]
+        self._views: list[View] = [self._begin(row) for row in range(batch)]
+        self._fresh = True
+
+    def reset(self) -> Step:
+        """Begin B fresh battles: the next battle numbers of each row."""
+        if not self._fresh:
+            self._views = [self._begin(row) for row in range(self.batch)]
+        self._fresh = False
+        return self._step(np.zeros(self.batch, np.float32), np.zeros((3, self.batch), np.bool_), self._views)
+
+    def step(self, actions: Ints) -> Step:
+        """Play one step in every battle. ValueError for an unavailable action."""
+        actions = np.asarray(actions, np.int64)
+        expected = (self.batch, len(self._agents))
+        if actions.shape != expected:
+            raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {expected}")
+        self._check(actions)
+        self._fresh = False
+        reward, flags = np.zeros(self.batch, np.float32), np.zeros((3, self.batch), np.bool_)
+        last = []
+        for row in range(self.batch):
+            reward[row], flags[:, row] = self._play(row, actions[row])
+            last.append(self._views[row])
+            if flags[0, row] or flags[1, row]:
+                self._views[row] = self._begin(row)
+        return self._step(reward, flags, last)
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Battle numbers and the actions played in them: battle (B,), length (B,), actions (B, T, N)."""
+        length = np.array([len(played) for played in self._played], np.int64)
+        actions = np.zeros((self.batch, int(length.max()), len(self._agents)), np.int64)
+        for row, played in enumerate(self._played):
+            actions[row, : len(played)] = np.array(played).reshape(-1, len(self._agents))
+        return {"battle": self._battles.copy(), "length": length, "actions": actions}
+
+    def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
+        """Begin the same battles and play the same actions."""
+        if snapshot["battle"].shape != self._battles.shape:
+            raise ValueError(f"snapshot has {len(snapshot['battle'])} battles; this environment has {self.batch}")
+        self._battles[:] = snapshot["battle"] - self.batch
+        for row in range(self.batch):
+            self._views[row] = self._begin(row)
+            for action in snapshot["actions"][row, : int(snapshot["length"][row])]:
+                self._play(row, action)
+        self._fresh = False
+
+    def _begin(self, row: int) -> View:
+        self._battles[row] += self.batch
+        self._played[row] = []
+        seed = int(np.random.SeedSequence((self._seed, int(self._battles[row]))).generate_state(1)[0] >> 1)
+        obs, infos = self._envs[row].reset(seed=seed)
+        return self._view(row, obs, infos)
+
+    def _play(self, row: int, actions: Ints) -> tuple[float, tuple[bool, bool, bool]]:
+        """One step of one row: reward and (terminated, truncated, battle_won); the row's view becomes the arrival."""
+        env = self._envs[row]
+        playing = list(env.agents)
+        self._played[row].append(actions.copy())
+        chosen = {agent: int(a) for agent, a in zip(self._agents, actions, strict=True) if agent in playing}
+        obs, rewards, terminated, truncated, infos = env.step(chosen)
+        self._views[row] = self._view(row, obs, infos)
+        reward = float(np.mean([rewards[agent] for agent in playing])) if playing else 0.0
+        cut = len(self._played[row]) >= self.spaces.episode_limit or any(truncated.values())
+        # A battle ends when nobody plays on; whoever was cut off makes it a truncation.
+        ended = not env.agents
+        won = any(bool(info.get("battle_won", False)) for info in infos.values())
+        over_by_rule = ended and all(terminated.get(agent, True) for agent in playing)
+        return reward, (over_by_rule, cut and not over_by_rule, won)
+
+    def _view(self, row: int, obs: dict[str, Any], infos: dict[str, Any]) -> View:
+        """What a row shows: padded observations, masks and who takes part."""
+        n, sizes = len(self._agents), self.spaces
+        seen = np.zeros((n, sizes.obs_size), np.float32)
+        avail, alive = np.zeros((n, sizes.n_actions), np.bool_), np.zeros(n, np.bool_)
+        for i, agent in enumerate(self._agents):
+            info = infos.get(agent, {})
+            alive[i] = agent in obs and bool(info.get("alive", True))
+            if not alive[i]:
+                avail[i, 0] = True
+                continue
+            flat = _flat(obs[agent])
+            seen[i, : len(flat)] = flat
+            mask = obs[agent].get("action_mask") if isinstance(obs[agent], dict) else None
+            mask = info.get("action_mask") if mask is None else mask
+            avail[i, : self._counts[i]] = True if mask is None else np.asarray(mask, np.bool_)
+        return seen, avail, alive
+
+    def _state(self, row: int) -> Floats:
+        """The environment's own state if it has one, else nothing."""
+        try:
+            return np.asarray(self._envs[row].state(), np.float32).reshape(-1)
+        except NotImplementedError:
+            return np.zeros(0, np.float32)
+
+    def _step(self, reward: Floats, flags: Bools, last: list[View]) -> Step:
+        state = np.stack([self._state(row) for row in range(self.batch)])
+        terminated, truncated, won = flags
+        now, final = _stacked(self._views), _stacked(last)
+        return Step(*now, state, reward, terminated, truncated, won, *final)
+
+    def _check(self, actions: Ints) -> None:
+        for row, (_, avail, _) in enumerate(self._views):
+            for i, action in enumerate(actions[row].tolist()):
+                if not 0 <= action < avail.shape[1] or not avail[i, action]:
+                    where = f"battle {self._battles[row]}, agent {i}"
+                    free = np.flatnonzero(avail[i]).tolist()
+                    raise ValueError(f"{where}: action {action} is not available; available now: {free}")
+
+
+def _stacked(views: list[View]) -> View:
+    """The views of all rows as arrays (B, N, ...)."""
+    obs, avail, alive = zip(*views, strict=True)
+    return np.stack(obs), np.stack(avail), np.stack(alive)
+
+
+def _actions(space: spaces.Space[Any], agent: str) -> int:
+    """The number of a discrete space's actions."""
+    if not isinstance(space, spaces.Discrete) or space.start != 0:
+        raise ValueError(f"{agent} acts in {space}, but only Discrete spaces that start at 0 are supported")
+    return int(space.n)
+
+
+def _flat(observation: Any) -> Floats:
+    """An observation as one row of numbers, without its mask."""
+    value = observation["observation"] if isinstance(observation, dict) else observation
+    return np.asarray(value, np.float32).reshape(-1)
