@@ -45,8 +45,8 @@ class BehaviourConfig:
     """Actor and critic, learned from imagined rollouts (Z Eqs. 4-5)."""
 
     hidden: int = 128
-    layers: int = 2
-    horizon: int = 15
+    layers: int = 1
+    horizon: int = 10
     """Imagined actions of one rollout, H."""
     discount: float = 0.99
     lam: float = 0.95
@@ -54,15 +54,15 @@ class BehaviourConfig:
     entropy: float = 0.01
     entropy_decay: float = 1.0
     """Factor on the entropy weight per 100 environment steps."""
-    actor_lr: float = 5e-4
+    actor_lr: float = 1e-3
     critic_lr: float = 1e-3
     clip: float = 20.0
     ppo_clip: float = 0.2
-    epochs: int = 2
+    epochs: int = 1
     """Passes over the imagined rows of one round."""
-    starts: int = 128
+    starts: int = 96
     """Imagined rollouts of one behaviour update."""
-    minibatch: int = 640
+    minibatch: int = 960
     """Rows (state, action) of one gradient step."""
     bins: int = 63
     """Two-hot bins of reward and critic on the symexp scale."""

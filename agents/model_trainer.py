@@ -32,6 +32,7 @@ class ModelTrainer:
         self.score_rng = score_rng
         self.device = device
         self.optimiser = Optimiser(model, model.config.lr, model.config.clip)
+        self.updates = 0
 
     def _noise(self, rng: np.random.Generator, *shape: int) -> Tensor:
         return torch.from_numpy(rng.random((*shape, self.model.config.groups), dtype=np.float32)).to(self.device)
@@ -41,6 +42,7 @@ class ModelTrainer:
         config = self.model.config
         if updates == 0 or not self.replay.ready(config.seq_len):
             return {}
+        self.updates += updates
         totals: dict[str, float] = {}
         for _ in range(updates):
             batch = self.replay.sample_pooled(config.batch, config.seq_len, self.rng)

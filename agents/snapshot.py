@@ -52,6 +52,7 @@ def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
         "rollouts": agent.rollouts.state(),
         "return_scale": {"spread": scale.spread, "seen": scale.seen},
         "round": agent.behaving.round,
+        "model_updates": agent.modelling.updates,
         "skipped": {name: optimiser.skipped for name, optimiser in _optimisers(agent).items()},
     }
     return arrays, rest
@@ -85,6 +86,7 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
     agent.behaviour.scale.spread = float(rest["return_scale"]["spread"])
     agent.behaviour.scale.seen = int(rest["return_scale"]["seen"])
     agent.behaving.round = int(rest["round"])
+    agent.modelling.updates = int(rest["model_updates"])
 
 
 def under(arrays: Arrays, prefix: str) -> Arrays:
