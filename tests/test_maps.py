@@ -1,10 +1,14 @@
 """The map files: SMAC's 23 maps as its table has them, and the errors that a wrong file gets."""
 
+import re
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from mawm.envs.skirmish.contract import build_contract
 from mawm.envs.skirmish.maps import load_map, map_names, parse_map
+from mawm.envs.skirmish.rules import Rules
 
 # Map: agents, enemies, observation, state, actions, limit, enemy health and shield; as SMAC's package states them.
 TABLE = {
@@ -163,3 +167,22 @@ def test_ground_units_do_not_start_on_a_cliff():
 def test_an_unknown_map_names_the_nearest_one():
     with pytest.raises(ValueError, match="'3n' is unknown; did you mean '3m'"):
         load_map("3n")
+
+
+def test_the_documented_example_is_a_map_and_its_gap_is_open(request):
+    text = (request.path.parent.parent / "docs" / "engine.md").read_text("utf-8")
+    spec = parse_map(text.partition("```toml\n")[2].partition("```")[0], "my", "my.toml")
+    assert (len(spec.allies), len(spec.enemies)) == (2, 6)
+    assert spec.pathable[14:18].sum() == 4
+
+
+def test_every_rule_is_documented_with_its_default(request):
+    text = (request.path.parent.parent / "docs" / "engine.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", text, re.MULTILINE))
+    assert {name: float(value) for name, value in rows.items()} == asdict(Rules())
+
+
+def test_every_assumption_of_a_map_file_is_documented(request):
+    text = (request.path.parent.parent / "docs" / "engine.md").read_text("utf-8").partition("| map | assumed |")[2]
+    documented = set(re.findall(r"\w+", text.partition("\n\n")[0]))
+    assert {name for name in map_names() if load_map(name).assumed} <= documented

@@ -202,8 +202,11 @@ def main(arguments: list[str]) -> int:
     if arguments in (["-h"], ["--help"]):
         print(USAGE)
         return 0
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        print(USAGE, file=sys.stderr)
+    if arguments in (["-h"], ["--help"]):
+        print(USAGE)
+        return 0
+    if len(arguments) != 1:
+        print(f"error: {len(arguments)} arguments, but one folder is checked; {USAGE}", file=sys.stderr)
         return 2
     folder = Path(arguments[0])
     files = sorted(folder.glob("*.npz")) if folder.is_dir() else []
