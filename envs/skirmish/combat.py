@@ -93,8 +93,7 @@ def damage_to(stats, a, b):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _strike(bodies, stats, wounds, rules, book, log, a, b):  # type: ignore[no-untyped-def]
-    """One hit of a on b. Shields take it unarmoured, what is left meets armour; it counts at the end of the loop, so that
-    neither side has the first shot by its place in an array."""
+    """One hit of a on b. Shields take it unarmoured, what is left meets armour; bodies are cleared at the loop's end."""
     amount = damage_to(stats, a, b)
     shield = bodies[b, SHIELD] - wounds[b, 1]
     if amount <= shield:

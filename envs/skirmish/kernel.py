@@ -107,11 +107,14 @@ def _recover(bodies, stats, rules):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log):  # type: ignore[no-untyped-def]
-    """One of sixteen loops of a game second: all choose and strike from where they stand, wounds count, then all move."""
+    """One of sixteen loops of a game second: all choose and strike from where they stand, then all move."""
     book[LOOPS] += np.uint64(1)
     _recover(bodies, stats, rules)
-    for u in range(len(bodies)):
-        if bodies[u, HP] > 0.0:
+    # Who strikes first is drawn anew in every loop; who would die of an earlier strike does not strike any more.
+    backwards = uniform(book) < 0.5
+    for k in range(len(bodies)):
+        u = len(bodies) - 1 - k if backwards else k
+        if bodies[u, HP] > 0.0 and wounds[u, 0] < bodies[u, HP]:
             if u >= c.n_agents:
                 think(bodies, stats, rules, u, c.n_agents)
             act(bodies, stats, wounds, rules, book, log, u, c.n_agents, want[u])
