@@ -84,7 +84,7 @@ class Agent:
     def offer_segments(self, segments: list[Segment]) -> Outbox:
         """What of this experience is broadcast: scored by the agent's own model (Z section 4.2)."""
         sizes = [segment_bytes(len(s), self.spaces.obs_size, self.spaces.n_actions) for s in segments]
-        # Losses of a model that was never fitted say nothing of an item, and would rule the windows for the next K items.
+        # Losses of a model that was never fitted say nothing of an item, and would rule the windows for K items.
         if not segments or not self.experience.active or self.modelling.updates == 0:
             return self.experience.silent(sizes)
         scores = self.modelling.score(segments)

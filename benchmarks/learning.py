@@ -96,7 +96,8 @@ def read(folder: Path, map_name: str, seed: int) -> Result:
 def table(results: list[Result], arguments: Arguments) -> str:
     """A Markdown table, one line a run, with what made it."""
     command = f"python -m mawm.benchmarks.learning --maps {' '.join(arguments.maps)} "
-    command += f"--seeds {' '.join(map(str, arguments.seeds))} --env-steps {arguments.env_steps} --jobs {arguments.jobs}"
+    command += f"--seeds {' '.join(map(str, arguments.seeds))} --env-steps {arguments.env_steps} "
+    command += f"--jobs {arguments.jobs}"
     command += f" --name {arguments.name}" + (f" --extra {' '.join(arguments.extra)}" if arguments.extra else "")
     lines = [
         f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
@@ -112,16 +113,17 @@ def table(results: list[Result], arguments: Arguments) -> str:
         lines.append(f"| {r.map} | {r.seed} | {reached} | {r.minutes:.1f} | {r.bandwidth:.4f} | {final} |")
     for name in dict.fromkeys(r.map for r in results):
         rates = [r.final["win_rate"] for r in results if r.map == name]
-        lines.append(f"| **{name}** | median of {len(rates)} | | | | | | {100 * float(np.median(rates)):.1f} % (worst {100 * min(rates):.1f} %) |")
+        summary = f"{100 * float(np.median(rates)):.1f} % (worst {100 * min(rates):.1f} %)"
+        lines.append(f"| **{name}** | median of {len(rates)} | | | | | | {summary} |")
     return "\n".join(lines) + "\n"
 
 
 def figure(results: list[Result], path: Path) -> None:
     """Win-rate curves: each seed thin, their median thick, one panel a map; readable in grey."""
-    import matplotlib  # noqa: PLC0415 - an extra
+    import matplotlib  # an extra
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     names = list(dict.fromkeys(r.map for r in results))
     fig, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.2), squeeze=False, sharey=True)
@@ -131,7 +133,9 @@ def figure(results: list[Result], path: Path) -> None:
             axis.plot(r.steps / 1000, 100 * r.win_rates, color="0.65", lw=0.9)
         shortest = min(len(r.steps) for r in mine)
         median = np.median([r.win_rates[:shortest] for r in mine], axis=0)
-        axis.plot(mine[0].steps[:shortest] / 1000, 100 * median, color="black", lw=2, label=f"median of {len(mine)} seeds")
+        axis.plot(
+            mine[0].steps[:shortest] / 1000, 100 * median, color="black", lw=2, label=f"median of {len(mine)} seeds"
+        )
         axis.set(title=f"{name} (embedded engine)", xlabel="thousand environment steps", ylim=(-3, 103))
         axis.grid(alpha=0.3)
         axis.legend(loc="lower right", frameon=False)

@@ -100,7 +100,7 @@ def _aim(body, target):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
-    """An enemy's choice of target: keep it while it is in range, else the nearest in scan range, else chase to the leash."""
+    """An enemy's choice of target: keep it while in range, else the nearest in scan range, else chase to the leash."""
     body = bodies[a]
     if body[WINDUP] >= 0.0 or body[SECOND] >= 0.0:
         return

@@ -29,7 +29,7 @@ def random_actions(avail, counter, out):  # type: ignore[no-untyped-def]
 
 
 def measure(map_name: str, batch: int, seconds: float = 2.0) -> dict[str, Any]:
-    """Steps per second of `batch` battles side by side on one thread with random valid actions, over about `seconds`."""
+    """Steps per second of `batch` battles side by side, one thread, random valid actions, over about `seconds`."""
     env = SkirmishVectorEnv(map_name, batch, seed=0)
     actions = np.zeros((batch, env.spaces.n_agents), np.int64)
     counter = np.zeros(1, np.uint64)

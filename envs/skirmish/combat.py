@@ -82,7 +82,7 @@ def note(log, book, kind, a, b, amount):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def damage_to(stats, a, b):  # type: ignore[no-untyped-def]
-    """Damage of one hit of a on b before armour: base, bonus against b's attributes, or the special value for structures."""
+    """Damage of one hit of a on b before armour: base and bonus against b's attributes, or the value for structures."""
     if stats[b, S_STRUCTURE] > 0.0 and stats[a, S_STRUCTURE_DMG] > 0.0:
         return stats[a, S_STRUCTURE_DMG]
     amount = stats[a, S_DMG]
@@ -93,7 +93,7 @@ def damage_to(stats, a, b):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _strike(bodies, stats, wounds, rules, book, log, a, b):  # type: ignore[no-untyped-def]
-    """One hit of a on b. Shields take it unarmoured, what is left meets armour; bodies are cleared at the loop's end."""
+    """One hit of a on b: shields take it unarmoured, the rest meets armour; bodies are cleared at the loop's end."""
     amount = damage_to(stats, a, b)
     shield = bodies[b, SHIELD] - wounds[b, 1]
     if amount <= shield:
@@ -156,7 +156,7 @@ def cancel(body):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def begin_attack(bodies, stats, rules, book, a, target):  # type: ignore[no-untyped-def]
-    """Start the weapon's cycle: the hit follows after the damage point, the next attack after period and random delay."""
+    """Start the weapon's cycle: a hit after the damage point, the next attack after period and random delay."""
     body, stat = bodies[a], stats[a]
     delay = rules[DELAY_LOW] + (rules[DELAY_HIGH] - rules[DELAY_LOW]) * uniform(book)
     body[COOLDOWN] = (stat[S_PERIOD] + delay) * LOOPS_PER_SECOND

@@ -79,7 +79,9 @@ def _order_agents(c, bodies):  # type: ignore[no-untyped-def]
     for i in range(1, c.n_agents):
         j = i
         while j > 0 and c.types[j - 1] == c.types[j]:
-            earlier = bodies[j, X] < bodies[j - 1, X] or (bodies[j, X] == bodies[j - 1, X] and bodies[j, Y] < bodies[j - 1, Y])
+            earlier = bodies[j, X] < bodies[j - 1, X] or (
+                bodies[j, X] == bodies[j - 1, X] and bodies[j, Y] < bodies[j - 1, Y]
+            )
             if not earlier:
                 break
             for k in (X, Y):
@@ -164,7 +166,7 @@ def advance(
     c, stats, rules, grounds, toward, spawns, attack, seed, stride, options, actions, bodies, books, last, logs,
     obs, avail, alive, state, reward, flags, final_obs, final_avail, final_alive, deaths,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """One step of B battles; a battle that ends gives way to its row's next one at once, its last arrival in `final_*`."""
+    """One step of B battles; one that ends gives way to its row's next at once, its last arrival in `final_*`."""
     units = bodies.shape[1]
     before, wounds, want = np.empty((units, 2)), np.zeros((units, 4)), np.zeros((units, 3))
     for b in range(len(bodies)):

@@ -61,12 +61,17 @@ def _put(grid, flies, body, x, y):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def step_towards(grounds, toward, body, stat, goal_x, goal_y):  # type: ignore[no-untyped-def]
-    """One loop's walk towards a goal, on the ground that the unit's kind can enter. Where the straight way is blocked and the map has ways round, take the next cell."""
+    """One loop's walk towards a goal on ground that the unit's kind can enter; round obstacles, if the map has any."""
     distance = math.hypot(goal_x - body[X], goal_y - body[Y])
     if distance < 1e-9 or stat[S_SPEED] <= 0.0:
         return
     flies, grid = stat[S_AIR] > 0.0, grounds[int(stat[S_CLIFFS])]
-    if toward.shape[0] > 1 and not flies and stat[S_CLIFFS] == 0.0 and not _in_sight(grid, body[X], body[Y], goal_x, goal_y):
+    if (
+        toward.shape[0] > 1
+        and not flies
+        and stat[S_CLIFFS] == 0.0
+        and not _in_sight(grid, body[X], body[Y], goal_x, goal_y)
+    ):
         here, there = int(body[X]) * grid.shape[1] + int(body[Y]), int(goal_x) * grid.shape[1] + int(goal_y)
         cell = toward[here, there]
         if cell >= 0:

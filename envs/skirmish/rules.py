@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Rules:
-    """Lengths in cells, times in game seconds (16 game loops). Every field is a number, so that a kernel can read it."""
+    """Lengths in cells, times in game seconds (16 loops). Every field is a number, so that a kernel can read it."""
 
     spawn_spacing: float = 1.0
     """Formation: units of one point stand on a square grid this many diameters apart, centred on the point."""

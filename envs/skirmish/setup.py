@@ -61,7 +61,7 @@ def stat_table(spec: MapSpec) -> NDArray[np.float64]:
 
 
 def formation(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
-    """(U, 2) starts: units of one team and point stand on a square grid round it, enemies as the mirror image of allies."""
+    """Starts (U, 2): units of one team and point stand on a square grid round it, enemies mirror allies."""
     starts: list[tuple[float, float]] = []
     known = units()
     for kinds, points, side in ((spec.allies, spec.ally_spawns, 1.0), (spec.enemies, spec.enemy_spawns, -1.0)):

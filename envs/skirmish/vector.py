@@ -110,8 +110,8 @@ class SkirmishVectorEnv:
         if self._logs.shape[1] > 1:
             self._logs[:, 0] = 0.0
         kernel.advance(
-            self.contract, self._stats, self._numbers, self._grounds, self._toward, self._spawns, self._attack, self._seed,
-            self._stride, self._options, actions, self.bodies, self._books, self._last, self._logs,
+            self.contract, self._stats, self._numbers, self._grounds, self._toward, self._spawns, self._attack,
+            self._seed, self._stride, self._options, actions, self.bodies, self._books, self._last, self._logs,
             obs, avail, alive, state, reward, flags, final_obs, final_avail, final_alive, self.deaths,
         )  # fmt: skip
         return Step(
