@@ -1,9 +1,8 @@
 """What units do in one loop: carry out the agents' orders, and on the other side acquire, chase, retaliate and call."""
 
-from numba import njit
-
 from mawm.envs.skirmish import rules as named
 from mawm.envs.skirmish.combat import begin_attack, can_heal, can_hit, cancel, gap, heal, run_attack
+from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.layout import (
     ATTACK,
     CALL,
@@ -40,7 +39,7 @@ ARRIVE, HEAL_LOWEST = named.INDEX["arrive_radius"], named.INDEX["heal_lowest"]
 HELP_RADIUS, HELP_PERIOD = named.INDEX["help_radius"], named.INDEX["help_period"]
 
 
-@njit(cache=True)
+@scalar
 def give_order(body, stat, action, n_agents):  # type: ignore[no-untyped-def]
     """An agent's action as an order. Orders replace; the order to go on attacking the same target changes nothing."""
     if action >= NO_ATTACK_ACTIONS:
@@ -56,7 +55,7 @@ def give_order(body, stat, action, n_agents):  # type: ignore[no-untyped-def]
     body[GOAL_Y] = body[Y] + (MOVE_AMOUNT if action == 2 else 0.0) - (MOVE_AMOUNT if action == 3 else 0.0)
 
 
-@njit(cache=True)
+@scalar
 def _nearest_foe(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     """The nearest ally that enemy a may hit within its scan range, edge to edge; -1 if there is none."""
     reach = rules[SCAN]
@@ -72,7 +71,7 @@ def _nearest_foe(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-
     return found
 
 
-@njit(cache=True)
+@scalar
 def _hurt_friend(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     """Whom enemy healer a heals within its scan range: the nearest hurt friend, or the one with the least health."""
     best, found = 1e9, -1
@@ -87,7 +86,7 @@ def _hurt_friend(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-
     return found
 
 
-@njit(cache=True)
+@scalar
 def _aim(body, target):  # type: ignore[no-untyped-def]
     """Turn an enemy to a target; -1 drops the one it has."""
     if body[TARGET] == target:
@@ -98,7 +97,7 @@ def _aim(body, target):  # type: ignore[no-untyped-def]
     body[TARGET] = target
 
 
-@njit(cache=True)
+@scalar
 def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     """An enemy's choice of target: keep it while in range, else the nearest in scan range, else chase to the leash."""
     body = bodies[a]
@@ -125,14 +124,14 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
         _lose(body, rules)
 
 
-@njit(cache=True)
+@scalar
 def _lose(body, rules):  # type: ignore[no-untyped-def]
     _aim(body, -1.0)
     if rules[RESUME] == 0.0:
         body[ORDER] = STOP
 
 
-@njit(cache=True)
+@scalar
 def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped-def]
     """An enemy that was hit retaliates if it has no target, and calls idle friends nearby to do the same."""
     attacker = int(wounds[a, 2])
@@ -151,7 +150,7 @@ def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped
             _aim(bodies[b], float(attacker))
 
 
-@njit(cache=True)
+@scalar
 def act(bodies, stats, wounds, rules, book, log, a, n_agents, want):  # type: ignore[no-untyped-def]
     """Attack, heal or decide to walk: `want` gets (walks, goal x, goal y). Nobody has moved yet in this loop."""
     body, target = bodies[a], int(bodies[a, TARGET])
@@ -171,7 +170,7 @@ def act(bodies, stats, wounds, rules, book, log, a, n_agents, want):  # type: ig
         body[SPEED] = 0.0
 
 
-@njit(cache=True)
+@scalar
 def _engage(bodies, stats, wounds, rules, book, log, a, target, n_agents, want):  # type: ignore[no-untyped-def]
     body = bodies[a]
     distance = gap(bodies, stats, a, target)

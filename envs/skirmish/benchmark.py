@@ -4,13 +4,13 @@ import time
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.rng import mix
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 
 
-@njit(cache=True)
+@scalar
 def random_actions(avail, counter, out):  # type: ignore[no-untyped-def]
     """A random available action for every agent, into `out` (B, N)."""
     for b in range(avail.shape[0]):

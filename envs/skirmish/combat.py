@@ -2,9 +2,8 @@
 
 import math
 
-from numba import njit
-
 from mawm.envs.skirmish import rules as named
+from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.layout import (
     COOLDOWN,
     ENERGY,
@@ -49,27 +48,27 @@ BURST_ON_DEATH, SPLASH_TO_EDGE = named.INDEX["burst_on_death"], named.INDEX["spl
 HIT, HEAL = 0.0, 1.0
 
 
-@njit(cache=True)
+@scalar
 def gap(bodies, stats, a, b):  # type: ignore[no-untyped-def]
     """Distance between the edges of two units."""
     centre = math.hypot(bodies[b, X] - bodies[a, X], bodies[b, Y] - bodies[a, Y])
     return centre - stats[a, S_RADIUS] - stats[b, S_RADIUS]
 
 
-@njit(cache=True)
+@scalar
 def can_hit(stats, a, b):  # type: ignore[no-untyped-def]
     """Whether a's weapon reaches b's plane."""
     return stats[a, S_DMG] > 0.0 and (stats[b, S_AIR] == 0.0 or stats[a, S_HITS_AIR] > 0.0)
 
 
-@njit(cache=True)
+@scalar
 def can_heal(bodies, stats, a, b):  # type: ignore[no-untyped-def]
     """Whether a may heal b: another, living, biological unit that is no structure and is hurt."""
     hurt = 0.0 < bodies[b, HP] < stats[b, S_HP]
     return a != b and hurt and stats[b, S_BIO] > 0.0 and stats[b, S_STRUCTURE] == 0.0
 
 
-@njit(cache=True)
+@scalar
 def note(log, book, kind, a, b, amount):  # type: ignore[no-untyped-def]
     """Add a row (loop, kind, source, target, amount) to a battle's event log; a log without rows takes none."""
     if log.shape[0] < 2:
@@ -80,7 +79,7 @@ def note(log, book, kind, a, b, amount):  # type: ignore[no-untyped-def]
         log[0, 0] = n + 1
 
 
-@njit(cache=True)
+@scalar
 def damage_to(stats, a, b):  # type: ignore[no-untyped-def]
     """Damage of one hit of a on b before armour: base and bonus against b's attributes, or the value for structures."""
     if stats[b, S_STRUCTURE] > 0.0 and stats[a, S_STRUCTURE_DMG] > 0.0:
@@ -91,7 +90,7 @@ def damage_to(stats, a, b):  # type: ignore[no-untyped-def]
     return amount
 
 
-@njit(cache=True)
+@scalar
 def _strike(bodies, stats, wounds, rules, book, log, a, b):  # type: ignore[no-untyped-def]
     """One hit of a on b: shields take it unarmoured, the rest meets armour; bodies are cleared at the loop's end."""
     amount = damage_to(stats, a, b)
@@ -106,7 +105,7 @@ def _strike(bodies, stats, wounds, rules, book, log, a, b):  # type: ignore[no-u
     note(log, book, HIT, a, b, amount)
 
 
-@njit(cache=True)
+@scalar
 def _burst(bodies, stats, wounds, rules, book, log, a, n_agents):  # type: ignore[no-untyped-def]
     """A baneling bursts: every foe on the ground within its radius is hit, no friend is."""
     for b in range(len(bodies)):
@@ -117,7 +116,7 @@ def _burst(bodies, stats, wounds, rules, book, log, a, n_agents):  # type: ignor
             _strike(bodies, stats, wounds, rules, book, log, a, b)
 
 
-@njit(cache=True)
+@scalar
 def _sweep(bodies, stats, wounds, rules, book, log, a, target, n_agents):  # type: ignore[no-untyped-def]
     """A colossus sweeps a line through its target, across the line of fire: each foe on it is hit once."""
     dx, dy = bodies[target, X] - bodies[a, X], bodies[target, Y] - bodies[a, Y]
@@ -133,7 +132,7 @@ def _sweep(bodies, stats, wounds, rules, book, log, a, target, n_agents):  # typ
             _strike(bodies, stats, wounds, rules, book, log, a, b)
 
 
-@njit(cache=True)
+@scalar
 def _land(bodies, stats, wounds, rules, book, log, a, target, n_agents):  # type: ignore[no-untyped-def]
     """What one hit of a's weapon does when it lands."""
     if stats[a, S_SUICIDE] > 0.0:
@@ -145,7 +144,7 @@ def _land(bodies, stats, wounds, rules, book, log, a, target, n_agents):  # type
         _strike(bodies, stats, wounds, rules, book, log, a, target)
 
 
-@njit(cache=True)
+@scalar
 def cancel(body):  # type: ignore[no-untyped-def]
     """An order broke off the attack: what has not hit yet never will. An attack that did not hit costs no cooldown."""
     if body[WINDUP] >= 0.0:
@@ -154,7 +153,7 @@ def cancel(body):  # type: ignore[no-untyped-def]
     body[SECOND] = -1.0
 
 
-@njit(cache=True)
+@scalar
 def begin_attack(bodies, stats, rules, book, a, target):  # type: ignore[no-untyped-def]
     """Start the weapon's cycle: a hit after the damage point, the next attack after period and random delay."""
     body, stat = bodies[a], stats[a]
@@ -167,7 +166,7 @@ def begin_attack(bodies, stats, rules, book, a, target):  # type: ignore[no-unty
     body[SECOND] = body[WINDUP] + stat[S_SECOND] * LOOPS_PER_SECOND if stat[S_HITS] > 1.0 else -1.0
 
 
-@njit(cache=True)
+@scalar
 def run_attack(bodies, stats, wounds, rules, book, log, a, n_agents):  # type: ignore[no-untyped-def]
     """Advance a running attack; hits land when their time has come. A target that died breaks it off."""
     body, target = bodies[a], int(bodies[a, TARGET])
@@ -189,7 +188,7 @@ def run_attack(bodies, stats, wounds, rules, book, log, a, n_agents):  # type: i
             body[SECOND] = max(0.0, body[SECOND] - 1.0)
 
 
-@njit(cache=True)
+@scalar
 def heal(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyped-def]
     """One loop of healing, paid with energy."""
     missing = stats[target, S_HP] - bodies[target, HP]
@@ -199,7 +198,7 @@ def heal(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untype
     note(log, book, HEAL, a, target, amount)
 
 
-@njit(cache=True)
+@scalar
 def bury(bodies, stats, wounds, rules, book, log, n_agents):  # type: ignore[no-untyped-def]
     """Apply the loop's wounds; banelings that die burst, and what that kills dies in the same loop too."""
     again = True

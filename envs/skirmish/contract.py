@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from mawm.envs.skirmish.compiled import inlined, scalar
 from mawm.envs.skirmish.layout import COOLDOWN, ENERGY, HP, SHIELD, X, Y
 from mawm.envs.skirmish.maps import MapSpec, type_orders
 from mawm.envs.skirmish.units import PROTOSS, units
@@ -20,6 +20,7 @@ SIGHT, ATTACK_RANGE = 9.0, 6.0
 """Cells, the same for every kind: seen strictly inside, attacked or healed up to and including."""
 NO_ATTACK_ACTIONS = 6
 """No-op, stop, north, south, east, west; then one attack (or heal) for each target."""
+_COMPASS = ((0.0, 0.0), (0.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
 MAX_COOLDOWN = {
     "marine": 15.0,
     "marauder": 25.0,
@@ -139,7 +140,7 @@ def agent_order(
     return np.lexsort((y, x, np.array([rank[kind] for kind in kinds]))).astype(np.int64)
 
 
-@njit(cache=True)
+@scalar
 def open_cell(grid: Bools, x: float, y: float) -> bool:
     """Whether the point lies in a walkable cell of the map.
 
@@ -149,7 +150,30 @@ def open_cell(grid: Bools, x: float, y: float) -> bool:
     return 0 <= i < grid.shape[0] and 0 <= j < grid.shape[1] and bool(grid[i, j])
 
 
-@njit(cache=True)
+@scalar
+def may(c: Contract, bodies: Rows, i: int, action: int) -> bool:
+    """Whether agent i's mask allows an action, without writing the mask; the same rules as `available`."""
+    if bodies[i, HP] <= 0.0 or action < 1:
+        return action == 0 and bodies[i, HP] <= 0.0
+    x, y = bodies[i, X], bodies[i, Y]
+    if action < NO_ATTACK_ACTIONS:
+        dx, dy = _COMPASS[action]
+        return action == 1 or open_cell(c.grid, x + dx, y + dy)
+    heals = c.medivac_rule and c.healer[i]
+    first, count = (0, c.n_agents) if heals else (c.n_agents, c.n_enemies)
+    k = action - NO_ATTACK_ACTIONS
+    return k < count and _reaches(c, bodies, i, first + k, heals)
+
+
+@inlined
+def _reaches(c: Contract, bodies: Rows, i: int, j: int, heals: bool) -> bool:
+    """Whether agent i may attack unit j, or heal it."""
+    dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
+    allowed = bodies[j, HP] > 0.0 and not (heals and c.healer[j])
+    return allowed and math.sqrt(dx * dx + dy * dy) <= ATTACK_RANGE
+
+
+@scalar
 def available(c: Contract, bodies: Rows, i: int, out: Bools) -> None:
     """Write agent i's mask into `out` (A,)."""
     for a in range(len(out)):
@@ -159,22 +183,17 @@ def available(c: Contract, bodies: Rows, i: int, out: Bools) -> None:
         return
     x, y = bodies[i, X], bodies[i, Y]
     out[1] = True
-    out[2] = open_cell(c.grid, x, y + 1.0)
-    out[3] = open_cell(c.grid, x, y - 1.0)
-    out[4] = open_cell(c.grid, x + 1.0, y)
-    out[5] = open_cell(c.grid, x - 1.0, y)
+    for a in range(2, NO_ATTACK_ACTIONS):
+        dx, dy = _COMPASS[a]
+        out[a] = open_cell(c.grid, x + dx, y + dy)
     heals = c.medivac_rule and c.healer[i]
     first, count = (0, c.n_agents) if heals else (c.n_agents, c.n_enemies)
     # (quirk) Where a map has fewer enemies than allies SMAC has no id for the last ones; ours always suffice.
     for k in range(count):
-        j = first + k
-        if bodies[j, HP] > 0.0 and not (heals and c.healer[j]):
-            dx, dy = bodies[j, X] - x, bodies[j, Y] - y
-            out[NO_ATTACK_ACTIONS + k] = math.sqrt(dx * dx + dy * dy) <= ATTACK_RANGE
+        out[NO_ATTACK_ACTIONS + k] = _reaches(c, bodies, i, first + k, heals)
 
 
-# Inlined: a Contract is some fifty machine words, which every call would copy.
-@njit(cache=True, inline="always")
+@inlined
 def _seen(bodies: Rows, i: int, j: int, out: Floats, at: int) -> bool:
     """Write distance, x and y of unit j as i sees it, behind `out[at]`; says whether it is in sight at all."""
     dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
@@ -187,7 +206,7 @@ def _seen(bodies: Rows, i: int, j: int, out: Floats, at: int) -> bool:
     return True
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _condition(c: Contract, bodies: Rows, j: int, shields: bool, out: Floats, at: int) -> None:
     """Write health, shield if its race has one, and the type bits of unit j from `out[at]` on."""
     out[at] = bodies[j, HP] / c.hp_max[j]
@@ -200,7 +219,7 @@ def _condition(c: Contract, bodies: Rows, j: int, shields: bool, out: Floats, at
         out[at + c.types[j]] = 1.0
 
 
-@njit(cache=True, inline="always")
+@inlined
 def observe_from(
     c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, last_bits: int, out: Floats, at: int
 ) -> None:
@@ -229,7 +248,7 @@ def observe_from(
     _condition(c, bodies, i, c.ally_shields, out, at)
 
 
-@njit(cache=True)
+@scalar
 def observe(c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, out: Floats) -> None:
     """Write agent i's observation into `out` (O,), all zero if it is dead. `avail` (A,) is its mask."""
     for a in range(len(out)):
@@ -241,7 +260,7 @@ def observe(c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, out: Fl
     observe_from(c, bodies, i, avail, last, 0, out, 4)
 
 
-@njit(cache=True)
+@scalar
 def write_state(c: Contract, bodies: Rows, last: Ints, out: Floats) -> None:
     """Write the global state into `out` (S,); `last` (N,) holds the last actions, -1 before the first step."""
     for a in range(len(out)):
@@ -270,7 +289,7 @@ def write_state(c: Contract, bodies: Rows, last: Ints, out: Floats) -> None:
         at += c.n_actions
 
 
-@njit(cache=True)
+@scalar
 def write_views(c: Contract, bodies: Rows, last: Ints, obs: Floats, avail: Bools, state: Floats) -> None:
     """Everything that one battle shows: obs (N, O), avail (N, A), state (S,)."""
     for i in range(c.n_agents):
@@ -279,7 +298,7 @@ def write_views(c: Contract, bodies: Rows, last: Ints, obs: Floats, avail: Bools
     write_state(c, bodies, last, state)
 
 
-@njit(cache=True)
+@scalar
 def end_code(c: Contract, bodies: Rows) -> int:
     """WON, LOST, DRAW or GOES_ON."""
     allies, fighters, enemies, enemy_healers = 0, 0, 0, 0
@@ -300,7 +319,7 @@ def end_code(c: Contract, bodies: Rows) -> int:
     return DRAW if allies == 0 and enemies == 0 else GOES_ON
 
 
-@njit(cache=True)
+@scalar
 def battle_reward(c: Contract, before: Rows, bodies: Rows, signed: bool) -> float:
     """Unscaled reward of what changed since `before` (U, 2) of (hp, shield); the dead of `before` are paid already.
 
@@ -320,7 +339,7 @@ def battle_reward(c: Contract, before: Rows, bodies: Rows, signed: bool) -> floa
     return enemy - DEFEAT_SCALE * ally if signed else abs(enemy)
 
 
-@njit(cache=True)
+@scalar
 def settle(
     c: Contract, before: Rows, bodies: Rows, steps: int, sparse: bool, signed: bool
 ) -> tuple[float, int, bool, bool]:

@@ -1,9 +1,9 @@
 """SMAC's observation with its options on: pathing grid, terrain height, the allies' last actions."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.contract import Bools, Contract, Floats, Ints, Rows, observe_from
 from mawm.envs.skirmish.layout import HP, X, Y
 
@@ -16,7 +16,7 @@ def optional_obs_size(c: Contract) -> int:
     return c.obs_size + len(AROUND) - 1 + len(AROUND) + (c.n_agents - 1) * c.n_actions
 
 
-@njit(cache=True)
+@scalar
 def observe_options(
     c: Contract, height: NDArray[np.float64], bodies: Rows, i: int, avail: Bools, last: Ints, out: Floats
 ) -> None:

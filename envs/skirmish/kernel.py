@@ -1,12 +1,12 @@
 """The battle engine: B battles, eight game loops a step, one compiled call. Sixteen game loops are one game second."""
 
 import numpy as np
-from numba import njit
 
 from mawm.envs.skirmish import rules as named
 from mawm.envs.skirmish.behaviour import act, alarm, give_order, think
 from mawm.envs.skirmish.combat import bury
-from mawm.envs.skirmish.contract import WON, available, settle, write_views
+from mawm.envs.skirmish.compiled import scalar
+from mawm.envs.skirmish.contract import WON, may, settle, write_views
 from mawm.envs.skirmish.layout import (
     BATTLE,
     CALL,
@@ -47,7 +47,7 @@ SHIELD_DELAY, SHIELD_REGEN = named.INDEX["shield_delay"], named.INDEX["shield_re
 TERMINATED, TRUNCATED, BATTLE_WON = 0, 1, 2
 
 
-@njit(cache=True)
+@scalar
 def spawn(c, stats, rules, spawns, attack, seed, battle, bodies, book):  # type: ignore[no-untyped-def]
     """Set up battle number `battle` in one row: everything in it follows from (seed, battle)."""
     book[KEY], book[DRAWS] = battle_key(seed, battle), np.uint64(0)
@@ -73,7 +73,7 @@ def spawn(c, stats, rules, spawns, attack, seed, battle, bodies, book):  # type:
             bodies[u, GOAL_Y] = attack[0, 1] + (attack[1, 1] - attack[0, 1]) * share
 
 
-@njit(cache=True)
+@scalar
 def _order_agents(c, bodies):  # type: ignore[no-untyped-def]
     """SMAC numbers allies of one kind by x, then y."""
     for i in range(1, c.n_agents):
@@ -91,7 +91,7 @@ def _order_agents(c, bodies):  # type: ignore[no-untyped-def]
             j -= 1
 
 
-@njit(cache=True)
+@scalar
 def _recover(bodies, stats, rules):  # type: ignore[no-untyped-def]
     """Timers, shields, health and energy of one loop."""
     for u in range(len(bodies)):
@@ -107,7 +107,7 @@ def _recover(bodies, stats, rules):  # type: ignore[no-untyped-def]
         body[ENERGY] = min(stats[u, S_ENERGY_MAX], body[ENERGY] + stats[u, S_ENERGY_REGEN] / 16.0)
 
 
-@njit(cache=True)
+@scalar
 def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log):  # type: ignore[no-untyped-def]
     """One of sixteen loops of a game second: all choose and strike from where they stand, then all move."""
     book[LOOPS] += np.uint64(1)
@@ -131,7 +131,7 @@ def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log)
     separate(grounds, bodies, stats)
 
 
-@njit(cache=True)
+@scalar
 def show(c, bodies, last, obs, avail, alive, state):  # type: ignore[no-untyped-def]
     """Observations, masks, who is alive and the state, of one battle."""
     for i in range(c.n_agents):
@@ -139,20 +139,17 @@ def show(c, bodies, last, obs, avail, alive, state):  # type: ignore[no-untyped-
     write_views(c, bodies, last, obs, avail, state)
 
 
-@njit(cache=True)
+@scalar
 def unavailable(c, bodies, actions):  # type: ignore[no-untyped-def]
     """Index b * N + i of the first action (B, N) that its mask forbids; -1 if there is none."""
-    mask = np.empty(c.n_actions, np.bool_)
     for b in range(len(bodies)):
         for i in range(c.n_agents):
-            available(c, bodies[b], i, mask)
-            action = actions[b, i]
-            if action < 0 or action >= len(mask) or not mask[action]:
+            if not may(c, bodies[b], i, actions[b, i]):
                 return b * c.n_agents + i
     return -1
 
 
-@njit(cache=True)
+@scalar
 def begin(c, stats, rules, spawns, attack, seed, stride, bodies, books, last, obs, avail, alive, state):  # type: ignore[no-untyped-def]
     """Put every row at its next battle: number `books[b, BATTLE] + stride`."""
     for b in range(len(bodies)):
@@ -161,14 +158,21 @@ def begin(c, stats, rules, spawns, attack, seed, stride, bodies, books, last, ob
         show(c, bodies[b], last[b], obs[b], avail[b], alive[b], state[b])
 
 
-@njit(cache=True)
+@scalar
 def advance(
     c, stats, rules, grounds, toward, spawns, attack, seed, stride, options, actions, bodies, books, last, logs,
-    obs, avail, alive, state, reward, flags, final_obs, final_avail, final_alive, deaths,
+    scratch, obs, avail, alive, state, reward, flags, final_obs, final_avail, final_alive, deaths,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """One step of B battles; one that ends gives way to its row's next at once, its last arrival in `final_*`."""
+    """One step of B battles; one that ends gives way to its row's next at once, its last arrival in `final_*`.
+
+    `scratch` (3, U, 4) is room for the units' health before the step, their wounds and where they want to walk.
+    Returns -1, or where the first action lies that its mask forbids (see `unavailable`); then nothing was played.
+    """
+    wrong = unavailable(c, bodies, actions)
+    if wrong >= 0:
+        return wrong
     units = bodies.shape[1]
-    before, wounds, want = np.empty((units, 2)), np.zeros((units, 4)), np.zeros((units, 3))
+    before, wounds, want = scratch[0], scratch[1], scratch[2]
     for b in range(len(bodies)):
         body, book = bodies[b], books[b]
         wounds[:] = 0.0
@@ -189,9 +193,9 @@ def advance(
         for u in range(units):
             if body[u, HP] <= 0.0:
                 deaths[b, 0 if u < c.n_agents else 1] += 1
-        show(c, body, last[b], obs[b], avail[b], alive[b], state[b])
         if over:
-            final_obs[b], final_avail[b], final_alive[b] = obs[b], avail[b], alive[b]
+            show(c, body, last[b], final_obs[b], final_avail[b], final_alive[b], state[b])
             spawn(c, stats, rules, spawns, attack, seed, book[BATTLE] + stride, body, book)
             last[b] = -1
-            show(c, body, last[b], obs[b], avail[b], alive[b], state[b])
+        show(c, body, last[b], obs[b], avail[b], alive[b], state[b])
+    return -1

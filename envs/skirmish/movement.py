@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.layout import (
     HP,
     S_ACCEL,
@@ -22,13 +23,13 @@ LOOPS_PER_SECOND = 16.0
 _EDGE = 1e-3
 
 
-@njit(cache=True)
+@scalar
 def walkable(grid, x, y):  # type: ignore[no-untyped-def]
     """Whether a ground unit's centre may be at (x, y)."""
     return 0.0 <= x < grid.shape[0] and 0.0 <= y < grid.shape[1] and grid[int(x), int(y)]
 
 
-@njit(cache=True)
+@scalar
 def _in_sight(grid, x, y, goal_x, goal_y):  # type: ignore[no-untyped-def]
     """Whether the straight way is walkable, sampled every quarter of a cell."""
     distance = math.hypot(goal_x - x, goal_y - y)
@@ -40,7 +41,7 @@ def _in_sight(grid, x, y, goal_x, goal_y):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@scalar
 def _put(grid, flies, body, x, y):  # type: ignore[no-untyped-def]
     """Move a unit to (x, y), or along the cliff if it stands there; says whether it moved."""
     if flies:
@@ -59,7 +60,7 @@ def _put(grid, flies, body, x, y):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True)
+@scalar
 def step_towards(grounds, toward, body, stat, goal_x, goal_y):  # type: ignore[no-untyped-def]
     """One loop's walk towards a goal on ground that the unit's kind can enter; round obstacles, if the map has any."""
     distance = math.hypot(goal_x - body[X], goal_y - body[Y])
@@ -84,7 +85,7 @@ def step_towards(grounds, toward, body, stat, goal_x, goal_y):  # type: ignore[n
     _put(grid, flies, body, body[X] + (goal_x - body[X]) * share, body[Y] + (goal_y - body[Y]) * share)
 
 
-@njit(cache=True)
+@scalar
 def separate(grounds, bodies, stats):  # type: ignore[no-untyped-def]
     """Push overlapping units of one plane apart, half each; what cannot move is not pushed."""
     units = len(bodies)
@@ -102,7 +103,7 @@ def separate(grounds, bodies, stats):  # type: ignore[no-untyped-def]
             _push(grounds, bodies, stats, a, b, dx, dy, math.sqrt(square), least)
 
 
-@njit(cache=True)
+@scalar
 def _push(grounds, bodies, stats, a, b, dx, dy, distance, least):  # type: ignore[no-untyped-def]
     if distance < 1e-6:
         # Two units on one spot part along a direction that depends on their numbers alone.
@@ -138,7 +139,7 @@ def ways_round(grid: NDArray[np.bool_]) -> NDArray[np.int16]:
     return table
 
 
-@njit(cache=True)
+@scalar
 def _needs_ways(grid):  # type: ignore[no-untyped-def]
     width, height = grid.shape
     for x in range(width):

@@ -1,8 +1,8 @@
 """Counter-based random numbers inside the kernel: a battle draws from (seed, battle number, count) and nothing else."""
 
 import numpy as np
-from numba import njit
 
+from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.layout import DRAWS, KEY
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -10,7 +10,7 @@ _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
 
 
-@njit(cache=True)
+@scalar
 def mix(z):  # type: ignore[no-untyped-def]
     """SplitMix64's finaliser: every bit of the input moves every bit of the output."""
     z = (z ^ (z >> np.uint64(30))) * _MIX_A
@@ -18,13 +18,13 @@ def mix(z):  # type: ignore[no-untyped-def]
     return z ^ (z >> np.uint64(31))
 
 
-@njit(cache=True)
+@scalar
 def battle_key(seed, battle):  # type: ignore[no-untyped-def]
     """The key of one battle."""
     return mix(mix(seed + _GOLDEN) ^ (battle + np.uint64(1)) * _GOLDEN)
 
 
-@njit(cache=True)
+@scalar
 def uniform(book):  # type: ignore[no-untyped-def]
     """The next number in [0, 1) of a battle (its row of `books`)."""
     book[DRAWS] += np.uint64(1)

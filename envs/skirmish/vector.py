@@ -66,6 +66,7 @@ class SkirmishVectorEnv:
         self._books[:, BATTLE] = np.arange(first_battle, first_battle + batch, dtype=np.uint64) - self._stride
         self._last = np.full((batch, c.n_agents), -1, np.int64)
         self._logs = np.zeros((batch, events + 1, len(EVENT_FIELDS)), np.float64)
+        self._scratch = np.zeros((3, units, 4), np.float64)
         self.deaths = np.zeros((batch, 2), np.int64)
         self._start()
 
@@ -101,19 +102,18 @@ class SkirmishVectorEnv:
         actions = np.ascontiguousarray(actions, np.int64)
         if actions.shape != self._last.shape:
             raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {self._last.shape}")
-        wrong = kernel.unavailable(self.contract, self.bodies, actions)
-        if wrong >= 0:
-            self._refuse(actions, wrong)
         obs, avail, alive, state = self._arrays()
         final_obs, final_avail, final_alive, _ = self._arrays()
         reward, flags = np.empty(self.batch, np.float32), np.empty((self.batch, 3), np.bool_)
         if self._logs.shape[1] > 1:
             self._logs[:, 0] = 0.0
-        kernel.advance(
+        wrong = kernel.advance(
             self.contract, self._stats, self._numbers, self._grounds, self._toward, self._spawns, self._attack,
             self._seed, self._stride, self._options, actions, self.bodies, self._books, self._last, self._logs,
-            obs, avail, alive, state, reward, flags, final_obs, final_avail, final_alive, self.deaths,
+            self._scratch, obs, avail, alive, state, reward, flags, final_obs, final_avail, final_alive, self.deaths,
         )  # fmt: skip
+        if wrong >= 0:
+            self._refuse(actions, wrong)
         return Step(
             obs, avail, alive, state, reward, flags[:, kernel.TERMINATED], flags[:, kernel.TRUNCATED],
             flags[:, kernel.BATTLE_WON], final_obs, final_avail, final_alive,
