@@ -1,6 +1,7 @@
 """Walking, flying, colliding, and finding a way round cliffs."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -131,7 +132,14 @@ def ways_round(grid: NDArray[np.bool_]) -> NDArray[np.int16]:
     """Next cell on a shortest way between any two cells, (cells, cells); (1, 1) where every straight way is walkable.
 
     Only maps with corners that stand in the way need it: 2 MB for 32 x 32 cells.
+    Nobody writes to it: environments of one map share it, because looking for blocked ways takes as long as a battle.
     """
+    return _ways_of(grid.shape, grid.tobytes())
+
+
+@lru_cache(maxsize=32)
+def _ways_of(shape: tuple[int, ...], cells: bytes) -> NDArray[np.int16]:
+    grid = np.frombuffer(cells, np.bool_).reshape(shape).copy()
     table = np.full((grid.size, grid.size), -1, np.int16)
     if not _needs_ways(grid):
         return table[:1, :1].copy()
