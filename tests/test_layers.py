@@ -30,9 +30,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents.memory", "agents.model_trainer"),
     ("agents.behaviour_trainer", "agents.snapshot"),
     ("agents.agent",),
-    ("benchmarks",),
     ("build",),
-    ("train", "evaluate", "bench"),
+    ("train", "evaluate"),
+    ("benchmarks",),
+    ("bench",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
