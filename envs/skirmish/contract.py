@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.skirmish.compiled import inlined, scalar
+from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.layout import COOLDOWN, ENERGY, HP, SHIELD, X, Y
 from mawm.envs.skirmish.maps import MapSpec, type_orders
 from mawm.envs.skirmish.units import PROTOSS, units
@@ -165,7 +165,7 @@ def may(c: Contract, bodies: Rows, i: int, action: int) -> bool:
     return k < count and _reaches(c, bodies, i, first + k, heals)
 
 
-@inlined
+@scalar
 def _reaches(c: Contract, bodies: Rows, i: int, j: int, heals: bool) -> bool:
     """Whether agent i may attack unit j, or heal it."""
     dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
@@ -193,7 +193,7 @@ def available(c: Contract, bodies: Rows, i: int, out: Bools) -> None:
         out[NO_ATTACK_ACTIONS + k] = _reaches(c, bodies, i, first + k, heals)
 
 
-@inlined
+@scalar
 def _seen(bodies: Rows, i: int, j: int, out: Floats, at: int) -> bool:
     """Write distance, x and y of unit j as i sees it, behind `out[at]`; says whether it is in sight at all."""
     dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
@@ -206,7 +206,7 @@ def _seen(bodies: Rows, i: int, j: int, out: Floats, at: int) -> bool:
     return True
 
 
-@inlined
+@scalar
 def _condition(c: Contract, bodies: Rows, j: int, shields: bool, out: Floats, at: int) -> None:
     """Write health, shield if its race has one, and the type bits of unit j from `out[at]` on."""
     out[at] = bodies[j, HP] / c.hp_max[j]
@@ -219,7 +219,7 @@ def _condition(c: Contract, bodies: Rows, j: int, shields: bool, out: Floats, at
         out[at + c.types[j]] = 1.0
 
 
-@inlined
+@scalar
 def observe_from(
     c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, last_bits: int, out: Floats, at: int
 ) -> None:
