@@ -1,0 +1,119 @@
+"""The only time shift: what arrives together is stored together; deaths and time limits end streams rightly."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mawm.collect import Collector
+from mawm.team import InlineTeam
+from mawm.types import Spaces, Step
+
+LENGTH = 4
+
+
+class CountingEnv:
+    """One battle of two agents whose observation is the step's number; agent 1 dies at step 2; reward is the step."""
+
+    spaces = Spaces(2, 3, 1, 1, LENGTH)
+    batch = 1
+
+    def __init__(self, truncates: bool) -> None:
+        self.truncates, self.t = truncates, 0
+
+    def _step(self, t: int, reward: float, ended: bool, now: int) -> Step:
+        def shaped(value: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            alive = np.array([[True, value < 2]])
+            return np.full((1, 2, 1), value, np.float32), np.ones((1, 2, 3), np.bool_), alive
+
+        obs, avail, alive = shaped(now)
+        flag = np.array([ended])
+        never = np.array([False])
+        over, cut = (never, flag) if self.truncates else (flag, never)
+        state = np.zeros((1, 1), np.float32)
+        return Step(obs, avail, alive, state, np.array([reward], np.float32), over, cut, over, *shaped(t))
+
+    def reset(self) -> Step:
+        """Begin."""
+        self.t = 0
+        return self._step(0, 0.0, False, 0)
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Play one step."""
+        assert (actions == self.t % 3).all(), "the action answers the observation now visible"
+        self.t += 1
+        t, ended = self.t, self.t == LENGTH
+        self.t = 0 if ended else t
+        return self._step(t, float(t), ended, self.t)
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Where the battle stands."""
+        return {"t": np.array(self.t)}
+
+    def restore(self, snapshot: dict[str, np.ndarray]) -> None:
+        """Go on from there."""
+        self.t = int(snapshot["t"])
+
+
+class Counter:
+    """Acts with the number it sees, modulo the number of actions."""
+
+    def begin(self, slot: str, lanes: int) -> None:
+        """Note the number of lanes."""
+        self.lanes = lanes
+
+    def act(self, obs: np.ndarray, avail: np.ndarray, is_first: np.ndarray, **_: Any) -> np.ndarray:
+        """See a number, act with it."""
+        assert obs.shape[0] == self.lanes and (is_first == (obs[:, 0] == 0)).all()
+        return obs[:, 0].astype(np.int64) % 3
+
+
+def collector(truncates: bool = False, seq_len: int = 10) -> Collector:
+    team = InlineTeam(lambda i: Counter(), ((0,), (1,)))
+    return Collector(CountingEnv(truncates), team, seq_len=seq_len, discount=0.5)
+
+
+def test_action_reward_and_observation_arrive_together() -> None:
+    (segment,) = collector().collect(LENGTH, "sample")[0]
+    assert segment.obs[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert segment.prev_action.tolist() == [0, 0, 1, 2, 0]
+    assert segment.reward.tolist() == [0, 1, 2, 3, 4]
+    assert segment.is_first.tolist() == [True] + 4 * [False]
+    assert segment.terminal.tolist() == 4 * [False] + [True]
+
+
+def test_death_ends_the_stream_with_the_rest_of_the_return() -> None:
+    (segment,) = collector().collect(LENGTH, "sample")[1]
+    assert segment.obs[:, 0].tolist() == [0, 1, 2]
+    assert segment.reward.tolist() == pytest.approx([0, 1, 2 + 0.5 * 3 + 0.25 * 4])
+    assert segment.terminal.tolist() == [False, False, True]
+
+
+def test_a_death_waits_for_the_end_of_the_battle() -> None:
+    battles = collector(seq_len=3)
+    assert battles.collect(LENGTH - 1, "sample")[1] == []
+    assert len(battles.collect(1, "sample")[1]) == 1
+
+
+def test_a_time_limit_is_not_terminal() -> None:
+    (segment,) = collector(truncates=True).collect(LENGTH, "sample")[0]
+    assert not segment.terminal.any() and len(segment) == LENGTH + 1
+
+
+def test_cuts_are_contiguous_and_the_rest_is_carried_over() -> None:
+    battles = collector(seq_len=2)
+    first, later = battles.collect(2, "sample")[0], battles.collect(2 + LENGTH, "sample")[0]
+    segments = [*first, *later]
+    assert [len(s) for s in segments] == [2, 2, 1, 2, 2, 1]
+    assert [(s.start, s.origin.episode) for s in segments] == [(0, 0), (2, 0), (4, 0), (0, 1), (2, 1), (4, 1)]
+    assert battles.env_steps == 2 * LENGTH
+
+
+def test_state_continues_bit_for_bit() -> None:
+    whole, first, second = collector(), collector(), collector()
+    whole.collect(2, "sample")
+    first.collect(2, "sample")
+    second.load_state(*first.state())
+    for mine, theirs in zip(whole.collect(5, "sample"), second.collect(5, "sample"), strict=True):
+        for a, b in zip(mine, theirs, strict=True):
+            assert all(np.array_equal(value, vars(b)[name]) for name, value in vars(a).items())

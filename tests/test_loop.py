@@ -1,0 +1,67 @@
+"""The loop's calls follow the lines of Algorithms 1 and 2."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mawm.broadcast import Outbox
+from mawm.channel import Channel
+from mawm.configs.train import ScheduleConfig
+from mawm.loop import Run, round_
+from mawm.schedule import Schedule
+
+
+class Recorder:
+    """A team of two that writes down what it is asked and checks what it is fed."""
+
+    def __init__(self, trace: list[str]) -> None:
+        self.trace, self.heard, self.members = trace, {}, ((0,), (1,))
+
+    def map(self, method: str, *arguments: Any, **shared: Any) -> list[Any]:
+        """Record the call."""
+        self.trace.append(method)
+        self.heard[method] = (arguments, shared)
+        if method.startswith("offer"):
+            return [Outbox([method.encode() + bytes([i])]) for i in range(2)]
+        return [{} if method.startswith(("fit", "admit")) else None] * 2
+
+
+def test_a_round_follows_the_algorithms() -> None:
+    trace: list[str] = []
+    team = Recorder(trace)
+
+    def collect(steps: int, mode: str) -> list[list[str]]:
+        trace.append(f"collect {steps} {mode}")
+        return [["s0"], ["s1"]]
+
+    plan = ScheduleConfig(prefill=0, warmup=3, round_steps=8)
+    collector: Any = SimpleNamespace(env_steps=64, collect=collect)
+    run = Run(
+        1, plan, team, ("agent_0", "agent_1"), collector, Channel(1.0, ()), Schedule(plan), [], *([lambda *_: None] * 3)
+    )  # type: ignore[arg-type]
+    round_(run)
+    assert trace == [
+        "collect 8 sample",
+        "remember",
+        "offer_segments",
+        "admit",
+        "fit_world_model",
+        "imagine",
+        "offer_rollouts",
+        "fit_behaviour",
+    ]
+    assert team.heard["remember"][0] == ([["s0"], ["s1"]],)
+    assert team.heard["admit"][0] == ([[b"offer_segments\x01"], [b"offer_segments\x00"]],)
+    assert team.heard["fit_behaviour"] == (([[b"offer_rollouts\x01"], [b"offer_rollouts\x00"]],), {"env_steps": 64})
+    assert team.heard["fit_world_model"][0] == ([3, 3],)
+    assert team.heard["imagine"][0] == ([0, 0],)
+
+
+def test_updates_are_owed_per_environment_step_with_a_remainder() -> None:
+    schedule = Schedule(ScheduleConfig(prefill=10, warmup=5, updates_per_step=0.3, updates_per_behaviour=2.0))
+    assert schedule.mode(9) == "random" and schedule.mode(10) == "sample"
+    assert schedule.due(9).model == 0 and schedule.due(10).model == 5
+    updates = [schedule.due(steps) for steps in range(11, 111)]
+    assert sum(u.model for u in updates) == pytest.approx(30, abs=1)
+    assert sum(u.behaviour for u in updates) == pytest.approx(15, abs=1)

@@ -1,0 +1,57 @@
+"""Placements: the same numbers in one process or several, and failures that name the agent."""
+
+import os
+
+import numpy as np
+import pytest
+
+from mawm.team import InlineTeam, LearnerFailed, ProcessTeam, WorkerDied
+
+
+class Walker:
+    """Adds random numbers of its own; dies or fails when told to."""
+
+    def __init__(self, index: int) -> None:
+        self.index, self.generator, self.total = index, np.random.default_rng(index), 0.0
+
+    def walk(self, by: float, *, scale: float) -> float:
+        """One random step."""
+        self.total += scale * by * float(self.generator.normal())
+        return self.total
+
+    def fail(self, who: int) -> None:
+        """Raise in one learner."""
+        if who == self.index:
+            raise ValueError("out of luck")
+
+    def die(self, who: int) -> None:
+        """End one worker."""
+        if who == self.index:
+            os._exit(7)
+
+
+def nothing() -> None:
+    """No preparation."""
+
+
+MEMBERS = ((0,), (1,), (2,))
+
+
+def test_processes_give_the_same_numbers_and_failures_name_the_agent() -> None:
+    inline, processes = InlineTeam(Walker, MEMBERS), ProcessTeam(Walker, MEMBERS, nothing)
+    try:
+        for by in (1.0, 2.0):
+            assert inline.map("walk", [by] * 3, scale=0.1) == processes.map("walk", [by] * 3, scale=0.1)
+        with pytest.raises(LearnerFailed, match=r"agent 1(.|\n)*out of luck"):
+            processes.map("fail", [1] * 3)
+    finally:
+        processes.close()
+
+
+def test_a_dead_worker_is_named_with_its_exit_code() -> None:
+    team = ProcessTeam(Walker, MEMBERS[:2], nothing)
+    try:
+        with pytest.raises(WorkerDied, match=r"agent 1 died \(exit code 7\)"):
+            team.map("die", [1] * 2)
+    finally:
+        team.close()
