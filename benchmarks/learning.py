@@ -78,9 +78,14 @@ def run(arguments: Arguments, map_name: str, seed: int) -> Result:
     return read(folder, map_name, seed)
 
 
+def load_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a run's metrics.jsonl."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
 def read(folder: Path, map_name: str, seed: int) -> Result:
     """The curve and the final figures of a finished run."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = load_rows(folder)
     curve = [row for row in rows if "eval/win_rate" in row]
     return Result(
         map=map_name,

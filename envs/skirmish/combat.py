@@ -42,6 +42,7 @@ from mawm.envs.skirmish.rng import uniform
 
 LOOPS_PER_SECOND = 16.0
 MIN_DAMAGE = named.INDEX["min_damage"]
+CARRY = named.INDEX["carry_cooldown"]
 DELAY_LOW, DELAY_HIGH = named.INDEX["delay_low"], named.INDEX["delay_high"]
 SWEEP_HALF, SWEEP_RADIUS = named.INDEX["sweep_half_length"], named.INDEX["sweep_radius"]
 BURST_ON_DEATH, SPLASH_TO_EDGE = named.INDEX["burst_on_death"], named.INDEX["splash_to_edge"]
@@ -158,7 +159,8 @@ def begin_attack(bodies, stats, rules, book, a, target):  # type: ignore[no-unty
     """Start the weapon's cycle: a hit after the damage point, the next attack after period and random delay."""
     body, stat = bodies[a], stats[a]
     delay = rules[DELAY_LOW] + (rules[DELAY_HIGH] - rules[DELAY_LOW]) * uniform(book)
-    body[COOLDOWN] = (stat[S_PERIOD] + delay) * LOOPS_PER_SECOND
+    carried = body[COOLDOWN] if rules[CARRY] > 0.0 else 0.0
+    body[COOLDOWN] = (stat[S_PERIOD] + delay) * LOOPS_PER_SECOND + carried
     point = stat[S_POINT]
     if stat[S_MELEE] > 0.0 and gap(bodies, stats, a, target) <= stat[S_MELEE]:
         point = stat[S_MELEE_POINT]
@@ -171,8 +173,7 @@ def run_attack(bodies, stats, wounds, rules, book, log, a, n_agents):  # type: i
     """Advance a running attack; hits land when their time has come. A target that died breaks it off."""
     body, target = bodies[a], int(bodies[a, TARGET])
     if target < 0 or bodies[target, HP] <= 0.0:
-        body[WINDUP] = -1.0
-        body[SECOND] = -1.0
+        cancel(body)
         return
     if body[WINDUP] >= 0.0:
         if body[WINDUP] < 1e-9:

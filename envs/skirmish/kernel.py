@@ -98,7 +98,8 @@ def _recover(bodies, stats, rules):  # type: ignore[no-untyped-def]
         body = bodies[u]
         if body[HP] <= 0.0:
             continue
-        body[COOLDOWN] = max(0.0, body[COOLDOWN] - 1.0)
+        if body[COOLDOWN] > 0.0:
+            body[COOLDOWN] -= 1.0  # below zero, by less than a loop, lies what `carry_cooldown` carries over
         body[CALL] = max(0.0, body[CALL] - 1.0)
         body[QUIET] += 1.0
         if body[QUIET] > rules[SHIELD_DELAY] * 16.0:

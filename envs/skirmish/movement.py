@@ -94,7 +94,8 @@ def separate(grounds, bodies, stats):  # type: ignore[no-untyped-def]
         if bodies[a, HP] <= 0.0:
             continue
         for b in range(a + 1, units):
-            if bodies[b, HP] <= 0.0 or stats[a, S_AIR] != stats[b, S_AIR]:
+            # What flies, and the colossus, walks over everything but its own kind.
+            if bodies[b, HP] <= 0.0 or stats[a, S_AIR] != stats[b, S_AIR] or stats[a, S_CLIFFS] != stats[b, S_CLIFFS]:
                 continue
             dx, dy = bodies[b, X] - bodies[a, X], bodies[b, Y] - bodies[a, Y]
             least = stats[a, S_SEP] + stats[b, S_SEP]

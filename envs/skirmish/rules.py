@@ -36,6 +36,8 @@ class Rules:
     """Random delay added to each weapon period, from here ..."""
     delay_high: float = 0.125
     """... to here."""
+    carry_cooldown: float = 0.0
+    """1: the part of a loop by which a cooldown ended early shortens the next one; 0: cooldowns round up to whole loops."""
     sweep_half_length: float = 1.25
     """Colossus: half the length of the line that its beams sweep, across the line of fire."""
     sweep_radius: float = 0.15

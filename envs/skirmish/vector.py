@@ -68,11 +68,6 @@ class SkirmishVectorEnv:
         self._logs = np.zeros((batch, events + 1, len(EVENT_FIELDS)), np.float64)
         self._scratch = np.zeros((3, units, 4), np.float64)
         self.deaths = np.zeros((batch, 2), np.int64)
-        self._start()
-
-    def _start(self) -> None:
-        """Every row holds a battle from the beginning on, so that a snapshot is always whole."""
-        self._fresh = self.reset()
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         c, b = self.contract, self.batch
@@ -103,7 +98,7 @@ class SkirmishVectorEnv:
         if actions.shape != self._last.shape:
             raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {self._last.shape}")
         obs, avail, alive, state = self._arrays()
-        final_obs, final_avail, final_alive, _ = self._arrays()
+        final_obs, final_avail, final_alive = np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive)
         reward, flags = np.empty(self.batch, np.float32), np.empty((self.batch, 3), np.bool_)
         if self._logs.shape[1] > 1:
             self._logs[:, 0] = 0.0
