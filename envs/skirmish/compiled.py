@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-_OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False, "forceinline": True}
+_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "_nrt": False, "forceinline": True}
 
 
 def scalar(function: Function) -> Function:
@@ -17,10 +17,4 @@ def scalar(function: Function) -> Function:
     its callers: an array is nine machine words, and handing seven of them to each rule of each unit took half the rest.
     """
     compiled: Function = njit(**_OPTIONS)(function)
-    return compiled
-
-
-def inlined(function: Function) -> Function:
-    """Like `scalar`, but copied in before types are inferred: for those handed a Contract, some fifty machine words."""
-    compiled: Function = njit(**_OPTIONS, inline="always")(function)
     return compiled

@@ -31,9 +31,14 @@ def walkable(grid, x, y):  # type: ignore[no-untyped-def]
 
 
 @scalar
+def _far(dx, dy):  # type: ignore[no-untyped-def]
+    return math.sqrt(dx * dx + dy * dy)
+
+
+@scalar
 def _in_sight(grid, x, y, goal_x, goal_y):  # type: ignore[no-untyped-def]
     """Whether the straight way is walkable, sampled every quarter of a cell."""
-    distance = math.hypot(goal_x - x, goal_y - y)
+    distance = _far(goal_x - x, goal_y - y)
     steps = int(distance * 4.0) + 1
     for k in range(1, steps + 1):
         share = k / steps
@@ -64,7 +69,7 @@ def _put(grid, flies, body, x, y):  # type: ignore[no-untyped-def]
 @scalar
 def step_towards(grounds, toward, body, stat, goal_x, goal_y):  # type: ignore[no-untyped-def]
     """One loop's walk towards a goal on ground that the unit's kind can enter; round obstacles, if the map has any."""
-    distance = math.hypot(goal_x - body[X], goal_y - body[Y])
+    distance = _far(goal_x - body[X], goal_y - body[Y])
     if distance < 1e-9 or stat[S_SPEED] <= 0.0:
         return
     flies, grid = stat[S_AIR] > 0.0, grounds[int(stat[S_CLIFFS])]
@@ -78,7 +83,7 @@ def step_towards(grounds, toward, body, stat, goal_x, goal_y):  # type: ignore[n
         cell = toward[here, there]
         if cell >= 0:
             goal_x, goal_y = cell // grid.shape[1] + 0.5, cell % grid.shape[1] + 0.5
-            distance = math.hypot(goal_x - body[X], goal_y - body[Y])
+            distance = _far(goal_x - body[X], goal_y - body[Y])
     top = stat[S_SPEED] / LOOPS_PER_SECOND
     body[SPEED] = min(top, body[SPEED] + stat[S_ACCEL] / (LOOPS_PER_SECOND * LOOPS_PER_SECOND))
     length = min(body[SPEED], distance)
@@ -94,13 +99,14 @@ def separate(grounds, bodies, stats):  # type: ignore[no-untyped-def]
         if bodies[a, HP] <= 0.0:
             continue
         for b in range(a + 1, units):
-            # What flies, and the colossus, walks over everything but its own kind.
-            if bodies[b, HP] <= 0.0 or stats[a, S_AIR] != stats[b, S_AIR] or stats[a, S_CLIFFS] != stats[b, S_CLIFFS]:
-                continue
             dx, dy = bodies[b, X] - bodies[a, X], bodies[b, Y] - bodies[a, Y]
             least = stats[a, S_SEP] + stats[b, S_SEP]
             square = dx * dx + dy * dy
-            if square >= least * least:
+            # Asked first, because most pairs are far apart.
+            if square >= least * least or bodies[b, HP] <= 0.0:
+                continue
+            # What flies, and the colossus, walks over everything but its own kind.
+            if stats[a, S_AIR] != stats[b, S_AIR] or stats[a, S_CLIFFS] != stats[b, S_CLIFFS]:
                 continue
             _push(grounds, bodies, stats, a, b, dx, dy, math.sqrt(square), least)
 
