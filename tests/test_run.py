@@ -1,0 +1,84 @@
+"""The main job as a user meets it: real processes that train, stop at Ctrl-C, go on, and are evaluated."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mawm.checkpoint import newest
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def command(name: str, *args: str) -> list[str]:
+    return [sys.executable, "-m", f"mawm.{name}", *args]
+
+
+def finished(name: str, *args: str, cwd: Path) -> str:
+    done = subprocess.run(command(name, *args), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A debug run, stopped and resumed once."""
+    cwd = tmp_path_factory.mktemp("work")
+    said = finished("train", "--preset", "debug", "--placement", "inline", "--run-dir", "r", cwd=cwd)
+    for part in ("embedded; not StarCraft II", "method both", "nominal bandwidth 0.05", "tensorboard --logdir", "ETA"):
+        assert part in said
+    finished("train", "--resume", "r", "--env-steps", "900", cwd=cwd)
+    return cwd / "r"
+
+
+def test_a_run_leaves_its_settings_metrics_events_and_checkpoints(run: Path) -> None:
+    settings = json.loads((run / "config.json").read_text())["config"]
+    assert settings["map"] == "3m" and settings["sharing"]["bandwidth"] == 0.05
+    assert list(run.glob("events.out.tfevents.*"))
+    assert newest(run).env_steps >= 900
+
+
+def test_metrics_go_on_after_a_resume_without_a_doubled_row(run: Path) -> None:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps = [row["env_steps"] for row in rows]
+    assert steps == sorted(set(steps)) and steps[-1] >= 900
+    expected = {"eval/win_rate", "train/win_rate", "channel/realised_bandwidth", "channel/bytes_per_env_step"}
+    expected |= {"agent_0/world_model/reward_loss", "agent_2/critic/loss"}
+    assert expected <= {tag for row in rows for tag in row}
+    assert all(row["channel/realised_bandwidth"] <= 0.05 for row in rows)
+
+
+def test_evaluate_prints_one_line_of_json_with_an_interval(run: Path) -> None:
+    lines = finished("evaluate", str(run), "--json", "--episodes", "8", cwd=run).splitlines()
+    facts = json.loads(lines[0])
+    assert len(lines) == 1 and facts["episodes"] == 8
+    assert 0 <= facts["low"] <= facts["win_rate"] <= facts["high"] <= 1
+
+
+def test_a_finished_run_says_so(run: Path) -> None:
+    said = finished("train", "--resume", str(run), cwd=run)
+    assert "raise --env-steps" in said
+
+
+def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path) -> None:
+    args = ("--preset", "debug", "--placement", "process", "--env-steps", "1000000", "--run-dir", "r")
+    process = subprocess.Popen(
+        command("train", *args), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    metrics = tmp_path / "r" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (metrics.exists() and metrics.read_text()):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in err
+    saved = newest(tmp_path / "r").env_steps
+    assert f"saved at {saved} steps" in out
+    finished("train", "--resume", "r", "--env-steps", str(saved + 40), "--placement", "inline", cwd=tmp_path)
+    assert newest(tmp_path / "r").env_steps >= saved + 40
