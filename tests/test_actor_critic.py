@@ -1,0 +1,137 @@
+"""Imagination and the clipped policy update, against hand computations."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mawm.agents.actor_critic import ActorCritic, Imagined, Rows, imagine, threshold_avail
+from mawm.agents.categorical import masked_logits
+from mawm.agents.config import BehaviourConfig, WorldModelConfig
+from mawm.agents.returns import lambda_returns
+from mawm.agents.rssm import Latent
+from mawm.agents.world_model import WorldModel
+
+MODEL = WorldModelConfig(deter=8, groups=3, classes=4, hidden=8)
+N_ACTIONS = 6
+
+
+def make_behaviour(**changes: Any) -> ActorCritic:
+    config = BehaviourConfig(**{"hidden": 8, "horizon": 4, "bins": 21, **changes})
+    behaviour = ActorCritic(N_ACTIONS, MODEL, config, torch.Generator().manual_seed(0))
+    behaviour.build("cpu")
+    return behaviour
+
+
+def make_model() -> WorldModel:
+    return WorldModel(5, N_ACTIONS, MODEL, bins=21, generator=torch.Generator().manual_seed(1))
+
+
+def rollouts(batch: int = 32, horizon: int = 4, seed: int = 0) -> tuple[Imagined, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    start = Latent(
+        torch.randn(batch, 8, generator=torch.Generator().manual_seed(seed)), torch.zeros(batch, 3, dtype=torch.long)
+    )
+    avail = torch.from_numpy(rng.random((batch, N_ACTIONS)) < 0.4)
+    avail[:, 1] = True
+    noise = torch.from_numpy(rng.random((horizon, batch, 4), dtype=np.float32))
+    out = imagine(make_model(), make_behaviour().actor, start, avail, 0.99, noise[..., 3], noise[..., :3])
+    return out, avail
+
+
+def test_imagination_begins_with_the_true_mask_and_never_takes_an_unavailable_action() -> None:
+    imagined, avail = rollouts()
+    assert torch.equal(imagined.avail[0], avail)
+    assert imagined.avail.gather(-1, imagined.action.unsqueeze(-1)).all()
+    assert torch.softmax(imagined.logits, -1)[~imagined.avail].sum() == 0
+    assert imagined.avail.any(-1).all()
+
+
+def test_where_no_action_is_predicted_available_the_likeliest_is() -> None:
+    mask = threshold_avail(torch.tensor([[-3.0, -1.0, -2.0], [2.0, -1.0, 0.5]]))
+    assert mask.tolist() == [[False, True, False], [True, False, True]]
+
+
+def test_the_weight_of_a_step_is_the_chance_of_having_lived_until_then() -> None:
+    imagined, _ = rollouts()
+    lived = imagined.discount / 0.99
+    assert torch.equal(imagined.weight[0], torch.ones(32))
+    assert torch.allclose(imagined.weight[1:], torch.cumprod(lived, 0)[:-1])
+
+
+def rows_of(behaviour: ActorCritic, advantage: list[float], ratio: list[float]) -> Rows:
+    """One state a row, with an old policy chosen so that the ratio of the taken action is known."""
+    n = len(advantage)
+    deter, stoch = torch.zeros(n, 8), torch.zeros(n, 3, dtype=torch.long)
+    avail = torch.ones(n, N_ACTIONS, dtype=torch.bool)
+    now = torch.log_softmax(masked_logits(behaviour.actor(deter, stoch), avail), -1)[:, 0].detach()
+    old = now - torch.tensor(ratio).log()
+    action = torch.zeros(n, dtype=torch.long)
+    return Rows(deter, stoch, avail, action, old, torch.tensor(advantage), torch.zeros(n), torch.ones(n))
+
+
+def test_the_policy_objective_is_the_clipped_one() -> None:
+    behaviour = make_behaviour()
+    # min(r A, clip(r, .8, 1.2) A): 1.5 * 2 -> 2.4; 0.5 * 2 -> 1.0; 1.5 * -1 -> -1.5; 0.5 * -1 -> -0.8
+    rows = rows_of(behaviour, [2.0, 2.0, -1.0, -1.0], [1.5, 0.5, 1.5, 0.5])
+    metrics = behaviour.update(rows, entropy_weight=0.0)
+    assert metrics["actor/loss"] == pytest.approx(-(2.4 + 1.0 - 1.5 - 0.8) / 4, abs=1e-5)
+
+
+def test_entropy_is_that_of_the_masked_policy() -> None:
+    behaviour = make_behaviour()
+    rows = rows_of(behaviour, [0.0], [1.0])
+    avail = torch.zeros(1, N_ACTIONS, dtype=torch.bool)
+    avail[0, :2] = True
+    metrics = behaviour.update(rows._replace(avail=avail), entropy_weight=0.0)
+    assert metrics["actor/entropy"] <= math.log(2) + 1e-6 and metrics["actor/entropy"] > 0.6
+
+
+def test_a_received_rollout_is_corrected_by_the_senders_logits_and_valued_by_the_own_critic() -> None:
+    behaviour = make_behaviour()
+    imagined, _ = rollouts()
+    sender = masked_logits(torch.randn_like(imagined.logits), imagined.avail)
+    rows = behaviour.prepare(imagined._replace(logits=sender))
+    expected = torch.log_softmax(sender, -1).gather(-1, imagined.action.unsqueeze(-1)).squeeze(-1)
+    assert torch.allclose(rows.old_log_prob, expected.flatten())
+    value = behaviour.two_hot.mean(behaviour.slow_critic(imagined.deter, imagined.stoch))
+    returns = lambda_returns(imagined.reward, imagined.discount, value, behaviour.config.lam)
+    assert torch.allclose(rows.returns, returns.flatten())
+
+
+def test_a_state_with_one_legal_action_moves_no_policy() -> None:
+    behaviour = make_behaviour()
+    imagined, _ = rollouts()
+    only = torch.zeros_like(imagined.avail)
+    only[..., 0] = True
+    forced = imagined._replace(
+        avail=only, action=torch.zeros_like(imagined.action), logits=masked_logits(imagined.logits, only)
+    )
+    rows = behaviour.prepare(forced)
+    assert rows.advantage.eq(0).all()
+    before = [p.clone() for p in behaviour.actor.parameters()]
+    behaviour.update(rows, entropy_weight=0.01)
+    assert all(torch.equal(a, b) for a, b in zip(before, behaviour.actor.parameters(), strict=True))
+
+
+def test_a_rollouts_score_is_its_weighted_critic_loss() -> None:
+    behaviour = make_behaviour()
+    imagined, _ = rollouts(batch=3)
+    rows = behaviour.prepare(imagined)
+    logits = behaviour.critic(imagined.deter[:-1], imagined.stoch[:-1])
+    loss = behaviour.two_hot.loss(logits, rows.returns.view_as(imagined.reward))
+    expected = (loss * imagined.weight).sum(0) / imagined.weight.sum(0)
+    assert torch.allclose(behaviour.critic_losses(imagined), expected)
+
+
+def test_the_slow_critic_follows_the_critic() -> None:
+    behaviour = make_behaviour(target_decay=0.5)
+    with torch.no_grad():
+        for p in behaviour.critic.parameters():
+            p.add_(1.0)
+    before = [p.clone() for p in behaviour.slow_critic.parameters()]
+    behaviour.slow_critic_step()
+    for old, new in zip(before, behaviour.slow_critic.parameters(), strict=True):
+        assert torch.allclose(new - old, torch.full_like(old, 0.5), atol=1e-6)

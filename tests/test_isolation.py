@@ -1,0 +1,194 @@
+"""Decentralized means decentralized: what one agent does and learns depends on its own data and messages alone."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mawm.agents.agent import Agent
+from mawm.build import make_learner, make_team, members_of
+from mawm.collect import Collector
+from mawm.configs.presets import load_preset
+from mawm.configs.train import TrainConfig
+from mawm.envs.skirmish.vector import SkirmishVectorEnv
+from mawm.gate import ProvenanceError
+from mawm.types import Origin, Role, Segment, Spaces
+
+SPACES = Spaces(n_agents=3, n_actions=9, obs_size=30, state_size=48, episode_limit=60)
+INDEPENDENT = replace(load_preset("debug"), method="independent")
+
+
+def segments(agent: int, count: int = 6, seed: int = 0) -> list[Segment]:
+    rng = np.random.default_rng([seed, agent])
+    out = []
+    for k in range(count):
+        first = np.zeros(8, np.bool_)
+        first[0] = True
+        avail = rng.random((8, 9)) < 0.6
+        avail[:, 1] = True
+        out.append(
+            Segment(
+                Origin(agent, Role.PRIMARY, k), k % 4, 0, rng.random((8, 30), dtype=np.float32), rng.integers(0, 9, 8),
+                rng.random(8).astype(np.float32), np.zeros(8, np.bool_), first, avail,
+            )
+        )  # fmt: skip
+    return out
+
+
+def make(index: int, spaces: Spaces = SPACES, config: TrainConfig = INDEPENDENT) -> Agent:
+    return make_learner(index, config=config, spaces=spaces, device="cpu")
+
+
+def learn(agent: Agent, data: list[Segment]) -> dict[str, Any]:
+    agent.remember(data)
+    agent.offer_segments(data)
+    agent.admit([])
+    agent.fit_world_model(3)
+    agent.imagine(2)
+    agent.offer_rollouts()
+    agent.fit_behaviour([], env_steps=100)
+    return agent.state()[0]
+
+
+def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def test_all_agents_start_from_the_same_weights_but_draw_their_own_numbers() -> None:
+    a, b = make(0), make(2)
+    weights_a, weights_b = ({k: v for k, v in x.state()[0].items() if k.startswith("weights")} for x in (a, b))
+    assert same(weights_a, weights_b)
+    assert a.rngs["model"].random() != b.rngs["model"].random()
+
+
+def test_other_agents_their_order_and_their_number_change_nothing_in_an_update() -> None:
+    alone = learn(make(1), segments(1))
+    crowd = [make(i, replace(SPACES, n_agents=4)) for i in (3, 1, 0)]
+    results = {agent.name: learn(agent, segments(agent.members[0])) for agent in crowd}
+    assert same(alone, results["agent_1"])
+    assert not same(alone, results["agent_0"])
+
+
+def test_an_update_leaves_the_global_generators_alone() -> None:
+    torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - read only
+    learn(make(0), segments(0))
+    assert torch.equal(torch_state, torch.random.get_rng_state())
+    assert np.array_equal(numpy_state, np.random.get_state()[1])  # noqa: NPY002 - read only
+
+
+@pytest.mark.parametrize("mode", ["sample", "greedy", "random"])
+def test_an_action_depends_on_the_agents_own_lane_alone(mode: str) -> None:
+    rng = np.random.default_rng(0)
+    obs = rng.random((5, 4, 30), dtype=np.float32)
+    avail = rng.random((5, 4, 9)) < 0.5
+    avail[:, :, 1] = True
+    other = obs.copy()
+    other[:, [0, 2, 3]] = rng.random((5, 3, 30), dtype=np.float32)
+
+    def play(observations: np.ndarray) -> list[int]:
+        agent = make(0)
+        agent.begin("train", 4)
+        first = np.ones(4, np.bool_)
+        taken = []
+        for t in range(5):
+            actions = agent.act(observations[t], avail[t], first, slot="train", mode=mode)
+            assert avail[t][np.arange(4), actions].all()
+            first = np.zeros(4, np.bool_)
+            taken.append(int(actions[1]))
+        return taken
+
+    assert play(obs) == play(other)
+
+
+def test_the_first_arrival_of_a_battle_forgets_the_last_battle() -> None:
+    def after(history_seed: int) -> np.ndarray:
+        agent = make(0)
+        learn(agent, segments(0))
+        agent.begin("eval", 2)
+        rng = np.random.default_rng(history_seed)
+        all_on = np.ones((2, 9), np.bool_)
+        for t in range(4):
+            agent.act(rng.random((2, 30), dtype=np.float32), all_on, np.full(2, t == 0), slot="eval", mode="greedy")
+        agent.act(np.full((2, 30), 0.3, np.float32), all_on, np.ones(2, np.bool_), slot="eval", mode="greedy")
+        return np.asarray(agent.memories["eval"].arrays()["deter"])
+
+    assert np.array_equal(after(1), after(2))
+
+
+def test_a_foreign_role_is_refused_on_the_way_in() -> None:
+    agent = make(0)
+    foreign = [replace(segments(0)[0], origin=Origin(7, Role.EXPLORER, 3))]
+    with pytest.raises(ProvenanceError, match=r"agent 7.*explorer.*episode 3"):
+        agent.remember(foreign)
+
+
+def test_state_round_trip_goes_on_bit_for_bit() -> None:
+    a = make(0)
+    a.begin("train", 4)
+    learn(a, segments(0))
+    arrays, rest = a.state()
+    b = make(0)
+    b.load_state(arrays, rest)
+    assert same(learn(a, segments(0, seed=9)), learn(b, segments(0, seed=9)))
+
+
+@pytest.mark.parametrize("method", ["experience", "both"])
+def test_bandwidth_zero_is_the_independent_method_bit_for_bit(method: str) -> None:
+    mute = replace(load_preset("debug"), method=method)
+    mute = replace(mute, sharing=replace(mute.sharing, bandwidth=0.0))
+    assert same(learn(make(0), segments(0)), learn(make(0, config=mute), segments(0)))
+
+
+def test_the_number_of_gradient_steps_does_not_depend_on_what_was_received() -> None:
+    both = replace(load_preset("debug"), method="both")
+    both = replace(both, sharing=replace(both.sharing, bandwidth=1.0))
+    sender, receiver, alone = make(1, config=both), make(0, config=both), make(0, config=both)
+    for agent, data in ((sender, segments(1)), (receiver, segments(0)), (alone, segments(0))):
+        agent.remember(data)
+        agent.fit_world_model(2)
+        agent.imagine(1)
+    sent = sender.offer_rollouts()
+    assert sent.sent_items == sent.produced_items > 0
+    receiver.fit_behaviour(sent.messages, env_steps=0)
+    alone.fit_behaviour([], env_steps=0)
+    steps = [int(a.state()[0]["optimiser/actor/step"].reshape(-1)[0]) for a in (receiver, alone)]
+    assert steps[0] == steps[1] > 0
+
+
+def run_rounds(placement: str) -> list[dict[str, Any]]:
+    config = replace(load_preset("debug"), method="both")
+    config = replace(config, sharing=replace(config.sharing, bandwidth=1.0))
+    env = SkirmishVectorEnv("3m", 4, seed=3)
+    team = make_team(config, env.spaces, "cpu", placement)
+    try:
+        collector = Collector(env, team, seq_len=8, discount=0.99)
+        for _ in range(3):
+            lived = collector.collect(12, "sample")
+            team.map("remember", lived)
+            boxes = team.map("offer_segments", lived)
+            inbox = [[m for j, box in enumerate(boxes) if j != i for m in box.messages] for i in range(3)]
+            team.map("admit", inbox)
+            team.map("fit_world_model", [2] * 3)
+            team.map("imagine", [1] * 3)
+            boxes = team.map("offer_rollouts")
+            inbox = [[m for j, box in enumerate(boxes) if j != i for m in box.messages] for i in range(3)]
+            team.map("fit_behaviour", inbox, env_steps=10)
+        return [arrays for arrays, _ in team.map("state")]
+    finally:
+        team.close()
+
+
+def test_real_learners_in_their_own_processes_give_the_numbers_of_one_process() -> None:
+    inline, process = run_rounds("inline"), run_rounds("process")
+    assert len(inline) == 3
+    assert all(same(a, b) for a, b in zip(inline, process, strict=True))
+
+
+def test_centralized_is_one_learner_with_a_lane_of_its_own_for_every_agent() -> None:
+    config = replace(load_preset("debug"), method="centralized")
+    assert members_of(config, SPACES) == ((0, 1, 2),)
+    agent = partial(make, 0, config=config)()
+    assert agent.replay.own.lanes == 3 * config.schedule.battles
