@@ -2,8 +2,8 @@
 
 python -m mawm.benchmarks.parity --map 3m --seeds 20 21 22 --env-steps 8000
 
-Processors with bf16 units round the inputs of a product and accumulate in float32 (`--precision bf16`). Here the rounding
-is done by hand around every matrix product, forward and backward, so that the comparison can be made anywhere, slowly.
+Processors with bf16 units round the inputs of a product and accumulate in float32 (`--precision bf16`). Here the
+rounding is done by hand around every matrix product, forward and backward, so that it can be compared anywhere, slowly.
 """
 
 import contextlib
@@ -28,7 +28,11 @@ class RoundedProducts(TorchDispatchMode):
     """Rounds both factors of every matrix product to bf16; sums stay float32, as in the processor's units."""
 
     def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Run one operation."""
         if func in PRODUCTS:
@@ -56,7 +60,9 @@ def main() -> int:
             if not (folder / "metrics.jsonl").exists():
                 flags = ["--map", arguments.map, "--seed", str(seed), "--env-steps", str(arguments.env_steps)]
                 with mode():
-                    train.main([*flags, "--schedule.eval-every", "1000", "--placement", "inline", "--run-dir", str(folder)])
+                    train.main(
+                        [*flags, "--schedule.eval-every", "1000", "--placement", "inline", "--run-dir", str(folder)]
+                    )
     for name in ("float32", "bf16"):
         rates = []
         for seed in arguments.seeds:
@@ -64,8 +70,8 @@ def main() -> int:
             rates.append([row["eval/win_rate"] for row in rows if "eval/win_rate" in row])
         shortest = min(map(len, rates))
         means = np.mean([r[:shortest] for r in rates], 0)
-        area = float(np.mean(means))
-        print(f"{name:8} win rate by evaluation, mean of {len(rates)} seeds: {np.round(means, 2).tolist()}, area {area:.3f}")
+        shown = f"{np.round(means, 2).tolist()}, area {float(np.mean(means)):.3f}"
+        print(f"{name:8} win rate by evaluation, mean of {len(rates)} seeds: {shown}")
     return 0
 
 

@@ -69,7 +69,12 @@ def test_a_finished_run_says_so(run: Path) -> None:
 def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path) -> None:
     args = ("--preset", "debug", "--placement", "process", "--env-steps", "1000000", "--run-dir", "r")
     process = subprocess.Popen(
-        command("train", *args), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("train", *args),
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     metrics = tmp_path / "r" / "metrics.jsonl"
     deadline = time.monotonic() + 120

@@ -37,7 +37,7 @@ class Rules:
     delay_high: float = 0.125
     """... to here."""
     carry_cooldown: float = 0.0
-    """1: the part of a loop by which a cooldown ended early shortens the next one; 0: cooldowns round up to whole loops."""
+    """1: the part of a loop by which a cooldown ended early shortens the next; 0: cooldowns round up to whole loops."""
     sweep_half_length: float = 1.25
     """Colossus: half the length of the line that its beams sweep, across the line of fire."""
     sweep_radius: float = 0.15
