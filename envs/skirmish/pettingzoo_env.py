@@ -66,7 +66,7 @@ class SkirmishParallelEnv(ParallelEnv[str, Observation, int]):
         """A fresh engine, whose row holds battle 0 of this seed from the beginning on."""
         self._engine = SkirmishVectorEnv(self._map, 1, seed, self._rules, **self._engine_options)
         self._fresh = True
-        self._now = self._engine.show()
+        self._now = self._engine.reset()
 
     def observation_space(self, agent: str) -> spaces.Space[Any]:
         """The same space object at every call."""
