@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mawm.agents.products import add_linear, linear, matmul
+
 
 def _uniform(
     shape: tuple[int, ...], fan_in: int, fan_out: int, scale: float, generator: torch.Generator
@@ -25,7 +27,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs (..., fan_out) of inputs (..., fan_in)."""
-        return functional.linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)
 
 
 def gather_grad(index: Tensor, grad: Tensor, rows: int) -> Tensor:
@@ -51,7 +53,7 @@ class _GatherProduct(torch.autograd.Function):
         index, weight = ctx.saved_tensors  # type: ignore[attr-defined]
         needs = ctx.needs_input_grad  # type: ignore[attr-defined]
         grad = grads[0].contiguous()
-        grad_probs = grad @ weight.t() if needs[1] else None
+        grad_probs = matmul(grad, weight.t()) if needs[1] else None
         grad_weight = gather_grad(index, grad, len(weight)) if needs[2] else None
         return None, grad_probs, grad_weight
 
@@ -75,7 +77,7 @@ class _Deferred(torch.autograd.Function):
         x = torch.stack(inputs).flatten(0, 1)
         if ctx.gathered:  # type: ignore[attr-defined]
             return grad, gather_grad(x, used, ctx.rows + 1)[:-1], None, None  # type: ignore[attr-defined]
-        return grad, used.t() @ x, None, None
+        return grad, matmul(used.t(), x), None, None
 
 
 class Recurrence:
@@ -94,7 +96,7 @@ class Recurrence:
     def step(self, t: int, x: Tensor) -> Tensor:
         """The product at step t with a dense input (B, in)."""
         self.inputs.append(x.detach())
-        return torch.addmm(self.addends[t], x, self.weight.t())
+        return add_linear(self.addends[t], x, self.weight)
 
     def step_gathered(self, t: int, index: Tensor, probs: Tensor | None, keep: Tensor) -> Tensor:
         """The product at step t with one-hot latents: rows `index` (B, G) of W; `keep` (B, 1) silences rows."""

@@ -64,8 +64,8 @@ class TrainConfig:
     """`process`: one process and one thread a learner; `inline`: all in one; same numbers, bit for bit."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """Products of float32 tensors: `bf16` rounds their inputs where the processor has the units for it."""
+    precision: Literal["auto", "float32", "bf16"] = "float32"
+    """Matrix products: `bf16` rounds both factors (twice as fast at the paper's sizes); `auto`: where it is faster."""
     sharing: Annotated[SharingConfig, tyro.conf.arg(name="")] = field(default_factory=SharingConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)

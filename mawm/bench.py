@@ -74,17 +74,17 @@ def _engine(command: Engine) -> list[dict[str, Any]]:
 
 
 def _learner(command: Learner) -> list[dict[str, Any]]:
-    import torch
-
     from mawm.benchmarks.learner import measure as measure_learner
+    from mawm.build import prepare_process, resolve_precision
     from mawm.configs.presets import load_preset
 
     if command.agents < 1 or command.repeats < 1:
         raise ValueError(f"--agents and --repeats must be at least 1; got {command.agents} and {command.repeats}")
     config = load_preset(command.preset)
-    torch.set_num_threads(1)
+    prepare_process(config.precision)
+    precision = resolve_precision(config.precision)
     row = measure_learner(config.agent, command.agents, command.repeats)
-    return [{"agents": command.agents, "preset": command.preset, **row}]
+    return [{"agents": command.agents, "preset": command.preset, "precision": precision, **row}]
 
 
 def _short(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mawm.agents.agent import Agent
+from mawm.agents.products import has_bf16_units, set_precision
 from mawm.agents.world_model import SCORES
 from mawm.broadcast import Broadcaster
 from mawm.budget import TokenBucket
@@ -111,10 +112,15 @@ def resolve_placement(config: TrainConfig, learners: int, device: str, cores: in
     return "process" if device == "cpu" and cores > 1 and learners > 1 else "inline"
 
 
+def resolve_precision(name: str) -> str:
+    """`auto` is bf16 where the processor has units for it, float32 elsewhere."""
+    return ("bf16" if has_bf16_units() else "float32") if name == "auto" else name
+
+
 def prepare_process(precision: str) -> None:
     """One thread a process (two lose up to 17-fold beside a busy neighbour), and the precision of products."""
     torch.set_num_threads(1)
-    torch.set_float32_matmul_precision("medium" if precision == "bf16" else "highest")
+    set_precision(resolve_precision(precision))
 
 
 def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) -> Team:

@@ -96,6 +96,7 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
 def _run(config: TrainConfig, command: Command, resumed: Path | None) -> int:
     from mawm import build  # torch and numba load only once the command line is right
     from mawm.checkpoint import newest
+    from mawm.estimate import estimate_minutes
 
     try:
         device = build.resolve_device(config.device)
@@ -115,10 +116,13 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None) -> int:
         "device": device,
         "placement": placement,
         "cores": cores,
+        "precision": build.resolve_precision(config.precision),
         "python": platform.python_version(),
     }
     build.write_config(folder, config, facts)
-    _banner(config, folder, device, placement, len(members), cores)
+    workers = min(cores, len(members)) if placement == "process" else 1
+    minutes = estimate_minutes(config, env.spaces, device, len(members), workers)
+    _banner(config, folder, facts, len(members), minutes)
     team = build.make_team(config, env.spaces, device, placement)
     try:
         run = build.make_run(config, env, team, folder, Progress(), resume)
@@ -173,14 +177,14 @@ def _new_folder(config: TrainConfig, wanted: Path | None) -> Path:
     raise ValueError(f"runs/ already holds ten thousand runs named {name}; name a folder with --run-dir")
 
 
-def _banner(config: TrainConfig, folder: Path, device: str, placement: str, learners: int, cores: int) -> None:
-    where = f"{learners} processes" if placement == "process" else "this process"
+def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float) -> None:
+    where = "processes of their own" if facts["placement"] == "process" else "this process"
     for line in (
         f"mawm {__version__}: map {config.map}, engine skirmish (embedded; not StarCraft II)",
         f"method {config.method}, nominal bandwidth {config.sharing.bandwidth:g} of all bytes, seed {config.seed}",
-        f"device {device}, {learners} learner(s) in {where}, one thread each, {cores} core(s), "
-        f"products in {config.precision}",
-        f"budget {config.env_steps} environment steps; the ETA follows once learning has begun",
+        f"device {facts['device']}, {learners} learner(s) in {where}, one thread each, {facts['cores']} core(s), "
+        f"products in {facts['precision']}",
+        f"budget {config.env_steps} environment steps, ETA about {minutes:.1f} min on a machine that does nothing else",
         f"run folder {folder}",
         f"curves: tensorboard --logdir {folder.parent}",
     ):

@@ -1,5 +1,7 @@
 """Fast products and the flat optimiser against the plain computation they replace, in float64."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch.nn import functional
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.nets import Linear, StochLinear
 from mawm.agents.optimiser import Optimiser
+from mawm.agents.products import add_linear, linear, matmul, set_precision
 from mawm.agents.rssm import Rssm
 
 
@@ -121,3 +124,30 @@ def test_construction_leaves_the_global_generator_alone():
     before = torch.random.get_rng_state()
     Rssm(5, 4, WorldModelConfig(deter=6, groups=3, classes=4, hidden=7), generator())
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.fixture
+def rounded() -> Iterator[None]:
+    """Products on bf16 factors, as a processor with such units makes them."""
+    torch.set_default_dtype(torch.float32)
+    set_precision("bf16")
+    yield
+    set_precision("float32")
+
+
+@pytest.mark.usefixtures("rounded")
+def test_rounded_products_and_their_gradients_are_those_of_rounded_factors() -> None:
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(50, 30, generator=draw).requires_grad_()
+    weight = torch.randn(20, 30, generator=draw).requires_grad_()
+    bias, seed = torch.randn(20, generator=draw), torch.randn(50, 20, generator=draw)
+    for out in (linear(x, weight, bias), add_linear(bias.expand(50, 20), x, weight)):
+        x.grad = weight.grad = None
+        out.backward(seed)
+        assert x.grad is not None and weight.grad is not None
+        exact = x.bfloat16().float() @ weight.bfloat16().float().t() + bias
+        assert torch.allclose(out, exact, rtol=0.01, atol=0.05)
+        assert torch.allclose(x.grad, seed.bfloat16().float() @ weight.bfloat16().float(), rtol=0.01, atol=0.05)
+        assert torch.allclose(weight.grad, seed.bfloat16().float().t() @ x.bfloat16().float(), rtol=0.01, atol=0.05)
+    assert matmul(x, weight.t()).dtype == torch.float32
+    assert not torch.equal(matmul(x, weight.t()), x @ weight.t())
