@@ -10,7 +10,7 @@ from mawm.types import Origin, Role, Segment, Spaces
 
 
 def estimate_minutes(config: TrainConfig, spaces: Spaces, device: str, learners: int, workers: int) -> float:
-    """Minutes of learning for the whole budget, with `learners` spread over `workers` cores. Playing comes on top: little.
+    """Minutes of learning for the whole budget, `learners` spread over `workers` cores. Playing comes on top: little.
 
     The timed learner is a throw-away with generators of its own name: the run's numbers do not depend on it.
     """

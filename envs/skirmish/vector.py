@@ -68,6 +68,7 @@ class SkirmishVectorEnv:
         self._logs = np.zeros((batch, events + 1, len(EVENT_FIELDS)), np.float64)
         self._scratch = np.zeros((3, units, 4), np.float64)
         self.deaths = np.zeros((batch, 2), np.int64)
+        self._begun = False
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         c, b = self.contract, self.batch
@@ -86,6 +87,7 @@ class SkirmishVectorEnv:
             self.bodies, self._books, self._last, obs, avail, alive, state,
         )  # fmt: skip
         self._logs[:] = 0.0
+        self._begun = True
         none = np.zeros(self.batch, np.bool_)
         return Step(
             obs, avail, alive, state, np.zeros(self.batch, np.float32), none, none, none,
@@ -97,6 +99,8 @@ class SkirmishVectorEnv:
         actions = np.ascontiguousarray(actions, np.int64)
         if actions.shape != self._last.shape:
             raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {self._last.shape}")
+        if not self._begun:
+            raise ValueError("no battle has begun yet: call reset() before step()")
         obs, avail, alive, state = self._arrays()
         final_obs, final_avail, final_alive = np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive)
         reward, flags = np.empty(self.batch, np.float32), np.empty((self.batch, 3), np.bool_)
@@ -145,6 +149,7 @@ class SkirmishVectorEnv:
             if snapshot[name].shape != own.shape:
                 raise ValueError(f"snapshot has {name} of shape {snapshot[name].shape}; this engine needs {own.shape}")
             own[:] = snapshot[name]
+        self._begun = True
 
     def show(self) -> Step:
         """Where the battles stand now, without playing a step."""
