@@ -1,6 +1,7 @@
 """How long a run will take: one learner's updates, timed for a moment on made-up battles."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -20,15 +21,14 @@ def estimate_minutes(config: TrainConfig, spaces: Spaces, device: str, learners:
     learner.remember([_made_up(spaces, steps, lane) for lane in range(4)])
     learner.fit_world_model(1)
     model = _seconds(lambda: learner.fit_world_model(2)) / 2
-    behaviour = _seconds(lambda: (learner.imagine(1), learner.fit_behaviour([], env_steps=0)))
+    behaviour = _seconds(lambda: learner.imagine(1)) + _seconds(lambda: learner.fit_behaviour([], env_steps=0))
     plan = config.schedule
     updates = max(0, config.env_steps - plan.prefill) * plan.updates_per_step
     total = (updates + plan.warmup) * model + updates / plan.updates_per_behaviour * behaviour
     return total * learners / workers / 60
 
 
-def _seconds(call: object) -> float:
-    assert callable(call)
+def _seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
