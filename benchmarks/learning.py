@@ -8,6 +8,7 @@ Runs that are already complete in `--runs` are not run again. Needs the `plot` e
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -37,8 +38,8 @@ class Arguments:
     """Name of the table and the figure."""
     jobs: int = 2
     """Runs at the same time; with more than one, each is a single process on a single thread."""
-    extra: tuple[str, ...] = ()
-    """Further arguments of mawm.train, for every run."""
+    extra: str = ""
+    """Further arguments of mawm.train for every run, in one string: --extra "--precision bf16"."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def run(arguments: Arguments, map_name: str, seed: int) -> Result:
     folder = arguments.runs / f"{Path(map_name).stem}_s{seed}"
     placement = "inline" if arguments.jobs > 1 else "auto"
     command = [sys.executable, "-m", "mawm.train", "--map", map_name, "--bandwidth", "0.05", "--seed", str(seed)]
-    command += ["--env-steps", str(arguments.env_steps), "--placement", placement, *arguments.extra]
+    command += ["--env-steps", str(arguments.env_steps), "--placement", placement]
+    command += shlex.split(arguments.extra)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = folder / "evaluation.json"
     if not done.exists():
@@ -103,7 +105,7 @@ def table(results: list[Result], arguments: Arguments) -> str:
     command = f"python -m mawm.benchmarks.learning --maps {' '.join(arguments.maps)} "
     command += f"--seeds {' '.join(map(str, arguments.seeds))} --env-steps {arguments.env_steps} "
     command += f"--jobs {arguments.jobs}"
-    command += f" --name {arguments.name}" + (f" --extra {' '.join(arguments.extra)}" if arguments.extra else "")
+    command += f" --name {arguments.name}" + (f' --extra "{arguments.extra}"' if arguments.extra else "")
     lines = [
         f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
         f"{arguments.jobs} run(s) at a time. Steps to a win rate: first greedy evaluation (64 battles) at or above it. "
