@@ -39,7 +39,7 @@ class Arguments:
     jobs: int = 2
     """Runs at the same time; with more than one, each is a single process on a single thread."""
     extra: str = ""
-    """Further arguments of mawm.train for every run, in one string: --extra "--precision bf16"."""
+    """Further arguments of mawm.train for every run, in one string: --extra="--precision bf16"."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def table(results: list[Result], arguments: Arguments) -> str:
     command = f"python -m mawm.benchmarks.learning --maps {' '.join(arguments.maps)} "
     command += f"--seeds {' '.join(map(str, arguments.seeds))} --env-steps {arguments.env_steps} "
     command += f"--jobs {arguments.jobs}"
-    command += f" --name {arguments.name}" + (f' --extra "{arguments.extra}"' if arguments.extra else "")
+    command += f" --name {arguments.name}" + (f' --extra="{arguments.extra}"' if arguments.extra else "")
     lines = [
         f"Made by `{command}` on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
         f"{arguments.jobs} run(s) at a time. Steps to a win rate: first greedy evaluation (64 battles) at or above it. "
