@@ -21,7 +21,9 @@ def command(name: str, *args: str) -> list[str]:
 
 
 def finished(name: str, *args: str, cwd: Path) -> str:
-    done = subprocess.run(command(name, *args), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command(name, *args), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
