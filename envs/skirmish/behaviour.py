@@ -15,6 +15,7 @@ from mawm.envs.skirmish.layout import (
     HP,
     MOVE,
     ORDER,
+    RECOVER,
     S_HEAL,
     S_HEAL_COST,
     S_HEAL_RANGE,
@@ -101,7 +102,7 @@ def _aim(body, target):  # type: ignore[no-untyped-def]
 def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     """An enemy's choice of target: keep it while in range, else the nearest in scan range, else chase to the leash."""
     body = bodies[a]
-    if body[WINDUP] >= 0.0 or body[SECOND] >= 0.0:
+    if body[WINDUP] >= 0.0 or body[SECOND] >= 0.0 or body[RECOVER] > 0.0:
         return
     if stats[a, S_HEAL] > 0.0:
         _aim(body, float(_hurt_friend(bodies, stats, rules, a, n_agents)))
@@ -166,6 +167,8 @@ def act(bodies, stats, wounds, rules, book, log, a, n_agents, want):  # type: ig
         want[0], want[1], want[2] = 1.0, body[GOAL_X], body[GOAL_Y]
         if a >= n_agents and (body[GOAL_X] - body[X]) ** 2 + (body[GOAL_Y] - body[Y]) ** 2 <= rules[ARRIVE] ** 2:
             body[ORDER], want[0] = STOP, 0.0
+    if body[RECOVER] > 0.0:
+        want[0] = 0.0
     if want[0] == 0.0 or stats[a, S_SPEED] <= 0.0:
         body[SPEED] = 0.0
 

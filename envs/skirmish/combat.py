@@ -9,9 +9,11 @@ from mawm.envs.skirmish.layout import (
     ENERGY,
     HP,
     QUIET,
+    RECOVER,
     S_AIR,
     S_ARMOR,
     S_ATTR,
+    S_BACKSWING,
     S_BIO,
     S_BONUS,
     S_BURST,
@@ -41,6 +43,7 @@ from mawm.envs.skirmish.layout import (
 from mawm.envs.skirmish.rng import uniform
 
 LOOPS_PER_SECOND = 16.0
+BACKSWING = named.INDEX["backswing"]
 MIN_DAMAGE = named.INDEX["min_damage"]
 CARRY = named.INDEX["carry_cooldown"]
 DELAY_LOW, DELAY_HIGH = named.INDEX["delay_low"], named.INDEX["delay_high"]
@@ -158,6 +161,7 @@ def cancel(body):  # type: ignore[no-untyped-def]
         body[COOLDOWN] = 0.0
     body[WINDUP] = -1.0
     body[SECOND] = -1.0
+    body[RECOVER] = 0.0
 
 
 @scalar
@@ -172,6 +176,7 @@ def begin_attack(bodies, stats, rules, book, a, target):  # type: ignore[no-unty
         point = stat[S_MELEE_POINT]
     body[WINDUP] = point * LOOPS_PER_SECOND
     body[SECOND] = body[WINDUP] + stat[S_SECOND] * LOOPS_PER_SECOND if stat[S_HITS] > 1.0 else -1.0
+    body[RECOVER] = rules[BACKSWING] * (body[WINDUP] + stat[S_BACKSWING] * LOOPS_PER_SECOND)
 
 
 @scalar
@@ -179,7 +184,10 @@ def run_attack(bodies, stats, wounds, rules, book, log, a, n_agents):  # type: i
     """Advance a running attack; hits land when their time has come. A target that died breaks it off."""
     body, target = bodies[a], int(bodies[a, TARGET])
     if target < 0 or bodies[target, HP] <= 0.0:
+        # What has hit swings back; what has not is broken off.
+        left = body[RECOVER] if body[WINDUP] < 0.0 else 0.0
         cancel(body)
+        body[RECOVER] = left
         return
     if body[WINDUP] >= 0.0:
         if body[WINDUP] < 1e-9:

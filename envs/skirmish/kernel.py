@@ -21,6 +21,7 @@ from mawm.envs.skirmish.layout import (
     MOVE,
     ORDER,
     QUIET,
+    RECOVER,
     S_ENERGY,
     S_ENERGY_MAX,
     S_ENERGY_REGEN,
@@ -101,6 +102,7 @@ def _recover(bodies, stats, rules):  # type: ignore[no-untyped-def]
         if body[COOLDOWN] > 0.0:
             body[COOLDOWN] -= 1.0  # below zero, by less than a loop, lies what `carry_cooldown` carries over
         body[CALL] = max(0.0, body[CALL] - 1.0)
+        body[RECOVER] = max(0.0, body[RECOVER] - 1.0)
         body[QUIET] += 1.0
         if body[QUIET] > rules[SHIELD_DELAY] * 16.0:
             body[SHIELD] = min(stats[u, S_SHIELD], body[SHIELD] + rules[SHIELD_REGEN] / 16.0)

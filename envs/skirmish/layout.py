@@ -12,7 +12,8 @@ QUIET = 12  # loops since the unit last took damage
 CALL = 13  # loops until the unit may call for help again
 HOME_X, HOME_Y = 14, 15  # where the running chase began
 SPEED = 16  # cells a loop; units that accelerate build it up
-BODY = 17
+RECOVER = 17  # loops until the backswing of the last attack is over
+BODY = 18
 
 STOP, MOVE, ATTACK = 0.0, 1.0, 2.0
 
@@ -24,7 +25,8 @@ S_HEAL_RANGE, S_HEAL_SCAN, S_ENERGY, S_ENERGY_MAX, S_ENERGY_REGEN, S_SWEEP = 24,
 S_MELEE, S_MELEE_POINT, S_BONUS = 30, 31, 32  # S_BONUS .. S_BONUS + 5: bonus damage against each attribute
 S_ATTR = 38  # S_ATTR .. S_ATTR + 5: whether the unit has each attribute
 S_CLIFFS = 44  # whether it walks over cliffs
-STAT = 45
+S_BACKSWING = 45
+STAT = 46
 
 # Columns of a battle's row in `books` (B, ...), uint64.
 KEY, DRAWS, BATTLE, STEPS, LOOPS = 0, 1, 2, 3, 4

@@ -38,6 +38,8 @@ class Rules:
     """... to here."""
     carry_cooldown: float = 0.0
     """1: the part of a loop by which a cooldown ended early shortens the next; 0: cooldowns round up to whole loops."""
+    backswing: float = 1.0
+    """1: a unit that struck stands out its backswing before it walks or turns by itself (orders end it); 0: none."""
     sweep_half_length: float = 1.25
     """Colossus: half the length of the line that its beams sweep, across the line of fire."""
     sweep_radius: float = 0.15

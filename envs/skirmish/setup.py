@@ -28,6 +28,7 @@ def stat_table(spec: MapSpec) -> NDArray[np.float64]:
             col.S_RANGE: kind.range,
             col.S_SLOP: kind.range_slop if kind.name != "colossus" else 0.0,
             col.S_POINT: kind.damage_point,
+            col.S_BACKSWING: kind.backswing,
             col.S_SPEED: kind.speed,
             col.S_ACCEL: kind.accel,
             col.S_RADIUS: kind.radius,
