@@ -40,6 +40,8 @@ def main(args: list[str] | None = None) -> int:
     from mawm.checkpoint import newest
     from mawm.evaluation import evaluate
 
+    if not (command.run / "config.json").is_file():
+        fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
     try:
         saved = json.loads((command.run / "config.json").read_text())["config"]
         config = replace(merge(TrainConfig(), saved, "config.json"), device="cpu")

@@ -23,6 +23,11 @@ def mawm(command: str, *args: str, cwd: Path) -> subprocess.CompletedProcess[str
         (["--device", "cuda:99"], "'cuda:99'"),
         (["--preset", "defualt"], "did you mean 'default'"),
         (["--env", "smac"], "--env skirmish"),
+        (["--method", "bth"], "--method must be one of independent, experience, rollouts, both, centralized; got"),
+        (["--behaviour.entropy", "1"], "unknown argument '--behaviour.entropy'; nearest: --agent.behaviour.entropy"),
+        (["extra"], "unknown argument 'extra'. See --help"),
+        (["--seed", "x"], "Error parsing --seed: invalid literal for int() with base 10: 'x'"),
+        (["--seed"], "Missing value for argument '--seed'"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing(args: list[str], said: str, tmp_path: Path) -> None:
@@ -36,3 +41,28 @@ def test_help_teaches(tmp_path: Path) -> None:
     done = mawm("train", "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "python -m mawm.train --map 3m --bandwidth 0.05" in done.stdout
+
+
+def test_help_answers_without_loading_torch_or_numba(tmp_path: Path) -> None:
+    code = (
+        "import sys; from mawm.train import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print('loaded', sorted({'torch', 'numba'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.stdout.endswith("loaded []\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nowhere"], "nowhere is not a run's folder: it holds no config.json"),
+        ([], "Missing from python -m mawm.evaluate: PATH"),
+        (["nowhere", "--episodes", "0"], "--episodes must be at least 1; got 0"),
+        (["nowhere", "--mode", "gredy"], "did you mean 'greedy'?"),
+    ],
+)
+def test_a_mistake_in_evaluate_is_one_line_too(args: list[str], said: str, tmp_path: Path) -> None:
+    done = mawm("evaluate", *args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1
