@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mawm.agents.categorical import masked_logits, sample
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
+from mawm.agents.exploration import EntropyWeight
 from mawm.agents.nets import FeatureLinear, Tail
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.returns import ReturnScale, TwoHot, lambda_returns
@@ -123,6 +124,7 @@ class ActorCritic:
         self.slow_critic = Head(model, config, config.bins, generator, 0.0)
         self.two_hot = TwoHot(config.bins)
         self.scale = ReturnScale()
+        self.exploration = EntropyWeight(config)
 
     def build(self, device: str) -> None:
         """Move to the device, then set up the optimisers: flat parameters live where they are made."""
@@ -188,6 +190,7 @@ class ActorCritic:
         clipped = ratio.clamp(1.0 - self.config.ppo_clip, 1.0 + self.config.ppo_clip)
         gain = torch.minimum(ratio * rows.advantage, clipped * rows.advantage)
         entropy = -(log_probs.exp() * log_probs.clamp_min(-50.0)).sum(-1)
+        most = (weight * rows.avail.sum(-1).to(torch.float32).log()).sum()
         actor_loss = -(weight * (gain + entropy_weight * entropy)).sum()
         actor_norm = self.actor_opt.step(actor_loss)
         critic_loss = (weight * self.two_hot.loss(self.critic(rows.deter, rows.stoch), rows.returns)).sum()
@@ -197,6 +200,7 @@ class ActorCritic:
         return {
             "actor/loss": float(actor_loss.detach()),
             "actor/entropy": float((weight * entropy).sum().detach()),
+            "actor/entropy_share": float((weight * entropy).sum().detach() / most.clamp_min(1e-6)),
             "actor/grad_norm": actor_norm,
             "actor/clipped_share": float((weight * (ratio != clipped)).sum()),
             "critic/loss": float(critic_loss.detach()),

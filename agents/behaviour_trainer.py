@@ -84,16 +84,18 @@ class BehaviourTrainer:
             metrics["channel/latent_agreement"] = self._agreement(theirs)
             pool = pool.joined([theirs])
         rows = self.behaviour.prepare(pool)
-        entropy = config.entropy * config.entropy_decay ** (env_steps / 100.0)
+        exploration = self.behaviour.exploration
         size = min(config.minibatch, own_rows)
         steps = config.epochs * max(1, own_rows // size)
         totals: dict[str, float] = {}
         for index in self._minibatches(len(rows.action), size, steps):
-            for name, value in self.behaviour.update(Rows(*(x[index] for x in rows)), entropy).items():
+            said = self.behaviour.update(Rows(*(x[index] for x in rows)), exploration.weight(env_steps))
+            exploration.adapt(said["actor/entropy_share"], env_steps)
+            for name, value in said.items():
                 totals[name] = totals.get(name, 0.0) + value
         self.imagined = None
         metrics |= {name: value / steps for name, value in totals.items()}
-        metrics["actor/entropy_weight"] = entropy
+        metrics["actor/entropy_weight"] = exploration.weight(env_steps)
         metrics["critic/return_scale"] = max(self.behaviour.scale.floor, self.behaviour.scale.spread)
         metrics["behaviour/skipped_updates"] = float(
             self.behaviour.actor_opt.skipped + self.behaviour.critic_opt.skipped

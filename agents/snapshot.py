@@ -51,6 +51,7 @@ def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
         "experience": agent.experience.state(),
         "rollouts": agent.rollouts.state(),
         "return_scale": {"spread": scale.spread, "seen": scale.seen},
+        "log_entropy_weight": agent.behaviour.exploration.log_weight,
         "round": agent.behaving.round,
         "model_updates": agent.modelling.updates,
         "skipped": {name: optimiser.skipped for name, optimiser in _optimisers(agent).items()},
@@ -85,6 +86,7 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
     agent.rollouts.load_state(rest["rollouts"])
     agent.behaviour.scale.spread = float(rest["return_scale"]["spread"])
     agent.behaviour.scale.seen = int(rest["return_scale"]["seen"])
+    agent.behaviour.exploration.log_weight = float(rest["log_entropy_weight"])
     agent.behaving.round = int(rest["round"])
     agent.modelling.updates = int(rest["model_updates"])
 

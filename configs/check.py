@@ -12,7 +12,7 @@ _POSITIVE = (
     "seq_len", "lr", "clip", "horizon", "actor_lr", "critic_lr", "epochs", "starts", "minibatch", "bins",
     "capacity", "window",
 )
-_SHARES = ("bandwidth", "unimix", "discount", "lam", "entropy_decay", "target_decay")
+_SHARES = ("bandwidth", "unimix", "discount", "lam", "entropy_decay", "entropy_target", "target_decay")
 _NOT_NEGATIVE = (
     "seed", "prefill", "warmup", "updates_per_step", "free_nats", "dyn_scale", "rep_scale", "action_scale", "entropy",
     "ppo_clip",

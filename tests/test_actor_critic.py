@@ -87,6 +87,7 @@ def test_entropy_is_that_of_the_masked_policy() -> None:
     avail[0, :2] = True
     metrics = behaviour.update(rows._replace(avail=avail), entropy_weight=0.0)
     assert metrics["actor/entropy"] <= math.log(2) + 1e-6 and metrics["actor/entropy"] > 0.6
+    assert metrics["actor/entropy_share"] == pytest.approx(metrics["actor/entropy"] / math.log(2), abs=1e-6)
 
 
 def test_a_received_rollout_is_corrected_by_the_senders_logits_and_valued_by_the_own_critic() -> None:

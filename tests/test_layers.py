@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("broadcast", "collect", "evaluation", "schedule"),
     ("channel",),
     ("loop",),
-    ("agents.products",),
+    ("agents.products", "agents.exploration"),
     ("agents.categorical", "agents.returns", "agents.optimiser", "agents.nets", "agents.replay"),
     ("agents.rssm",),
     ("agents.world_model",),
