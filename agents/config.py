@@ -53,10 +53,10 @@ class BehaviourConfig:
     """Lambda of the lambda-return."""
     entropy: float = 0.02
     """Weight of the policy's entropy, at first."""
-    entropy_target: float = 0.6
+    entropy_target: float = 0.5
     """Share of its greatest entropy to which the weight steers the policy; 0: the weight is fixed."""
-    entropy_decay: float = 0.9986
-    """Factor per 100 environment steps on the target, or on a fixed weight (0.9986: half after 50 000 steps)."""
+    entropy_decay: float = 0.9931
+    """Factor per 100 environment steps on the target, or on a fixed weight (0.9931: half after 10 000 steps)."""
     actor_lr: float = 5e-4
     critic_lr: float = 1e-3
     clip: float = 20.0

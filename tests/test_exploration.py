@@ -23,9 +23,9 @@ def test_each_step_moves_the_log_weight_by_a_twentieth_of_what_is_missing() -> N
     assert weight.weight(0) == pytest.approx(0.02)
 
 
-def test_the_target_halves_in_fifty_thousand_steps_by_default() -> None:
+def test_the_target_halves_in_ten_thousand_steps_by_default() -> None:
     weight = EntropyWeight(BehaviourConfig())
-    assert weight.target(50_000) / weight.target(0) == pytest.approx(0.5, abs=0.005)
+    assert weight.target(10_000) / weight.target(0) == pytest.approx(0.5, abs=0.005)
 
 
 @pytest.mark.parametrize(("share", "bound"), [(1.0, LEAST), (0.0, MOST)])
