@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -23,10 +24,13 @@ from mawm.codec import (
     segment_bytes,
 )
 from mawm.gate import Gate
+from mawm.picks import phase
 from mawm.seeds import named_generator, named_seed
 from mawm.types import Bools, Floats, Ints, Metrics, Origin, Role, Segment, Spaces
 
-GENERATORS = ("act", "evaluate", "model", "score", "behaviour")
+EXAMINED = 8
+"""Received segments of a round whose loss is looked at before and after the model is fitted."""
+GENERATORS = ("act", "evaluate", "model", "score", "behaviour", "examine")
 """One generator a purpose; a draw for one never moves another."""
 
 
@@ -67,6 +71,7 @@ class Agent:
         self.modelling = ModelTrainer(model, self.replay, self.rngs["model"], self.rngs["score"], device)
         self.behaving = BehaviourTrainer(self.behaviour, self.modelling, self.rngs["behaviour"], device)
         self.memories: dict[str, ActingMemory] = {}
+        self.examined: list[Segment] = []
 
     def begin(self, slot: str, lanes: int) -> None:
         """Forget what `slot` ("train" or "eval") remembers and give it `lanes` lanes."""
@@ -81,33 +86,47 @@ class Agent:
         """Keep the agent's own experience (Z Algorithm 1 line 6)."""
         self.replay.remember(segments)
 
-    def offer_segments(self, segments: list[Segment]) -> Outbox:
+    def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
         """What of this experience is broadcast: scored by the agent's own model (Z section 4.2)."""
+        self.experience.budget.advance(env_steps)
         sizes = [segment_bytes(len(s), self.spaces.obs_size, self.spaces.n_actions) for s in segments]
         # Losses of a model that was never fitted say nothing of an item, and would rule the windows for K items.
         if not segments or not self.experience.active or self.modelling.updates == 0:
             return self.experience.silent(sizes)
         scores = self.modelling.score(segments)
-        return self.experience.publish(sizes, scores, lambda i, sequence: encode_segment(segments[i], sequence))
+        phases = np.array([phase(s) for s in segments], np.int64)
+        return self.experience.publish(sizes, scores, lambda i, sequence: encode_segment(segments[i], sequence), phases)
 
     def admit(self, messages: list[bytes]) -> Metrics:
         """Keep received experience, behind the gate."""
-        self.replay.admit([decode_segment(m) for m in messages])
-        return {
+        received = [decode_segment(m) for m in messages]
+        self.replay.admit(received)
+        self.examined = received[:EXAMINED]
+        before = self._examine("before")
+        return before | {
             "replay/own_steps": float(len(self.replay.own)),
             "replay/received_steps": float(len(self.replay.received)),
         }
 
+    def _examine(self, when: str) -> Metrics:
+        """Own loss on the experience that has just come in: was it news, and is it learned?"""
+        if not self.examined or self.modelling.updates == 0:
+            return {}
+        losses = self.modelling.score(self.examined, self.rngs["examine"]).sum(1)
+        return {f"channel/received_loss_{when}": float(losses.mean())}
+
     def fit_world_model(self, updates: int) -> Metrics:
         """Gradient steps on Eqs. 1-3."""
-        return self.modelling.fit(updates)
+        metrics = self.modelling.fit(updates)
+        return metrics | self._examine("after")
 
     def imagine(self, updates: int) -> None:
         """Rollouts for `updates` behaviour updates, from the agent's own experience."""
         self.behaving.imagine(updates)
 
-    def offer_rollouts(self) -> Outbox:
+    def offer_rollouts(self, *, env_steps: int) -> Outbox:
         """What of this round's imagination is broadcast: scored by the critic's loss (Z section 4.2)."""
+        self.rollouts.budget.advance(env_steps)
         count = self.behaving.count
         model, horizon = self.config.world_model, self.config.behaviour.horizon
         sizes = [rollout_bytes(horizon, model.deter, model.groups, self.spaces.n_actions)] * count

@@ -56,8 +56,11 @@ class ModelTrainer:
         return metrics
 
     @torch.no_grad()
-    def score(self, segments: Sequence[Segment]) -> NDArray[np.float64]:
-        """Losses (n, 4) of segments under the agent's own model, in the order of `SCORES`; means over their steps."""
+    def score(self, segments: Sequence[Segment], rng: np.random.Generator | None = None) -> NDArray[np.float64]:
+        """Losses (n, 4) of segments under the agent's own model, in the order of `SCORES`; means over their steps.
+
+        Latents are sampled with `rng`, or with the generator kept for scoring.
+        """
         length = max(len(s) for s in segments)
         count = len(segments)
         valid = np.arange(length)[:, None] < np.array([len(s) for s in segments])
@@ -72,7 +75,7 @@ class ModelTrainer:
         fields = ("obs", "prev_action", "reward", "terminal", "is_first", "avail")
         own = torch.ones(count, dtype=torch.bool, device=self.device)
         batch = Batch._make([*(padded(name) for name in fields), own])
-        losses, _ = self.model.losses(batch, self._noise(self.score_rng, length, count))
+        losses, _ = self.model.losses(batch, self._noise(rng or self.score_rng, length, count))
         mask = torch.from_numpy(valid).to(self.device)
         picked = (losses.avail, losses.terminal, losses.reward, losses.dyn)
         means = [(x * mask).sum(0) / mask.sum(0) for x in picked]

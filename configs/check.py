@@ -1,21 +1,23 @@
 """What a configuration must satisfy before anything starts: rules with the value, the range and the key in one line."""
 
+import difflib
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from mawm.configs.train import TrainConfig
+from mawm.selectors.registry import NAMES
 
 # fmt: off
 _POSITIVE = (
     "env_steps", "battles", "round_steps", "updates_per_behaviour", "log_every", "eval_every", "eval_battles",
     "save_every", "keep_checkpoints", "deter", "groups", "classes", "hidden", "layers", "obs_scale", "batch",
     "seq_len", "lr", "clip", "horizon", "actor_lr", "critic_lr", "epochs", "starts", "minibatch", "bins",
-    "capacity", "window",
+    "capacity", "window", "stale_rounds",
 )
 _SHARES = ("bandwidth", "unimix", "discount", "lam", "entropy_decay", "entropy_target", "target_decay")
 _NOT_NEGATIVE = (
     "seed", "prefill", "warmup", "updates_per_step", "free_nats", "dyn_scale", "rep_scale", "action_scale", "entropy",
-    "ppo_clip",
+    "ppo_clip", "budget_bytes_per_step",
 )
 # fmt: on
 _CHOICES = {"decoder_grads": ("flow", "detach")}
@@ -24,6 +26,13 @@ _CHOICES = {"decoder_grads": ("flow", "detach")}
 def check(config: TrainConfig) -> None:
     """Raise ValueError for the first setting that is out of its range, naming key, value and range."""
     _walk(config, "")
+    selector = config.sharing.selector
+    if ":" not in selector and selector not in NAMES:
+        near = difflib.get_close_matches(selector, NAMES, 1)
+        meant = f": did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"selector {selector!r} is none of {', '.join(NAMES)}, nor module:factory with one of your own{meant}"
+        )
     if config.sharing.window < 2:
         raise ValueError(f"sharing.window is {config.sharing.window}; a window needs at least 2 values")
     if config.agent.world_model.classes > 256:

@@ -17,10 +17,21 @@ class SharingConfig:
 
     bandwidth: float = 0.05
     """Share of the bytes of finished items that an agent may broadcast: 0 nothing, 1 everything."""
+    selector: str = "gaussian"
+    """What is worth sending: gaussian (the paper's rule), adaptive, quantile, random (the control), all, none, or a
+    module:factory of your own (docs/sharing.md)."""
     window: int = 1500
     """K: items over which the selector's means and deviations run."""
     budget: Literal["enforce", "report"] = "enforce"
     """`enforce`: a token bucket in bytes keeps the bandwidth as a promise; `report`: send whatever the rule offers."""
+    budget_bytes_per_step: float = 0.0
+    """Bytes per environment step that the whole team may broadcast, in place of a share; experience and rollouts pay
+    from one purse. 0: the bandwidth is the budget."""
+    channel: Literal["real", "random", "stale", "self", "shuffled"] = "real"
+    """`real`, or a control with as many bytes: random items of the sender, stale ones, the receiver's own, or the
+    sent ones with their observations out of order."""
+    stale_rounds: int = 100
+    """How many rounds late `--channel stale` delivers."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.budget import TokenBucket
-from mawm.selection import Selector
-from mawm.types import Metrics
+from mawm.budgets.protocol import Budget
+from mawm.picks import Picks
+from mawm.selectors.protocol import Selector
+from mawm.types import Ints, Metrics
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,17 @@ class Outbox:
 
 
 class Broadcaster:
-    """The rule proposes (`selector`), the token bucket disposes (`bucket`); `bucket=None` sends what is proposed."""
+    """The rule proposes (`selector`), the budget disposes.
 
-    def __init__(self, selector: Selector, bucket: TokenBucket | None) -> None:
+    With `lots` each item that is sent is replaced by one drawn uniformly among those finished at the same time: the
+    control that sends as much, at the same moments, and not what was selected.
+    """
+
+    def __init__(self, selector: Selector, budget: Budget, lots: np.random.Generator | None = None) -> None:
         self.selector = selector
-        self.bucket = bucket
+        self.budget = budget
+        self.lots = lots
+        self.picks = Picks()
         self.sequence = 0
 
     @property
@@ -43,22 +50,29 @@ class Broadcaster:
         """Items of these sizes were finished and nothing is sent."""
         return Outbox(produced_items=len(sizes), produced_bytes=sum(sizes))
 
-    def publish(self, sizes: Sequence[int], losses: NDArray[np.float64], encode: Callable[[int, int], bytes]) -> Outbox:
+    def publish(
+        self,
+        sizes: Sequence[int],
+        losses: NDArray[np.float64],
+        encode: Callable[[int, int], bytes],
+        phases: Ints | None = None,
+    ) -> Outbox:
         """Items of these sizes with losses (n, m), in the order in which they were finished.
 
-        `encode(index, sequence)` makes the message of one item; only items that are sent are ever encoded. Raises
-        ValueError if a message has not the size that it was paid for.
+        `encode(index, sequence)` makes the message of one item; only items that are sent are ever encoded. `phases`
+        (n,) are indices of `picks.PHASES`, for the log. Raises ValueError if a message has not the announced size.
         """
         proposed = self.selector.propose(losses)
+        self.picks.add(proposed, phases)
         messages: list[bytes] = []
         for index, (size, offered) in enumerate(zip(sizes, proposed, strict=True)):
-            if self.bucket is not None:
-                self.bucket.produce(size)
-            if not offered or (self.bucket is not None and not self.bucket.spend(size)):
+            self.budget.produce(size)
+            sent = index if self.lots is None or not offered else int(self.lots.integers(len(sizes)))
+            if not offered or not self.budget.spend(sizes[sent]):
                 continue
-            message = encode(index, self.sequence)
-            if len(message) != size:
-                raise ValueError(f"a message of {len(message)} bytes was announced with {size}")
+            message = encode(sent, self.sequence)
+            if len(message) != sizes[sent]:
+                raise ValueError(f"a message of {len(message)} bytes was announced with {sizes[sent]}")
             self.sequence += 1
             messages.append(message)
         return Outbox(
@@ -69,17 +83,24 @@ class Broadcaster:
             offered_bytes=sum(size for size, offered in zip(sizes, proposed, strict=True) if offered),
             sent_items=len(messages),
             sent_bytes=sum(map(len, messages)),
-            diagnostics=self.selector.diagnostics(),
+            diagnostics=self.selector.diagnostics() | self.picks.metrics(),
         )
 
     def state(self) -> dict[str, Any]:
-        """JSON-able state of selector, bucket and counter."""
-        bucket = None if self.bucket is None else self.bucket.state()
-        return {"selector": self.selector.state(), "bucket": bucket, "sequence": self.sequence}
+        """JSON-able state of all parts."""
+        return {
+            "selector": self.selector.state(),
+            "budget": self.budget.state(),
+            "picks": self.picks.state(),
+            "lots": None if self.lots is None else self.lots.bit_generator.state,
+            "sequence": self.sequence,
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         self.selector.load_state(state["selector"])
-        if self.bucket is not None:
-            self.bucket.load_state(state["bucket"])
+        self.budget.load_state(state["budget"])
+        self.picks.load_state(state["picks"])
+        if self.lots is not None:
+            self.lots.bit_generator.state = state["lots"]
         self.sequence = int(state["sequence"])

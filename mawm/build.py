@@ -12,19 +12,29 @@ from mawm.agents.agent import Agent
 from mawm.agents.products import has_bf16_units, set_precision
 from mawm.agents.world_model import SCORES
 from mawm.broadcast import Broadcaster
-from mawm.budget import TokenBucket
+from mawm.budgets.protocol import Budget
+from mawm.budgets.share import ShareBudget
+from mawm.budgets.steps import StepBudget
+from mawm.budgets.unlimited import Unlimited
 from mawm.channel import Channel
 from mawm.checkpoint import Checkpoint, write
-from mawm.codec import rollout_bytes, segment_bytes
+from mawm.codec import origin_of, rollout_bytes, scramble, segment_bytes
 from mawm.collect import Collector
 from mawm.configs.train import TrainConfig
+from mawm.deliveries.direct import Direct
+from mawm.deliveries.own import Own
+from mawm.deliveries.protocol import Delivery
+from mawm.deliveries.shuffled import Shuffled
+from mawm.deliveries.stale import Stale
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.evaluation import Evaluation, evaluate
+from mawm.ledger import ledger_file
 from mawm.loop import Run
 from mawm.metrics import JsonLines, TensorBoard, Writer
 from mawm.schedule import Schedule
-from mawm.seeds import named_seed
-from mawm.selection import Trivial, gaussian
+from mawm.seeds import named_generator, named_seed
+from mawm.selectors.registry import make_selector
+from mawm.selectors.trivial import Trivial
 from mawm.team import InlineTeam, ProcessTeam, Team
 from mawm.types import Metrics, Spaces, VectorEnv
 
@@ -66,27 +76,61 @@ def make_learner(index: int, *, config: TrainConfig, spaces: Spaces, device: str
     rollout = rollout_bytes(horizon, model.deter, model.groups, spaces.n_actions)
     # One model for the team sees everything: all experience crosses the channel, imagination happens at its centre.
     central = not plan.own_weights
+    name = learner_names(members)[index]
+    purse = _purse(config, len(members), max(segment, rollout))
     return Agent(
-        learner_names(members)[index],
+        name,
         members[index],
         spaces,
         config.agent,
         seed=config.seed,
         lanes=len(members[index]) * config.schedule.battles,
-        experience=_broadcaster(config, plan.experience, central, SCORES, segment),
-        rollouts=_broadcaster(config, plan.rollouts, central, ("critic",), rollout),
+        experience=Broadcaster(Trivial(plan.experience), Unlimited())
+        if central
+        else _broadcaster(config, plan.experience, SCORES, purse or _share(config, segment), f"{name}/experience"),
+        rollouts=Broadcaster(Trivial(False), Unlimited())
+        if central
+        else _broadcaster(config, plan.rollouts, ("critic",), purse or _share(config, rollout), f"{name}/rollouts"),
         device=device,
     )
 
 
 def _broadcaster(
-    config: TrainConfig, shared: bool, central: bool, components: tuple[str, ...], item_bytes: int
+    config: TrainConfig, shared: bool, components: tuple[str, ...], budget: Budget, owner: str
 ) -> Broadcaster:
-    if not shared or central:
-        return Broadcaster(Trivial(shared and central), None)
-    beta, window = config.sharing.bandwidth, config.sharing.window
-    bucket = TokenBucket(beta, max(beta * window, 1.0) * item_bytes) if config.sharing.budget == "enforce" else None
-    return Broadcaster(gaussian(beta, components, window), bucket)
+    sharing = config.sharing
+    if not shared:
+        return Broadcaster(Trivial(False), Unlimited())
+    rng = named_generator(config.seed, f"{owner}/selector")
+    selector = make_selector(sharing.selector, sharing.bandwidth, components, sharing.window, rng)
+    lots = named_generator(config.seed, f"{owner}/lots") if sharing.channel == "random" else None
+    return Broadcaster(selector, budget, lots)
+
+
+def _share(config: TrainConfig, item_bytes: int) -> Budget:
+    """The budget of one kind of item: a share of the bytes produced, with a burst of that share of a window."""
+    sharing = config.sharing
+    if sharing.budget == "report":
+        return Unlimited()
+    return ShareBudget(sharing.bandwidth, max(sharing.bandwidth * sharing.window, 1.0) * item_bytes)
+
+
+def _purse(config: TrainConfig, senders: int, largest_item: int) -> Budget | None:
+    """One sender's part of an absolute budget, for all kinds of item together; it can save for a thousand steps."""
+    rate = config.sharing.budget_bytes_per_step / senders
+    return StepBudget(rate, max(1000.0 * rate, float(largest_item))) if rate > 0.0 else None
+
+
+def make_delivery(config: TrainConfig) -> Delivery:
+    """What happens to messages under way."""
+    sharing = config.sharing
+    if sharing.channel == "stale":
+        return Stale(sharing.stale_rounds)
+    if sharing.channel == "self":
+        return Own()
+    if sharing.channel == "shuffled":
+        return Shuffled(scramble, named_generator(config.seed, "channel/shuffled"))
+    return Direct()  # `random` replaces items where they are sent
 
 
 def make_env(config: TrainConfig, purpose: str, batch: int) -> VectorEnv:
@@ -153,7 +197,8 @@ def make_run(
         team=team,
         names=learner_names(team.members),
         collector=collector,
-        channel=Channel(nominal, shared),
+        channel=Channel(nominal, shared, learner_names(team.members), origin_of, make_delivery(config)),
+        book=ledger_file(folder / "channel.csv", resume_at),
         schedule=Schedule(config.schedule),
         writers=writers,
         evaluate=partial(_evaluate, config, team),

@@ -1,12 +1,19 @@
-"""Everything that passes between agents: delivers messages and counts their bytes."""
+"""Everything that passes between agents: delivers messages, refuses foreign ones, counts their bytes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mawm.broadcast import Outbox
-from mawm.types import Metrics
+from mawm.deliveries.direct import Direct
+from mawm.deliveries.protocol import Delivery
+from mawm.gate import Gate
+from mawm.ledger import Ledger
+from mawm.types import Metrics, Origin, Role
 
 KINDS = ("experience", "rollouts")
+MOST_EDGES = 64
+"""Edges that are worth a tag each; larger teams find theirs in the table."""
 
 
 @dataclass
@@ -27,40 +34,93 @@ class Tally:
 
 
 class Channel:
-    """Delivers every message to every other learner, in order of sender; the bytes are those of the encoded messages.
+    """Hands every learner its letters; the bytes are those of the encoded messages.
 
     A kind that a method does not share is not counted as produced: the bandwidth is a share of what could be sent.
+    `origin_of` reads a message's header; what comes from a foreign role is dropped here and counted, and the receiver's
+    replay would refuse it again.
     """
 
-    def __init__(self, nominal: float, shared: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        nominal: float,
+        shared: tuple[str, ...],
+        names: tuple[str, ...],
+        origin_of: Callable[[bytes], Origin],
+        delivery: Delivery | None = None,
+    ) -> None:
         self.nominal = nominal
         self.shared = shared
+        self.names = names
+        self.origin_of = origin_of
+        self.delivery = delivery or Direct()
+        self.gate = Gate(Role.PRIMARY)
+        self.ledger = Ledger()
         self.tallies = {kind: Tally() for kind in KINDS}
+        self._delivered: dict[tuple[str, str, str], int] = {}
 
     def exchange(self, kind: str, outboxes: list[Outbox]) -> list[list[bytes]]:
-        """The inbox of each learner: what all others sent, in order of sender."""
+        """The inbox of each learner."""
         if kind in self.shared:
-            for outbox in outboxes:
+            for sender, outbox in zip(self.names, outboxes, strict=True):
                 self.tallies[kind].add(outbox)
-        return [[m for j, box in enumerate(outboxes) if j != i for m in box.messages] for i in range(len(outboxes))]
+                self._book(kind, sender, outbox)
+        inboxes: list[list[bytes]] = []
+        for receiver, letters in zip(self.names, self.delivery.deliver(kind, outboxes), strict=True):
+            inboxes.append([message for sender, message in letters if self._admits(kind, sender, receiver, message)])
+        return inboxes
+
+    def _book(self, kind: str, sender: str, outbox: Outbox) -> None:
+        for receiver in self.names:
+            if receiver != sender:
+                self.ledger.add(
+                    kind,
+                    sender,
+                    receiver,
+                    produced=outbox.produced_items,
+                    offered=outbox.offered_items,
+                    refused_by_budget=outbox.offered_items - outbox.sent_items,
+                    sent=outbox.sent_items,
+                )
+
+    def _admits(self, kind: str, sender: int, receiver: str, message: bytes) -> bool:
+        name = self.names[sender]
+        if self.origin_of(message).role != self.gate.role:
+            self.ledger.add(kind, name, receiver, refused_by_gate=1)
+            return False
+        self.ledger.add(kind, name, receiver, delivered=1, bytes=len(message))
+        edge = (kind, name, receiver)
+        self._delivered[edge] = self._delivered.get(edge, 0) + len(message)
+        return True
 
     def metrics(self, env_steps: int) -> Metrics:
-        """Cumulative shares and rates; bytes are counted once a broadcast, not once a receiver."""
+        """Cumulative shares and rates; bytes are counted once a broadcast, and per edge where they arrive."""
         out: Metrics = {"channel/nominal_bandwidth": self.nominal}
         total = Tally()
         for kind, tally in self.tallies.items():
             out |= {f"channel/{kind}/{name}": value for name, value in _shares(tally, env_steps).items()}
             for name, value in vars(tally).items():
                 setattr(total, name, getattr(total, name) + value)
+        if len(self._delivered) <= MOST_EDGES:
+            for (kind, sender, receiver), size in self._delivered.items():
+                out[f"channel/{kind}/{sender}_to_{receiver}/bytes"] = float(size)
         return out | {f"channel/{name}": value for name, value in _shares(total, env_steps).items()}
 
     def state(self) -> dict[str, Any]:
-        """JSON-able counts."""
-        return {kind: vars(tally).copy() for kind, tally in self.tallies.items()}
+        """JSON-able counts and what is under way."""
+        return {
+            "tallies": {kind: vars(tally).copy() for kind, tally in self.tallies.items()},
+            "delivered": [[*edge, size] for edge, size in self._delivered.items()],
+            "ledger": self.ledger.state(),
+            "delivery": self.delivery.state(),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self.tallies = {kind: Tally(**state[kind]) for kind in KINDS}
+        self.tallies = {kind: Tally(**state["tallies"][kind]) for kind in KINDS}
+        self._delivered = {(kind, sender, receiver): size for kind, sender, receiver, size in state["delivered"]}
+        self.ledger.load_state(state["ledger"])
+        self.delivery.load_state(state["delivery"])
 
 
 def _shares(tally: Tally, env_steps: int) -> Metrics:

@@ -7,6 +7,7 @@ action, latents one byte a group, everything real is float32.
 
 import hashlib
 import struct
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +153,28 @@ def decode_rollout(message: bytes) -> Rollout:
     reward, discount, weight = (_floats(reader, horizon) for _ in range(3))
     reader.finish()
     return Rollout(reader.origin, *states, avail, logits, action, reward, discount, weight)
+
+
+def origin_of(message: bytes) -> Origin:
+    """Who made the item of a message, read off its header. ValueError if there is none."""
+    if len(message) < _HEADER.size:
+        raise ValueError(f"a message of {len(message)} bytes is shorter than its header")
+    _, _, _, role, agent, episode, *_ = _HEADER.unpack_from(message)
+    if role >= len(_ROLES):
+        raise ValueError(f"a message has role {role}; roles are numbered below {len(_ROLES)}")
+    return Origin(agent, _ROLES[role], episode)
+
+
+def scramble(message: bytes, rng: np.random.Generator) -> bytes:
+    """The same message with its observations (of a segment) or latent states (of a rollout) in a random order."""
+    if _HEADER.unpack_from(message)[2] == _SEGMENT:
+        segment = decode_segment(message)
+        order = rng.permutation(len(segment))
+        return encode_segment(replace(segment, obs=segment.obs[order]), sequence_of(message))
+    rollout = decode_rollout(message)
+    order = rng.permutation(len(rollout) + 1)
+    mixed = replace(rollout, deter=rollout.deter[order], stoch=rollout.stoch[order])
+    return encode_rollout(mixed, sequence_of(message))
 
 
 def sequence_of(message: bytes) -> int:

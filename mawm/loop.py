@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from mawm.broadcast import Outbox
 from mawm.channel import Channel
@@ -32,6 +33,8 @@ class Run:
     evaluate: Callable[[], Evaluation]
     save: Callable[["Run"], None]
     report: Callable[["Run", Metrics], None]
+    book: Callable[[list[dict[str, Any]]], None]
+    """Appends rows of the channel's ledger to a table."""
     averages: Averages = field(default_factory=Averages)
     wall_s: float = 0.0
     stop: bool = False
@@ -65,17 +68,18 @@ def round_(run: Run) -> None:
         run.plan.round_steps, run.schedule.mode(run.collector.env_steps)
     )  # Alg. 1, lines 3-4
     team.map("remember", segments)  # line 6
-    offers = team.map("offer_segments", segments)  # section 4.2: L_M >= mu_M + c sigma_M
+    steps = run.collector.env_steps
+    offers = team.map("offer_segments", segments, env_steps=steps)  # section 4.2: L_M >= mu_M + c sigma_M
     run.log_offers("experience", offers)
     run.log(team.map("admit", channel.exchange("experience", offers)))  # line 5, behind the gate
-    updates = run.schedule.due(run.collector.env_steps)
+    updates = run.schedule.due(steps)
     everyone = len(run.names)
     run.log(team.map("fit_world_model", [updates.model] * everyone))  # lines 9-10: Eq. 1 on own, Eqs. 2-3 on pooled
     team.map("imagine", [updates.behaviour] * everyone)  # lines 11-12; Alg. 2, line 7
-    offers = team.map("offer_rollouts")  # section 4.2: the critic's loss
+    offers = team.map("offer_rollouts", env_steps=steps)  # section 4.2: the critic's loss
     run.log_offers("rollouts", offers)
     received = channel.exchange("rollouts", offers)  # Alg. 2, line 8
-    run.log(team.map("fit_behaviour", received, env_steps=run.collector.env_steps))  # line 13; Alg. 2, lines 11-12
+    run.log(team.map("fit_behaviour", received, env_steps=steps))  # line 13; Alg. 2, lines 11-12
 
 
 def keep_books(run: Run) -> None:
@@ -95,6 +99,7 @@ def keep_books(run: Run) -> None:
         metrics["time/env_steps_per_s"] = steps / max(1e-9, run.wall_s)
         for writer in run.writers:
             writer.write(steps, run.wall_s, metrics)
+        run.book(run.channel.ledger.close(steps))
         run.report(run, metrics)
     if run.schedule.passed("save", steps, plan.save_every):
         run.save(run)

@@ -1,24 +1,38 @@
 """The channel and the sending side: who hears what, and what is counted."""
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from mawm.broadcast import Broadcaster, Outbox
-from mawm.budget import TokenBucket
+from mawm.budgets.share import ShareBudget
+from mawm.budgets.unlimited import Unlimited
 from mawm.channel import Channel
+from mawm.deliveries.own import Own
+from mawm.deliveries.protocol import Delivery
+from mawm.deliveries.shuffled import Shuffled
+from mawm.deliveries.stale import Stale
 from mawm.gate import Gate, ProvenanceError
-from mawm.selection import Trivial
+from mawm.ledger import FIELDS, ledger_file
+from mawm.selectors.trivial import Trivial
 from mawm.types import Origin, Role
+
+
+def channel_of(learners: int, role: Role = Role.PRIMARY, delivery: Delivery | None = None) -> Channel:
+    names = tuple(f"agent_{i}" for i in range(learners))
+    return Channel(0.1, ("experience",), names, lambda message: Origin(0, role, 0), delivery)
 
 
 def test_everyone_hears_all_others_in_order_of_sender() -> None:
     boxes = [Outbox([b"a"]), Outbox([b"b", b"c"]), Outbox()]
-    inboxes = Channel(0.1, ("experience",)).exchange("experience", boxes)
+    inboxes = channel_of(3).exchange("experience", boxes)
     assert inboxes == [[b"b", b"c"], [b"a"], [b"a", b"b", b"c"]]
 
 
 def test_realised_bandwidth_is_the_share_of_bytes() -> None:
-    channel = Channel(0.1, ("experience",))
+    channel = channel_of(2)
     box = Outbox([b"1234"], produced_items=2, produced_bytes=40, sent_items=1, sent_bytes=4)
     channel.exchange("experience", [box, box])
     channel.exchange("rollouts", [Outbox(produced_items=1, produced_bytes=1000)] * 2)
@@ -34,17 +48,84 @@ def test_only_sent_items_are_encoded_and_the_bucket_disposes() -> None:
         encoded.append(index)
         return bytes(10)
 
-    box = Broadcaster(Trivial(True), TokenBucket(0.25, 1000)).publish([10] * 8, np.zeros((8, 1)), encode)
+    box = Broadcaster(Trivial(True), ShareBudget(0.25, 1000)).publish([10] * 8, np.zeros((8, 1)), encode)
     assert encoded == [3, 7]
     assert (box.produced_bytes, box.offered_items, box.sent_items, box.sent_bytes) == (80, 8, 2, 20)
 
 
 def test_a_message_must_have_the_size_it_was_paid_for() -> None:
     with pytest.raises(ValueError, match="announced"):
-        Broadcaster(Trivial(True), None).publish([10], np.zeros((1, 1)), lambda i, s: bytes(11))
+        Broadcaster(Trivial(True), Unlimited()).publish([10], np.zeros((1, 1)), lambda i, s: bytes(11))
 
 
 def test_the_gate_refuses_a_foreign_role() -> None:
     Gate(Role.PRIMARY).check(Origin(0, Role.PRIMARY, 1))
     with pytest.raises(ProvenanceError, match="agent 4, role explorer, episode 9"):
         Gate(Role.PRIMARY).check(Origin(4, Role.EXPLORER, 9))
+
+
+def test_what_a_foreign_role_sent_is_dropped_and_counted() -> None:
+    channel = channel_of(2, Role.EXPLORER)
+    box = Outbox([b"x"], produced_items=1, produced_bytes=1, offered_items=1, sent_items=1, sent_bytes=1)
+    assert channel.exchange("experience", [box, Outbox()]) == [[], []]
+    (row,) = channel.ledger.close(10)
+    assert (row["sender"], row["receiver"], row["refused_by_gate"], row["delivered"]) == ("agent_0", "agent_1", 1, 0)
+
+
+def test_the_ledger_counts_every_edge_and_its_table_goes_on_after_a_resume(tmp_path: Path) -> None:
+    channel = channel_of(3)
+    box = Outbox([b"1234"], produced_items=9, produced_bytes=36, offered_items=3, sent_items=1, sent_bytes=4)
+    channel.exchange("experience", [box, Outbox(), Outbox()])
+    rows = channel.ledger.close(500)
+    assert [(r["sender"], r["receiver"]) for r in rows] == [("agent_0", "agent_1"), ("agent_0", "agent_2")]
+    counts = {"produced": 9, "offered": 3, "refused_by_budget": 2, "sent": 1, "delivered": 1, "bytes": 4}
+    assert all(counts.items() <= row.items() for row in rows) and channel.ledger.close(600) == []
+    ledger_file(tmp_path / "channel.csv")(rows)
+    ledger_file(tmp_path / "channel.csv", 500)([{**rows[0], "env_steps": 1000}])
+    ledger_file(tmp_path / "channel.csv", 700)([{**rows[0], "env_steps": 900}])
+    with (tmp_path / "channel.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [row["env_steps"] for row in table] == ["500", "500", "900"] and tuple(table[0]) == FIELDS
+
+
+def test_stale_messages_arrive_late_and_a_saved_delivery_goes_on() -> None:
+    stale = Stale(2)
+    for k in range(3):
+        got = stale.deliver("experience", [Outbox([bytes([k])]), Outbox()])
+        assert got == [[], [(0, b"\0")] if k == 2 else []]
+    again = Stale(2)
+    again.load_state(stale.state())
+    assert again.deliver("experience", [Outbox(), Outbox()]) == [[], [(0, b"\1")]]
+
+
+def test_own_messages_come_back_as_often_as_others_would_have_come() -> None:
+    own = Own()
+    boxes = [Outbox([b"a", b"b"]), Outbox([b"c"]), Outbox()]
+    assert own.deliver("rollouts", boxes) == [[(0, b"b")], [(1, b"c"), (1, b"c")], []]
+    again = Own()
+    again.load_state(own.state())
+    assert again.deliver("rollouts", [Outbox(), Outbox([b"d"]), Outbox()]) == [[(0, b"b")], [], []]
+
+
+def test_shuffled_messages_keep_their_bytes_and_all_receivers_get_the_same() -> None:
+    shuffled = Shuffled(lambda m, rng: bytes(rng.permutation(list(m)).tolist()), np.random.default_rng(0))
+    message = bytes(range(32))
+    first, second, third = shuffled.deliver("experience", [Outbox([message]), Outbox(), Outbox()])
+    assert first == [] and second == third and second[0][1] != message and sorted(second[0][1]) == list(message)
+
+
+def test_lots_send_as_much_of_something_else() -> None:
+    def encode(index: int, sequence: int) -> bytes:
+        return bytes([index])
+
+    class First(Trivial):
+        """Offers the first item of each call."""
+
+        def propose(self, losses: np.ndarray) -> np.ndarray:
+            return np.arange(len(losses)) == 0
+
+    plain = Broadcaster(First(True), Unlimited())
+    drawn = Broadcaster(First(True), Unlimited(), np.random.default_rng(0))
+    sent = [drawn.publish([1] * 10, np.zeros((10, 1)), encode).messages[0][0] for _ in range(200)]
+    assert plain.publish([1] * 10, np.zeros((10, 1)), encode).messages == [b"\0"]
+    assert len(sent) == 200 and set(sent) == set(range(10))

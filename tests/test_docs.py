@@ -83,7 +83,7 @@ def test_code_files_named_in_the_documents_exist() -> None:
 def test_names_in_the_tables_from_paper_to_code_are_names_in_the_code(name: str) -> None:
     tables = re.findall(r"\| paper \| code .*?\n\n", (ROOT / name).read_text("utf-8"), re.DOTALL)
     named = {word for table in tables for word in re.findall(r"`([A-Za-z_]+)`", table)}
-    sources = [p for folder in ("mawm", "agents", "configs") for p in (ROOT / folder).glob("*.py")]
+    sources = [p for folder in ("mawm", "agents", "configs") for p in (ROOT / folder).rglob("*.py")]
     words = {word for path in sources for word in re.findall(r"[A-Za-z_]+", path.read_text("utf-8"))}
     assert len(named) >= 8
     assert named - words == set()
@@ -106,7 +106,8 @@ def documented_tags() -> set[str]:
         for tag in re.findall(r"`([^`]+)`", row):
             folder = tag.rpartition("/")[0] if "/" in tag else folder
             whole = tag if "/" in tag else f"{folder}/{tag}"
-            pattern = re.escape(whole).replace("AGENT", r"(agent_\d+|team)").replace("KIND", "(experience|rollouts)")
+            pattern = re.escape(whole).replace("KIND", "(experience|rollouts)")
+            pattern = re.sub("AGENT|SENDER|RECEIVER", r"(agent_\\d+|team)", pattern)
             patterns.add(pattern.replace("LOSS", r"\w+").replace(re.escape("..."), r"\w+"))
     return patterns
 

@@ -1,5 +1,7 @@
 """The interval of a win rate; and a run is a function of its settings: twice the same, and the same when resumed."""
 
+import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,9 @@ def test_the_interval_is_wilsons(wins: int, battles: int, low: float, high: floa
     assert interval == pytest.approx((low, high), abs=2e-4)
 
 
-def debug_run(folder: Path, *steps: int) -> dict[str, np.ndarray]:
+def debug_run(folder: Path, *steps: int, sharing: tuple[str, ...] = ("--bandwidth", "1")) -> dict[str, np.ndarray]:
     """Arrays of the last checkpoint after training to each of `steps`, resuming in between."""
-    flags = ["--preset", "debug", "--placement", "inline", "--bandwidth", "1", "--schedule.eval-every", "600"]
+    flags = ["--preset", "debug", "--placement", "inline", "--schedule.eval-every", "600", *sharing]
     assert train.main([*flags, "--env-steps", str(steps[0]), "--run-dir", str(folder)]) == 0
     for more in steps[1:]:
         assert train.main(["--resume", str(folder), "--env-steps", str(more)]) == 0
@@ -37,3 +39,42 @@ def test_the_same_settings_and_a_resumed_run_give_the_same_numbers_bit_for_bit(t
     for other in (again, resumed):
         assert once.keys() == other.keys()
         assert [name for name in once if not np.array_equal(once[name], other[name])] == []
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "channel.csv").read_text().splitlines()))
+
+
+SHARING = {
+    "self": ("--channel", "self", "--bandwidth", "1"),
+    "stale": ("--channel", "stale", "--stale-rounds", "5", "--bandwidth", "1"),
+    "shuffled": ("--channel", "shuffled", "--bandwidth", "1"),
+    "random": ("--channel", "random", "--selector", "adaptive", "--bandwidth", "0.5"),
+    "purse": ("--selector", "random", "--bandwidth", "0.9", "--budget-bytes-per-step", "40"),
+}
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_every_way_of_sharing_resumes_bit_for_bit_and_says_something(name: str, tmp_path: Path) -> None:
+    once = debug_run(tmp_path / "a", 400, sharing=SHARING[name])
+    resumed = debug_run(tmp_path / "b", 220, 400, sharing=SHARING[name])
+    assert [tag for tag in once if not np.array_equal(once[tag], resumed[tag])] == []
+    tables = [rows_of(tmp_path / run) for run in "ab"]
+    totals = [sum(int(row["bytes"]) for row in table) for table in tables]
+    assert totals[0] == totals[1] > 0
+    last = json.loads((tmp_path / "a" / "metrics.jsonl").read_text().splitlines()[-1])
+    if name == "purse":
+        assert 0 < last["channel/bytes_per_env_step"] <= 40
+    if name == "self":
+        assert {row["sender"] == row["receiver"] for row in tables[0] if row["bytes"] != "0"} == {True}
+
+
+def test_controls_send_as_many_items_and_take_as_many_gradient_steps(tmp_path: Path) -> None:
+    steps, sent = [], []
+    for name in ("real", "self", "shuffled", "random"):
+        arrays = debug_run(tmp_path / name, 400, sharing=("--channel", name, "--bandwidth", "1"))
+        steps.append({tag: int(a.reshape(-1)[0]) for tag, a in arrays.items() if tag.endswith("/step")})
+        table = rows_of(tmp_path / name)
+        sent.append(sum(int(row["sent"]) for row in table if row["kind"] == "experience"))
+    assert len(steps[0]) >= 9 and all(other == steps[0] for other in steps)
+    assert min(sent) > 0 and max(sent) <= 1.2 * min(sent)

@@ -44,11 +44,11 @@ def make(index: int, spaces: Spaces = SPACES, config: TrainConfig = INDEPENDENT)
 
 def learn(agent: Agent, data: list[Segment]) -> dict[str, Any]:
     agent.remember(data)
-    agent.offer_segments(data)
+    agent.offer_segments(data, env_steps=100)
     agent.admit([])
     agent.fit_world_model(3)
     agent.imagine(2)
-    agent.offer_rollouts()
+    agent.offer_rollouts(env_steps=100)
     agent.fit_behaviour([], env_steps=100)
     return agent.state()[0]
 
@@ -150,7 +150,7 @@ def test_the_number_of_gradient_steps_does_not_depend_on_what_was_received() -> 
         agent.remember(data)
         agent.fit_world_model(2)
         agent.imagine(1)
-    sent = sender.offer_rollouts()
+    sent = sender.offer_rollouts(env_steps=0)
     assert sent.sent_items == sent.produced_items > 0
     receiver.fit_behaviour(sent.messages, env_steps=0)
     alone.fit_behaviour([], env_steps=0)
@@ -168,12 +168,12 @@ def run_rounds(placement: str) -> list[dict[str, Any]]:
         for _ in range(3):
             lived = collector.collect(12, "sample")
             team.map("remember", lived)
-            boxes = team.map("offer_segments", lived)
+            boxes = team.map("offer_segments", lived, env_steps=10)
             inbox = [[m for j, box in enumerate(boxes) if j != i for m in box.messages] for i in range(3)]
             team.map("admit", inbox)
             team.map("fit_world_model", [2] * 3)
             team.map("imagine", [1] * 3)
-            boxes = team.map("offer_rollouts")
+            boxes = team.map("offer_rollouts", env_steps=10)
             inbox = [[m for j, box in enumerate(boxes) if j != i for m in box.messages] for i in range(3)]
             team.map("fit_behaviour", inbox, env_steps=10)
         return [arrays for arrays, _ in team.map("state")]

@@ -13,14 +13,16 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("mawm", "agents", "envs", "configs", "benchmarks")
 TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+FOLDED = ("envs", "configs", "benchmarks", "selectors", "budgets", "deliveries")
 METHODS = {"independent", "experience", "rollouts", "both", "centralized"}
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "stats", "seeds", "agents.config", "cli"),
-    ("selection", "budget", "codec", "gate", "metrics", "checkpoint", "envs", "team"),
+    ("budgets", "selectors", "picks", "codec", "gate", "ledger", "metrics", "checkpoint", "envs", "team"),
     ("configs",),
     ("broadcast", "collect", "evaluation", "schedule"),
+    ("deliveries",),
     ("channel",),
     ("loop",),
     ("agents.products", "agents.exploration"),
@@ -80,13 +82,13 @@ def imported(path: Path) -> Iterator[str]:
 def own_imports(path: Path) -> set[str]:
     """The package's own modules a file imports, by their names below `mawm`."""
     names = {name.removeprefix("mawm.") for name in imported(path) if name.startswith("mawm.")}
-    return names & (sources().keys() - {"agents", "benchmarks", "configs", "envs", "envs.skirmish"})
+    return names & (sources().keys() - {"agents", *FOLDED, "envs.skirmish"})
 
 
 def unit(module: str) -> str:
     """What the table ranks: agents and mawm by module, the other folders as a whole."""
     folder = module.partition(".")[0]
-    return folder if folder in ("envs", "configs", "benchmarks") else module
+    return folder if folder in FOLDED else module
 
 
 def dotted(node: ast.AST) -> str:
@@ -118,7 +120,7 @@ def test_environments_know_neither_torch_nor_the_agents() -> None:
 
 
 def test_agents_import_nothing_that_logs_or_knows_other_agents() -> None:
-    allowed = {"types", "broadcast", "codec", "selection", "budget", "gate", "seeds", "stats"}
+    allowed = {"types", "broadcast", "codec", "picks", "selectors", "budgets", "gate", "seeds", "stats"}
     found = {used for _, path in modules("agents") for used in own_imports(path) if not used.startswith("agents.")}
     assert found - allowed == set()
 

@@ -10,6 +10,7 @@ from mawm.channel import Channel
 from mawm.configs.train import ScheduleConfig
 from mawm.loop import Run, round_
 from mawm.schedule import Schedule
+from mawm.types import Origin, Role
 
 
 class Recorder:
@@ -37,9 +38,9 @@ def test_a_round_follows_the_algorithms() -> None:
 
     plan = ScheduleConfig(prefill=0, warmup=3, round_steps=8)
     collector: Any = SimpleNamespace(env_steps=64, collect=collect)
-    run = Run(
-        1, plan, team, ("agent_0", "agent_1"), collector, Channel(1.0, ()), Schedule(plan), [], *([lambda *_: None] * 3)
-    )  # type: ignore[arg-type]
+    names = ("agent_0", "agent_1")
+    channel = Channel(1.0, (), names, lambda message: Origin(0, Role.PRIMARY, 0))
+    run = Run(1, plan, team, names, collector, channel, Schedule(plan), [], *([lambda *_: None] * 4))  # type: ignore[arg-type]
     round_(run)
     assert trace == [
         "collect 8 sample",
@@ -54,6 +55,7 @@ def test_a_round_follows_the_algorithms() -> None:
     assert team.heard["remember"][0] == ([["s0"], ["s1"]],)
     assert team.heard["admit"][0] == ([[b"offer_segments\x01"], [b"offer_segments\x00"]],)
     assert team.heard["fit_behaviour"] == (([[b"offer_rollouts\x01"], [b"offer_rollouts\x00"]],), {"env_steps": 64})
+    assert team.heard["offer_segments"][1] == team.heard["offer_rollouts"][1] == {"env_steps": 64}
     assert team.heard["fit_world_model"][0] == ([3, 3],)
     assert team.heard["imagine"][0] == ([0, 0],)
 

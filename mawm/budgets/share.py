@@ -3,7 +3,7 @@
 from typing import Any
 
 
-class TokenBucket:
+class ShareBudget:
     """Earns `rate` bytes for every byte produced and holds at most `burst` bytes.
 
     In every window of items: bytes sent <= rate * bytes produced + burst. The bucket starts empty, so that from the
@@ -16,6 +16,9 @@ class TokenBucket:
         self.rate = rate
         self.burst = float(burst)
         self.tokens = 0.0
+
+    def advance(self, env_steps: int) -> None:
+        """Nothing: only what is produced earns."""
 
     def produce(self, size: int) -> None:
         """An item of `size` bytes was finished: earn its share."""

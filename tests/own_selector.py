@@ -1,0 +1,35 @@
+"""A user's own selector, as docs/sharing.md shows it."""
+
+import numpy as np
+
+
+class EveryThird:
+    """Offers every third item, whatever its losses."""
+
+    active = True
+
+    def __init__(self):
+        self.seen = 0
+
+    def propose(self, losses):
+        """Losses (n, m) give (n,) proposals."""
+        numbers = self.seen + 1 + np.arange(len(losses))
+        self.seen += len(losses)
+        return numbers % 3 == 0
+
+    def diagnostics(self):
+        """What to log."""
+        return {"seen": float(self.seen)}
+
+    def state(self):
+        """JSON-able, for checkpoints."""
+        return {"seen": self.seen}
+
+    def load_state(self, state):
+        """Continue from `state`."""
+        self.seen = state["seen"]
+
+
+def every_third(bandwidth, components, window, rng):
+    """Called by `--selector tests.own_selector:every_third`."""
+    return EveryThird()
