@@ -217,7 +217,12 @@ def _evaluate(config: TrainConfig, team: Team) -> Evaluation:
 def _save(folder: Path, keep: int, run: Run) -> None:
     parts = {f"learner_{name}": part for name, part in zip(run.names, run.team.map("state"), strict=True)}
     arrays, rest = run.collector.state()
-    books = {"channel": run.channel.state(), "schedule": run.schedule.state(), "wall_s": run.wall_s}
+    books = {
+        "channel": run.channel.state(),
+        "schedule": run.schedule.state(),
+        "averages": run.averages.state(),
+        "wall_s": run.wall_s,
+    }
     parts["run"] = (arrays, {"collector": rest, **books})
     write(folder, run.collector.env_steps, parts, keep)
 
@@ -229,6 +234,7 @@ def _load(run: Run, checkpoint: Checkpoint) -> None:
     run.collector.load_state(arrays, rest["collector"])
     run.channel.load_state(rest["channel"])
     run.schedule.load_state(rest["schedule"])
+    run.averages.load_state(rest["averages"])
     run.wall_s = float(rest["wall_s"])
 
 

@@ -87,3 +87,11 @@ class Averages:
         means = {tag: total / count for tag, (total, count) in self._sums.items()}
         self._sums.clear()
         return means
+
+    def state(self) -> dict[str, list[float]]:
+        """JSON-able sums since the last flush."""
+        return {tag: [total, count] for tag, (total, count) in self._sums.items()}
+
+    def load_state(self, state: dict[str, list[float]]) -> None:
+        """Continue from `state`."""
+        self._sums = {tag: (total, int(count)) for tag, (total, count) in state.items()}
