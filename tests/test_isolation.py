@@ -9,12 +9,16 @@ import pytest
 import torch
 
 from mawm.agents.agent import Agent
+from mawm.broadcast import Broadcaster
+from mawm.budgets.unlimited import Unlimited
 from mawm.build import make_learner, make_team, members_of
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset
-from mawm.configs.train import TrainConfig
+from mawm.configs.train import Method, TrainConfig
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.gate import ProvenanceError
+from mawm.selectors.trivial import Trivial
+from mawm.team import InlineTeam
 from mawm.types import Origin, Role, Segment, Spaces
 
 SPACES = Spaces(n_agents=3, n_actions=9, obs_size=30, state_size=48, episode_limit=60)
@@ -158,11 +162,16 @@ def test_the_number_of_gradient_steps_does_not_depend_on_what_was_received() -> 
     assert steps[0] == steps[1] > 0
 
 
-def run_rounds(placement: str) -> list[dict[str, Any]]:
-    config = replace(load_preset("debug"), method="both")
+def run_rounds(placement: str, method: Method = "both", mute: str = "") -> list[dict[str, Any]]:
+    """Arrays of three learners after three rounds at bandwidth 1; `mute` silences one kind of item."""
+    config = replace(load_preset("debug"), method=method)
     config = replace(config, sharing=replace(config.sharing, bandwidth=1.0))
     env = SkirmishVectorEnv("3m", 4, seed=3)
     team = make_team(config, env.spaces, "cpu", placement)
+    if mute:
+        assert isinstance(team, InlineTeam)
+        for learner in team.learners:
+            setattr(learner, mute, Broadcaster(Trivial(False), Unlimited()))
     try:
         collector = Collector(env, team, seq_len=8, discount=0.99)
         for _ in range(3):
@@ -192,3 +201,10 @@ def test_centralized_is_one_learner_with_a_lane_of_its_own_for_every_agent() -> 
     assert members_of(config, SPACES) == ((0, 1, 2),)
     agent = partial(make, 0, config=config)()
     assert agent.replay.own.lanes == 3 * config.schedule.battles
+
+
+@pytest.mark.parametrize(("mute", "method"), [("rollouts", "experience"), ("experience", "rollouts")])
+def test_both_with_one_of_the_two_muted_is_the_other_one(mute: str, method: Method) -> None:
+    muted, alone, loud = run_rounds("inline", "both", mute), run_rounds("inline", method), run_rounds("inline")
+    assert all(same(a, b) for a, b in zip(muted, alone, strict=True))
+    assert not any(same(a, b) for a, b in zip(muted, loud, strict=True))
