@@ -33,7 +33,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents.agent",),
     ("build",),
     ("estimate",),
-    ("train", "evaluate"),
+    ("results",),
+    ("train", "evaluate", "export", "plot", "report"),
     ("benchmarks",),
     ("bench",),
 )
@@ -86,7 +87,7 @@ def own_imports(path: Path) -> set[str]:
 def unit(module: str) -> str:
     """What the table ranks: agents and mawm by module, the other folders as a whole."""
     folder = module.partition(".")[0]
-    return folder if folder in ("envs", "configs", "benchmarks") else module
+    return folder if folder in ("envs", "configs", "benchmarks", "results") else module
 
 
 def dotted(node: ast.AST) -> str:
@@ -213,9 +214,9 @@ def test_every_test_asserts(path: Path) -> None:
     assert [name for name in tests if name not in checking] == []
 
 
-@pytest.mark.parametrize("module", ["mawm", "mawm.train", "mawm.evaluate"])
+@pytest.mark.parametrize("module", ["mawm", "mawm.train", "mawm.evaluate", "mawm.export", "mawm.plot", "mawm.report"])
 def test_importing_a_command_is_light(module: str) -> None:
-    heavy = {"torch", "numba", "pysc2", "smac", "tensorboard"}
+    heavy = {"torch", "numba", "pysc2", "smac", "tensorboard", "matplotlib", "scipy"}
     code = f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
