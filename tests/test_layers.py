@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("mawm", "agents", "envs", "configs", "benchmarks")
 TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-FOLDED = ("envs", "configs", "benchmarks", "selectors", "budgets", "deliveries")
+FOLDED = ("envs", "configs", "benchmarks", "selectors", "budgets", "deliveries", "results")
 METHODS = {"independent", "experience", "rollouts", "both", "centralized"}
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
@@ -35,7 +35,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents.agent",),
     ("build",),
     ("estimate",),
-    ("train", "evaluate"),
+    ("results",),
+    ("train", "evaluate", "export", "plot", "report"),
     ("benchmarks",),
     ("bench",),
 )
@@ -215,9 +216,9 @@ def test_every_test_asserts(path: Path) -> None:
     assert [name for name in tests if name not in checking] == []
 
 
-@pytest.mark.parametrize("module", ["mawm", "mawm.train", "mawm.evaluate"])
+@pytest.mark.parametrize("module", ["mawm", "mawm.train", "mawm.evaluate", "mawm.export", "mawm.plot", "mawm.report"])
 def test_importing_a_command_is_light(module: str) -> None:
-    heavy = {"torch", "numba", "pysc2", "smac", "tensorboard"}
+    heavy = {"torch", "numba", "pysc2", "smac", "tensorboard", "matplotlib", "scipy"}
     code = f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

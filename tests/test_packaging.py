@@ -60,9 +60,7 @@ def unpack(wheel: Path, target: Path) -> Path:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout: builds leave their droppings there."""
     copy = tmp_path_factory.mktemp("source") / "mawm"
-    litter = shutil.ignore_patterns(
-        ".*", "__pycache__", "build", "dist", "runs", "venv", "*.egg-info", "golden", "results"
-    )
+    litter = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "runs", "venv", "*.egg-info", "golden")
     shutil.copytree(ROOT, copy, symlinks=True, ignore=litter)
     return copy
 

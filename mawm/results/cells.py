@@ -1,0 +1,114 @@
+"""Runs that differ in nothing but their seed belong together."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mawm.results.load import DEFAULT, RunRecord
+from mawm.results.names import PAPER, SHARING, bandwidth_label, cell_label, method_label
+
+PLACES = ("seed", "placement", "device", "map", "method")
+"""Settings that may differ within a cell: seed, where it ran (same numbers), and what the cell's key says."""
+
+
+Key = tuple[str, str, float | None, str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The seeds of one map, method, bandwidth, selector and channel."""
+
+    map: str
+    method: str
+    bandwidth: float | None
+    """Nominal; None for a method that shares nothing or everything by construction."""
+    variant: str
+    """Selector and channel where they are not the default."""
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def label(self) -> str:
+        """The name in legends and tables."""
+        return cell_label(self.method, self.bandwidth, self.variant)
+
+    @property
+    def sweep_label(self) -> str:
+        """The name among cells that differ in their bandwidth alone."""
+        return self.label if self.bandwidth is None else bandwidth_label(self.bandwidth)
+
+    @property
+    def family(self) -> str:
+        """What is left of the label without the bandwidth."""
+        return ", ".join(part for part in (method_label(self.method), self.variant) if part)
+
+    @cached_property
+    def finals(self) -> dict[int, float]:
+        """Final win rate by seed, of the seeds that have one."""
+        return {run.seed: run.final_win_rate for run in self.runs if np.isfinite(run.final_win_rate)}
+
+    def curves(self, tag: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The seeds' curves of a tag; a seed without it is left out."""
+        return [curve for run in self.runs if len((curve := run.curve(tag))[0])]
+
+
+def group(runs: Iterable[RunRecord]) -> tuple[list[Cell], list[str]]:
+    """The cells in order of map, the paper's methods and bandwidth; a line for whatever makes them doubtful."""
+    cells: dict[Key, list[RunRecord]] = {}
+    said = []
+    for run in runs:
+        mates = cells.setdefault(_key(run), [])
+        twin = next((mate for mate in mates if mate.seed == run.seed), None)
+        if twin is None:
+            mates.append(run)
+        else:
+            said.append(f"{run.folder}: a second run of its map, settings and seed; {twin.folder} alone counts")
+    order = [*PAPER]
+    keys = sorted(
+        cells, key=lambda k: (k[0], order.index(k[1]) if k[1] in order else len(order), k[1], k[2] or 0.0, k[3])
+    )
+    found = [Cell(*key, tuple(sorted(cells[key], key=lambda run: run.seed))) for key in keys]
+    return found, said + [line for cell in found if (line := _mixed(cell))]
+
+
+def maps_of(cells: Iterable[Cell]) -> list[str]:
+    """The maps in order."""
+    return list(dict.fromkeys(cell.map for cell in cells))
+
+
+def best_bandwidths(cells: Iterable[Cell], score: Callable[[Cell], float]) -> list[Cell]:
+    """One cell a method: the one with the highest score; of equal ones the one that sends least."""
+    best: dict[str, Cell] = {}
+    for cell in cells:
+        old = best.get(cell.method)
+        if old is None or score(cell) > score(old):
+            best[cell.method] = cell
+    return list(best.values())
+
+
+def _key(run: RunRecord) -> Key:
+    parts = (("selector", run.selector), ("channel", run.channel))
+    variant = ", ".join(f"{name} {value}" for name, value in parts if value != DEFAULT)
+    shares = run.method in SHARING or run.method not in PAPER
+    return run.map, run.method, run.bandwidth if shares else None, variant if shares else ""
+
+
+def _mixed(cell: Cell) -> str:
+    settings = [_flat({k: v for k, v in run.config.items() if k not in PLACES}) for run in cell.runs]
+    names = sorted({name for setting in settings for name in setting})
+    if cell.bandwidth is None:
+        names = [name for name in names if not name.startswith("sharing.")]
+    mixed = [name for name in names if len({repr(setting.get(name)) for setting in settings}) > 1]
+    if not mixed:
+        return ""
+    more = f" and {len(mixed) - 4} more" if len(mixed) > 4 else ""
+    return f"{cell.map}, {cell.label}: its runs differ in {', '.join(mixed[:4])}{more}, not in their seeds alone"
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

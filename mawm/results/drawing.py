@@ -1,0 +1,129 @@
+"""How lines look: told apart by line style, marker and lightness, so that a grey print still tells them apart."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from mawm.results.aggregate import MIN_SEEDS, Curve, curve_band
+from mawm.results.cells import Cell
+from mawm.results.names import PAPER, SHARING
+
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (7, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS = "osD^vPX*<>"
+SETTINGS: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "legend.fontsize": 8,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "mawm",
+    "savefig.dpi": 150,
+    "text.parse_math": False,  # a name from a run is no formula
+}
+NO_INTERVAL = f"fewer than {MIN_SEEDS}: no interval"
+NO_BAND = f"no band where fewer than {MIN_SEEDS}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a reader may choose about figures."""
+
+    columns: int = 2
+    """Panels side by side: 1 fits a phone."""
+    map: str = ""
+    """The map of the loss figures; empty: the paper's 2s_vs_1sc where it was run, else the map with most methods."""
+    agent: str = "agent_0"
+    """Whose world model Figure 2 shows."""
+
+
+def shades(count: int) -> list[dict[str, Any]]:
+    """Colours from dark to light, each with a line style and a marker of its own."""
+    return [
+        {
+            "color": mpl.colormaps["viridis"](place),
+            "linestyle": DASHES[i % len(DASHES)],
+            "marker": MARKERS[i % len(MARKERS)],
+        }
+        for i, place in enumerate(np.linspace(0.0, 0.85, max(count, 2))[:count])
+    ]
+
+
+def styles(cells: Sequence[Cell], name: Callable[[Cell], str] = attrgetter("label")) -> dict[str, dict[str, Any]]:
+    """Colour, line style and marker by name: what shares runs from dark to light, the two references are fixed."""
+    labels = list(dict.fromkeys(name(cell) for cell in cells if cell.bandwidth is not None))
+    look = dict(zip(labels, shades(len(labels)), strict=True))
+    references = {name: i for i, name in enumerate(name for name in PAPER if name not in SHARING)}
+    for cell in cells:
+        if cell.bandwidth is None:
+            fixed = references.get(cell.method, 0)
+            look[name(cell)] = {
+                "color": ("0.6", "black")[fixed],
+                "linestyle": (":", "-.")[fixed],
+                "marker": "x+"[fixed],
+            }
+    return look
+
+
+def panels(count: int, look: Look, width: float = 4.0, height: float = 2.7) -> tuple[Figure, list[Axes]]:
+    """A figure with a number of panels."""
+    columns = min(look.columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return figure, list(axes[:count])
+
+
+def draw_band(axis: Axes, curves: Sequence[Curve], style: dict[str, Any], label: str, steps: bool = False) -> None:
+    """The IQM over seeds as a line with its 95 % band, each seed thin; `steps`: a value holds until the next."""
+    held = "steps-post" if steps else "default"
+    plain = {"color": style["color"], "linestyle": style["linestyle"]}
+    for x, y in curves:
+        axis.plot(x, y, lw=0.6, alpha=0.45, drawstyle=held, marker="." if len(x) == 1 else "", **plain)
+    grid, middle, low, high = curve_band(curves)
+    if not len(grid):
+        return
+    every = max(1, len(grid) // 8)
+    axis.plot(grid, middle, label=label, lw=1.8, markersize=4.5, markevery=every, drawstyle=held, **style)
+    if np.isfinite(low).all():
+        axis.fill_between(grid, low, high, color=style["color"], alpha=0.18, lw=0, step="post" if steps else None)
+
+
+def title_panel(axis: Axes, text: str, cells: Sequence[Cell]) -> None:
+    """A panel's title over its number of seeds and its engine; it says where too few seeds give no interval."""
+    counts = sorted({len(cell.runs) for cell in cells})
+    seeds = f"{counts[0]}-{counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed{'s' * (counts[0] > 1)}"
+    if counts[0] < MIN_SEEDS:
+        seeds += f" ({NO_INTERVAL if counts[-1] < MIN_SEEDS else NO_BAND})"
+    stand_in = any(run.config.get("env", "skirmish") != "smac" for cell in cells for run in cell.runs)
+    axis.set_title(f"{text}\n{seeds}{', embedded engine' if stand_in else ''}")
+
+
+def plain_log(axis: Axis, subs: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:
+    """Numbers on a logarithmic axis as people write them."""
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def shared_legend(figure: Figure, looks: dict[str, dict[str, Any]], look: Look, lines: bool = True) -> None:
+    """One legend below all panels."""
+    handles = [
+        Line2D([], [], label=label, lw=1.8, markersize=4.5, **(style if lines else {**style, "linestyle": "none"}))
+        for label, style in looks.items()
+    ]
+    if lines:
+        handles.append(Line2D([], [], color="0.4", lw=0.6, label="thin: a seed; thick: IQM; band: 95 % bootstrap"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(look.columns, 2), frameon=False)

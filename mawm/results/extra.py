@@ -1,0 +1,14 @@
+"""The `plot` extra: asked for when a command needs it, in one line where it is missing."""
+
+import importlib.util
+
+from mawm.cli import fail
+
+PACKAGES = ("matplotlib", "scipy")
+
+
+def require_plot_extra() -> None:
+    """End with exit code 2 and the pip command where matplotlib or scipy is not installed."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        fail(f"figures and intervals need {' and '.join(missing)}: pip install -c constraints.txt -e '.[plot]'")

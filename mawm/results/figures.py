@@ -1,0 +1,243 @@
+"""The paper's Figures 1-5 from our runs, and two of what was sent. A figure without data gives the reason instead."""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mawm.results.aggregate import Curve, iqm
+from mawm.results.cells import Cell, best_bandwidths, maps_of
+from mawm.results.drawing import (
+    SETTINGS,
+    Look,
+    draw_band,
+    panels,
+    plain_log,
+    shades,
+    shared_legend,
+    styles,
+    title_panel,
+)
+from mawm.results.load import WIN_RATE, RunRecord
+
+WORLD_MODEL = {
+    "obs_loss": "observation loss (Eq. 1)",
+    "action_loss": "action loss (Eq. 1)",
+    "reward_loss": "reward loss (Eq. 2)",
+    "terminal_loss": "termination loss (Eq. 2)",
+    "avail_loss": "available-action loss (Eq. 3)",
+    "kl": "KL divergence (Eq. 3)",
+}
+PAPERS_MAP = "2s_vs_1sc"
+STEPS = "thousand environment steps"
+RATE = "win rate in evaluation (%)"
+CROWD = 6
+"""Lines that one panel of the bytes figure takes before each method gets a panel of its own."""
+
+
+def make(name: str, cells: Sequence[Cell], look: Look) -> Figure | str:
+    """A figure by its name in FIGURES, or why there is none."""
+    with mpl.rc_context(SETTINGS):
+        return FIGURES[name][0](cells, look)
+
+
+def _win_rates(cells: Sequence[Cell], look: Look) -> Figure | str:
+    chosen = {name: kept for name in maps_of(cells) if (kept := _played(_widest(cells, name)))}
+    return _win_rate_panels(chosen, look) if chosen else f"no run logged {WIN_RATE}"
+
+
+def _world_model(cells: Sequence[Cell], look: Look) -> Figure | str:
+    name = _loss_map(cells, look)
+    mine = _widest(cells, name)
+    shown = [loss for loss in WORLD_MODEL if any(_of_agent(c, look.agent, f"world_model/{loss}") for c in mine)]
+    if not shown:
+        return f"no run on {name or 'any map'} logged a world-model loss of {look.agent}"
+    figure, axes = panels(len(shown), look)
+    looks = styles(mine)
+    for axis, loss in zip(axes, shown, strict=True):
+        for cell in mine:
+            draw_band(axis, _of_agent(cell, look.agent, f"world_model/{loss}"), looks[cell.label], cell.label)
+        title_panel(axis, f"{name}, {look.agent}", mine)
+        axis.set(xlabel=STEPS, ylabel=WORLD_MODEL[loss])
+        if _all_positive(axis):
+            axis.set_yscale("log")
+            plain_log(axis.yaxis)
+    shared_legend(figure, looks, look)
+    return figure
+
+
+def _actor_critic(cells: Sequence[Cell], look: Look) -> Figure | str:
+    name = _loss_map(cells, look)
+    mine = _widest(cells, name)
+    agents = [agent for agent in ("agent_0", "agent_1") if any(c.curves(f"{agent}/critic/loss") for c in mine)]
+    agents = agents or [agent for agent in ("team",) if any(c.curves(f"{agent}/critic/loss") for c in mine)]
+    if not agents:
+        return f"no run on {name or 'any map'} logged a critic's loss"
+    pairs = [(part, agent) for part in ("critic", "actor") for agent in agents]
+    figure, axes = panels(len(pairs), look)
+    looks = styles(mine)
+    for axis, (part, agent) in zip(axes, pairs, strict=True):
+        for cell in mine:
+            draw_band(axis, _of_agent(cell, agent, f"{part}/loss"), looks[cell.label], cell.label)
+        title_panel(axis, f"{name}, {agent}", mine)
+        axis.set(xlabel=STEPS, ylabel=f"{part} loss")
+    shared_legend(figure, looks, look)
+    return figure
+
+
+def _bandwidths(cells: Sequence[Cell], look: Look) -> Figure | str:
+    swept = {title: mine for title, mine in _families(cells).items() if len(mine) > 1}
+    if not swept:
+        return "no method was run with two bandwidths on one map"
+    for mine in swept.values():
+        mine.extend(c for c in cells if c.map == mine[0].map and c.bandwidth is None and c.curves(WIN_RATE))
+    return _win_rate_panels(swept, look, attrgetter("sweep_label"))
+
+
+def _best(cells: Sequence[Cell], look: Look) -> Figure | str:
+    chosen = {}
+    for name in maps_of(cells):
+        mine = [cell for cell in _played(cells) if cell.map == name and cell.finals]
+        best = best_bandwidths(mine, lambda cell: float(iqm(list(cell.finals.values()))))
+        if len(best) > 1:
+            chosen[name] = best
+    return _win_rate_panels(chosen, look) if chosen else "no map was run with two methods"
+
+
+def _against_bytes(cells: Sequence[Cell], look: Look) -> Figure | str:
+    sending = [cell for cell in cells if any(len(_by_bytes(run)[0]) for run in cell.runs)]
+    if not sending:
+        return "no run sent a byte between its evaluations"
+    crowded = any(sum(cell.map == name for cell in sending) > CROWD for name in maps_of(sending))
+    chosen = _families(sending) if crowded else {m: [c for c in sending if c.map == m] for m in maps_of(sending)}
+    figure, axes = panels(len(chosen), look)
+    name: Namer = attrgetter("sweep_label" if crowded else "label")
+    looks = styles(sorted(sending, key=lambda cell: cell.bandwidth or 0) if crowded else sending, name)
+    silent = [cell for cell in cells if cell.bandwidth is None and cell.finals and cell not in sending]
+    for axis, (title, mine) in zip(axes, chosen.items(), strict=True):
+        for cell in mine:
+            curves = [curve for run in cell.runs if len((curve := _by_bytes(run))[0])]
+            draw_band(axis, curves, looks[name(cell)], name(cell), steps=True)
+        for cell in silent:
+            if cell.map == mine[0].map:
+                label = f"{cell.label}: final, no channel"
+                looks[label] = {**styles([cell])[cell.label], "marker": ""}
+                axis.axhline(100 * float(iqm(list(cell.finals.values()))), label=label, lw=1.4, **looks[label])
+        title_panel(axis, title, mine)
+        axis.set(xscale="log", xlabel="MB sent by the team since the run began", ylabel=RATE, ylim=(-3, 103))
+        plain_log(axis.xaxis, (1.0,))
+    shared_legend(figure, looks, look)
+    return figure
+
+
+def _realised(cells: Sequence[Cell], look: Look) -> Figure | str:
+    tag = "channel/realised_bandwidth"
+    told = [c for c in cells if c.bandwidth and any(np.isfinite(run.last(tag)) for run in c.runs)]
+    if not told:
+        return f"no run with a bandwidth above 0 logged {tag}"
+    families = list(dict.fromkeys(cell.family for cell in told))
+    by_name = dict(zip(families, shades(len(families)), strict=True))
+    figure, axes = panels(len(maps_of(told)), look)
+    for axis, name in zip(axes, maps_of(told), strict=True):
+        mine = [cell for cell in told if cell.map == name]
+        for cell in mine:
+            values = [run.last(tag) for run in cell.runs]
+            style = {**by_name[cell.family], "linestyle": "none", "markerfacecolor": "none"}
+            beside = 1.08 ** (families.index(cell.family) - (len(families) - 1) / 2)  # marks of methods side by side
+            at = [(cell.bandwidth or 0.0) * beside] * len(values)
+            axis.plot(at, values, label=cell.family, markersize=5, **style)
+        ticks = sorted({cell.bandwidth for cell in mine if cell.bandwidth})
+        ends = np.array([ticks[0] / 2, max(1.0, ticks[-1])])
+        axis.plot(ends, ends, color="0.5", lw=1, label="the promise")
+        nothing = any(run.last(tag) <= 0 for cell in mine for run in cell.runs)  # no logarithm has a place for it
+        axis.set_title(f"{name}\na mark a run; line: all that is allowed")
+        axis.set_yscale(**({"value": "symlog", "linthresh": ticks[0] / 10} if nothing else {"value": "log"}))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.set(xscale="log", xlabel="nominal bandwidth", ylabel="realised bandwidth")
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_xticks([], minor=True)
+    shared_legend(figure, by_name, look, lines=False)
+    return figure
+
+
+Namer = Callable[[Cell], str]
+Maker = Callable[[Sequence[Cell], Look], Figure | str]
+FIGURES: dict[str, tuple[Maker, str]] = {
+    "figure1_win_rate": (_win_rates, "Figure 1 of the paper: win-rate curves, each method at its largest bandwidth"),
+    "figure2_world_model": (_world_model, "Figure 2 of the paper: losses of an agent's RSSM+Predictors"),
+    "figure3_actor_critic": (_actor_critic, "Figure 3 of the paper: losses of critic and actor"),
+    "figure4_bandwidths": (_bandwidths, "Figure 4 of the paper: one method with different bandwidths"),
+    "figure5_best": (_best, "Figure 5 of the paper: each method at its best bandwidth (chosen on these same seeds)"),
+    "figure6_bytes": (_against_bytes, "Win rate against all that was sent until then"),
+    "figure7_realised": (_realised, "Bandwidth that was used against bandwidth that was allowed"),
+}
+
+
+def _win_rate_panels(chosen: dict[str, list[Cell]], look: Look, name: Namer = attrgetter("label")) -> Figure:
+    figure, axes = panels(len(chosen), look)
+    looks = styles(sorted((c for mine in chosen.values() for c in mine), key=lambda c: c.bandwidth or 0), name)
+    for axis, (title, mine) in zip(axes, chosen.items(), strict=True):
+        for cell in mine:
+            curves = [(steps / 1000, 100 * values) for steps, values in cell.curves(WIN_RATE)]
+            draw_band(axis, curves, looks[name(cell)], name(cell))
+        title_panel(axis, title, mine)
+        axis.set(xlabel=STEPS, ylabel=RATE, ylim=(-3, 103))
+    shared_legend(figure, looks, look)
+    return figure
+
+
+def _played(cells: Sequence[Cell]) -> list[Cell]:
+    return [cell for cell in cells if cell.curves(WIN_RATE)]
+
+
+def _widest(cells: Sequence[Cell], name: str) -> list[Cell]:
+    """Each method's cells with its largest bandwidth on a map: the paper's Figures 1-3 know no constraint."""
+    mine = [cell for cell in cells if cell.map == name]
+    widest: dict[str, float] = {}
+    for cell in mine:
+        widest[cell.method] = max(widest.get(cell.method, 0.0), cell.bandwidth or 0.0)
+    return [cell for cell in mine if (cell.bandwidth or 0.0) == widest[cell.method]]
+
+
+def _loss_map(cells: Sequence[Cell], look: Look) -> str:
+    names = maps_of(cells)
+    if look.map or not names:
+        return look.map
+    if PAPERS_MAP in names:
+        return PAPERS_MAP
+    return max(names, key=lambda name: len({cell.method for cell in cells if cell.map == name}))
+
+
+def _families(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """The cells that differ in their bandwidth alone, by a title."""
+    found: dict[str, list[Cell]] = {}
+    for cell in _played(cells):
+        if cell.bandwidth is not None:
+            found.setdefault(f"{cell.map}, {cell.family}", []).append(cell)
+    return found
+
+
+def _of_agent(cell: Cell, agent: str, tag: str) -> list[Curve]:
+    """An agent's curves over thousands of steps; the team's where one model serves all."""
+    curves = cell.curves(f"{agent}/{tag}") or cell.curves(f"team/{tag}")
+    return [(steps / 1000, values) for steps, values in curves]
+
+
+def _by_bytes(run: RunRecord) -> Curve:
+    """Win rate in percent over megabytes sent until the evaluation."""
+    steps, rates = run.curve(WIN_RATE)
+    logged, sent = run.bytes_sent()
+    if not len(steps) or not len(logged):
+        return np.zeros(0), np.zeros(0)
+    at = np.searchsorted(logged, steps, side="right") - 1
+    kept = (at >= 0) & (sent[at] > 0)
+    megabytes = sent[at][kept] / 1e6
+    last = np.append(np.diff(megabytes) > 0, True) if len(megabytes) else np.zeros(0, bool)
+    return megabytes[last], 100 * rates[kept][last]
+
+
+def _all_positive(axis: Axes) -> bool:
+    return all((np.asarray(line.get_ydata(), float) > 0).all() for line in axis.get_lines())

@@ -1,0 +1,179 @@
+"""The report's tables as text: no number is computed here that `aggregate` does not define."""
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mawm.results.aggregate import Estimate, area_under_curve, improvement, iqm_interval, paired_difference, steps_to
+from mawm.results.cells import Cell
+from mawm.results.load import WIN_RATE, RunRecord
+from mawm.results.names import method_label
+
+LEVEL = 0.8
+NOTHING = "–"
+BASELINE = "independent"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its title and what a reader must know of it."""
+
+    title: str
+    note: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def results_table(name: str, cells: Sequence[Cell]) -> Table:
+    """One row a cell of a map: what it reached, how fast, and what it sent."""
+    mine = [cell for cell in cells if cell.map == name]
+    horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(WIN_RATE)), default=0.0)
+    header: tuple[str, ...] = (
+        "method",
+        "bandwidth",
+        "selector, channel",
+        "seeds",
+        "final win rate",
+        "area under curve",
+    )
+    header += (f"steps to {100 * LEVEL:g} %", "realised bandwidth", "MB sent")
+    rows = []
+    for cell in mine:
+        areas = [area_under_curve(curve, horizon) for curve in cell.curves(WIN_RATE)]
+        areas = [area for area in areas if math.isfinite(area)]
+        rows.append(
+            (
+                method_label(cell.method),
+                NOTHING if cell.bandwidth is None else f"{cell.bandwidth:g}",
+                NOTHING if cell.bandwidth is None else cell.variant or "default",
+                ", ".join(str(run.seed) for run in cell.runs),
+                percent(iqm_interval([list(cell.finals.values())])),
+                percent(iqm_interval([areas])),
+                _steps(cell),
+                _mean([run.last("channel/realised_bandwidth") for run in cell.runs], "{:.4f}"),
+                _mean([sent[-1] / 1e6 for run in cell.runs if len(sent := run.bytes_sent()[1])], "{:.3g}"),
+            )
+        )
+    note = (
+        "Interquartile mean over seeds with its 95 % bootstrap interval (from three seeds on). Final: the last policy. "
+        f"Area: win rate averaged over training, from the first evaluation to {horizon:.0f} environment steps. Steps: "
+        f"median over seeds of the first evaluation at or above {100 * LEVEL:g} %, and how many seeds reached it. Last "
+        "columns: mean over seeds; a broadcast counts once."
+    )
+    return Table(f"Results on {name}", note, header, tuple(rows))
+
+
+def improvement_table(name: str, cells: Sequence[Cell]) -> Table | None:
+    """P(the row's method beats the column's) on a map; None with fewer than two cells."""
+    mine = [cell for cell in cells if cell.map == name and cell.finals]
+    if len(mine) < 2:
+        return None
+    rows = [
+        (row.label, *(NOTHING if row is column else probability(improvement(*_values(row, column))) for column in mine))
+        for row in mine
+    ]
+    note = (
+        "The probability that a run of the row ends with a higher win rate than a run of the column: Mann-Whitney U / "
+        "(n m), ties count one half; 0.5 is no difference. Interval: 95 % bootstrap over seeds, from three seeds on."
+    )
+    header = ("beats, with probability", *(cell.label for cell in mine))
+    return Table(f"Probability of improvement on {name}", note, header, tuple(rows))
+
+
+def difference_table(name: str, cells: Sequence[Cell]) -> Table | None:
+    """Final win rate minus that of independent learning, seed by seed; None where no seed is shared."""
+    mine = [cell for cell in cells if cell.map == name and cell.finals]
+    plain = next((cell for cell in mine if cell.method == BASELINE), None)
+    if plain is None:
+        return None
+    rows = []
+    for cell in mine:
+        estimate = paired_difference(cell.finals, plain.finals)
+        if cell is not plain and math.isfinite(estimate.value):
+            paired = cell.finals.keys() & plain.finals.keys()
+            rows.append((cell.label, str(len(paired)), percent(estimate, "+.1f", "points")))
+    note = "Interquartile mean of the differences between runs of the same seed, in percentage points."
+    header = ("method", "pairs", "difference")
+    return Table(f"Gain over {plain.label} on {name}", note, header, tuple(rows)) if rows else None
+
+
+def facts_table(runs: Sequence[RunRecord]) -> Table:
+    """Versions and machine: each distinct value, and how many runs had it."""
+    seen: dict[str, Counter[str]] = {}
+    for run in runs:
+        for key, value in _flat(run.facts).items():
+            if key != "command":
+                seen.setdefault(key, Counter())[str(value)] += 1
+    rows = tuple((key, str(value), str(count)) for key, found in seen.items() for value, count in found.most_common())
+    return Table("Versions and machine", "As the runs wrote them down.", ("what", "value", "runs"), rows)
+
+
+def commands_table(runs: Sequence[RunRecord]) -> Table:
+    """The command of every run, as it was recorded or else as its main settings give it."""
+    rows = tuple((run.folder.name, *command_of(run)) for run in runs)
+    note = (
+        "`recorded`: the command that was typed. `rebuilt`: the run recorded none; settings not named are in its "
+        "config.json."
+    )
+    return Table("Commands", note, ("run", "command", "source"), rows)
+
+
+def command_of(run: RunRecord) -> tuple[str, str]:
+    """A run's command, and where it comes from."""
+    said = run.facts.get("command")
+    if isinstance(said, str) and said:
+        return said, "recorded"
+    if isinstance(said, list) and said:
+        return shlex.join(map(str, said)), "recorded"
+    options = {"map": run.config["map"], "method": run.method, "bandwidth": f"{run.bandwidth:g}", "seed": run.seed}
+    options |= {"env-steps": run.config["env_steps"]} if "env_steps" in run.config else {}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return shlex.join(["python", "-m", "mawm.train", *words]), "rebuilt"
+
+
+def percent(estimate: Estimate, form: str = ".1f", unit: str = "%") -> str:
+    """`87.5 % [80.1, 93.2]`; without an interval it says why."""
+    return _told(estimate, lambda value: format(100 * value, form), f" {unit}")
+
+
+def probability(estimate: Estimate) -> str:
+    """`0.84 [0.60, 1.00]`; without an interval it says why."""
+    return _told(estimate, lambda value: f"{value:.2f}", "")
+
+
+def _told(estimate: Estimate, shown: Callable[[float], str], unit: str) -> str:
+    if not math.isfinite(estimate.value):
+        return NOTHING
+    if not math.isfinite(estimate.low):
+        return f"{shown(estimate.value)}{unit} ({estimate.seeds} seed{'s' * (estimate.seeds > 1)}: no interval)"
+    return f"{shown(estimate.value)}{unit} [{shown(estimate.low)}, {shown(estimate.high)}]"
+
+
+def _values(one: Cell, other: Cell) -> tuple[list[float], list[float]]:
+    return list(one.finals.values()), list(other.finals.values())
+
+
+def _steps(cell: Cell) -> str:
+    reached = [steps_to(curve, LEVEL) for curve in cell.curves(WIN_RATE)]
+    if not reached:
+        return NOTHING
+    median = float(np.median(reached))
+    share = f"{sum(map(math.isfinite, reached))} of {len(reached)}"
+    return f"{f'{median:.0f}' if math.isfinite(median) else NOTHING} ({share})"
+
+
+def _mean(values: Sequence[float], form: str) -> str:
+    values = [value for value in values if math.isfinite(value)]
+    return form.format(np.mean(values)) if values else NOTHING
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in facts.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,136 @@
+"""Run folders: what is read, how runs are sorted, and that nothing broken is passed over in silence."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from results_study import win_rate_rows, write_run
+
+from mawm.results.cells import best_bandwidths, group
+from mawm.results.load import load_runs
+from mawm.results.study import Study
+
+
+def test_run_tells_what_was_asked_and_what_came_out(tmp_path: Path) -> None:
+    rows = win_rate_rows({1000: 0.25, 2000: 0.5})
+    sharing = {"selector": "top_k", "channel": {"name": "lossy"}}
+    write_run(tmp_path / "deep" / "run", rows, map="2s3z", method="rollouts", seed=3, bandwidth=0.01, sharing=sharing)
+    (run,), said = load_runs([tmp_path])
+    assert (run.map, run.method, run.bandwidth, run.selector, run.channel) == (
+        "2s3z",
+        "rollouts",
+        0.01,
+        "top_k",
+        "lossy",
+    )
+    assert (run.seed, run.env_steps, run.finished, said) == (3, 2000, True, [])
+    steps, rates = run.curve("eval/win_rate")
+    assert (steps.tolist(), rates.tolist()) == ([1000, 2000], [0.25, 0.5])
+
+
+def test_final_win_rate_is_that_of_the_last_policy(tmp_path: Path) -> None:
+    rows = win_rate_rows({1000: 0.9, 2000: 0.5})
+    write_run(tmp_path / "a", rows, {"win_rate": 0.625, "episodes": 320})
+    write_run(tmp_path / "b", rows)
+    write_run(tmp_path / "c", rows, {"win_rate": 0.95, "episodes": 320, "env_steps": 1000})
+    runs, said = load_runs([tmp_path])
+    assert [run.final_win_rate for run in runs] == [0.625, 0.5, 0.5]
+    assert len(said) == 1 and "earlier policy" in said[0]
+
+
+def test_values_that_are_not_numbers_leave_gaps(tmp_path: Path) -> None:
+    rows = [{"env_steps": 1, "a": None}, {"env_steps": 2, "a": 0.5}, {"env_steps": 3, "a": math.inf, "b": "text"}]
+    write_run(tmp_path / "run", rows)
+    (run,), _ = load_runs([tmp_path])
+    assert run.curve("a")[0].tolist() == [2]
+    assert math.isnan(run.last("b"))
+
+
+def test_bytes_come_from_the_total_or_from_the_rate(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", [{"env_steps": 10, "channel/sent_bytes": 70.0, "channel/bytes_per_env_step": 1.0}])
+    write_run(tmp_path / "b", [{"env_steps": 10, "channel/bytes_per_env_step": 6.0}])
+    runs, _ = load_runs([tmp_path])
+    assert [run.bytes_sent()[1].tolist() for run in runs] == [[70], [60]]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("config.json", None, "no config.json"),
+        ("config.json", "{", "cannot be read"),
+        ("config.json", "[]", "not an object"),
+        ("config.json", '{"config": {"map": "3m"}}', "sharing.bandwidth"),
+        ("config.json", '{"config": {"method": 3, "map": "3m", "sharing": {"bandwidth": 1}}}', "no method"),
+        ("metrics.jsonl", None, "no metrics.jsonl"),
+        ("metrics.jsonl", "", "no row"),
+        ("metrics.jsonl", "torn", "no row"),
+    ],
+)
+def test_a_broken_folder_is_named_with_its_reason(tmp_path: Path, file: str, text: str | None, reason: str) -> None:
+    good = write_run(tmp_path / "good", win_rate_rows({1: 0.5}))
+    broken = write_run(tmp_path / "broken", win_rate_rows({1: 0.5}))
+    if text is None:
+        (broken / file).unlink()
+    else:
+        (broken / file).write_text(text)
+    runs, said = load_runs([tmp_path])
+    assert [run.folder for run in runs] == [good]
+    assert str(broken) in said[-1] and reason in said[-1] and "\n" not in said[-1]
+
+
+def test_torn_lines_empty_folders_and_missing_paths_are_told(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", win_rate_rows({1: 0.5, 2: 0.75}), evaluation={"episodes": 3})
+    with (run / "metrics.jsonl").open("a") as log:
+        log.write('{"env_steps": 3, "eval/w')
+    (tmp_path / "void").mkdir()
+    runs, said = load_runs([tmp_path, tmp_path / "nowhere"])
+    assert runs[0].final_win_rate == 0.75
+    told = "\n".join(said)
+    assert all(word in told for word in ("line 3", "no win_rate", "empty folder", "no such folder"))
+
+
+def test_checkpoints_below_a_run_are_no_runs(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", win_rate_rows({1: 0.5}))
+    (run / "ck-1").mkdir()
+    (run / "ck-1" / "config.json").write_text("{}")
+    assert [len(found) for found in load_runs([tmp_path])] == [1, 0]
+
+
+def test_cells_hold_seeds_and_what_has_no_bandwidth_has_one_cell(tmp_path: Path) -> None:
+    for i, (method, bandwidth) in enumerate(
+        (("both", 0.05), ("both", 0.1), ("independent", 0.05), ("independent", 0.1))
+    ):
+        for seed in (1, 0):
+            folder = tmp_path / f"{i}_{seed}"
+            write_run(folder, win_rate_rows({1: bandwidth}), method=method, bandwidth=bandwidth, seed=seed + 2 * i)
+    cells, said = group(load_runs([tmp_path])[0])
+    shown = [(cell.label, [run.seed for run in cell.runs]) for cell in cells]
+    assert shown == [("Both-0.05", [0, 1]), ("Both-0.1", [2, 3]), ("Independent", [4, 5, 6, 7])]
+    assert said == []
+    assert [cell.label for cell in best_bandwidths(cells, lambda cell: 1.0)] == ["Both-0.05", "Independent"]
+
+
+def test_twin_seeds_and_mixed_settings_are_told(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", win_rate_rows({1: 0.5}), schedule={"battles": 8})
+    write_run(tmp_path / "b", win_rate_rows({1: 0.9}), schedule={"battles": 8})
+    write_run(tmp_path / "c", win_rate_rows({1: 0.7}), schedule={"battles": 4}, seed=1)
+    (cell,), said = group(load_runs([tmp_path])[0])
+    assert cell.finals == {0: 0.5, 1: 0.7}
+    assert any(str(tmp_path / "b") in line for line in said)
+    assert any("schedule.battles" in line for line in said)
+
+
+def test_unfinished_runs_count_only_when_asked_for(tmp_path: Path) -> None:
+    write_run(tmp_path / "whole", win_rate_rows({1000: 0.5}), env_steps=1000)
+    write_run(tmp_path / "part", win_rate_rows({400: 0.5}), env_steps=1000, seed=1)
+    assert [len(Study.load([tmp_path], unfinished).runs) for unfinished in (False, True)] == [1, 2]
+    assert "400 of 1000 steps" in Study.load([tmp_path]).warnings[0]
+    with pytest.raises(ValueError, match="1 unfinished, see --unfinished"):
+        Study.load([tmp_path / "part"])
+
+
+def test_facts_keep_what_else_the_run_wrote_down(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", win_rate_rows({1: 0.5}), facts={"versions": {"torch": "2"}, "command": "x"})
+    assert load_runs([run])[0][0].facts == {"versions": {"torch": "2"}, "command": "x"}
+    assert "config" in json.loads((run / "config.json").read_text())

@@ -1,0 +1,167 @@
+"""The report as a page and in a real browser, and the exported file."""
+
+import json
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from browser import Browser, find_browser
+from results_study import win_rate_rows, write_run, write_study
+
+pytest.importorskip("scipy", reason="the extra `plot` is not installed")
+pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+
+from mawm import export, report
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+VOID = {"meta", "link", "img", "source", "br"}
+
+
+class Page(HTMLParser):
+    """What a page holds: its elements, its addresses, its text; an element that is closed wrongly fails."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element and its addresses."""
+        self.elements.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "srcset", "href")]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close the element that was opened last."""
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Note text."""
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_study(folder / "runs", seeds=3)
+    facts = {"version": "0.1.0", "machine": {"cpu": "<b>bold</b>"}, "command": ["mawm", HOSTILE]}
+    write_run(folder / "runs" / "hostile", win_rate_rows({1: 0.5, 2: 0.7}), map=HOSTILE, method=HOSTILE, facts=facts)
+    (folder / "runs" / "broken & empty").mkdir()
+    assert report.main([str(folder / "runs"), "-o", str(folder / "report.html")]) == 0
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def page(written: Path) -> Page:
+    return Page(written.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if find_browser() is None:
+        pytest.skip("no Chromium or Chrome on this machine to show the report in")
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+def test_page_tells_results_improvement_versions_and_commands(page: Page) -> None:
+    wanted = ["Results on 3m", "Probability of improvement on 2s_vs_1sc", "Gain over Independent on 3m", "Commands"]
+    wanted += ["RSSM+Predictors (experience)", "ShareAll", "embedded engine", "3.11.7", "3 of 3", "machine.cpu"]
+    wanted += ["python -m mawm.train --map 3m --method both --bandwidth 0.05 --seed 0 --env-steps 10000"]
+    wanted += ["320 battles in 66 run(s)", "python -m mawm.report"]
+    assert [text for text in wanted if text not in page.text] == []
+
+
+def test_page_is_one_file_without_scripts_or_outside_addresses(page: Page) -> None:
+    assert page.elements.count("figure") == 7
+    assert "script" not in page.elements
+    assert [address for address in page.addresses if not address.startswith("data:")] == []
+
+
+def test_text_of_runs_is_escaped(page: Page, written: Path) -> None:
+    assert HOSTILE not in written.read_text(encoding="utf-8")
+    assert HOSTILE in page.text
+    assert "<b>bold</b>" in page.text
+    assert "broken & empty: an empty folder" in page.text
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_report_in_a_browser(browser: Browser, written: Path, width: int, tmp_path: Path) -> None:
+    browser.open(written, width)
+    wrong = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded", "Page.javascriptDialogOpening")
+    asked = [
+        event["params"]["request"]["url"]
+        for event in browser.events
+        if event.get("method") == "Network.requestWillBeSent"
+    ]
+    assert [event for event in browser.events if event.get("method") in wrong] == []
+    assert [url for url in asked if not url.startswith("data:")] == [written.resolve().as_uri()]
+    assert browser.value("document.documentElement.scrollWidth <= window.innerWidth") is True
+    assert browser.value("window.innerWidth") == width
+    assert browser.value("[...document.images].length") == 7
+    assert browser.value("[...document.images].every(image => image.naturalWidth > 0)") is True
+    boxes = "[...document.querySelectorAll('table, img')]"
+    assert browser.value(f"{boxes}.every(e => (e.closest('.scroll') ?? e).getBoundingClientRect().right <= {width})")
+    assert browser.screenshot(tmp_path / "page.png").stat().st_size > 10_000
+
+
+def test_phone_gets_panels_one_below_the_other(browser: Browser, written: Path) -> None:
+    shape = "(i => i.naturalHeight / i.naturalWidth)(document.images[0])"
+    browser.open(written, 390)
+    narrow = browser.value(shape)
+    browser.open(written, 1200)
+    assert narrow > 1.3 * browser.value(shape)
+
+
+def test_report_of_a_single_run_says_that_there_is_no_interval(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", win_rate_rows({1000: 0.25, 2000: 0.9}))
+    assert report.main([str(tmp_path / "run"), "-o", str(tmp_path / "page.html"), "--title", "a < b"]) == 0
+    text = Page((tmp_path / "page.html").read_text(encoding="utf-8")).text
+    assert "90.0 % (1 seed: no interval)" in text
+    assert "2000 (1 of 1)" in text
+    assert "a < b" in text
+    assert "not shown: no map was run with two methods" in text
+
+
+def test_report_wants_the_name_of_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        report.main(["runs", "-o", "report.pdf"])
+    assert end.value.code == 2
+    assert "ends in .html" in capsys.readouterr().err
+
+
+def exported(folder: Path) -> dict[str, dict[str, dict[str, dict[str, dict[str, object]]]]]:
+    """What the command writes about the runs in a folder."""
+    assert export.main([str(folder / "runs"), "-o", str(folder / "out.json")]) == 0
+    found: dict[str, dict[str, dict[str, dict[str, dict[str, object]]]]] = json.loads((folder / "out.json").read_text())
+    return found
+
+
+def test_export_has_the_layout_of_marl_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(2):
+        rows = [{**row, "eval/return": 3.0} for row in win_rate_rows({700: 0.25, 1400: 0.5})]
+        write_run(tmp_path / "runs" / str(seed), rows, {"win_rate": 0.75, "return": 9.5}, seed=seed)
+    assert exported(tmp_path)["skirmish"]["3m"]["Both-0.05"]["seed_1"] == {
+        "step_0": {"step_count": 700, "elapsed_time": 10.0, "win_rate": [0.25], "return": [3.0]},
+        "step_1": {"step_count": 1400, "elapsed_time": 20.0, "win_rate": [0.5], "return": [3.0]},
+        "absolute_metrics": {"win_rate": [0.75], "return": [9.5]},
+    }
+    assert capsys.readouterr().err == ""
+
+
+def test_export_tells_what_marl_eval_will_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "runs" / "a", win_rate_rows({1: 0.5, 2: 0.5}))
+    write_run(tmp_path / "runs" / "b", win_rate_rows({1: 0.5}), seed=1, map="8m")
+    write_run(tmp_path / "runs" / "c", [{"env_steps": 5}], seed=2)
+    assert set(exported(tmp_path)["skirmish"]) == {"3m", "8m"}
+    said = capsys.readouterr().err
+    assert "same number of evaluations" in said
+    assert "same seeds" in said
+    assert f"{tmp_path / 'runs' / 'c'}: no evaluation was logged" in said
