@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("mawm", "agents", "envs", "configs", "benchmarks")
 TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-METHODS = {"independent", "experience", "rollouts", "both", "centralized"}
+METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo", "mappo"}
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
@@ -23,14 +23,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("broadcast", "collect", "evaluation", "schedule"),
     ("channel",),
     ("loop",),
-    ("agents.products", "agents.exploration"),
+    ("agents.products", "agents.exploration", "agents.battle_log"),
     ("agents.categorical", "agents.returns", "agents.optimiser", "agents.nets", "agents.replay"),
-    ("agents.rssm",),
-    ("agents.world_model",),
+    ("agents.rssm", "agents.ppo_nets"),
+    ("agents.world_model", "agents.ppo_rows"),
     ("agents.actor_critic", "agents.pooled"),
     ("agents.memory", "agents.model_trainer"),
     ("agents.behaviour_trainer", "agents.snapshot"),
-    ("agents.agent",),
+    ("agents.agent", "agents.ppo"),
     ("build",),
     ("estimate",),
     ("train", "evaluate"),
