@@ -36,10 +36,7 @@ def _optimisers(agent: "Agent") -> dict[str, Optimiser]:
 
 def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
     """Weights, optimisers, replay, acting memories as arrays; generators, selectors, budgets, counters as the rest."""
-    arrays: Arrays = {}
-    for name, module in _modules(agent).items():
-        for key, value in module.state_dict().items():
-            arrays[f"weights/{name}/{key}"] = value.detach().cpu().numpy().copy()
+    arrays = save_weights(_modules(agent))
     for name, optimiser in _optimisers(agent).items():
         arrays |= {f"optimiser/{name}/{key}": value for key, value in optimiser.state().items()}
     arrays |= {f"replay/{key}": value for key, value in agent.replay.state().items()}
@@ -61,17 +58,7 @@ def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
 
 def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
     """Continue from `save`. ValueError where a weight is missing or has another shape."""
-    for name, module in _modules(agent).items():
-        saved = under(arrays, f"weights/{name}/")
-        own = module.state_dict()
-        wrong = [k for k in own if k not in saved or tuple(saved[k].shape) != tuple(own[k].shape)]
-        if wrong:
-            raise ValueError(
-                f"{agent.name}: {name} weight {wrong[0]} is missing from the checkpoint or has another shape"
-            )
-        with torch.no_grad():
-            for key, value in own.items():
-                value.copy_(torch.from_numpy(saved[key].copy()))
+    load_weights(agent.name, _modules(agent), arrays)
     for name, optimiser in _optimisers(agent).items():
         optimiser.load_state(under(arrays, f"optimiser/{name}/"))
         optimiser.skipped = int(rest["skipped"][name])
@@ -89,6 +76,28 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
     agent.behaviour.exploration.log_weight = float(rest["log_entropy_weight"])
     agent.behaving.round = int(rest["round"])
     agent.modelling.updates = int(rest["model_updates"])
+
+
+def save_weights(modules: dict[str, nn.Module]) -> Arrays:
+    """Copies of the weights of modules by name."""
+    return {
+        f"weights/{name}/{key}": value.detach().cpu().numpy().copy()
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+    }
+
+
+def load_weights(owner: str, modules: dict[str, nn.Module], arrays: Arrays) -> None:
+    """Write what `save_weights` gave into modules. ValueError where a weight is missing or has another shape."""
+    for name, module in modules.items():
+        saved = under(arrays, f"weights/{name}/")
+        own = module.state_dict()
+        wrong = [k for k in own if k not in saved or tuple(saved[k].shape) != tuple(own[k].shape)]
+        if wrong:
+            raise ValueError(f"{owner}: {name} weight {wrong[0]} is missing from the checkpoint or has another shape")
+        with torch.no_grad():
+            for key, value in own.items():
+                value.copy_(torch.from_numpy(saved[key].copy()))
 
 
 def under(arrays: Arrays, prefix: str) -> Arrays:

@@ -8,7 +8,7 @@ import tyro
 from mawm.agents.config import AgentConfig
 from mawm.envs.skirmish.rules import Rules
 
-Method = Literal["independent", "experience", "rollouts", "both", "centralized"]
+Method = Literal["independent", "experience", "rollouts", "both", "centralized", "ippo", "mappo"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ class TrainConfig:
     map: str = "3m"
     """A SMAC map by name, or a path to a map file (.toml)."""
     method: Method = "both"
-    """What is shared: independent nothing, experience, rollouts, both, or centralized (one model for the team)."""
+    """What is shared: independent nothing, experience, rollouts, both, or centralized (one model for the team).
+
+    Without a world model: ippo (PPO, every agent alone) and mappo (one actor; a critic that sees all observations)."""
     seed: int = 0
     env_steps: int = 50_000
     """Environment steps to train for."""

@@ -1,6 +1,7 @@
 """Puts a run together from its configuration. The only module that knows a method by its name."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from mawm.agents.agent import Agent
+from mawm.agents.ppo import Ppo
 from mawm.agents.products import has_bf16_units, set_precision
 from mawm.agents.world_model import SCORES
 from mawm.broadcast import Broadcaster
@@ -38,38 +40,12 @@ from mawm.selectors.trivial import Trivial
 from mawm.team import InlineTeam, ProcessTeam, Team
 from mawm.types import Metrics, Spaces, VectorEnv
 
-
-@dataclass(frozen=True)
-class MethodPlan:
-    """What a method shares, and whether each agent has weights of its own."""
-
-    experience: bool
-    rollouts: bool
-    own_weights: bool = True
+Learner = Agent | Ppo
+"""What a team is made of; the loop makes the same calls on all."""
 
 
-METHODS = {
-    "independent": MethodPlan(experience=False, rollouts=False),
-    "experience": MethodPlan(experience=True, rollouts=False),
-    "rollouts": MethodPlan(experience=False, rollouts=True),
-    "both": MethodPlan(experience=True, rollouts=True),
-    "centralized": MethodPlan(experience=True, rollouts=False, own_weights=False),
-}
-
-
-def members_of(config: TrainConfig, spaces: Spaces) -> tuple[tuple[int, ...], ...]:
-    """Which environment agents each learner acts for."""
-    agents = tuple(range(spaces.n_agents))
-    return tuple((a,) for a in agents) if METHODS[config.method].own_weights else (agents,)
-
-
-def learner_names(members: tuple[tuple[int, ...], ...]) -> tuple[str, ...]:
-    """The name of each learner, which keys its generators and prefixes its tags."""
-    return tuple(f"agent_{m[0]}" if len(m) == 1 else "team" for m in members)
-
-
-def make_learner(index: int, *, config: TrainConfig, spaces: Spaces, device: str) -> Agent:
-    """Learner `index` with its broadcasters; picklable by reference, because workers call it where it will live."""
+def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -> Agent:
+    """Learner `index` with a world model, and its broadcasters."""
     plan, members = METHODS[config.method], members_of(config, spaces)
     model, horizon = config.agent.world_model, config.agent.behaviour.horizon
     segment = segment_bytes(model.seq_len, spaces.obs_size, spaces.n_actions)
@@ -93,6 +69,51 @@ def make_learner(index: int, *, config: TrainConfig, spaces: Spaces, device: str
         else _broadcaster(config, plan.rollouts, ("critic",), purse or _share(config, rollout), f"{name}/rollouts"),
         device=device,
     )
+
+
+def _model_free(index: int, config: TrainConfig, spaces: Spaces, device: str) -> Ppo:
+    """Learner `index` without a world model: it has nothing to tell."""
+    members = members_of(config, spaces)
+    lanes = len(members[index]) * config.schedule.battles
+    name = learner_names(members)[index]
+    return Ppo(name, members[index], spaces, config.agent, seed=config.seed, lanes=lanes, device=device)
+
+
+@dataclass(frozen=True)
+class MethodPlan:
+    """What a method shares, whether each agent has weights of its own, and what learns."""
+
+    experience: bool
+    rollouts: bool
+    own_weights: bool = True
+    learner: Callable[[int, TrainConfig, Spaces, str], Learner] = _world_model
+
+
+METHODS = {
+    "independent": MethodPlan(experience=False, rollouts=False),
+    "experience": MethodPlan(experience=True, rollouts=False),
+    "rollouts": MethodPlan(experience=False, rollouts=True),
+    "both": MethodPlan(experience=True, rollouts=True),
+    "centralized": MethodPlan(experience=True, rollouts=False, own_weights=False),
+    "ippo": MethodPlan(experience=False, rollouts=False, learner=_model_free),
+    "mappo": MethodPlan(experience=False, rollouts=False, own_weights=False, learner=_model_free),
+}
+
+
+def members_of(config: TrainConfig, spaces: Spaces) -> tuple[tuple[int, ...], ...]:
+    """Which environment agents each learner acts for."""
+    agents = tuple(range(spaces.n_agents))
+    return tuple((a,) for a in agents) if METHODS[config.method].own_weights else (agents,)
+
+
+def learner_names(members: tuple[tuple[int, ...], ...]) -> tuple[str, ...]:
+    """The name of each learner, which keys its generators and prefixes its tags."""
+    return tuple(f"agent_{m[0]}" if len(m) == 1 else "team" for m in members)
+
+
+def make_learner(index: int, *, config: TrainConfig, spaces: Spaces, device: str) -> Learner:
+    """Learner `index` of a method; picklable by reference, because workers call it where it will live."""
+    return METHODS[config.method].learner(index, config, spaces, device)
 
 
 def _broadcaster(
@@ -188,7 +209,7 @@ def make_run(
     shared = tuple(k for k, on in (("experience", plan.experience), ("rollouts", plan.rollouts)) if on)
     agent = config.agent
     collector = Collector(env, team, seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
-    nominal = config.sharing.bandwidth if plan.own_weights else 1.0
+    nominal = 1.0 if shared and not plan.own_weights else config.sharing.bandwidth
     resume_at = None if resume is None else resume.env_steps
     writers: list[Writer] = [JsonLines(folder / "metrics.jsonl", resume_at), TensorBoard(folder, resume_at)]
     run = Run(

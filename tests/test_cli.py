@@ -23,7 +23,10 @@ def mawm(command: str, *args: str, cwd: Path) -> subprocess.CompletedProcess[str
         (["--device", "cuda:99"], "'cuda:99'"),
         (["--preset", "defualt"], "did you mean 'default'"),
         (["--env", "smac"], "--env skirmish"),
-        (["--method", "bth"], "--method must be one of independent, experience, rollouts, both, centralized; got"),
+        (
+            ["--method", "bth"],
+            "--method must be one of independent, experience, rollouts, both, centralized, ippo, mappo; got",
+        ),
         (["--behaviour.entropy", "1"], "unknown argument '--behaviour.entropy'; nearest: --agent.behaviour.entropy"),
         (["extra"], "unknown argument 'extra'. See --help"),
         (["--seed", "x"], "Error parsing --seed: invalid literal for int() with base 10: 'x'"),

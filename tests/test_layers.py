@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("mawm", "agents", "envs", "configs", "benchmarks")
 TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 FOLDED = ("envs", "configs", "benchmarks", "selectors", "budgets", "deliveries", "results")
-METHODS = {"independent", "experience", "rollouts", "both", "centralized"}
+METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo", "mappo"}
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
@@ -25,14 +25,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("deliveries",),
     ("channel",),
     ("loop",),
-    ("agents.products", "agents.exploration"),
+    ("agents.products", "agents.exploration", "agents.battle_log"),
     ("agents.categorical", "agents.returns", "agents.optimiser", "agents.nets", "agents.replay"),
-    ("agents.rssm",),
-    ("agents.world_model",),
+    ("agents.rssm", "agents.ppo_nets"),
+    ("agents.world_model", "agents.ppo_rows"),
     ("agents.actor_critic", "agents.pooled"),
     ("agents.memory", "agents.model_trainer"),
     ("agents.behaviour_trainer", "agents.snapshot"),
-    ("agents.agent",),
+    ("agents.agent", "agents.ppo"),
     ("build",),
     ("estimate",),
     ("results",),

@@ -1,0 +1,231 @@
+"""The model-free baseline: its advantages, its rollouts, and that it keeps to itself where it should."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_docs import documented_tags
+
+from mawm.agents.battle_log import BattleLog
+from mawm.agents.ppo import Ppo
+from mawm.agents.ppo_rows import gae, rows_of
+from mawm.build import make_learner, make_team, members_of
+from mawm.collect import Collector
+from mawm.configs.presets import load_preset
+from mawm.configs.train import TrainConfig
+from mawm.envs.skirmish.vector import SkirmishVectorEnv
+from mawm.gate import ProvenanceError
+from mawm.types import Origin, Role, Segment, Spaces
+
+ROOT = Path(__file__).parents[1]
+SPACES = Spaces(n_agents=3, n_actions=5, obs_size=4, state_size=6, episode_limit=10)
+BATTLES = 2
+
+
+def config_of(method: str) -> TrainConfig:
+    config = load_preset("debug")
+    config = replace(config, method=method, schedule=replace(config.schedule, battles=BATTLES))
+    return replace(config, agent=replace(config.agent, ppo=replace(config.agent.ppo, rollout=12)))
+
+
+def make(method: str, index: int = 0) -> Ppo:
+    learner = make_learner(index, config=config_of(method), spaces=SPACES, device="cpu")
+    assert isinstance(learner, Ppo)
+    learner.begin("train", BATTLES * len(learner.members))
+    return learner
+
+
+def stretch(agent: int, episode: int, row: int, arrivals: int, terminal: bool, data: Any, place: int) -> Segment:
+    """One whole stream: observations and masks as acted on, rewards of its own."""
+    obs, avail, action = data
+    first, last = np.zeros(arrivals, np.bool_), np.zeros(arrivals, np.bool_)
+    first[0], last[-1] = True, terminal
+    reward = np.random.default_rng([agent, episode, row]).random(arrivals).astype(np.float32)
+    lane, previous = place * BATTLES + row, np.concatenate([[0], action[: arrivals - 1]])
+    origin = Origin(agent, Role.PRIMARY, episode)
+    return Segment(origin, lane, 0, obs[:arrivals], previous, reward, last, first, avail[:arrivals])
+
+
+def play(learner: Ppo, rounds: int = 3, steps: int = 6, foreign: int = 0) -> list[list[int]]:
+    """Made-up battles of `steps` steps; what agents other than the first see depends on `foreign`."""
+    members, taken = learner.members, []
+    for episode in range(rounds):
+        obs = np.zeros((steps + 1, len(members), BATTLES, SPACES.obs_size), np.float32)
+        avail = np.zeros((steps + 1, len(members), BATTLES, SPACES.n_actions), np.bool_)
+        for place, agent in enumerate(members):
+            rng = np.random.default_rng([episode, agent, 0 if agent == members[0] else foreign])
+            obs[:, place] = rng.random((steps + 1, BATTLES, SPACES.obs_size))
+            avail[:, place] = rng.random((steps + 1, BATTLES, SPACES.n_actions)) < 0.5
+        avail[..., 1] = True
+        action = np.zeros((steps, len(members), BATTLES), np.int64)
+        for t in range(steps):
+            lanes, masks = obs[t].reshape(-1, SPACES.obs_size), avail[t].reshape(-1, SPACES.n_actions)
+            chosen = learner.act(lanes, masks, np.full(len(lanes), t == 0), slot="train", mode="sample")
+            action[t] = chosen.reshape(len(members), BATTLES)
+            taken.append(chosen[:BATTLES].tolist())
+        for row in range(BATTLES):
+            for place, agent in enumerate(members):
+                data = obs[:, place, row], avail[:, place, row], action[:, place, row]
+                learner.remember([stretch(agent, episode * BATTLES + row, row, steps + 1, True, data, place)])
+    return taken
+
+
+def learned(learner: Ppo) -> dict[str, Any]:
+    assert "actor/loss" in learner.fit_behaviour([], env_steps=0)
+    return learner.state()[0]
+
+
+def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def test_advantages_are_those_worked_out_by_hand() -> None:
+    # discount 0.5, lam 0.5; columns: a battle that ends, and the same numbers in a battle that is cut.
+    reward = torch.tensor([[1.0, 1.0], [2.0, 2.0]])
+    terminal = torch.tensor([[False, False], [True, False]])
+    value = torch.tensor([[3.0, 3.0], [4.0, 4.0], [8.0, 8.0]])
+    # Ended: delta_1 = 2 - 4 = -2; delta_0 = 1 + 2 - 3 = 0, A_0 = 0 + 0.25 * -2 = -0.5.
+    # Cut: delta_1 = 2 + 0.5 * 8 - 4 = 2; A_0 = 0 + 0.25 * 2 = 0.5.
+    expected = torch.tensor([[-0.5, 0.5], [-2.0, 2.0]])
+    assert torch.allclose(gae(reward, terminal, value, 0.5, 0.5), expected)
+
+
+def test_a_death_in_mid_battle_lets_nothing_later_in() -> None:
+    reward, terminal = torch.tensor([[1.0], [5.0], [7.0]]), torch.tensor([[True], [False], [False]])
+    out = gae(reward, terminal, torch.tensor([[0.5], [9.0], [9.0], [9.0]]), 0.9, 0.9)
+    assert float(out[0]) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("mode", ["sample", "greedy", "random"])
+def test_an_unavailable_action_is_never_chosen(mode: str) -> None:
+    learner, rng = make("mappo"), np.random.default_rng(0)
+    for _ in range(50):
+        avail = rng.random((6, 5)) < 0.3
+        avail[np.arange(6), rng.integers(0, 5, 6)] = True
+        obs = 100 * rng.standard_normal((6, 4)).astype(np.float32)
+        chosen = learner.act(obs, avail, np.ones(6, np.bool_), slot="eval", mode=mode)
+        assert avail[np.arange(6), chosen].all()
+
+
+def test_the_dead_act_in_no_row_and_the_living_see_zeros_of_them() -> None:
+    learner, data = make("mappo"), (np.ones((7, 4), np.float32), np.ones((7, 5), np.bool_), np.full(6, 2))
+    for t in range(7):
+        learner.act(np.ones((6, 4), np.float32), np.ones((6, 5), np.bool_), np.full(6, t in (0, 6)), slot="train",
+                    mode="sample")  # fmt: skip
+    lived = {0: 7, 1: 3, 2: 5}
+    learner.remember([stretch(a, row, row, lived[a], a > 0, data, a) for row in range(2) for a in range(3)])
+    battles = learner.log.take()
+    assert [battle.steps for battle in battles] == [6, 6]
+    rows = rows_of(battles, learner.nets, discount=0.9, lam=0.9, reward_scale=1.0, device="cpu")
+    counts = {a: int((rows.member == a).sum()) for a in range(3)}
+    assert counts == {0: 12, 1: 4, 2: 8}
+    assert (rows.action == 2).all()
+    assert rows.obs[3:7, 1].abs().sum() == 0 and rows.obs[:7, 0].min() == 1
+    assert float(rows.advantage.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(rows.advantage.std(correction=0)) == pytest.approx(1, abs=1e-4)
+
+
+def test_old_log_probs_are_those_of_the_policy_that_acted_even_after_an_update() -> None:
+    learner = make("ippo")
+    play(learner, rounds=3)
+    before = learner.log.rows[0][0].of["log_prob"][:6].copy()
+    learned(learner)
+    play(learner, rounds=1)  # the battle before it becomes whole
+    assert np.array_equal(learner.log.take()[0].of["log_prob"][:6], before)
+
+
+def test_real_battles_come_back_as_they_were_played() -> None:
+    """A log fed by the collector holds the log-probability of the very action that the next arrival names."""
+    config = config_of("mappo")
+    env = SkirmishVectorEnv("3m", BATTLES, seed=1)
+    team = make_team(config, env.spaces, "cpu", "inline")
+    collector = Collector(env, team, seq_len=8, discount=0.99)
+    learner, battles = team.learners[0], []
+    for _ in range(30):
+        lived = collector.collect(7, "sample")
+        team.map("remember", lived)
+        battles += learner.log.take()
+    assert len(battles) > 4 and any(b.arrivals.min() < b.arrivals.max() for b in battles)
+    rows = rows_of(battles, learner.nets, discount=0.99, lam=0.9, reward_scale=1.0, device="cpu")
+    logits = learner.nets.logits(rows.obs[rows.arrival, rows.member], rows.member, rows.avail)
+    now = torch.log_softmax(logits, -1).gather(-1, rows.action.unsqueeze(-1)).squeeze(-1)
+    assert torch.allclose(now, rows.old_log_prob, atol=1e-5)
+    ends = [(int(b.arrivals[m]), bool(b.of["terminal"][b.arrivals[m] - 1, m])) for b in battles for m in range(3)]
+    assert all(ended or arrivals == env.spaces.episode_limit + 1 for arrivals, ended in ends)
+
+
+def test_the_actions_and_updates_of_one_agent_do_not_depend_on_the_others() -> None:
+    alone, crowd = make("ippo", 1), [make("ippo", i) for i in (2, 1, 0)]
+    taken = play(alone)
+    for other in crowd:
+        assert (play(other) == taken) is (other.name == "agent_1")
+    after = {other.name: learned(other) for other in crowd}
+    assert members_of(config_of("ippo"), SPACES) == ((0,), (1,), (2,))
+    assert same(learned(alone), after["agent_1"]) and not same(after["agent_0"], after["agent_1"])
+
+
+def test_with_one_actor_for_all_an_action_still_follows_from_its_own_observation() -> None:
+    assert play(make("mappo"), foreign=1) == play(make("mappo"), foreign=2)
+
+
+def test_nothing_is_offered() -> None:
+    learner = make("ippo")
+    play(learner)
+    offers = [learner.offer_segments([], env_steps=0), learner.offer_rollouts(env_steps=0)]
+    assert [(o.messages, o.produced_bytes, o.sent_bytes) for o in offers] == [([], 0, 0)] * 2
+
+
+def test_a_foreign_role_is_refused() -> None:
+    data = (np.ones((7, 4), np.float32), np.ones((7, 5), np.bool_), np.full(6, 2))
+    foreign = replace(stretch(0, 3, 0, 4, True, data, 0), origin=Origin(0, Role.EXPLORER, 3))
+    with pytest.raises(ProvenanceError, match="explorer"):
+        make("ippo").remember([foreign])
+
+
+@pytest.mark.parametrize("method", ["ippo", "mappo"])
+def test_same_seed_same_numbers_and_a_state_goes_on_bit_for_bit(method: str) -> None:
+    a, b = make(method), make(method)
+    assert play(a) == play(b)
+    assert same(learned(a), learned(b))
+    play(a, rounds=2)  # an unfinished rollout, a battle that is not whole, moved generators and moments
+    c = make_learner(0, config=config_of(method), spaces=SPACES, device="cpu")
+    arrays, rest = a.state()
+    c.load_state(arrays, json.loads(json.dumps(rest)))
+    assert play(a, rounds=2) == play(c, rounds=2)
+    assert same(learned(a), learned(c))
+
+
+def test_an_empty_log_is_kept_too() -> None:
+    log, other = (BattleLog(SPACES, (0,), BATTLES) for _ in range(2))
+    other.load_state(log.state())
+    assert other.rows == [[], []] and other.take() == []
+
+
+def train(folder: Path, *args: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "mawm.train", "--placement", "inline", *args, "--run-dir", str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
+
+
+def test_a_run_learns_writes_documented_tags_and_sends_no_byte(tmp_path: Path) -> None:
+    rows = train(tmp_path / "r", "--preset", "debug", "--method", "ippo")
+    tags = {tag for row in rows for tag in row} - {"env_steps", "wall_s"}
+    assert {"agent_0/actor/loss", "agent_2/critic/loss", "agent_1/replay/own_steps"} <= tags
+    assert {tag for tag in tags if not any(re.fullmatch(pattern, tag) for pattern in documented_tags())} == set()
+    assert rows[-1]["channel/sent_bytes"] == 0
+
+
+@pytest.mark.slow
+def test_independent_learners_without_a_model_win_3m(tmp_path: Path) -> None:
+    rows = train(tmp_path / "r", "--map", "3m", "--method", "ippo", "--seed", "100", "--env-steps", "100000")
+    assert rows[-1]["eval/win_rate"] >= 0.8
