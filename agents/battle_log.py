@@ -106,7 +106,7 @@ class BattleLog:
         held = [(-1, battle) for battle in self.whole]
         held += [(row, b.first(b.steps + 1)) for row, battles in enumerate(self.rows) for b in battles]
         arrays = {
-            "rows": np.array(len(self.rows)),
+            "rows": np.array([len(self.rows)]),
             "row": np.array([row for row, _ in held], np.int64),
             "episode": np.array([b.episode for _, b in held], np.int64),
             "steps": np.array([b.steps for _, b in held], np.int64),
@@ -119,7 +119,7 @@ class BattleLog:
 
     def load_state(self, arrays: Arrays) -> None:
         """Continue from `state`."""
-        self.rows, self.whole = [[] for _ in range(int(arrays["rows"]))], []
+        self.rows, self.whole = [[] for _ in range(int(arrays["rows"][0]))], []
         ends = np.cumsum(arrays["length"])
         for i, (row, end) in enumerate(zip(arrays["row"].tolist(), ends.tolist(), strict=True)):
             start = end - int(arrays["length"][i])

@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from mawm.configs.train import TrainConfig
-from mawm.selectors.registry import NAMES
+from mawm.selectors.registry import NAMES, load_factory
 
 # fmt: off
 _POSITIVE = (
@@ -27,7 +27,9 @@ def check(config: TrainConfig) -> None:
     """Raise ValueError for the first setting that is out of its range, naming key, value and range."""
     _walk(config, "")
     selector = config.sharing.selector
-    if ":" not in selector and selector not in NAMES:
+    if ":" in selector:
+        load_factory(selector)
+    elif selector not in NAMES:
         near = difflib.get_close_matches(selector, NAMES, 1)
         meant = f": did you mean {near[0]!r}?" if near else ""
         raise ValueError(

@@ -88,6 +88,11 @@ class MethodPlan:
     own_weights: bool = True
     learner: Callable[[int, TrainConfig, Spaces, str], Learner] = _world_model
 
+    @property
+    def selects(self) -> bool:
+        """Whether bandwidth, selector and channel make a difference: not where nothing or everything is shared."""
+        return (self.experience or self.rollouts) and self.own_weights
+
 
 METHODS = {
     "independent": MethodPlan(experience=False, rollouts=False),

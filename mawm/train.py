@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import signal
 import sys
 import time
@@ -54,6 +55,15 @@ def main(args: list[str] | None = None) -> int:
     args = sys.argv[1:] if args is None else args
     command = _command(args)
     config, folder = _resumed(command, args) if command.resume else (command.config, None)
+    return _run(_checked(config), command, folder, shlex.join(["python", "-m", "mawm.train", *args]))
+
+
+def configure(args: list[str]) -> TrainConfig:
+    """The configuration that a command line means; a mistake ends the process with one line and exit code 2."""
+    return _checked(_command(args).config)
+
+
+def _checked(config: TrainConfig) -> TrainConfig:
     try:
         check(config)
     except ValueError as error:
@@ -63,7 +73,7 @@ def main(args: list[str] | None = None) -> int:
             "--env smac needs a StarCraft II driver that is not part of this version; "
             "use --env skirmish, the embedded engine"
         )
-    return _run(config, command, folder)
+    return config
 
 
 def _command(args: list[str]) -> Command:
@@ -93,16 +103,18 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
     return config, folder
 
 
-def _run(config: TrainConfig, command: Command, resumed: Path | None) -> int:
+def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str) -> int:
     from mawm import build  # torch and numba load only once the command line is right
     from mawm.checkpoint import newest
     from mawm.estimate import estimate_minutes
+    from mawm.lock import FolderLock
 
     try:
         device = build.resolve_device(config.device)
         env = build.make_env(config, "train", config.schedule.battles)
         resume = newest(resumed) if resumed else None
         folder = resumed or _new_folder(config, command.run_dir)
+        lock = FolderLock(folder)
     except (ValueError, FileNotFoundError) as error:
         fail(str(error))
     if resume is not None and resume.env_steps >= config.env_steps:
@@ -113,6 +125,7 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None) -> int:
     placement = build.resolve_placement(config, len(members), device, cores)
     facts = {
         "version": __version__,
+        "command": typed,
         "device": device,
         "placement": placement,
         "cores": cores,
@@ -132,6 +145,7 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None) -> int:
         return 1
     finally:
         team.close()
+        lock.release()
 
 
 def _train(run: "Run", folder: Path) -> int:

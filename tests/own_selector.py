@@ -33,3 +33,16 @@ class EveryThird:
 def every_third(bandwidth, components, window, rng):
     """Called by `--selector tests.own_selector:every_third`."""
     return EveryThird()
+
+
+class Broken(EveryThird):
+    """Fails when it is asked."""
+
+    def propose(self, losses):
+        """Never answers."""
+        raise RuntimeError("out of order")
+
+
+def broken(bandwidth, components, window, rng):
+    """Called by `--selector own_selector:broken`."""
+    return Broken()

@@ -13,12 +13,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("mawm", "agents", "envs", "configs", "benchmarks")
 TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-FOLDED = ("envs", "configs", "benchmarks", "selectors", "budgets", "deliveries", "results")
+FOLDED = ("envs", "configs", "benchmarks", "selectors", "budgets", "deliveries", "results", "sweeps")
 METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo", "mappo"}
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "stats", "seeds", "agents.config", "cli"),
+    ("types", "stats", "seeds", "agents.config", "cli", "lock"),
     ("budgets", "selectors", "picks", "codec", "gate", "ledger", "metrics", "checkpoint", "envs", "team"),
     ("configs",),
     ("broadcast", "collect", "evaluation", "schedule"),
@@ -37,6 +37,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("estimate",),
     ("results",),
     ("train", "evaluate", "export", "plot", "report"),
+    ("sweeps",),
+    ("sweep",),
     ("benchmarks",),
     ("bench",),
 )
@@ -216,7 +218,9 @@ def test_every_test_asserts(path: Path) -> None:
     assert [name for name in tests if name not in checking] == []
 
 
-@pytest.mark.parametrize("module", ["mawm", "mawm.train", "mawm.evaluate", "mawm.export", "mawm.plot", "mawm.report"])
+@pytest.mark.parametrize(
+    "module", ["mawm", "mawm.train", "mawm.evaluate", "mawm.export", "mawm.plot", "mawm.report", "mawm.sweep"]
+)
 def test_importing_a_command_is_light(module: str) -> None:
     heavy = {"torch", "numba", "pysc2", "smac", "tensorboard", "matplotlib", "scipy"}
     code = f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))"

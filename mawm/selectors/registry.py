@@ -33,7 +33,7 @@ def make_selector(
     if name in ("all", "none"):
         return Trivial(name == "all")
     if ":" in name:
-        own: Selector = _factory(name)(bandwidth, components, window, rng)
+        own: Selector = load_factory(name)(bandwidth, components, window, rng)
         return own
     if name not in NAMES:
         raise ValueError(
@@ -46,7 +46,8 @@ def make_selector(
     return Scored(RULES[name](bandwidth), components, window)
 
 
-def _factory(name: str) -> Callable[..., Any]:
+def load_factory(name: str) -> Callable[..., Any]:
+    """What `module:factory` names. ValueError if it cannot be imported."""
     module, _, attribute = name.partition(":")
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)

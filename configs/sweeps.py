@@ -1,0 +1,98 @@
+"""Grids of runs, and the sweeps that come with the package: TOML files with one `[[grid]]` after another."""
+
+import tomllib
+from dataclasses import dataclass, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from mawm.configs.presets import nearest
+from mawm.configs.train import TrainConfig
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All combinations of some settings; a method that shares nothing has one run a map and seed."""
+
+    maps: tuple[str, ...] = ("3m",)
+    """SMAC maps by name, or paths of map files."""
+    methods: tuple[str, ...] = ("independent", "experience", "rollouts", "both", "centralized")
+    """Methods of mawm.train."""
+    bandwidth: tuple[float, ...] = (0.05,)
+    """Nominal bandwidths, each between 0 and 1."""
+    selectors: tuple[str, ...] = ("gaussian",)
+    """Selectors of mawm.train."""
+    channels: tuple[str, ...] = ("real",)
+    """Channels of mawm.train: the real one, or controls."""
+    seeds: int = 5
+    """How many seeds: FIRST_SEED, FIRST_SEED + 1, ..."""
+    first_seed: int = 0
+    """The first of them."""
+    env_steps: int = TrainConfig.env_steps
+    """Environment steps of every run."""
+    train_preset: str = "default"
+    """Preset of mawm.train that every run starts from."""
+    train_args: str = ""
+    """Further arguments of mawm.train for every run, in one string: --train-args="--precision bf16"."""
+
+
+def sweep_names() -> list[str]:
+    """The sweeps that come with the package."""
+    folder = resources.files("mawm.configs") / "sweeps"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_sweep(name: str) -> list[Grid]:
+    """The grids of a sweep by name, or of a file. ValueError for an unknown name, an unknown key or a wrong type."""
+    if name.endswith(".toml"):
+        try:
+            text = Path(name).read_text()
+        except OSError as error:
+            raise ValueError(f"{name}: cannot be read ({error.strerror})") from None
+    elif name in sweep_names():
+        text = (resources.files("mawm.configs") / "sweeps" / f"{name}.toml").read_text()
+    else:
+        raise ValueError(f"there is no sweep {name!r}{nearest(name, sweep_names())}; or give a path that ends in .toml")
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{name}: {error}") from None
+    grids = document.get("grid")
+    if set(document) != {"grid"} or not isinstance(grids, list) or not grids:
+        raise ValueError(f"{name}: a sweep is one or more tables [[grid]]; got {', '.join(document) or 'nothing'}")
+    return [_grid(table, f"{name}, grid {i}") for i, table in enumerate(grids, 1)]
+
+
+def _grid(table: dict[str, Any], where: str) -> Grid:
+    default = Grid()
+    known = [f.name for f in fields(Grid)]
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise ValueError(f"{where}: unknown key {key!r}{nearest(key, known)}")
+        old = getattr(default, key)
+        if isinstance(old, tuple):
+            values[key] = _items(value, type(old[0]), f"{where}: {key}")
+        elif type(value) is not type(old):
+            raise ValueError(f"{where}: {key} must be {type(old).__name__}; got {value!r}")
+        else:
+            values[key] = value
+    return replace(default, **values)
+
+
+def _items(value: Any, kind: type, where: str) -> tuple[Any, ...]:
+    accepted = (int, float) if kind is float else (kind,)
+    if not isinstance(value, list) or not value or any(type(item) not in accepted for item in value):
+        raise ValueError(f"{where} must be a list of {kind.__name__}; got {value!r}")
+    return tuple(kind(item) for item in value)
+
+
+def check_grid(grid: Grid) -> None:
+    """ValueError for what no run would notice: counts, and a list without or with doubled items."""
+    for key in ("seeds", "env_steps"):
+        if getattr(grid, key) < 1:
+            raise ValueError(f"{key} must be at least 1; got {getattr(grid, key)}")
+    for key in ("maps", "methods", "bandwidth", "selectors", "channels"):
+        items = getattr(grid, key)
+        if not items or len(set(items)) < len(items):
+            raise ValueError(f"{key} must name at least one, and each once; got {' '.join(map(str, items)) or 'none'}")

@@ -1,0 +1,168 @@
+"""`python -m mawm.sweep`: many runs of the main command, through a manifest that survives any stop."""
+
+import os
+import shlex
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from mawm.cli import fail, parse
+from mawm.configs.sweeps import Grid, check_grid, load_sweep
+from mawm.configs.train import TrainConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mawm.sweeps.grid import PlannedRun
+    from mawm.sweeps.runner import Runner
+
+DESCRIPTION = """Run a grid of settings, some runs at a time, one process and one thread a run. For instance:
+
+  python -m mawm.sweep --maps 3m 2s_vs_1sc --methods independent both --bandwidth 0.01 0.05 1 --seeds 5 --jobs 2
+  python -m mawm.sweep --preset quick --dry-run             what would run, and about how long it takes
+  python -m mawm.sweep --preset quick                       every figure in about a quarter of an hour on two cores
+  python -m mawm.sweep --preset my_grid.toml --out runs/my_grid
+
+The same command again after any stop (Ctrl-C, kill -9, a power cut) goes on where it stopped and runs what is missing.
+A run that fails is tried once more and then reported; the exit code is 1 if one failed for good.
+Then: python -m mawm.report OUT, python -m mawm.plot OUT -o figures."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command line: a grid, or a sweep by name, and how to go about it."""
+
+    grid: Annotated[Grid, tyro.conf.arg(name="")] = field(default_factory=Grid)
+    preset: str = ""
+    """A sweep that comes with the package (quick, evidence, paper-figures) or a .toml file, in place of a grid."""
+    jobs: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Runs at the same time (default: the cores of this machine)."""
+    out: Path | None = None
+    """Folder of the runs (default: runs/sweep, or runs/NAME of a named sweep)."""
+    dry_run: bool = False
+    """Print the plan with an estimate of its cost and start nothing."""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Parse, plan, run. Exit codes: 0 done, 1 a run failed, 2 a mistake of the user's, 130 and 143 stopped."""
+    args = sys.argv[1:] if args is None else args
+    command = parse(Command, prog="python -m mawm.sweep", description=DESCRIPTION, args=args)
+    if command.jobs < 1:
+        fail(f"--jobs must be at least 1; got {command.jobs}")
+    if command.preset and command.grid != Grid():
+        fail("--preset brings its own grid: give either; to change one, copy its file and give its path")
+    out = command.out or Path("runs") / (Path(command.preset).stem if command.preset else "sweep")
+    try:
+        grids = load_sweep(command.preset) if command.preset else [command.grid]
+        runs = _planned(grids)
+        if command.dry_run:
+            return _dry_run(runs, command.jobs)
+        return _run(runs, out, command.jobs, shlex.join(["python", "-m", "mawm.sweep", *args]))
+    except (ValueError, FileNotFoundError) as error:
+        fail(str(error))
+
+
+def _planned(grids: list[Grid]) -> list["PlannedRun"]:
+    """The runs, every one of them checked as mawm.train would. ValueError for the first mistake."""
+    from mawm import build
+    from mawm.sweeps.grid import expand
+    from mawm.train import configure
+
+    for grid in grids:
+        check_grid(grid)
+    methods = {method for grid in grids for method in grid.methods}
+    unknown = sorted(methods - build.METHODS.keys())
+    if unknown:
+        raise ValueError(f"there is no method {unknown[0]!r} (choose from: {', '.join(build.METHODS)})")
+    runs = expand(grids, lambda grid: _base(grid, configure), lambda method: build.METHODS[method].selects)
+    for name in dict.fromkeys(run.config.map for run in runs):
+        build.make_env(next(run.config for run in runs if run.config.map == name), "train", 1)
+    return runs
+
+
+def _run(runs: list["PlannedRun"], out: Path, jobs: int, typed: str) -> int:
+    from mawm.lock import FolderLock
+    from mawm.sweeps.board import Board
+    from mawm.sweeps.manifest import Manifest
+    from mawm.sweeps.runner import Runner
+
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(out)
+    manifest = Manifest(out)
+    manifest.plan(runs, typed)
+    runner = Runner(out, runs, manifest, jobs)
+    stopped: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.append(number)
+        runner.stop()
+        print("mawm: every run saves and ends; once more to quit at once", file=sys.stderr)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    print(f"{len(runs)} runs into {out}, {jobs} at a time; {runner.count('done')} are done", flush=True)
+    runner.work(Board(sys.stdout))
+    lock.release()
+    return _end(runner, stopped)
+
+
+def _end(runner: "Runner", stopped: list[int]) -> int:
+    done = runner.count("done")
+    if stopped:
+        print(f"stopped: {done} of {len(runner.runs)} done; the same command goes on where this one stopped")
+        return 128 + stopped[0]
+    failed = [name for name in runner.runs if runner.manifest.runs[name].state == "failed"]
+    for name in failed:
+        entry, log = runner.manifest.runs[name], runner.log_of(runner.runs[name])
+        lines = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []
+        print(
+            f"mawm: {name} failed with exit code {entry.exit_codes[-1]}: {''.join(lines)} (log: {log})", file=sys.stderr
+        )
+    print(f"{done} of {len(runner.runs)} done, {len(failed)} failed. Next: python -m mawm.report {runner.folder}")
+    return 1 if failed else 0
+
+
+def _dry_run(runs: list["PlannedRun"], jobs: int) -> int:
+    """One line a kind of run with its measured cost; each kind is timed for a moment."""
+    from mawm import build
+    from mawm.estimate import estimate_minutes
+    from mawm.sweeps.board import duration
+
+    minutes: dict[tuple[str, str, int], float] = {}
+    seeds: dict[str, int] = {}
+    total = 0.0
+    for run in runs:
+        config = run.config
+        kind = (config.map, config.method, config.env_steps)
+        if kind not in minutes:
+            spaces = build.make_env(config, "train", config.schedule.battles).spaces
+            learners = len(build.members_of(config, spaces))
+            minutes[kind] = estimate_minutes(config, spaces, build.resolve_device(config.device), learners, 1)
+        family = run.name.rpartition("_s")[0]
+        if family not in seeds:
+            print(f"{family:<36} {config.env_steps:>9,} steps  about {duration(60 * minutes[kind])} a seed", flush=True)
+        seeds[family] = seeds.get(family, 0) + 1
+        total += minutes[kind]
+    print(
+        f"{len(runs)} runs of {len(seeds)} kinds; {jobs} at a time: about {duration(60 * total / min(jobs, len(runs)))}"
+    )
+    return 0
+
+
+def _base(grid: Grid, configure: "Callable[[list[str]], TrainConfig]") -> TrainConfig:
+    own = ("--map", "--method", "--bandwidth", "--selector", "--channel", "--seed", "--env-steps", "--preset")
+    words = shlex.split(grid.train_args)
+    for word in words:
+        name = word.split("=")[0].replace("_", "-")
+        if name in (*own, "--placement", "--run-dir", "--resume"):
+            raise ValueError(f"--train-args holds {name}, which the sweep sets itself")
+    return configure(["--preset", grid.train_preset, *words])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Tells how a sweep stands: a table that redraws itself in a terminal, plain lines elsewhere."""
+
+import shutil
+import time
+from typing import TextIO
+
+from mawm.sweeps.runner import Job, Runner
+
+REDRAW_S = 1.0
+LINE_S = 60.0
+SHOWN = 30
+"""Runs under way that the table has room for."""
+
+
+class Board:
+    """Called once a round with the runner; writes when there is something to say."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self.live = out.isatty()
+        self._lines = 0
+        self._last = float("-inf")
+        self._states: dict[str, tuple[str, int]] = {}
+
+    def __call__(self, runner: Runner) -> None:
+        """Say what changed, and now and then how everything stands."""
+        news = self._news(runner)
+        due = time.monotonic() - self._last >= (REDRAW_S if self.live else LINE_S)
+        if not news and not due:
+            return
+        if self.live:
+            self._clear()
+        for line in news:
+            print(line, file=self.out)
+        if due or self.live:
+            self._last = time.monotonic()
+            table = [summary(runner), *(job_line(runner, job) for job in runner.active[:SHOWN])]
+            width = shutil.get_terminal_size().columns
+            shown = [line[: width - 1] for line in table] if self.live else table
+            print("\n".join(shown), file=self.out)
+            self._lines = len(shown)
+        self.out.flush()
+
+    def _clear(self) -> None:
+        if self._lines:
+            self.out.write(f"\x1b[{self._lines}F\x1b[J")
+        self._lines = 0
+
+    def _news(self, runner: Runner) -> list[str]:
+        """One line for each run that has started, ended or failed since the last call."""
+        lines = []
+        for name, run in runner.runs.items():
+            entry = runner.manifest.runs[name]
+            now = (entry.state, len(entry.exit_codes))
+            before = self._states.setdefault(name, ("done" if entry.state == "done" else "pending", now[1]))
+            self._states[name] = now
+            if now == before:
+                continue
+            if entry.state == "done" and entry.win_rate is not None:
+                minutes = runner.progress(run).wall_s / 60
+                lines.append(f"done     {name}: win rate {100 * entry.win_rate:.1f} %, {minutes:.1f} min")
+            elif now[1] > before[1]:
+                again = "given up" if entry.state == "failed" else "once more"
+                lines.append(f"failed   {name}: exit code {entry.exit_codes[-1]}, {again}; see {runner.log_of(run)}")
+            if entry.state == "running" and (before[0] != "running" or now[1] > before[1]):
+                lines.append(f"started  {name}")
+        return lines
+
+
+def summary(runner: Runner) -> str:
+    """How everything stands, in one line."""
+    done, failed, total = runner.count("done"), runner.count("failed"), len(runner.runs)
+    left = remaining_s(runner)
+    eta = "-" if left is None else duration(left)
+    return f"{done} of {total} done, {len(runner.active)} running, {failed} failed, ETA {eta}"
+
+
+def job_line(runner: Runner, job: Job) -> str:
+    """How one run stands."""
+    progress, wanted = runner.progress(job.run), job.run.config.env_steps
+    win_rate = "-" if progress.win_rate is None else f"{100 * progress.win_rate:.0f} %"
+    name = {"train": "", "evaluate": " (final evaluation)", "waiting": " (an earlier sweep's process is still at it)"}
+    return f"  {job.run.name:<32} {progress.env_steps:>9,} of {wanted:,} steps  win rate {win_rate}{name[job.step]}"
+
+
+def remaining_s(runner: Runner) -> float | None:
+    """Seconds until all is done, from the seconds a step that runs of the same map and method took; None before any."""
+    paces: dict[tuple[str, str], list[float]] = {}
+    left: list[tuple[tuple[str, str], int]] = []
+    for name, run in runner.runs.items():
+        entry, kind = runner.manifest.runs[name], (run.config.map, run.config.method)
+        progress = runner.progress(run) if entry.attempts else None
+        if progress is not None and progress.env_steps:
+            paces.setdefault(kind, []).append(progress.wall_s / progress.env_steps)
+        if entry.state in ("pending", "running"):
+            left.append((kind, max(0, run.config.env_steps - (progress.env_steps if progress else 0))))
+    known = [pace for kind in paces.values() for pace in kind]
+    if not known:
+        return None
+    usual = sum(known) / len(known)
+    seconds = sum(steps * (sum(p) / len(p) if (p := paces.get(kind)) else usual) for kind, steps in left)
+    return seconds / max(1, min(runner.jobs, len(left)))
+
+
+def duration(seconds: float) -> str:
+    """`1h05m` or `3m20s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{rest:02d}s"

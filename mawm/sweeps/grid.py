@@ -1,0 +1,83 @@
+"""From a grid of settings to the runs that it means."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from mawm.configs.check import check
+from mawm.configs.presets import merge
+from mawm.configs.sweeps import Grid
+from mawm.configs.train import TrainConfig
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run: its name, which is its folder's, and the arguments of mawm.train that make it."""
+
+    name: str
+    config: TrainConfig
+    args: tuple[str, ...]
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The arguments without the number of steps, which alone may change once a run has begun."""
+        at = self.args.index("--env-steps")
+        return self.args[:at] + self.args[at + 2 :]
+
+
+def expand(grids: list[Grid], base: Callable[[Grid], TrainConfig], selects: Callable[[str], bool]) -> list[PlannedRun]:
+    """Every run of some grids once, in their order and seed by seed, so that each method has a first seed early.
+
+    `base` is the configuration that a grid starts from; `selects` says of a method whether it knows bandwidth, selector
+    and channel: one that does not has one run a map and seed. ValueError where two grids name different runs alike.
+    """
+    runs: dict[str, PlannedRun] = {}
+    for grid in grids:
+        start = base(grid)
+        for seed in range(grid.first_seed, grid.first_seed + grid.seeds):
+            for map_name in grid.maps:
+                for run in _runs(grid, start, map_name, seed, selects):
+                    same = runs.setdefault(run.name, run)
+                    if same != run:
+                        raise ValueError(f"two different runs have the name {run.name}: {_apart(same, run)}")
+    return list(runs.values())
+
+
+def _runs(grid: Grid, start: TrainConfig, map_name: str, seed: int, selects: Callable[[str], bool]) -> list[PlannedRun]:
+    runs = []
+    for method in grid.methods:
+        own: dict[str, Any] = {"map": map_name, "method": method, "seed": seed, "env_steps": grid.env_steps}
+        plain = merge(start, own, "sweep")
+        if not selects(method):
+            runs.append(_planned(grid, plain, selects=False))
+            continue
+        for bandwidth, selector, channel in product(grid.bandwidth, grid.selectors, grid.channels):
+            sharing = {"bandwidth": bandwidth, "selector": selector, "channel": channel}
+            runs.append(_planned(grid, merge(plain, {"sharing": sharing}, "sweep"), selects=True))
+    return runs
+
+
+def _planned(grid: Grid, config: TrainConfig, selects: bool) -> PlannedRun:
+    check(config)
+    sharing, plain = config.sharing, TrainConfig().sharing
+    words = [Path(config.map).stem, config.method]
+    args = ["--map", config.map, "--method", config.method, "--seed", str(config.seed)]
+    if selects:
+        words.append(f"b{sharing.bandwidth:g}")
+        args += ["--bandwidth", f"{sharing.bandwidth:g}"]
+        if sharing.selector != plain.selector:
+            words.append(sharing.selector.replace(":", "."))
+            args += ["--selector", sharing.selector]
+        if sharing.channel != plain.channel:
+            words.append(sharing.channel)
+            args += ["--channel", sharing.channel]
+    args += ["--env-steps", str(config.env_steps), "--preset", grid.train_preset, "--placement", "inline"]
+    name = "_".join([*words, f"s{config.seed}"])
+    return PlannedRun(name, config, (*args, *shlex.split(grid.train_args)))
+
+
+def _apart(one: PlannedRun, other: PlannedRun) -> str:
+    return f"`{shlex.join(one.args)}` and `{shlex.join(other.args)}`"

@@ -1,0 +1,75 @@
+"""What a sweep means to run and what became of it, in one file that is always whole."""
+
+import json
+import os
+import shlex
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mawm.sweeps.grid import PlannedRun
+
+State = Literal["pending", "running", "done", "failed"]
+VERSION = 1
+
+
+@dataclass
+class Entry:
+    """One run of the manifest."""
+
+    args: list[str]
+    """Arguments of mawm.train."""
+    state: State = "pending"
+    attempts: int = 0
+    """How often it was started, over all calls of the sweep."""
+    exit_codes: list[int] = field(default_factory=list)
+    """What the attempts that failed ended with."""
+    win_rate: float | None = None
+    """Final, over the battles of mawm.evaluate."""
+
+
+class Manifest:
+    """`manifest.json` of a sweep's folder; every change is written beside it, synced and renamed into place."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what is there. ValueError where it cannot be read."""
+        self.path = folder / "manifest.json"
+        self.commands: list[str] = []
+        self.runs: dict[str, Entry] = {}
+        if self.path.exists():
+            try:
+                saved = json.loads(self.path.read_text())
+                self.commands = list(saved["commands"])
+                self.runs = {name: Entry(**entry) for name, entry in saved["runs"].items()}
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{self.path} is not a sweep's manifest ({error}); choose another --out") from None
+
+    def plan(self, runs: list[PlannedRun], command: str) -> None:
+        """Add the runs that are new. ValueError where one of them was begun with other settings."""
+        for run in runs:
+            old = self.runs.get(run.name)
+            if old is not None and _settings(old.args) != run.settings:
+                raise ValueError(
+                    f"{self.path.parent} holds {run.name} with other settings (`{shlex.join(old.args)}`); "
+                    "choose another --out"
+                )
+        for run in runs:
+            self.runs.setdefault(run.name, Entry(list(run.args))).args = list(run.args)
+        self.commands.append(command)
+        self.save()
+
+    def save(self) -> None:
+        """Write the file: whole or not at all."""
+        document: dict[str, Any] = {"version": VERSION, "commands": self.commands}
+        document["runs"] = {name: asdict(entry) for name, entry in self.runs.items()}
+        temporary = self.path.with_suffix(".json.new")
+        with temporary.open("w") as file:
+            file.write(json.dumps(document, indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path)
+
+
+def _settings(args: list[str]) -> tuple[str, ...]:
+    at = args.index("--env-steps")
+    return tuple(args[:at] + args[at + 2 :])

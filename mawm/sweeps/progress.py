@@ -1,0 +1,38 @@
+"""How far a run is, from the end of its log: a sweep looks often, and logs grow."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+TAIL_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Steps, seconds and win rate of a run that may still be going on."""
+
+    env_steps: int = 0
+    wall_s: float = 0.0
+    win_rate: float | None = None
+    """Of the last evaluation, where there was one."""
+
+
+def progress_of(folder: Path) -> Progress:
+    """What the last rows of `metrics.jsonl` say; nothing where there are none."""
+    try:
+        with (folder / "metrics.jsonl").open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
+        return Progress()
+    steps, seconds = 0, 0.0
+    for line in reversed(lines):
+        try:
+            row = json.loads(line)
+            steps, seconds = steps or int(row["env_steps"]), seconds or float(row["wall_s"])
+        except (ValueError, KeyError, TypeError):
+            continue  # the first line may be cut off, the last one not yet whole
+        if "eval/win_rate" in row:
+            return Progress(steps, seconds, float(row["eval/win_rate"]))
+    return Progress(steps, seconds)

@@ -1,0 +1,211 @@
+"""Sweeps: what a grid means, what a manifest survives, and real sweeps that are killed, fail and are looked at."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mawm.configs.sweeps import Grid, load_sweep, sweep_names
+from mawm.configs.train import TrainConfig
+from mawm.lock import FolderLock, holder
+from mawm.sweep import main
+from mawm.sweeps.grid import PlannedRun, expand
+from mawm.sweeps.manifest import Manifest
+
+ROOT = Path(__file__).parents[1]
+DEBUG = ("--train-preset", "debug", "--env-steps", "600", "--seeds", "1", "--jobs", "2")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+
+
+def runs_of(*grids: Grid) -> list[PlannedRun]:
+    return expand(list(grids), lambda _: TrainConfig(), lambda method: method in ("experience", "rollouts", "both"))
+
+
+def test_a_method_without_a_channel_has_one_run_a_seed_and_the_others_one_a_bandwidth() -> None:
+    runs = runs_of(Grid(methods=("independent", "both"), bandwidth=(0.05, 1.0), seeds=2, first_seed=7))
+    names = ("independent", "both_b0.05", "both_b1")
+    assert [run.name for run in runs] == [f"3m_{name}_s{seed}" for seed in (7, 8) for name in names]
+    last = runs[-1]
+    assert (last.config.sharing.bandwidth, last.config.seed, last.config.method) == (1.0, 8, "both")
+    assert last.args[:8] == ("--map", "3m", "--method", "both", "--seed", "8", "--bandwidth", "1")
+
+
+def test_a_control_is_told_apart_by_its_name_and_grids_that_overlap_meet() -> None:
+    one, two = Grid(methods=("both",), seeds=1), Grid(methods=("both",), selectors=("gaussian", "random"), seeds=1)
+    assert [run.name for run in runs_of(one, two)] == ["3m_both_b0.05_s0", "3m_both_b0.05_random_s0"]
+
+
+def test_two_different_runs_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"3m_both_b0.05_s0.*999"):
+        runs_of(Grid(methods=("both",), seeds=1), Grid(methods=("both",), seeds=1, env_steps=999))
+
+
+@pytest.mark.parametrize("name", sweep_names())
+def test_every_sweep_of_the_package_means_runs(name: str) -> None:
+    runs = runs_of(*load_sweep(name))
+    assert len({run.name for run in runs}) == len(runs) >= 18
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[grid]]\nmap = ['3m']", "unknown key 'map'; did you mean 'maps'"),
+        ("[[grid]]\nseeds = '5'", "seeds must be int; got '5'"),
+        ("[[grid]]\nbandwidth = 0.5", "bandwidth must be a list of float"),
+        ("seeds = 5", "one or more tables"),
+        ("[[grid", "grid.toml"),
+    ],
+)
+def test_a_wrong_sweep_file_names_the_key(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text(text)
+    with pytest.raises(ValueError, match=said.replace("[", r"\[")):
+        load_sweep(str(tmp_path / "grid.toml"))
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--maps", "3m", "3n"), "'3n' is unknown; did you mean '3m'"),
+        (("--bandwidth", "0.1", "2"), "must lie in [0, 1]; got 2: did you mean 1?"),
+        (("--methods", "bth"), "there is no method 'bth'"),
+        (("--selectors", "gausian"), "did you mean 'gaussian'"),
+        (("--channels", "rael"), "did you mean 'real'"),
+        (("--maps", "3m", "3m"), "each once"),
+        (("--seeds", "0"), "seeds must be at least 1; got 0"),
+        (("--jobs", "0"), "--jobs must be at least 1; got 0"),
+        (("--preset", "qick"), "did you mean 'quick'"),
+        (("--preset", "quick", "--seeds", "2"), "give either"),
+        (("--train-args=--seed 3",), "--train-args holds --seed"),
+        (("--train-args=--agent.behaviour.horizn 3",), "--agent.behaviour.horizon"),
+    ],
+)
+def test_wrong_input_fails_before_anything_starts(
+    args: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([*args, "--out", str(tmp_path / "out")])
+    error = capsys.readouterr().err
+    assert end.value.code == 2
+    assert said in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_tells_the_cost_and_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*DEBUG, "--methods", "independent", "both", "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["3m_independent", "3m_both_b0.05"]
+    assert lines[2].startswith("2 runs of 2 kinds; 2 at a time: about 0m")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_manifest_that_was_being_written_is_the_old_one(tmp_path: Path) -> None:
+    runs = runs_of(Grid(methods=("both",), seeds=2))
+    Manifest(tmp_path).plan(runs, "first")
+    (tmp_path / "manifest.json.new").write_text('{"version": 1, "runs": {"3m_b')  # killed in the middle
+    manifest = Manifest(tmp_path)
+    assert list(manifest.runs) == [run.name for run in runs]
+    assert manifest.commands == ["first"]
+
+
+def test_a_manifest_takes_more_runs_and_more_steps_but_no_other_settings(tmp_path: Path) -> None:
+    Manifest(tmp_path).plan(runs_of(Grid(methods=("both",), seeds=1)), "first")
+    manifest = Manifest(tmp_path)
+    manifest.plan(runs_of(Grid(methods=("both",), seeds=2, env_steps=70_000)), "second")
+    assert len(manifest.runs) == 2 and "70000" in Manifest(tmp_path).runs["3m_both_b0.05_s0"].args
+    with pytest.raises(ValueError, match=r"3m_both_b0.05_s0 with other settings"):
+        manifest.plan(runs_of(Grid(methods=("both",), seeds=1, train_args="--precision bf16")), "third")
+
+
+def test_a_file_that_is_no_manifest_is_named(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"manifest.json is not a sweep's manifest"):
+        Manifest(tmp_path)
+
+
+def test_a_folder_has_one_holder_and_the_second_is_told_who(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    code = (
+        "import sys; from pathlib import Path; from mawm.lock import FolderLock\n"
+        "lock = FolderLock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        assert holder(tmp_path) == other.pid
+        with pytest.raises(ValueError, match=f"in use by process {other.pid}"):
+            FolderLock(tmp_path)
+        other.kill()
+    assert holder(tmp_path) is None
+    FolderLock(tmp_path).release()
+
+
+def sweep(folder: Path, *args: str, terminal: int | None = None) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "mawm.sweep", *DEBUG, *args, "--out", str(folder)]
+    out = subprocess.PIPE if terminal is None else terminal
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=out, stderr=subprocess.PIPE, text=True)
+
+
+def until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_sweep_survives_kill_9_runs_nothing_twice_and_reports_what_failed(tmp_path: Path) -> None:
+    """The first call is killed with one run done and one in training; the second has a run that cannot work."""
+    first = sweep(tmp_path, "--methods", "ippo", "both", "independent")
+    done, training = tmp_path / "3m_ippo_s0" / "evaluation.json", tmp_path / "3m_independent_s0"
+    until(lambda: done.exists() and any(training.glob("ck-*")))
+    child = holder(training)
+    first.kill()
+    first.communicate()
+    assert child
+    os.kill(child, signal.SIGKILL)
+    before = done.stat().st_mtime_ns
+    broken = ("--selectors", "gaussian", "own_selector:broken")
+    second = sweep(tmp_path, "--methods", "ippo", "both", "independent", *broken)
+    out, error = second.communicate(timeout=400)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())["runs"]
+    assert second.returncode == 1
+    assert {name: entry["state"] for name, entry in manifest.items()} == {
+        "3m_ippo_s0": "done", "3m_both_b0.05_s0": "done", "3m_independent_s0": "done",
+        "3m_both_b0.05_own_selector.broken_s0": "failed",
+    }  # fmt: skip
+    assert done.stat().st_mtime_ns == before and manifest["3m_ippo_s0"]["attempts"] == 1
+    assert manifest["3m_independent_s0"]["attempts"] == 2
+    assert manifest["3m_both_b0.05_own_selector.broken_s0"]["exit_codes"] == [1, 1]
+    assert "3m_both_b0.05_own_selector.broken_s0 failed with exit code 1: mawm: out of order" in error
+    assert "\x1b" not in out and "3 of 4 done, 1 failed" in out
+    rows = [json.loads(line)["env_steps"] for line in (training / "metrics.jsonl").read_text().splitlines()]
+    assert rows == sorted(set(rows)) and rows[-1] >= 600
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_every_run_and_a_terminal_sees_a_table(tmp_path: Path) -> None:
+    own, theirs = pty.openpty()
+    process = sweep(tmp_path, "--methods", "independent", "both", "--env-steps", "4000", terminal=theirs)
+    os.close(theirs)
+    until(lambda: all(any((tmp_path / f"3m_{name}_s0").glob("ck-*")) for name in ("independent", "both_b0.05")))
+    process.send_signal(signal.SIGINT)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(own, 65536)
+        except OSError:  # the other end is closed
+            break
+    process.communicate(timeout=60)
+    os.close(own)
+    assert process.returncode == 130
+    assert b"\x1b[3F\x1b[J" in shown and b"3m_both_b0.05_s0" in shown
+    assert "goes on where this one stopped" in shown.decode()
+    states = [entry["state"] for entry in json.loads((tmp_path / "manifest.json").read_text())["runs"].values()]
+    assert states == ["pending", "pending"]
+    assert holder(tmp_path / "3m_independent_s0") is None
