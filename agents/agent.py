@@ -16,6 +16,7 @@ from mawm.agents.snapshot import load, save
 from mawm.agents.world_model import WorldModel
 from mawm.broadcast import Broadcaster, Outbox
 from mawm.codec import (
+    Wire,
     decode_rollout,
     decode_segment,
     encode_rollout,
@@ -52,6 +53,7 @@ class Agent:
         lanes: int,
         experience: Broadcaster,
         rollouts: Broadcaster,
+        wire: Wire,
         role: Role = Role.PRIMARY,
         device: str = "cpu",
     ) -> None:
@@ -63,6 +65,7 @@ class Agent:
         self.device = device
         self.experience = experience
         self.rollouts = rollouts
+        self.wire = wire
         self.rngs = {purpose: named_generator(seed, f"{role}/{name}/{purpose}") for purpose in GENERATORS}
         weights = torch.Generator().manual_seed(named_seed(seed, f"{role}/init"))
         model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
@@ -89,13 +92,15 @@ class Agent:
     def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
         """What of this experience is broadcast: scored by the agent's own model (Z section 4.2)."""
         self.experience.budget.advance(env_steps)
-        sizes = [segment_bytes(len(s), self.spaces.obs_size, self.spaces.n_actions) for s in segments]
+        sizes = [segment_bytes(len(s), self.spaces.obs_size, self.spaces.n_actions, self.wire) for s in segments]
         # Losses of a model that was never fitted say nothing of an item, and would rule the windows for K items.
         if not segments or not self.experience.active or self.modelling.updates == 0:
             return self.experience.silent(sizes)
         scores = self.modelling.score(segments)
         phases = np.array([phase(s) for s in segments], np.int64)
-        return self.experience.publish(sizes, scores, lambda i, sequence: encode_segment(segments[i], sequence), phases)
+        return self.experience.publish(
+            sizes, scores, lambda i, sequence: encode_segment(segments[i], sequence, self.wire), phases
+        )
 
     def admit(self, messages: list[bytes]) -> Metrics:
         """Keep received experience, behind the gate."""
@@ -129,14 +134,14 @@ class Agent:
         self.rollouts.budget.advance(env_steps)
         count = self.behaving.count
         model, horizon = self.config.world_model, self.config.behaviour.horizon
-        sizes = [rollout_bytes(horizon, model.deter, model.groups, self.spaces.n_actions)] * count
+        sizes = [rollout_bytes(horizon, model.deter, model.groups, self.spaces.n_actions, self.wire)] * count
         if not count or not self.rollouts.active:
             return self.rollouts.silent(sizes)
         origin = Origin(self.members[0], self.role, self.behaving.round)
         return self.rollouts.publish(
             sizes,
             self.behaving.scores(),
-            lambda i, sequence: encode_rollout(self.behaving.rollout(i, origin), sequence),
+            lambda i, sequence: encode_rollout(self.behaving.rollout(i, origin), sequence, self.wire),
         )
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int) -> Metrics:

@@ -24,6 +24,8 @@ class Grid:
     """Selectors of mawm.train."""
     channels: tuple[str, ...] = ("real",)
     """Channels of mawm.train: the real one, or controls."""
+    wires: tuple[str, ...] = ("float32",)
+    """Wires of mawm.train."""
     seeds: int = 5
     """How many seeds: FIRST_SEED, FIRST_SEED + 1, ..."""
     first_seed: int = 0
@@ -92,7 +94,7 @@ def check_grid(grid: Grid) -> None:
     for key in ("seeds", "env_steps"):
         if getattr(grid, key) < 1:
             raise ValueError(f"{key} must be at least 1; got {getattr(grid, key)}")
-    for key in ("maps", "methods", "bandwidth", "selectors", "channels"):
+    for key in ("maps", "methods", "bandwidth", "selectors", "channels", "wires"):
         items = getattr(grid, key)
         if not items or len(set(items)) < len(items):
             raise ValueError(f"{key} must name at least one, and each once; got {' '.join(map(str, items)) or 'none'}")

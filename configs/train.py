@@ -30,6 +30,8 @@ class SharingConfig:
     channel: Literal["real", "random", "stale", "self", "shuffled"] = "real"
     """`real`, or a control with as many bytes: random items of the sender, stale ones, the receiver's own, or the
     sent ones with their observations out of order."""
+    wire: Literal["float32", "float16"] = "float32"
+    """How numbers travel: float32 is exact; float16 takes half the bytes, and 8 bits for a unit of a latent state."""
     stale_rounds: int = 100
     """How many rounds late `--channel stale` delivers."""
 

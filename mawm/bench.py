@@ -1,4 +1,4 @@
-"""`python -m mawm.bench engine|learner`: speed on this machine, one JSON line a measurement."""
+"""`python -m mawm.bench engine|learner|wire`: figures of this machine, one JSON line a measurement."""
 
 import json
 import os
@@ -13,7 +13,8 @@ from mawm.cli import fail, parse
 DESCRIPTION = """Measure speed on this machine, on one thread.
 
   python -m mawm.bench engine --map 3m --batch 1 32 --json       environment steps a second, random valid actions
-  python -m mawm.bench learner --agents 3 --preset paper --json  one iteration of learning, beside plain code"""
+  python -m mawm.bench learner --agents 3 --preset paper --json  one iteration of learning, beside plain code
+  python -m mawm.bench wire --map 3m --preset paper              bytes of a message and what half floats lose"""
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,20 @@ class Learner:
     """One JSON line instead of text."""
 
 
+@dataclass(frozen=True)
+class Wire:
+    """Bytes of a segment and a rollout with each `--wire` of mawm.train, the ratio, the error, microseconds."""
+
+    map: str = "3m"
+    preset: str = "paper"
+    json: bool = False
+    """One JSON line a message instead of text."""
+
+
 Command = (
     Annotated[Engine, tyro.conf.subcommand("engine", prefix_name=False)]
     | Annotated[Learner, tyro.conf.subcommand("learner", prefix_name=False)]
+    | Annotated[Wire, tyro.conf.subcommand("wire", prefix_name=False)]
 )
 
 
@@ -59,12 +71,18 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     command = parse(Arguments, prog="python -m mawm.bench", description=DESCRIPTION, args=args).what
     try:
-        rows = _engine(command) if isinstance(command, Engine) else _learner(command)
-    except ValueError as error:
+        rows = _rows(command)
+    except (ValueError, FileNotFoundError) as error:
         fail(str(error))
     for row in rows:
         print(json.dumps(row) if command.json else "  ".join(f"{k} {_short(v)}" for k, v in row.items()))
     return 0
+
+
+def _rows(command: Engine | Learner | Wire) -> list[dict[str, Any]]:
+    if isinstance(command, Engine):
+        return _engine(command)
+    return _learner(command) if isinstance(command, Learner) else _wire(command)
 
 
 def _engine(command: Engine) -> list[dict[str, Any]]:
@@ -85,6 +103,13 @@ def _learner(command: Learner) -> list[dict[str, Any]]:
     precision = resolve_precision(config.precision)
     row = measure_learner(config.agent, command.agents, command.repeats)
     return [{"agents": command.agents, "preset": command.preset, "precision": precision, **row}]
+
+
+def _wire(command: Wire) -> list[dict[str, Any]]:
+    from mawm.benchmarks.wire import measure as measure_wire
+    from mawm.configs.presets import load_preset
+
+    return measure_wire(load_preset(command.preset), command.map)
 
 
 def _short(value: Any) -> str:

@@ -20,7 +20,7 @@ from mawm.budgets.steps import StepBudget
 from mawm.budgets.unlimited import Unlimited
 from mawm.channel import Channel
 from mawm.checkpoint import Checkpoint, write
-from mawm.codec import origin_of, rollout_bytes, scramble, segment_bytes
+from mawm.codec import Wire, origin_of, rollout_bytes, scramble, segment_bytes
 from mawm.collect import Collector
 from mawm.configs.train import TrainConfig
 from mawm.deliveries.direct import Direct
@@ -48,8 +48,9 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
     """Learner `index` with a world model, and its broadcasters."""
     plan, members = METHODS[config.method], members_of(config, spaces)
     model, horizon = config.agent.world_model, config.agent.behaviour.horizon
-    segment = segment_bytes(model.seq_len, spaces.obs_size, spaces.n_actions)
-    rollout = rollout_bytes(horizon, model.deter, model.groups, spaces.n_actions)
+    wire = Wire(config.sharing.wire, model.classes)
+    segment = segment_bytes(model.seq_len, spaces.obs_size, spaces.n_actions, wire)
+    rollout = rollout_bytes(horizon, model.deter, model.groups, spaces.n_actions, wire)
     # One model for the team sees everything: all experience crosses the channel, imagination happens at its centre.
     central = not plan.own_weights
     name = learner_names(members)[index]
@@ -67,6 +68,7 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
         rollouts=Broadcaster(Trivial(False), Unlimited())
         if central
         else _broadcaster(config, plan.rollouts, ("critic",), purse or _share(config, rollout), f"{name}/rollouts"),
+        wire=wire,
         device=device,
     )
 

@@ -155,7 +155,7 @@ def _dry_run(runs: list["PlannedRun"], jobs: int) -> int:
 
 
 def _base(grid: Grid, configure: "Callable[[list[str]], TrainConfig]") -> TrainConfig:
-    own = ("--map", "--method", "--bandwidth", "--selector", "--channel", "--seed", "--env-steps", "--preset")
+    own = ("--map", "--method", "--bandwidth", "--selector", "--channel", "--wire", "--seed", "--env-steps", "--preset")
     words = shlex.split(grid.train_args)
     for word in words:
         name = word.split("=")[0].replace("_", "-")

@@ -125,7 +125,7 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
     placement = build.resolve_placement(config, len(members), device, cores)
     facts = {
         "version": __version__,
-        "command": typed,
+        "commands": [*_said_before(resumed), typed],
         "device": device,
         "placement": placement,
         "cores": cores,
@@ -146,6 +146,11 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
     finally:
         team.close()
         lock.release()
+
+
+def _said_before(resumed: Path | None) -> list[str]:
+    """The commands that brought a run to where it is now."""
+    return [] if resumed is None else list(json.loads((resumed / "config.json").read_text()).get("commands", []))
 
 
 def _train(run: "Run", folder: Path) -> int:

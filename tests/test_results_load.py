@@ -14,16 +14,11 @@ from mawm.results.study import Study
 
 def test_run_tells_what_was_asked_and_what_came_out(tmp_path: Path) -> None:
     rows = win_rate_rows({1000: 0.25, 2000: 0.5})
-    sharing = {"selector": "top_k", "channel": {"name": "lossy"}}
+    sharing = {"selector": "quantile", "channel": "real", "wire": "float16", "budget_bytes_per_step": 40.0}
     write_run(tmp_path / "deep" / "run", rows, map="2s3z", method="rollouts", seed=3, bandwidth=0.01, sharing=sharing)
     (run,), said = load_runs([tmp_path])
-    assert (run.map, run.method, run.bandwidth, run.selector, run.channel) == (
-        "2s3z",
-        "rollouts",
-        0.01,
-        "top_k",
-        "lossy",
-    )
+    assert (run.map, run.method, run.bandwidth) == ("2s3z", "rollouts", 0.01)
+    assert run.variant == "selector quantile, wire float16, budget bytes per step 40.0"
     assert (run.seed, run.env_steps, run.finished, said) == (3, 2000, True, [])
     steps, rates = run.curve("eval/win_rate")
     assert (steps.tolist(), rates.tolist()) == ([1000, 2000], [0.25, 0.5])
@@ -131,6 +126,6 @@ def test_unfinished_runs_count_only_when_asked_for(tmp_path: Path) -> None:
 
 
 def test_facts_keep_what_else_the_run_wrote_down(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", win_rate_rows({1: 0.5}), facts={"versions": {"torch": "2"}, "command": "x"})
-    assert load_runs([run])[0][0].facts == {"versions": {"torch": "2"}, "command": "x"}
+    run = write_run(tmp_path / "run", win_rate_rows({1: 0.5}), facts={"versions": {"torch": "2"}, "commands": ["x"]})
+    assert load_runs([run])[0][0].facts == {"versions": {"torch": "2"}, "commands": ["x"]}
     assert "config" in json.loads((run / "config.json").read_text())

@@ -50,7 +50,7 @@ class Page(HTMLParser):
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     write_study(folder / "runs", seeds=3)
-    facts = {"version": "0.1.0", "machine": {"cpu": "<b>bold</b>"}, "command": ["mawm", HOSTILE]}
+    facts = {"version": "0.1.0", "machine": {"cpu": "<b>bold</b>"}, "commands": ["mawm", HOSTILE]}
     write_run(folder / "runs" / "hostile", win_rate_rows({1: 0.5, 2: 0.7}), map=HOSTILE, method=HOSTILE, facts=facts)
     (folder / "runs" / "broken & empty").mkdir()
     assert report.main([str(folder / "runs"), "-o", str(folder / "report.html")]) == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mawm.results.load import DEFAULT, RunRecord
+from mawm.results.load import RunRecord
 from mawm.results.names import PAPER, SHARING, bandwidth_label, cell_label, method_label
 
 PLACES = ("seed", "placement", "device", "map", "method")
@@ -19,14 +19,14 @@ Key = tuple[str, str, float | None, str]
 
 @dataclass(frozen=True)
 class Cell:
-    """The seeds of one map, method, bandwidth, selector and channel."""
+    """The seeds of one map, method, bandwidth and way of sharing."""
 
     map: str
     method: str
     bandwidth: float | None
     """Nominal; None for a method that shares nothing or everything by construction."""
     variant: str
-    """Selector and channel where they are not the default."""
+    """What else is unusual in how it shares."""
     runs: tuple[RunRecord, ...]
 
     @property
@@ -89,10 +89,8 @@ def best_bandwidths(cells: Iterable[Cell], score: Callable[[Cell], float]) -> li
 
 
 def _key(run: RunRecord) -> Key:
-    parts = (("selector", run.selector), ("channel", run.channel))
-    variant = ", ".join(f"{name} {value}" for name, value in parts if value != DEFAULT)
-    shares = run.method in SHARING or run.method not in PAPER
-    return run.map, run.method, run.bandwidth if shares else None, variant if shares else ""
+    shares = run.method in SHARING
+    return run.map, run.method, run.bandwidth if shares else None, run.variant if shares else ""
 
 
 def _mixed(cell: Cell) -> str:

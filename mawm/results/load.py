@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 WIN_RATE = "eval/win_rate"
-DEFAULT = "default"
+USUAL: dict[str, Any] = {
+    "selector": "gaussian",
+    "channel": "real",
+    "wire": "float32",
+    "budget": "enforce",
+    "budget_bytes_per_step": 0.0,
+}
+"""What a run's label does not mention."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +54,11 @@ class RunRecord:
         return float(self.config["sharing"]["bandwidth"])
 
     @property
-    def selector(self) -> str:
-        """The rule that proposes items; `default` where the run's version had but one."""
-        return _named(self.config["sharing"].get("selector"))
-
-    @property
-    def channel(self) -> str:
-        """How items travel; `default` where the run's version had but one."""
-        return _named(self.config["sharing"].get("channel"))
+    def variant(self) -> str:
+        """How it shares where that is unusual, its bandwidth aside: `selector random`, say; else nothing."""
+        sharing = self.config["sharing"]
+        found = {name: sharing.get(name, usual) for name, usual in USUAL.items()}
+        return ", ".join(f"{name.replace('_', ' ')} {found[name]}" for name in USUAL if found[name] != USUAL[name])
 
     @property
     def env_steps(self) -> int:
@@ -118,12 +122,6 @@ def load_runs(paths: list[Path]) -> tuple[list[RunRecord], list[str]]:
         except ValueError as error:
             said.append(f"{folder}: {error}; left out")
     return runs, said
-
-
-def _named(value: Any) -> str:
-    if isinstance(value, dict):
-        value = value.get("name") or value.get("kind")
-    return str(value) if value else DEFAULT
 
 
 def _read(folder: Path, said: list[str]) -> RunRecord:

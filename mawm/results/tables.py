@@ -36,7 +36,7 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
     header: tuple[str, ...] = (
         "method",
         "bandwidth",
-        "selector, channel",
+        "sharing",
         "seeds",
         "final win rate",
         "area under curve",
@@ -50,7 +50,7 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
             (
                 method_label(cell.method),
                 NOTHING if cell.bandwidth is None else f"{cell.bandwidth:g}",
-                NOTHING if cell.bandwidth is None else cell.variant or "default",
+                NOTHING if cell.bandwidth is None else cell.variant or "usual",
                 ", ".join(str(run.seed) for run in cell.runs),
                 percent(iqm_interval([list(cell.finals.values())])),
                 percent(iqm_interval([areas])),
@@ -107,7 +107,7 @@ def facts_table(runs: Sequence[RunRecord]) -> Table:
     seen: dict[str, Counter[str]] = {}
     for run in runs:
         for key, value in _flat(run.facts).items():
-            if key != "command":
+            if key != "commands":
                 seen.setdefault(key, Counter())[str(value)] += 1
     rows = tuple((key, str(value), str(count)) for key, found in seen.items() for value, count in found.most_common())
     return Table("Versions and machine", "As the runs wrote them down.", ("what", "value", "runs"), rows)
@@ -125,11 +125,9 @@ def commands_table(runs: Sequence[RunRecord]) -> Table:
 
 def command_of(run: RunRecord) -> tuple[str, str]:
     """A run's command, and where it comes from."""
-    said = run.facts.get("command")
-    if isinstance(said, str) and said:
-        return said, "recorded"
+    said = run.facts.get("commands")
     if isinstance(said, list) and said:
-        return shlex.join(map(str, said)), "recorded"
+        return "; ".join(map(str, said)), "recorded"
     options = {"map": run.config["map"], "method": run.method, "bandwidth": f"{run.bandwidth:g}", "seed": run.seed}
     options |= {"env-steps": run.config["env_steps"]} if "env_steps" in run.config else {}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]

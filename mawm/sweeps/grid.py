@@ -12,6 +12,9 @@ from mawm.configs.presets import merge
 from mawm.configs.sweeps import Grid
 from mawm.configs.train import TrainConfig
 
+WAYS = ("selector", "channel", "wire")
+"""Settings of sharing that a grid may vary and a run's name tells where they are unusual."""
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -32,7 +35,7 @@ def expand(grids: list[Grid], base: Callable[[Grid], TrainConfig], selects: Call
     """Every run of some grids once, in their order and seed by seed, so that each method has a first seed early.
 
     `base` is the configuration that a grid starts from; `selects` says of a method whether it knows bandwidth, selector
-    and channel: one that does not has one run a map and seed. ValueError where two grids name different runs alike.
+    and the like: one that does not has one run a map and seed. ValueError where two grids name different runs alike.
     """
     runs: dict[str, PlannedRun] = {}
     for grid in grids:
@@ -54,8 +57,8 @@ def _runs(grid: Grid, start: TrainConfig, map_name: str, seed: int, selects: Cal
         if not selects(method):
             runs.append(_planned(grid, plain, selects=False))
             continue
-        for bandwidth, selector, channel in product(grid.bandwidth, grid.selectors, grid.channels):
-            sharing = {"bandwidth": bandwidth, "selector": selector, "channel": channel}
+        for bandwidth, *ways in product(grid.bandwidth, grid.selectors, grid.channels, grid.wires):
+            sharing = {"bandwidth": bandwidth, **dict(zip(WAYS, ways, strict=True))}
             runs.append(_planned(grid, merge(plain, {"sharing": sharing}, "sweep"), selects=True))
     return runs
 
@@ -68,12 +71,11 @@ def _planned(grid: Grid, config: TrainConfig, selects: bool) -> PlannedRun:
     if selects:
         words.append(f"b{sharing.bandwidth:g}")
         args += ["--bandwidth", f"{sharing.bandwidth:g}"]
-        if sharing.selector != plain.selector:
-            words.append(sharing.selector.replace(":", "."))
-            args += ["--selector", sharing.selector]
-        if sharing.channel != plain.channel:
-            words.append(sharing.channel)
-            args += ["--channel", sharing.channel]
+        for way in WAYS:
+            value = getattr(sharing, way)
+            if value != getattr(plain, way):
+                words.append(value.replace(":", "."))
+                args += [f"--{way}", value]
     args += ["--env-steps", str(config.env_steps), "--preset", grid.train_preset, "--placement", "inline"]
     name = "_".join([*words, f"s{config.seed}"])
     return PlannedRun(name, config, (*args, *shlex.split(grid.train_args)))
