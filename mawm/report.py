@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -14,9 +14,13 @@ from mawm.cli import fail, parse
 from mawm.results.extra import require_plot_extra
 from mawm.results.study import Study, load_study
 
+if TYPE_CHECKING:
+    from mawm.results.document import Item
+
 DESCRIPTION = """Write one self-contained HTML page about runs: tables with intervals, figures, versions and commands.
 
-docs/figures.md says how each number is computed."""
+With --out NAME.md a Markdown file for a repository's docs, its figures beside it. docs/figures.md says how each number
+is computed."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Command:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Folders that hold runs, at any depth."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html")
-    """The page."""
+    """The page (.html), or the Markdown file (.md)."""
     title: str = ""
     """The page's title."""
     map: str = ""
@@ -38,40 +42,44 @@ class Command:
 def main(args: list[str] | None = None) -> int:
     """Parse, load, compute, write."""
     command = parse(Command, prog="python -m mawm.report", description=DESCRIPTION, args=args)
-    if command.out.suffix not in (".html", ".htm"):
-        fail(f"--out {command.out}: the report is a page; give a name that ends in .html")
+    if command.out.suffix not in (".html", ".md"):
+        fail(f"--out {command.out}: give a name that ends in .html (one page) or .md (a file for a repository's docs)")
     require_plot_extra()
     study = load_study(command.runs, command.unfinished)
     if command.map and command.map not in study.maps:
         fail(f"--map {command.map}: no run; maps with runs: {', '.join(study.maps)}")
+    from mawm.results.markdown import write_markdown  # the extra is here by now
+    from mawm.results.page import write_page
+
     command.out.parent.mkdir(parents=True, exist_ok=True)
     typed = shlex.join(["python", "-m", "mawm.report", *(sys.argv[1:] if args is None else args)])
-    command.out.write_text(_page(study, command, typed), encoding="utf-8")
-    print(f"{command.out}: {len(study.runs)} runs, {command.out.stat().st_size / 1e6:.1f} MB; open it in any browser")
+    write = write_page if command.out.suffix == ".html" else write_markdown
+    title = command.title or f"Runs on {', '.join(study.maps)}"
+    write(command.out, title, _items(study, command.map), f"Made by mawm {__version__} with: {typed}")
+    print(f"{command.out}: {len(study.runs)} runs, {command.out.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
-def _page(study: Study, command: Command, typed: str) -> str:
-    from mawm.results.page import list_html, page, table_html, text_html
-    from mawm.results.tables import (  # the extra is here by now
+def _items(study: Study, map_name: str) -> list["Item"]:
+    from mawm.results.document import Bullets, Text
+    from mawm.results.tables import (
         commands_table,
         difference_table,
         facts_table,
         improvement_table,
         results_table,
+        runs_table,
     )
 
-    body = [text_html(line) for line in _about(study)]
+    items: list[Item] = [Text(line) for line in _about(study)]
     if study.warnings:
-        body += [text_html("What to know of these runs", "h3"), list_html(study.warnings)]
-    body.append(text_html("Results", "h2"))
+        items += [Text("What to know of these runs", 3), Bullets(tuple(study.warnings))]
+    items.append(Text("Results", 2))
     for name in study.maps:
         tables = (make(name, study.cells) for make in (results_table, improvement_table, difference_table))
-        body += [table_html(table) for table in tables if table is not None]
-    body += [text_html("Figures", "h2"), *_figures(study, command.map), text_html("How it was made", "h2")]
-    body += [table_html(facts_table(study.runs)), table_html(commands_table(study.runs)), "</main>"]
-    body.append(f"<footer>{text_html(f'Made by mawm {__version__} with: {typed}')}</footer>")
-    return page(command.title or f"Runs on {', '.join(study.maps)}", body)
+        items += [table for table in tables if table is not None]
+    items += [Text("Figures", 2), *_figures(study, map_name), Text("How it was made", 2)]
+    return [*items, runs_table(study.cells), facts_table(study.runs), commands_table(study.runs)]
 
 
 def _about(study: Study) -> list[str]:
@@ -94,20 +102,20 @@ def _about(study: Study) -> list[str]:
     return told
 
 
-def _figures(study: Study, map_name: str) -> list[str]:
+def _figures(study: Study, map_name: str) -> list["Item"]:
+    from mawm.results.document import Bullets, Picture
     from mawm.results.drawing import Look
     from mawm.results.figures import FIGURES, make
-    from mawm.results.images import data_address
-    from mawm.results.page import figure_html, list_html
 
-    shown, skipped = [], []
+    shown: list[Item] = []
+    skipped = []
     for name, (_, caption) in FIGURES.items():
         wide, narrow = (make(name, study.cells, Look(columns=columns, map=map_name)) for columns in (2, 1))
         if isinstance(wide, str) or isinstance(narrow, str):
             skipped.append(f"{caption}: not shown: {wide}")
         else:
-            shown.append(figure_html(data_address(wide), data_address(narrow), caption))
-    return [*shown, list_html(skipped)] if skipped else shown
+            shown.append(Picture(name, caption, wide, narrow))
+    return [*shown, Bullets(tuple(skipped))] if skipped else shown
 
 
 if __name__ == "__main__":

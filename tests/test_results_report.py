@@ -1,6 +1,7 @@
 """The report as a page and in a real browser, and the exported file."""
 
 import json
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,8 @@ pytest.importorskip("scipy", reason="the extra `plot` is not installed")
 pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
 
 from mawm import export, report
+from mawm.results.study import Study
+from mawm.results.tables import runs_table
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 VOID = {"meta", "link", "img", "source", "br"}
@@ -128,6 +131,29 @@ def test_report_of_a_single_run_says_that_there_is_no_interval(tmp_path: Path) -
     assert "2000 (1 of 1)" in text
     assert "a < b" in text
     assert "not shown: no map was run with two methods" in text
+
+
+def test_a_markdown_report_has_the_same_tables_and_its_figures_beside_it(tmp_path: Path) -> None:
+    write_study(tmp_path / "runs", seeds=3)
+    write_run(tmp_path / "runs" / "hostile", win_rate_rows({1: 0.5}), map="a|b <img src=x>", method="both")
+    assert report.main([str(tmp_path / "runs"), "-o", str(tmp_path / "docs" / "study.md")]) == 0
+    text = (tmp_path / "docs" / "study.md").read_text(encoding="utf-8")
+    assert {"### Results on 3m", "### Runs", "### Commands"} <= set(text.splitlines())
+    assert "a\\|b \\<img src=x\\>" in text and "<img" not in text.replace("\\<img", "")
+    tables = [[line for line in part.splitlines() if line.startswith("|")] for part in text.split("### ")]
+    widths = [{line.replace("\\|", "").count("|") for line in table} for table in tables if table]
+    assert len(widths) >= 6 and all(len(width) == 1 for width in widths)
+    pictures = re.findall(r"\]\((\S+\.png)\)", text)
+    assert len(pictures) == 7
+    assert all((tmp_path / "docs" / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+
+
+def test_runs_table_tells_steps_minutes_and_interval_of_each_run(tmp_path: Path) -> None:
+    rows = win_rate_rows({1000: 0.25, 2000: 0.85, 3000: 0.7})
+    rows[-1] |= {"wall_s": 90.0, "channel/realised_bandwidth": 0.0497}
+    write_run(tmp_path / "a", rows, {"win_rate": 0.75, "low": 0.7, "high": 0.8, "episodes": 320}, seed=4)
+    (row,) = runs_table(Study.load([tmp_path]).cells).rows
+    assert row[2:] == ("4", "2000", "2000", "–", "1.5", "0.0497", "75.0 % [70.0, 80.0]")
 
 
 def test_report_wants_the_name_of_a_page(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
+from mawm.results.document import Bullets, Item, Picture, Text
+from mawm.results.images import data_address
 from mawm.results.tables import Table
 
 STYLE = """
@@ -28,17 +31,29 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); color: #555; font-
 """
 
 
-def page(title: str, body: Sequence[str]) -> str:
-    """The whole page; `body` is HTML."""
-    return (
+def write_page(out: Path, title: str, items: Sequence[Item], footer: str) -> None:
+    """Write the whole page."""
+    body = "\n".join(_element(item) for item in items)
+    out.write_text(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<link rel="icon" href="data:,">\n<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n'
-        f"<main>\n<h1>{escape(title)}</h1>\n" + "\n".join(body) + "\n</body>\n</html>\n"
+        f"<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n"
+        f"<footer><p>{escape(footer)}</p></footer>\n</body>\n</html>\n",
+        encoding="utf-8",
     )
 
 
-def table_html(table: Table) -> str:
+def _element(item: Item) -> str:
+    if isinstance(item, Text):
+        tag = f"h{item.level}" if item.level else "p"
+        return f"<{tag}>{escape(item.text)}</{tag}>"
+    if isinstance(item, Bullets):
+        return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in item.lines) + "\n</ul>"
+    return _figure(item) if isinstance(item, Picture) else _table(item)
+
+
+def _table(table: Table) -> str:
     """A table in a box of its own that scrolls where the page is too narrow."""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.header)
     rows = "\n".join(
@@ -52,20 +67,10 @@ def table_html(table: Table) -> str:
     )
 
 
-def figure_html(wide: str, narrow: str, caption: str) -> str:
-    """A figure from two data addresses: panels side by side, and one below the other on a phone."""
+def _figure(picture: Picture) -> str:
+    wide, narrow = data_address(picture.wide), data_address(picture.narrow)
     return (
         f'<figure><picture><source media="(max-width: 700px)" srcset="{escape(narrow)}">'
-        f'<img src="{escape(wide)}" alt="{escape(caption)}"></picture>'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f'<img src="{escape(wide)}" alt="{escape(picture.caption)}"></picture>'
+        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )
-
-
-def list_html(lines: Sequence[str]) -> str:
-    """Lines as a list."""
-    return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"
-
-
-def text_html(text: str, tag: str = "p") -> str:
-    """A text in one element."""
-    return f"<{tag}>{escape(text)}</{tag}>"

@@ -15,6 +15,7 @@ from mawm.results.load import WIN_RATE, RunRecord
 from mawm.results.names import method_label
 
 LEVEL = 0.8
+LEVELS = (0.5, 0.8, 0.9)
 NOTHING = "–"
 BASELINE = "independent"
 
@@ -56,7 +57,7 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
                 percent(iqm_interval([areas])),
                 _steps(cell),
                 _mean([run.last("channel/realised_bandwidth") for run in cell.runs], "{:.4f}"),
-                _mean([sent[-1] / 1e6 for run in cell.runs if len(sent := run.bytes_sent()[1])], "{:.3g}"),
+                _mean([sent[-1] / 1e6 for run in cell.runs if len(sent := run.bytes_sent()[1])], "{:,.1f}"),
             )
         )
     note = (
@@ -100,6 +101,35 @@ def difference_table(name: str, cells: Sequence[Cell]) -> Table | None:
     note = "Interquartile mean of the differences between runs of the same seed, in percentage points."
     header = ("method", "pairs", "difference")
     return Table(f"Gain over {plain.label} on {name}", note, header, tuple(rows)) if rows else None
+
+
+def runs_table(cells: Sequence[Cell]) -> Table:
+    """One row a run: how soon it reached three levels, how long it took, where it ended."""
+    rows = []
+    for cell in cells:
+        for run in cell.runs:
+            reached = [steps_to(run.curve(WIN_RATE), level) for level in LEVELS]
+            final = run.evaluation or {}
+            interval = f" [{100 * final['low']:.1f}, {100 * final['high']:.1f}]" if "low" in final else ""
+            rows.append(
+                (
+                    run.map,
+                    cell.label,
+                    str(run.seed),
+                    *(f"{steps:.0f}" if math.isfinite(steps) else NOTHING for steps in reached),
+                    _mean([run.last("wall_s") / 60], "{:.1f}"),
+                    _mean([run.last("channel/realised_bandwidth")], "{:.4f}"),
+                    f"{100 * run.final_win_rate:.1f} %{interval}" if math.isfinite(run.final_win_rate) else NOTHING,
+                )
+            )
+    note = (
+        "Steps to a win rate: the first evaluation in training at or above it. Final: the last policy, with the 95 % "
+        "Wilson interval over its battles where it was evaluated after training."
+    )
+    levels = tuple(f"steps to {100 * level:g} %" for level in LEVELS)
+    return Table(
+        "Runs", note, ("map", "method", "seed", *levels, "minutes", "realised bandwidth", "final win rate"), tuple(rows)
+    )
 
 
 def facts_table(runs: Sequence[RunRecord]) -> Table:
