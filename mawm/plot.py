@@ -14,7 +14,7 @@ from mawm.results.study import load_study
 DESCRIPTION = """Draw the paper's Figures 1-5 and two of what was sent, each as PNG and SVG, from run folders.
 
 A thick line is the interquartile mean over seeds, its band the 95 % bootstrap interval, a thin line a seed.
-docs/figures.md says how each number is computed."""
+docs/studies.md says how each number is computed."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Write one self-contained HTML page about runs: tables with intervals, figures, versions and commands.
 
-With --out NAME.md a Markdown file for a repository's docs, its figures beside it. docs/figures.md says how each number
+With --out NAME.md a Markdown file for a repository's docs, its figures beside it. docs/studies.md says how each number
 is computed."""
 
 
