@@ -162,10 +162,10 @@ def test_the_number_of_gradient_steps_does_not_depend_on_what_was_received() -> 
     assert steps[0] == steps[1] > 0
 
 
-def run_rounds(placement: str, method: Method = "both", mute: str = "") -> list[dict[str, Any]]:
+def run_rounds(placement: str, method: Method = "both", mute: str = "", **sharing: Any) -> list[dict[str, Any]]:
     """Arrays of three learners after three rounds at bandwidth 1; `mute` silences one kind of item."""
     config = replace(load_preset("debug"), method=method)
-    config = replace(config, sharing=replace(config.sharing, bandwidth=1.0))
+    config = replace(config, sharing=replace(config.sharing, **{"bandwidth": 1.0, **sharing}))
     env = SkirmishVectorEnv("3m", 4, seed=3)
     team = make_team(config, env.spaces, "cpu", placement)
     if mute:
@@ -208,3 +208,11 @@ def test_both_with_one_of_the_two_muted_is_the_other_one(mute: str, method: Meth
     muted, alone, loud = run_rounds("inline", "both", mute), run_rounds("inline", method), run_rounds("inline")
     assert all(same(a, b) for a, b in zip(muted, alone, strict=True))
     assert not any(same(a, b) for a, b in zip(muted, loud, strict=True))
+
+
+def test_bandwidth_one_is_sharing_all_whatever_the_rule_and_the_budget() -> None:
+    one = run_rounds("inline")
+    everything = run_rounds("inline", selector="all", budget="report", bandwidth=0.5)
+    assert all(same(a, b) for a, b in zip(one, everything, strict=True))
+    some = run_rounds("inline", selector="random", bandwidth=0.5)
+    assert not any(same(a, b) for a, b in zip(one, some, strict=True))
