@@ -61,6 +61,10 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         if value not in choices:
             raise ValueError(f"{where} is {value!r}{nearest(str(value), choices)}")
         return value
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list) or not value:
+            raise ValueError(f"{where} must be a list of {get_args(hint)[0].__name__}; got {value!r}")
+        return tuple(_checked(item, get_args(hint)[0], where) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if (

@@ -1,12 +1,11 @@
 """Grids of runs, and the sweeps that come with the package: TOML files with one `[[grid]]` after another."""
 
 import tomllib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-from mawm.configs.presets import nearest
+from mawm.configs.presets import merge, nearest
 from mawm.configs.train import TrainConfig
 
 
@@ -60,33 +59,9 @@ def load_sweep(name: str) -> list[Grid]:
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{name}: {error}") from None
     grids = document.get("grid")
-    if set(document) != {"grid"} or not isinstance(grids, list) or not grids:
+    if set(document) != {"grid"} or not isinstance(grids, list) or not all(isinstance(g, dict) for g in grids):
         raise ValueError(f"{name}: a sweep is one or more tables [[grid]]; got {', '.join(document) or 'nothing'}")
-    return [_grid(table, f"{name}, grid {i}") for i, table in enumerate(grids, 1)]
-
-
-def _grid(table: dict[str, Any], where: str) -> Grid:
-    default = Grid()
-    known = [f.name for f in fields(Grid)]
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            raise ValueError(f"{where}: unknown key {key!r}{nearest(key, known)}")
-        old = getattr(default, key)
-        if isinstance(old, tuple):
-            values[key] = _items(value, type(old[0]), f"{where}: {key}")
-        elif type(value) is not type(old):
-            raise ValueError(f"{where}: {key} must be {type(old).__name__}; got {value!r}")
-        else:
-            values[key] = value
-    return replace(default, **values)
-
-
-def _items(value: Any, kind: type, where: str) -> tuple[Any, ...]:
-    accepted = (int, float) if kind is float else (kind,)
-    if not isinstance(value, list) or not value or any(type(item) not in accepted for item in value):
-        raise ValueError(f"{where} must be a list of {kind.__name__}; got {value!r}")
-    return tuple(kind(item) for item in value)
+    return [merge(Grid(), table, f"{name}, grid {i}") for i, table in enumerate(grids, 1)]
 
 
 def check_grid(grid: Grid) -> None:

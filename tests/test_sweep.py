@@ -57,9 +57,11 @@ def test_every_sweep_of_the_package_means_runs(name: str) -> None:
     ("text", "said"),
     [
         ("[[grid]]\nmap = ['3m']", "unknown key 'map'; did you mean 'maps'"),
-        ("[[grid]]\nseeds = '5'", "seeds must be int; got '5'"),
+        ("[[grid]]\nseeds = '5'", "grid 1.seeds must be int; got '5'"),
         ("[[grid]]\nbandwidth = 0.5", "bandwidth must be a list of float"),
+        ("[[grid]]\nbandwidth = ['a']", "bandwidth must be float; got 'a'"),
         ("seeds = 5", "one or more tables"),
+        ("grid = [5]", "one or more tables"),
         ("[[grid", "grid.toml"),
     ],
 )
