@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("mawm", "agents", "envs", "configs", "benchmarks")
 TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-FOLDED = ("envs", "configs", "benchmarks", "selectors", "budgets", "deliveries", "results", "sweeps")
+FOLDED = ("envs", "configs", "benchmarks", "selectors", "budgets", "deliveries", "results", "sweeps", "theory")
 METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo", "mappo"}
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("deliveries",),
     ("channel",),
     ("loop",),
-    ("agents.products", "agents.exploration", "agents.battle_log"),
+    ("agents.products", "agents.exploration", "agents.battle_log", "agents.information"),
     ("agents.categorical", "agents.returns", "agents.optimiser", "agents.nets", "agents.replay"),
     ("agents.rssm", "agents.ppo_nets"),
     ("agents.world_model", "agents.ppo_rows"),
@@ -35,8 +35,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents.agent", "agents.ppo"),
     ("build",),
     ("estimate",),
-    ("results",),
-    ("train", "evaluate", "export", "plot", "report"),
+    ("results", "theory"),
+    ("train", "evaluate", "export", "plot", "report", "verify"),
     ("sweeps",),
     ("sweep",),
     ("benchmarks",),
@@ -219,7 +219,8 @@ def test_every_test_asserts(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["mawm", "mawm.train", "mawm.evaluate", "mawm.export", "mawm.plot", "mawm.report", "mawm.sweep"]
+    "module",
+    ["mawm", "mawm.train", "mawm.evaluate", "mawm.export", "mawm.plot", "mawm.report", "mawm.sweep", "mawm.verify"],
 )
 def test_importing_a_command_is_light(module: str) -> None:
     heavy = {"torch", "numba", "pysc2", "smac", "tensorboard", "matplotlib", "scipy"}

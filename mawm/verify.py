@@ -1,0 +1,44 @@
+"""`python -m mawm.verify theory`: the papers' statements on cases with a known answer, with figures."""
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from mawm.cli import fail, parse
+
+DESCRIPTION = """Check what the papers state, on cases whose answer is known.
+
+  python -m mawm.verify theory    information estimators (known answers, bias over K, variance over M), Theorem 2
+
+A line a statement: found, expected, holds or not. Exit code 1 if one does not hold."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command line."""
+
+    what: Annotated[Literal["theory"], tyro.conf.Positional]
+    seed: int = 0
+    """Seed of the random cases."""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Parse, check, print."""
+    command = parse(Command, prog="python -m mawm.verify", description=DESCRIPTION, args=args)
+    if command.seed < 0:
+        fail(f"--seed must not be negative; got {command.seed}")
+    from mawm.theory.descent import check_descent  # torch loads only once the command line is right
+    from mawm.theory.information_cases import check_information
+
+    claims = check_information(command.seed) + check_descent(command.seed)
+    width = max(len(claim.name) for claim in claims)
+    for claim in claims:
+        verdict = "holds" if claim.holds else "FAILS"
+        print(f"{verdict}  {claim.name:<{width}}  found {claim.found}  expected {claim.expected}")
+    return 0 if all(claim.holds for claim in claims) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
