@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mawm.results.load import RunRecord
-from mawm.results.names import PAPER, SHARING, bandwidth_label, cell_label, method_label
+from mawm.results.names import PAPER, bandwidth_label, cell_label, method_label
 
 PLACES = ("seed", "placement", "device", "map", "method")
 """Settings that may differ within a cell: seed, where it ran (same numbers), and what the cell's key says."""
@@ -26,7 +26,7 @@ class Cell:
     bandwidth: float | None
     """Nominal; None for a method that shares nothing or everything by construction."""
     variant: str
-    """What else is unusual in how it shares."""
+    """What else is unusual about it."""
     runs: tuple[RunRecord, ...]
 
     @property
@@ -89,8 +89,7 @@ def best_bandwidths(cells: Iterable[Cell], score: Callable[[Cell], float]) -> li
 
 
 def _key(run: RunRecord) -> Key:
-    shares = run.method in SHARING
-    return run.map, run.method, run.bandwidth if shares else None, run.variant if shares else ""
+    return run.map, run.method, run.bandwidth if run.shares else None, run.variant
 
 
 def _mixed(cell: Cell) -> str:

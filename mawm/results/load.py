@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mawm.results.names import SHARING
+
 WIN_RATE = "eval/win_rate"
 USUAL: dict[str, Any] = {
     "selector": "gaussian",
@@ -16,6 +18,7 @@ USUAL: dict[str, Any] = {
     "wire": "float32",
     "budget": "enforce",
     "budget_bytes_per_step": 0.0,
+    "precision": "float32",
 }
 """What a run's label does not mention."""
 
@@ -54,11 +57,17 @@ class RunRecord:
         return float(self.config["sharing"]["bandwidth"])
 
     @property
+    def shares(self) -> bool:
+        """Whether bandwidth, selector and the like make a difference to the method."""
+        return self.method in SHARING
+
+    @property
     def variant(self) -> str:
-        """How it shares where that is unusual, its bandwidth aside: `selector random`, say; else nothing."""
-        sharing = self.config["sharing"]
-        found = {name: sharing.get(name, usual) for name, usual in USUAL.items()}
-        return ", ".join(f"{name.replace('_', ' ')} {found[name]}" for name in USUAL if found[name] != USUAL[name])
+        """What is unusual about it, bandwidth aside, in one phrase: `selector random`, say; empty where nothing is."""
+        found = {"precision": self.config.get("precision", USUAL["precision"])}
+        if self.shares:
+            found |= {name: value for name, value in self.config["sharing"].items() if name in USUAL}
+        return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in found.items() if v != USUAL[k])
 
     @property
     def env_steps(self) -> int:

@@ -37,7 +37,7 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
     header: tuple[str, ...] = (
         "method",
         "bandwidth",
-        "sharing",
+        "what is unusual",
         "seeds",
         "final win rate",
         "area under curve",
@@ -51,7 +51,7 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
             (
                 method_label(cell.method),
                 NOTHING if cell.bandwidth is None else f"{cell.bandwidth:g}",
-                NOTHING if cell.bandwidth is None else cell.variant or "usual",
+                cell.variant or NOTHING,
                 ", ".join(str(run.seed) for run in cell.runs),
                 percent(iqm_interval([list(cell.finals.values())])),
                 percent(iqm_interval([areas])),
