@@ -22,6 +22,7 @@ from mawm.results.drawing import (
     title_panel,
 )
 from mawm.results.load import WIN_RATE, RunRecord
+from mawm.results.names import cell_label
 
 WORLD_MODEL = {
     "obs_loss": "observation loss (Eq. 1)",
@@ -100,11 +101,21 @@ def _bandwidths(cells: Sequence[Cell], look: Look) -> Figure | str:
 def _best(cells: Sequence[Cell], look: Look) -> Figure | str:
     chosen = {}
     for name in maps_of(cells):
-        mine = [cell for cell in _played(cells) if cell.map == name and cell.finals]
+        mine = _usual([cell for cell in _played(cells) if cell.map == name and cell.finals])
         best = best_bandwidths(mine, lambda cell: float(iqm(list(cell.finals.values()))))
         if len(best) > 1:
             chosen[name] = best
     return _win_rate_panels(chosen, look) if chosen else "no map was run with two methods"
+
+
+def _variants(cells: Sequence[Cell], look: Look) -> Figure | str:
+    groups: dict[str, list[Cell]] = {}
+    for cell in _played(cells):
+        groups.setdefault(f"{cell.map}, {cell_label(cell.method, cell.bandwidth)}", []).append(cell)
+    chosen = {title: mine for title, mine in groups.items() if len(mine) > 1}
+    if not chosen:
+        return "no method was run in two ways at one bandwidth"
+    return _win_rate_panels(chosen, look, lambda cell: cell.variant or "as usual")
 
 
 def _against_bytes(cells: Sequence[Cell], look: Look) -> Figure | str:
@@ -173,6 +184,7 @@ FIGURES: dict[str, tuple[Maker, str]] = {
     "figure5_best": (_best, "Figure 5 of the paper: each method at its best bandwidth (chosen on these same seeds)"),
     "figure6_bytes": (_against_bytes, "Win rate against all that was sent until then"),
     "figure7_realised": (_realised, "Bandwidth that was used against bandwidth that was allowed"),
+    "figure8_variants": (_variants, "The same method and bandwidth in different ways: controls, selectors, wires"),
 }
 
 
@@ -195,11 +207,17 @@ def _played(cells: Sequence[Cell]) -> list[Cell]:
 
 def _widest(cells: Sequence[Cell], name: str) -> list[Cell]:
     """Each method's cells with its largest bandwidth on a map: the paper's Figures 1-3 know no constraint."""
-    mine = [cell for cell in cells if cell.map == name]
+    mine = _usual([cell for cell in cells if cell.map == name])
     widest: dict[str, float] = {}
     for cell in mine:
         widest[cell.method] = max(widest.get(cell.method, 0.0), cell.bandwidth or 0.0)
     return [cell for cell in mine if (cell.bandwidth or 0.0) == widest[cell.method]]
+
+
+def _usual(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells with nothing unusual about them; of a method that has none on a map, all."""
+    plain = {(cell.map, cell.method) for cell in cells if not cell.variant}
+    return [cell for cell in cells if not cell.variant or (cell.map, cell.method) not in plain]
 
 
 def _loss_map(cells: Sequence[Cell], look: Look) -> str:
