@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -131,6 +132,8 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
         "cores": cores,
         "precision": build.resolve_precision(config.precision),
         "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in ("torch", "numpy", "numba")},
+        "machine": platform.platform(),
     }
     build.write_config(folder, config, facts)
     workers = min(cores, len(members)) if placement == "process" else 1
