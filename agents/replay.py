@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.types import Bools, Floats, Ints, Segment, Spaces
+from mawm.gate import Gate
+from mawm.types import ROLES, Bools, Floats, Ints, Segment, Spaces
 
 
 class Stretches(NamedTuple):
@@ -25,12 +26,14 @@ class Replay:
 
     A sampled stretch may run from one battle into the next: `is_first` says where memory must be reset. Masks are kept
     as bits. A segment whose sizes differ from the environment's raises ValueError; nothing is ever emptied silently.
+    Every row says whose it is, and the gate looks at it on its way in and again on its way out.
     """
 
-    def __init__(self, spaces: Spaces, capacity: int, lanes: int) -> None:
+    def __init__(self, spaces: Spaces, capacity: int, lanes: int, gate: Gate) -> None:
         if capacity < lanes:
             raise ValueError(f"replay capacity is {capacity} steps; {lanes} lanes need at least one step each")
         self.spaces = spaces
+        self.gate = gate
         self.depth = capacity // lanes
         rows = (lanes, 0)  # grows up to `depth`: most runs never fill it
         self._data: dict[str, NDArray[np.generic]] = {
@@ -40,6 +43,9 @@ class Replay:
             "terminal": np.zeros(rows, np.bool_),
             "is_first": np.zeros(rows, np.bool_),
             "avail": np.zeros((*rows, (spaces.n_actions + 7) // 8), np.uint8),
+            "agent": np.zeros(rows, np.int16),
+            "role": np.zeros(rows, np.uint8),
+            "episode": np.zeros(rows, np.int64),
         }
         self._written = np.zeros(lanes, np.int64)
 
@@ -52,9 +58,15 @@ class Replay:
         return len(self._written)
 
     def add(self, segments: Iterable[Segment], *, joined: bool = True) -> None:
-        """Append segments to their lanes; with `joined=False` a segment continues nothing: it begins with a reset."""
+        """Append segments to their lanes; with `joined=False` a segment continues nothing: it begins with a reset.
+
+        ProvenanceError for an origin that the gate refuses, before anything of this call is appended.
+        """
+        segments = list(segments)
         for segment in segments:
+            self.gate.check(segment.origin)
             self._check(segment)
+        for segment in segments:
             lane = segment.lane if joined else int(np.argmin(self._written))
             first = segment.is_first.copy()
             first[0] |= not joined
@@ -75,13 +87,16 @@ class Replay:
         start, steps = int(self._written[lane]), len(segment)
         self._grow(start + steps)
         at = np.arange(start, start + steps) % self.depth
-        values: dict[str, NDArray[Any]] = {
+        values: dict[str, NDArray[Any] | int] = {
             "obs": segment.obs,
             "prev_action": segment.prev_action,
             "reward": segment.reward,
             "terminal": segment.terminal,
             "is_first": first,
             "avail": np.packbits(segment.avail, axis=-1),
+            "agent": segment.origin.agent,
+            "role": ROLES.index(segment.origin.role),
+            "episode": segment.origin.episode,
         }
         for name, value in values.items():
             self._data[name][lane, at] = value
@@ -102,7 +117,10 @@ class Replay:
         return int(np.maximum(np.minimum(self._written, self.depth) - length + 1, 0).sum())
 
     def sample(self, batch: int, length: int, rng: np.random.Generator) -> Stretches:
-        """`batch` stretches of `length` steps, uniform over their possible places; ValueError if there is none."""
+        """`batch` stretches of `length` steps, uniform over their possible places; ValueError if there is none.
+
+        ProvenanceError if one of their rows is of a role that the gate refuses.
+        """
         held = np.minimum(self._written, self.depth)
         starts = np.maximum(held - length + 1, 0)
         ends = np.cumsum(starts)
@@ -113,6 +131,7 @@ class Replay:
         oldest = (self._written - held)[lane]
         at = (oldest + place - (ends - starts)[lane] + np.arange(length)[:, None]) % self.depth
         picked = {name: data[lane, at] for name, data in self._data.items()}
+        self.gate.check_rows(*(np.asarray(picked[name]) for name in ("agent", "role", "episode")))
         avail = np.unpackbits(np.asarray(picked["avail"], np.uint8), axis=-1, count=self.spaces.n_actions).astype(
             np.bool_
         )

@@ -85,7 +85,7 @@ class Channel:
 
     def _admits(self, kind: str, sender: int, receiver: str, message: bytes) -> bool:
         name = self.names[sender]
-        if self.origin_of(message).role != self.gate.role:
+        if not self.gate.admits(self.origin_of(message).role):
             self.ledger.add(kind, name, receiver, refused_by_gate=1)
             return False
         self.ledger.add(kind, name, receiver, delivered=1, bytes=len(message))

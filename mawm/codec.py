@@ -14,13 +14,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.types import Origin, Role, Rollout, Segment
+from mawm.types import ROLES, Origin, Rollout, Segment
 
 MAGIC = b"MAWM"
 VERSION = 2
 _HEADER = struct.Struct("<4sBBBBiqqIIIIi")
 _CHECKSUM = 8
-_ROLES = (Role.PRIMARY, Role.EXPLORER)
 _SEGMENT, _ROLLOUT = 0, 1
 _REALS = ("float32", "float16")
 _DETER_STEPS = 127
@@ -110,7 +109,7 @@ def _pack(
     wire: Wire,
     parts: list[bytes],
 ) -> bytes:
-    role, reals = _ROLES.index(origin.role), _REALS.index(wire.reals)
+    role, reals = ROLES.index(origin.role), _REALS.index(wire.reals)
     header = _HEADER.pack(MAGIC, VERSION, kind, role, reals, origin.agent, origin.episode, sequence, *sizes, last)
     body = header + b"".join(parts)
     return body + hashlib.blake2b(body, digest_size=_CHECKSUM).digest()
@@ -160,7 +159,7 @@ class _Reader:
         magic, version, got, role, reals, agent, episode, self.sequence, *self.sizes, self.last = _HEADER.unpack_from(
             body
         )
-        if (magic, version, got) != (MAGIC, VERSION, kind) or role >= len(_ROLES) or reals >= len(_REALS):
+        if (magic, version, got) != (MAGIC, VERSION, kind) or role >= len(ROLES) or reals >= len(_REALS):
             raise ValueError(
                 f"expected a message {MAGIC!r} version {VERSION} kind {kind}; "
                 f"got {magic!r} {version} {got} role {role} numbers {reals}"
@@ -168,7 +167,7 @@ class _Reader:
         if kind == _ROLLOUT and not 1 <= self.last <= 256:
             raise ValueError(f"a rollout's latents have {self.last} classes; one to 256 can be")
         self.wire = wire_of(message)
-        self.origin = Origin(agent, _ROLES[role], episode)
+        self.origin = Origin(agent, ROLES[role], episode)
         self._body, self._at = body, _HEADER.size
 
     def take(self, dtype: str | type[np.generic], *shape: int) -> NDArray[np.generic]:
@@ -240,9 +239,9 @@ def origin_of(message: bytes) -> Origin:
     if len(message) < _HEADER.size:
         raise ValueError(f"a message of {len(message)} bytes is shorter than its header")
     _, _, _, role, _, agent, episode, *_ = _HEADER.unpack_from(message)
-    if role >= len(_ROLES):
-        raise ValueError(f"a message has role {role}; roles are numbered below {len(_ROLES)}")
-    return Origin(agent, _ROLES[role], episode)
+    if role >= len(ROLES):
+        raise ValueError(f"a message has role {role}; roles are numbered below {len(ROLES)}")
+    return Origin(agent, ROLES[role], episode)
 
 
 def scramble(message: bytes, rng: np.random.Generator) -> bytes:

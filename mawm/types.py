@@ -26,6 +26,10 @@ class Role(StrEnum):
     EXPLORER = "explorer"
 
 
+ROLES = tuple(Role)
+"""A role's number in messages and in the columns of a replay is its place here."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where an item was made. It travels with the item from the collector on."""

@@ -1,11 +1,14 @@
 """The replay against a plain list, and what a stretch may hold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mawm.agents.replay import Replay
+from mawm.gate import Gate, ProvenanceError
 from mawm.types import Origin, Role, Segment, Spaces
 
 SPACES = Spaces(n_agents=2, n_actions=11, obs_size=3, state_size=1, episode_limit=50)
@@ -36,7 +39,7 @@ def segment(first_value, steps, lane, *, starts=False):
 )
 @settings(max_examples=80, deadline=None)
 def test_every_stretch_is_a_contiguous_piece_of_what_its_lane_still_holds(adds, capacity, length):
-    replay = Replay(SPACES, capacity, lanes=3)
+    replay = Replay(SPACES, capacity, lanes=3, gate=Gate(Role.PRIMARY))
     model = [[], [], []]
     counter = 0
     for lane, steps in adds:
@@ -60,7 +63,7 @@ def test_every_stretch_is_a_contiguous_piece_of_what_its_lane_still_holds(adds, 
 
 
 def test_masks_survive_their_packing():
-    replay = Replay(SPACES, 100, lanes=1)
+    replay = Replay(SPACES, 100, lanes=1, gate=Gate(Role.PRIMARY))
     original = segment(0, 9, 0)
     replay.add([original])
     batch = replay.sample(1, 9, np.random.default_rng(0))
@@ -68,7 +71,7 @@ def test_masks_survive_their_packing():
 
 
 def test_places_are_sampled_uniformly():
-    replay = Replay(SPACES, 1000, lanes=2)
+    replay = Replay(SPACES, 1000, lanes=2, gate=Gate(Role.PRIMARY))
     replay.add([segment(0, 30, 0), segment(30, 10, 1)])
     starts = replay.sample(72_000, 5, np.random.default_rng(1)).reward[0].astype(int)
     counts = np.bincount(starts, minlength=40)
@@ -81,22 +84,22 @@ def test_places_are_sampled_uniformly():
 
 
 def test_a_received_segment_continues_nothing():
-    replay = Replay(SPACES, 100, lanes=1)
+    replay = Replay(SPACES, 100, lanes=1, gate=Gate(Role.PRIMARY))
     replay.add([segment(5, 4, 3)], joined=False)
     assert replay.sample(1, 4, np.random.default_rng(0)).is_first[:, 0].tolist() == [True, False, False, False]
 
 
 def test_a_segment_of_other_sizes_raises_and_nothing_is_lost():
-    replay = Replay(SPACES, 100, lanes=1)
+    replay = Replay(SPACES, 100, lanes=1, gate=Gate(Role.PRIMARY))
     replay.add([segment(0, 9, 0)])
-    other = Replay(Spaces(2, 5, 3, 1, 50), 100, lanes=1)
+    other = Replay(Spaces(2, 5, 3, 1, 50), 100, lanes=1, gate=Gate(Role.PRIMARY))
     with pytest.raises(ValueError, match="avail of shape"):
         other.add([segment(0, 9, 0)])
     assert len(replay) == 9
 
 
 def test_state_round_trip_goes_on_with_the_same_samples():
-    a, b = Replay(SPACES, 40, lanes=2), Replay(SPACES, 40, lanes=2)
+    a, b = Replay(SPACES, 40, lanes=2, gate=Gate(Role.PRIMARY)), Replay(SPACES, 40, lanes=2, gate=Gate(Role.PRIMARY))
     a.add([segment(0, 25, 0), segment(25, 15, 1)])
     b.load_state(a.state())
     for replay in (a, b):
@@ -104,4 +107,21 @@ def test_state_round_trip_goes_on_with_the_same_samples():
     x, y = (r.sample(50, 6, np.random.default_rng(3)) for r in (a, b))
     assert all(np.array_equal(p, q) for p, q in zip(x, y, strict=True))
     with pytest.raises(ValueError, match="replay field"):
-        Replay(SPACES, 40, lanes=3).load_state(a.state())
+        Replay(SPACES, 40, lanes=3, gate=Gate(Role.PRIMARY)).load_state(a.state())
+
+
+def test_a_foreign_role_is_refused_on_the_way_in_and_nothing_of_the_call_is_kept():
+    replay = Replay(SPACES, 100, lanes=1, gate=Gate(Role.PRIMARY))
+    foreign = replace(segment(5, 5, 0), origin=Origin(3, Role.EXPLORER, 17))
+    with pytest.raises(ProvenanceError, match="agent 3, role explorer, episode 17"):
+        replay.add([segment(0, 5, 0), foreign])
+    assert len(replay) == 0
+
+
+def test_a_foreign_row_is_refused_on_the_way_out_however_it_came_in():
+    replay, open_one = (Replay(SPACES, 100, lanes=1, gate=Gate(*roles)) for roles in ((Role.PRIMARY,), tuple(Role)))
+    open_one.add([segment(0, 5, 0), replace(segment(5, 5, 0), origin=Origin(3, Role.EXPLORER, 17))])
+    assert open_one.sample(4, 10, np.random.default_rng(0)).reward.shape == (10, 4)
+    replay.load_state(open_one.state())
+    with pytest.raises(ProvenanceError, match="agent 3, role explorer, episode 17"):
+        replay.sample(4, 10, np.random.default_rng(0))
