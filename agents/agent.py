@@ -12,7 +12,7 @@ from mawm.agents.config import AgentConfig
 from mawm.agents.memory import ActingMemory
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.pooled import PooledReplay
-from mawm.agents.snapshot import load, save
+from mawm.agents.snapshot import load, save, save_weights
 from mawm.agents.world_model import WorldModel
 from mawm.broadcast import Broadcaster, Outbox
 from mawm.codec import (
@@ -27,11 +27,11 @@ from mawm.codec import (
 from mawm.gate import Gate
 from mawm.picks import phase
 from mawm.seeds import named_generator, named_seed
-from mawm.types import Bools, Floats, Ints, Metrics, Origin, Role, Segment, Spaces
+from mawm.types import ROLES, Bools, Floats, Ints, Metrics, Origin, Role, Segment, Spaces
 
 EXAMINED = 8
 """Received segments of a round whose loss is looked at before and after the model is fitted."""
-GENERATORS = ("act", "evaluate", "model", "score", "behaviour", "examine")
+GENERATORS = ("act", "evaluate", "model", "score", "behaviour", "examine", "explorer_starts")
 """One generator a purpose; a draw for one never moves another."""
 
 
@@ -55,11 +55,14 @@ class Agent:
         rollouts: Broadcaster,
         wire: Wire,
         role: Role = Role.PRIMARY,
+        gate: Gate | None = None,
         device: str = "cpu",
     ) -> None:
         self.name = name
         self.members = members
         self.role = role
+        self.learned_from = {role}
+        """Roles of the data that the world model may have learned from: its label, and that of all it imagines."""
         self.spaces = spaces
         self.config = config
         self.device = device
@@ -70,9 +73,11 @@ class Agent:
         weights = torch.Generator().manual_seed(named_seed(seed, f"{role}/init"))
         model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
         self.behaviour = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights)
-        self.replay = PooledReplay(spaces, config.replay.capacity, lanes, Gate(role), device)
+        self.replay = PooledReplay(spaces, config.replay.capacity, lanes, gate or Gate(role), device)
         self.modelling = ModelTrainer(model, self.replay, self.rngs["model"], self.rngs["score"], device)
-        self.behaving = BehaviourTrainer(self.behaviour, self.modelling, self.rngs["behaviour"], device)
+        self.behaving = BehaviourTrainer(
+            self.behaviour, self.modelling, self.rngs["behaviour"], self.rngs["explorer_starts"], device
+        )
         self.memories: dict[str, ActingMemory] = {}
         self.examined: list[Segment] = []
 
@@ -113,6 +118,24 @@ class Agent:
             "replay/received_steps": float(len(self.replay.received)),
         }
 
+    def consider(self, segments: list[Segment]) -> None:
+        """Let some imagination start where explorers have been (the gate's policy mode); no model learns from it."""
+        self.replay.consider(segments)
+
+    def mix(self, segments: list[Segment]) -> None:
+        """Learn from explorers' segments as from a peer's (the gate's open mode). ProvenanceError in any other."""
+        self.replay.admit(segments)
+        self.learned_from |= {segment.origin.role for segment in segments}
+
+    def policy_weights(self) -> dict[str, NDArray[Any]]:
+        """Copies of the weights that the policy acts by: world model and actor."""
+        return save_weights({"world_model": self.modelling.model, "actor": self.behaviour.actor})
+
+    @property
+    def label(self) -> Role:
+        """The role of what the world model makes: foreign as soon as it has learned from anything foreign."""
+        return next((role for role in ROLES if role != self.role and role in self.learned_from), self.role)
+
     def _examine(self, when: str) -> Metrics:
         """Own loss on the experience that has just come in: was it news, and is it learned?"""
         if not self.examined or self.modelling.updates == 0:
@@ -137,7 +160,7 @@ class Agent:
         sizes = [rollout_bytes(horizon, model.deter, model.groups, self.spaces.n_actions, self.wire)] * count
         if not count or not self.rollouts.active:
             return self.rollouts.silent(sizes)
-        origin = Origin(self.members[0], self.role, self.behaving.round)
+        origin = Origin(self.members[0], self.label, self.behaving.round)
         return self.rollouts.publish(
             sizes,
             self.behaving.scores(),

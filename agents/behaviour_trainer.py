@@ -17,12 +17,22 @@ from mawm.types import Metrics, Origin, Rollout
 class BehaviourTrainer:
     """Actor and critic of one agent. Rollouts live for one round: stale ones would break the policy's update."""
 
-    def __init__(self, behaviour: ActorCritic, trainer: ModelTrainer, rng: np.random.Generator, device: str) -> None:
+    def __init__(
+        self,
+        behaviour: ActorCritic,
+        trainer: ModelTrainer,
+        rng: np.random.Generator,
+        explorer_rng: np.random.Generator,
+        device: str,
+    ) -> None:
         self.behaviour = behaviour
         self.trainer = trainer
         self.rng = rng
+        self.explorer_rng = explorer_rng
         self.device = device
         self.imagined: Imagined | None = None
+        self.foreign = 0
+        """How many of this round's rollouts, the last ones, start where explorers have been."""
         self.round = 0
         behaviour.build(device)
 
@@ -34,22 +44,40 @@ class BehaviourTrainer:
         if updates == 0 or not self.trainer.replay.ready(self.trainer.model.config.seq_len):
             return
         count, horizon = updates * config.starts, config.horizon
+        self.foreign = self._foreign(count)
+        count -= self.foreign
         groups = self.trainer.model.config.groups
-        start, avail = self.trainer.starts(count, self.rng)
-        noise = torch.from_numpy(self.rng.random((horizon, count, groups + 1), dtype=np.float32)).to(self.device)
+        replay = self.trainer.replay
+        start, avail = self.trainer.starts(count, self.rng, replay.sample_own)
+        noise = self._noise(self.rng, horizon, count, groups)
+        if self.foreign:
+            their_start, their_avail = self.trainer.starts(self.foreign, self.explorer_rng, replay.sample_considered)
+            start = Latent(*(torch.cat(pair) for pair in zip(start, their_start, strict=True)))
+            avail = torch.cat([avail, their_avail])
+            noise = torch.cat([noise, self._noise(self.explorer_rng, horizon, self.foreign, groups)], 1)
         model, actor = self.trainer.model, self.behaviour.actor
         self.imagined = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
 
+    def _foreign(self, count: int) -> int:
+        """How many of the rollouts start where explorers have been: none while nothing of theirs was handed over."""
+        if not self.trainer.replay.considered.places(self.trainer.model.config.seq_len):
+            return 0
+        return min(count - 1, round(self.behaviour.config.explorer_starts * count))
+
+    def _noise(self, rng: np.random.Generator, horizon: int, count: int, groups: int) -> Tensor:
+        return torch.from_numpy(rng.random((horizon, count, groups + 1), dtype=np.float32)).to(self.device)
+
     @property
     def count(self) -> int:
-        """How many rollouts this round imagined."""
-        return 0 if self.imagined is None else self.imagined.action.shape[1]
+        """How many rollouts of this round may be told: those that start in the agent's own experience come first."""
+        return 0 if self.imagined is None else self.imagined.action.shape[1] - self.foreign
 
     def scores(self) -> NDArray[np.float64]:
-        """Critic loss (n, 1) of this round's rollouts, for the selector."""
+        """Critic loss (n, 1) of the rollouts that may be told, for the selector."""
         if self.imagined is None:
             return np.zeros((0, 1))
-        return self.behaviour.critic_losses(self.imagined).to(torch.float64).cpu().numpy()[:, None]
+        told = Imagined(*(x[:, : self.count] for x in self.imagined))
+        return self.behaviour.critic_losses(told).to(torch.float64).cpu().numpy()[:, None]
 
     def rollout(self, index: int, origin: Origin) -> Rollout:
         """One of this round's rollouts as it is sent."""

@@ -65,6 +65,8 @@ class BehaviourConfig:
     """Passes over the imagined rows of one round."""
     starts: int = 96
     """Imagined rollouts of one behaviour update."""
+    explorer_starts: float = 0.25
+    """Share of imagination that starts where explorers have been, in the gate's policy mode."""
     minibatch: int = 960
     """Rows (state, action) of one gradient step."""
     bins: int = 63

@@ -1,6 +1,6 @@
 """Fits one agent's world model on its pooled replay, scores its segments, and encodes where imagination starts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from mawm.agents.pooled import PooledReplay
 from mawm.agents.rssm import Latent
 from mawm.agents.world_model import Batch, Losses, WorldModel
 from mawm.types import Metrics, Segment
+
+Sampler = Callable[[int, int, np.random.Generator], Batch]
+"""Samples `batch` stretches of `length` steps."""
 
 
 class ModelTrainer:
@@ -82,14 +85,14 @@ class ModelTrainer:
         return torch.stack(means, -1).to(torch.float64).cpu().numpy()
 
     @torch.no_grad()
-    def starts(self, count: int, rng: np.random.Generator) -> tuple[Latent, Tensor]:
-        """`count` posterior states (B, ...) of the agent's own experience with their true masks (B, A).
+    def starts(self, count: int, rng: np.random.Generator, source: Sampler) -> tuple[Latent, Tensor]:
+        """`count` posterior states (B, ...) of what `source` samples with their true masks (B, A), without gradient.
 
         Terminal states start nothing. A quarter more states are encoded than are used, to make up for those.
         """
         config = self.model.config
         rows = -(-5 * count // (4 * config.seq_len))
-        batch = self.replay.sample_own(rows, config.seq_len, rng)
+        batch = source(rows, config.seq_len, rng)
         reset = batch.is_first.clone()
         reset[0] = True
         post = self.model.rssm.observe(batch.obs, batch.prev_action, reset, self._noise(rng, config.seq_len, rows))

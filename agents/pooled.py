@@ -9,19 +9,21 @@ from numpy.typing import NDArray
 from mawm.agents.replay import Replay, Stretches
 from mawm.agents.world_model import Batch
 from mawm.gate import Gate
-from mawm.types import Segment, Spaces
+from mawm.types import Role, Segment, Spaces
 
 
 class PooledReplay:
     """Z's IndividualReplay (`own`) and SharedReplay (`own` and `received` together) of one agent.
 
     Two rings, so that no peer can ever evict the agent's own experience. A pooled batch draws each row from one ring or
-    the other in proportion to what they hold, and says which: Eq. 1 is fitted on own rows, Eqs. 2-3 on all.
+    the other in proportion to what they hold, and says which: Eq. 1 is fitted on own rows, Eqs. 2-3 on all. What
+    explorers saw (`considered`, in policy mode) lies in a third ring that no batch for the model draws from.
     """
 
     def __init__(self, spaces: Spaces, capacity: int, lanes: int, gate: Gate, device: str) -> None:
         self.own = Replay(spaces, capacity, lanes, gate)
         self.received = Replay(spaces, capacity, 1, gate)
+        self.considered = Replay(spaces, capacity, 1, Gate(Role.EXPLORER))
         self.gate = gate
         self.device = device
 
@@ -32,6 +34,10 @@ class PooledReplay:
     def admit(self, segments: Sequence[Segment]) -> None:
         """Append received segments, each a stream of its own. Raises ProvenanceError for an origin the gate refuses."""
         self.received.add(segments, joined=False)
+
+    def consider(self, segments: Sequence[Segment]) -> None:
+        """Append segments of explorers to their ring. Raises ProvenanceError for those of anybody else."""
+        self.considered.add(segments, joined=False)
 
     def sample_pooled(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
         """`batch` stretches from both rings, time first."""
@@ -47,6 +53,10 @@ class PooledReplay:
         """`batch` stretches of the agent's own, time first."""
         return self._batch([self.own.sample(batch, length, rng)], 0)
 
+    def sample_considered(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
+        """`batch` stretches of explorers, time first: for where imagination starts, never for fitting the model."""
+        return self._batch([self.considered.sample(batch, length, rng)], 0)
+
     def ready(self, length: int) -> bool:
         """Whether at least one own stretch can be sampled."""
         return self.own.places(length) > 0
@@ -58,12 +68,14 @@ class PooledReplay:
         return Batch(*(torch.from_numpy(x).to(self.device) for x in (*fields, own)))
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """Both rings as arrays by name."""
-        rings = {"own": self.own, "received": self.received}
-        return {f"{ring}.{name}": array for ring, replay in rings.items() for name, array in replay.state().items()}
+        """All rings as arrays by name."""
+        return {f"{ring}.{name}": array for ring, replay in self._rings() for name, array in replay.state().items()}
 
     def load_state(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Continue from `state`."""
-        for ring, replay in (("own", self.own), ("received", self.received)):
+        for ring, replay in self._rings():
             prefix = f"{ring}."
             replay.load_state({k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
+
+    def _rings(self) -> tuple[tuple[str, Replay], ...]:
+        return ("own", self.own), ("received", self.received), ("considered", self.considered)

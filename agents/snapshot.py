@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mawm.agents.optimiser import Optimiser
+from mawm.gate import ProvenanceError
+from mawm.types import Role
 
 if TYPE_CHECKING:
     from mawm.agents.agent import Agent
@@ -51,13 +53,24 @@ def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
         "log_entropy_weight": agent.behaviour.exploration.log_weight,
         "round": agent.behaving.round,
         "model_updates": agent.modelling.updates,
+        "learned_from": sorted(agent.learned_from),
         "skipped": {name: optimiser.skipped for name, optimiser in _optimisers(agent).items()},
     }
     return arrays, rest
 
 
 def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
-    """Continue from `save`. ValueError where a weight is missing or has another shape."""
+    """Continue from `save`. ValueError where a weight is missing or has another shape.
+
+    ProvenanceError if the saved model has learned from data that this agent's gate refuses.
+    """
+    roles = {Role(name) for name in rest["learned_from"]}
+    foreign = [role for role in roles if not agent.replay.gate.admits(role)]
+    if foreign:
+        raise ProvenanceError(
+            f"{agent.name}: the saved world model has learned from {foreign[0]} data; the gate refuses it"
+        )
+    agent.learned_from = roles
     load_weights(agent.name, _modules(agent), arrays)
     for name, optimiser in _optimisers(agent).items():
         optimiser.load_state(under(arrays, f"optimiser/{name}/"))

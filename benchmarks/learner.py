@@ -51,7 +51,7 @@ def our_units(config: AgentConfig, seed: int) -> Units:
     model = WorldModel(SPACES.obs_size, SPACES.n_actions, config.world_model, config.behaviour.bins, weights)
     behaviour = ActorCritic(SPACES.n_actions, config.world_model, config.behaviour, weights)
     modelling = ModelTrainer(model, filled_replay(rng), rng, rng, "cpu")
-    behaving = BehaviourTrainer(behaviour, modelling, rng, "cpu")
+    behaving = BehaviourTrainer(behaviour, modelling, rng, rng, "cpu")
     return {
         "world_model_update": lambda: modelling.fit(1),
         "rollout": lambda: behaving.imagine(1),

@@ -13,11 +13,16 @@ _POSITIVE = (
     "save_every", "keep_checkpoints", "deter", "groups", "classes", "hidden", "layers", "obs_scale", "batch",
     "seq_len", "lr", "clip", "horizon", "actor_lr", "critic_lr", "epochs", "starts", "minibatch", "bins",
     "capacity", "window", "stale_rounds", "rollout", "minibatches", "reward_scale",
+    "explorers", "dimension", "population", "floor", "probes", "evolve_every", "keeps",
 )
-_SHARES = ("bandwidth", "unimix", "discount", "lam", "entropy_decay", "entropy_target", "target_decay")
+_SHARES = (
+    "bandwidth", "elite", "explorer_starts", "unimix", "discount", "lam", "entropy_decay", "entropy_target",
+    "target_decay",
+)
 _NOT_NEGATIVE = (
     "seed", "prefill", "warmup", "updates_per_step", "free_nats", "dyn_scale", "rep_scale", "action_scale", "entropy",
     "ppo_clip", "budget_bytes_per_step", "value_weight",
+    "closeness",
 )
 # fmt: on
 _CHOICES = {"decoder_grads": ("flow", "detach")}
@@ -37,6 +42,13 @@ def check(config: TrainConfig) -> None:
         )
     if config.sharing.window < 2:
         raise ValueError(f"sharing.window is {config.sharing.window}; a window needs at least 2 values")
+    search = config.gating.search
+    elites = round(search.elite * search.population)
+    if elites < max(2, config.gating.explorers) or elites > search.population:
+        raise ValueError(
+            f"gating: search.elite {search.elite:g} of search.population {search.population} keeps {elites}; "
+            f"there must be 2 at least, and one for each of the {config.gating.explorers} explorers"
+        )
     if config.agent.world_model.classes > 256:
         raise ValueError(
             f"agent.world_model.classes is {config.agent.world_model.classes}; a class index is one byte: at most 256"

@@ -37,6 +37,42 @@ class SharingConfig:
 
 
 @dataclass(frozen=True)
+class SearchConfig:
+    """What explorers are evolved for, and how."""
+
+    dimension: int = 16
+    """Parameters of an explorer's policy (psi)."""
+    population: int = 100
+    """Candidates of a generation."""
+    elite: float = 0.2
+    """Share of a generation that the next one follows."""
+    floor: float = 0.2
+    """Smallest standard deviation of a parameter: what keeps a generation from becoming one policy."""
+    closeness: float = 0.1
+    """b in fitness = diversity - b * distance to the primary's policy, both in nats."""
+    probes: int = 64
+    """Observations that a generation's fitness is measured on."""
+    evolve_every: int = 2000
+    """Environment steps of the primary between two generations."""
+    keeps: int = 20_000
+    """Steps that the explorers' own replay holds."""
+
+
+@dataclass(frozen=True)
+class GatingConfig:
+    """Explorers beside the primary team: auxiliary teams in battles of their own, and what of theirs may reach it."""
+
+    gate: Literal["off", "strict", "policy", "open"] = "off"
+    """off: no explorers. strict: nothing of theirs reaches the primary. policy: some imagination starts where they have
+    been, its world model never learns from them. open: everything is mixed (the ablation)."""
+    explorers: int = 16
+    """How many explorers play beside the primary, a battle each."""
+    explorer: Literal["cem", "random"] = "cem"
+    """cem: evolved for diversity near the primary's policy; random: the control."""
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+
+@dataclass(frozen=True)
 class ScheduleConfig:
     """How much is collected, learned and measured, in environment steps (one step of one battle each)."""
 
@@ -82,6 +118,7 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bf16"] = "float32"
     """Matrix products: `bf16` rounds both factors (twice as fast at the paper's sizes); `auto`: where it is faster."""
     sharing: Annotated[SharingConfig, tyro.conf.arg(name="")] = field(default_factory=SharingConfig)
+    gating: Annotated[GatingConfig, tyro.conf.arg(name="")] = field(default_factory=GatingConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     rules: Rules = field(default_factory=Rules)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -13,6 +13,7 @@ from mawm.agents.agent import Agent
 from mawm.agents.ppo import Ppo
 from mawm.agents.products import has_bf16_units, set_precision
 from mawm.agents.world_model import SCORES
+from mawm.beside import Beside, Nobody
 from mawm.broadcast import Broadcaster
 from mawm.budgets.protocol import Budget
 from mawm.budgets.share import ShareBudget
@@ -30,6 +31,13 @@ from mawm.deliveries.shuffled import Shuffled
 from mawm.deliveries.stale import Stale
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.evaluation import Evaluation, evaluate
+from mawm.gate import Gate
+from mawm.gating.cem import Cem
+from mawm.gating.explorers import Explorers
+from mawm.gating.gated import Gated
+from mawm.gating.policy import ExplorerPolicy
+from mawm.gating.search import RandomSearch
+from mawm.gating.view import PolicyView
 from mawm.ledger import ledger_file
 from mawm.loop import Run
 from mawm.metrics import JsonLines, TensorBoard, Writer
@@ -38,7 +46,7 @@ from mawm.seeds import named_generator, named_seed
 from mawm.selectors.registry import make_selector
 from mawm.selectors.trivial import Trivial
 from mawm.team import InlineTeam, ProcessTeam, Team
-from mawm.types import Metrics, Spaces, VectorEnv
+from mawm.types import ROLES, Metrics, Role, Spaces, VectorEnv
 
 Learner = Agent | Ppo
 """What a team is made of; the loop makes the same calls on all."""
@@ -69,6 +77,7 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
         if central
         else _broadcaster(config, plan.rollouts, ("critic",), purse or _share(config, rollout), f"{name}/rollouts"),
         wire=wire,
+        gate=gate_of(config),
         device=device,
     )
 
@@ -161,6 +170,41 @@ def make_delivery(config: TrainConfig) -> Delivery:
     return Direct()  # `random` replaces items where they are sent
 
 
+def gate_of(config: TrainConfig) -> Gate:
+    """What a primary's world model may learn from: explorers' data in the gate's open mode alone."""
+    return Gate(*ROLES) if config.gating.gate == "open" else Gate(Role.PRIMARY)
+
+
+def make_beside(config: TrainConfig, spaces: Spaces) -> Beside:
+    """The explorers that play beside the primary, if any. ValueError for a method without a world model to guard."""
+    gating, search = config.gating, config.gating.search
+    if gating.gate == "off":
+        return Nobody()
+    members = members_of(config, spaces)
+    if METHODS[config.method].learner is not _world_model:
+        raise ValueError(
+            f"--gate {gating.gate} guards a world model, and --method {config.method} has none; use --gate off"
+        )
+    searched = named_generator(config.seed, "explorer/search")
+    explorers = Explorers(
+        make_env(config, "explorer", gating.explorers),
+        ExplorerPolicy(spaces, search.dimension, named_generator(config.seed, "explorer/policy")),
+        Cem(search.dimension, search.population, search.elite, search.floor, searched)
+        if gating.explorer == "cem"
+        else RandomSearch(search.dimension, search.population, searched),
+        PolicyView(spaces, config.agent),
+        search,
+        seed=config.seed,
+        seq_len=config.agent.world_model.seq_len,
+        discount=config.agent.behaviour.discount,
+    )
+    return Gated(explorers, learner_names(members), HANDOVER[gating.gate])
+
+
+HANDOVER: dict[str, Literal["consider", "mix"] | None] = {"strict": None, "policy": "consider", "open": "mix"}
+"""What of the explorers reaches the primary, by mode: the learners' method that takes it in."""
+
+
 def make_env(config: TrainConfig, purpose: str, batch: int) -> VectorEnv:
     """Battles for one purpose ("train", "eval", "test"): streams of their own, keyed by name."""
     return SkirmishVectorEnv(config.map, batch, named_seed(config.seed, f"battles/{purpose}"), config.rules)
@@ -209,7 +253,13 @@ def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) 
 
 
 def make_run(
-    config: TrainConfig, env: VectorEnv, team: Team, folder: Path, report: Any, resume: Checkpoint | None
+    config: TrainConfig,
+    env: VectorEnv,
+    team: Team,
+    beside: Beside,
+    folder: Path,
+    report: Any,
+    resume: Checkpoint | None,
 ) -> Run:
     """A run that writes into `folder`, from its beginning or from a checkpoint."""
     plan = METHODS[config.method]
@@ -225,7 +275,10 @@ def make_run(
         team=team,
         names=learner_names(team.members),
         collector=collector,
-        channel=Channel(nominal, shared, learner_names(team.members), origin_of, make_delivery(config)),
+        channel=Channel(
+            nominal, shared, learner_names(team.members), origin_of, make_delivery(config), gate_of(config)
+        ),
+        beside=beside,
         book=ledger_file(folder / "channel.csv", resume_at),
         schedule=Schedule(config.schedule),
         writers=writers,
@@ -252,6 +305,9 @@ def _save(folder: Path, keep: int, run: Run) -> None:
         "wall_s": run.wall_s,
     }
     parts["run"] = (arrays, {"collector": rest, **books})
+    beside = run.beside.state()
+    if beside is not None:
+        parts["explorers"] = beside
     write(folder, run.collector.env_steps, parts, keep)
 
 
@@ -264,6 +320,8 @@ def _load(run: Run, checkpoint: Checkpoint) -> None:
     run.schedule.load_state(rest["schedule"])
     run.averages.load_state(rest["averages"])
     run.wall_s = float(rest["wall_s"])
+    if "explorers" in parts:
+        run.beside.load_state(parts["explorers"])
 
 
 def load_team(team: Team, names: tuple[str, ...], parts: dict[str, Any]) -> None:

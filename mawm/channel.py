@@ -48,13 +48,14 @@ class Channel:
         names: tuple[str, ...],
         origin_of: Callable[[bytes], Origin],
         delivery: Delivery | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.nominal = nominal
         self.shared = shared
         self.names = names
         self.origin_of = origin_of
         self.delivery = delivery or Direct()
-        self.gate = Gate(Role.PRIMARY)
+        self.gate = gate or Gate(Role.PRIMARY)
         self.ledger = Ledger()
         self.tallies = {kind: Tally() for kind in KINDS}
         self._delivered: dict[tuple[str, str, str], int] = {}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mawm.beside import Beside
 from mawm.broadcast import Outbox
 from mawm.channel import Channel
 from mawm.collect import Collector
@@ -28,6 +29,8 @@ class Run:
     """The tag prefix of each learner, say `agent_0`."""
     collector: Collector
     channel: Channel
+    beside: Beside
+    """Explorers, or nobody; what of theirs reaches the team is its affair."""
     schedule: Schedule
     writers: list[Writer]
     evaluate: Callable[[], Evaluation]
@@ -72,6 +75,7 @@ def round_(run: Run) -> None:
     offers = team.map("offer_segments", segments, env_steps=steps)  # section 4.2: L_M >= mu_M + c sigma_M
     run.log_offers("experience", offers)
     run.log(team.map("admit", channel.exchange("experience", offers)))  # line 5, behind the gate
+    run.averages.add(run.beside.round(team, run.plan.round_steps, steps), "explorers/")  # G Eq. 4; by mode Eq. 3
     updates = run.schedule.due(steps)
     everyone = len(run.names)
     run.log(team.map("fit_world_model", [updates.model] * everyone))  # lines 9-10: Eq. 1 on own, Eqs. 2-3 on pooled

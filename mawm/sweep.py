@@ -80,8 +80,8 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     if unknown:
         raise ValueError(f"there is no method {unknown[0]!r} (choose from: {', '.join(build.METHODS)})")
     runs = expand(grids, lambda grid: _base(grid, configure), lambda method: build.METHODS[method].selects)
-    for name in dict.fromkeys(run.config.map for run in runs):
-        build.make_env(next(run.config for run in runs if run.config.map == name), "train", 1)
+    for config in {(run.config.map, run.config.method): run.config for run in runs}.values():
+        build.make_beside(config, build.make_env(config, "train", 1).spaces)
     return runs
 
 

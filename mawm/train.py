@@ -113,6 +113,7 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
     try:
         device = build.resolve_device(config.device)
         env = build.make_env(config, "train", config.schedule.battles)
+        beside = build.make_beside(config, env.spaces)
         resume = newest(resumed) if resumed else None
         folder = resumed or _new_folder(config, command.run_dir)
         lock = FolderLock(folder)
@@ -141,7 +142,7 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
     _banner(config, folder, facts, len(members), minutes)
     team = build.make_team(config, env.spaces, device, placement)
     try:
-        run = build.make_run(config, env, team, folder, Progress(), resume)
+        run = build.make_run(config, env, team, beside, folder, Progress(), resume)
         return _train(run, folder)
     except (RuntimeError, OSError) as error:
         print(f"mawm: {error}", file=sys.stderr)

@@ -13,15 +13,26 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("mawm", "agents", "envs", "configs", "benchmarks")
 TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-FOLDED = ("envs", "configs", "benchmarks", "selectors", "budgets", "deliveries", "results", "sweeps", "theory")
+FOLDED = (
+    "envs",
+    "configs",
+    "benchmarks",
+    "selectors",
+    "budgets",
+    "deliveries",
+    "results",
+    "sweeps",
+    "theory",
+    "gating",
+)
 METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo", "mappo"}
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "stats", "seeds", "agents.config", "cli", "lock"),
-    ("agents.cem", "budgets", "selectors", "picks", "codec", "gate", "ledger", "metrics", "checkpoint", "envs", "team"),
+    ("budgets", "selectors", "picks", "codec", "gate", "ledger", "metrics", "checkpoint", "envs", "team"),
     ("configs",),
-    ("broadcast", "collect", "evaluation", "schedule"),
+    ("beside", "broadcast", "collect", "evaluation", "schedule"),
     ("deliveries",),
     ("channel",),
     ("loop",),
@@ -33,6 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents.memory", "agents.model_trainer"),
     ("agents.behaviour_trainer", "agents.snapshot"),
     ("agents.agent", "agents.ppo"),
+    ("gating",),
     ("build",),
     ("estimate",),
     ("results", "theory"),

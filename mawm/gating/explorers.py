@@ -1,0 +1,112 @@
+"""The explorers: auxiliary teams in battles of their own, with a replay of their own."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mawm.agents.replay import Replay
+from mawm.collect import Collector
+from mawm.configs.train import SearchConfig
+from mawm.gate import Gate
+from mawm.gating.fitness import distance, diversity
+from mawm.gating.policy import ExplorerPolicy, log_softmax
+from mawm.gating.search import Search
+from mawm.gating.view import PolicyView
+from mawm.seeds import named_generator
+from mawm.types import Bools, Floats, Ints, Metrics, Role, Segment, VectorEnv
+
+Weights = dict[str, NDArray[Any]]
+
+
+class Explorers:
+    """E teams, a battle each; all members of a team act by the same psi. To the collector they are a team.
+
+    Everything here is keyed by names that begin with `explorer`: no draw, counter or seed of the primary depends on it.
+    """
+
+    def __init__(
+        self, env: VectorEnv, policy: ExplorerPolicy, search: Search, view: PolicyView, config: SearchConfig, *,
+        seed: int, seq_len: int, discount: float,
+    ) -> None:  # fmt: skip
+        agents = env.spaces.n_agents
+        self.members: tuple[tuple[int, ...], ...] = (tuple(range(agents)),)
+        self.policy, self.search, self.view, self.config = policy, search, view, config
+        self.rngs = {purpose: named_generator(seed, f"explorer/{purpose}") for purpose in ("act", "probe")}
+        self.psi = search.propose()[: env.batch]
+        self.replay = Replay(env.spaces, config.keeps, agents * env.batch, Gate(Role.EXPLORER))
+        self.collector = Collector(env, self, seq_len=seq_len, discount=discount, role=Role.EXPLORER)
+        self.metrics: Metrics = {}
+
+    def explore(self, vector_steps: int) -> list[Segment]:
+        """Play on; gives the segments that were finished, after keeping them."""
+        segments = self.collector.collect(vector_steps, "sample")[0]
+        self.replay.add(segments)
+        return segments
+
+    def evolve(self, primary: list[tuple[str, Weights]]) -> None:
+        """One generation of A Algorithm 1; `primary` are the primary's learners by name with their policies' weights.
+
+        Fitness is measured on observations of the explorers' own: diversity and distance in nats, b in 1/nat.
+        """
+        if not self.replay.places(1):
+            return
+        probes = self.replay.sample(self.config.probes, 1, self.rngs["probe"])
+        obs, avail = probes.obs[0], probes.avail[0]
+        candidates = self.search.propose()
+        told = log_softmax(self.policy.logits(candidates, obs, avail))
+        spread = diversity(told)
+        apart = np.zeros(len(candidates))
+        for owner, weights in primary:
+            self.view.show(owner, weights)
+            apart += distance(told, self.view.log_probs(obs, avail)) / len(primary)
+        fitness = spread - self.config.closeness * apart
+        self.psi = self.search.follow(candidates, fitness)[: len(self.psi)]
+        self.metrics = {
+            "diversity": float(spread.mean()),
+            "distance": float(apart.mean()),
+            "fitness": float(fitness.mean()),
+            "generation": float(self.search.generation),
+        }
+
+    def map(self, method: str, *arguments: Any, **shared: Any) -> list[Any]:
+        """Explorers have no learners."""
+        raise NotImplementedError(method)
+
+    def begin(self, slot: str, batch: int) -> None:
+        """Explorers remember nothing."""
+
+    def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
+        """Sampled actions (E, N) for observations (E, N, O) and masks (E, N, A), each row by its own psi."""
+        logits = self.policy.logits(self.psi, obs, avail)
+        chosen: Ints = (logits + self.rngs["act"].gumbel(size=logits.shape)).argmax(-1)
+        return chosen
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Arrays by name and a JSON-able rest."""
+        arrays, rest = self.collector.state()
+        arrays = {f"collector/{name}": array for name, array in arrays.items()}
+        arrays |= {f"replay/{name}": array for name, array in self.replay.state().items()}
+        generators = {purpose: rng.bit_generator.state for purpose, rng in self.rngs.items()}
+        return arrays | {"psi": self.psi}, {
+            "collector": rest, "search": self.search.state(), "generators": generators, "metrics": self.metrics,
+        }  # fmt: skip
+
+    def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        parts = {
+            part: {
+                name.removeprefix(f"{part}/"): array for name, array in arrays.items() if name.startswith(f"{part}/")
+            }
+            for part in ("collector", "replay")
+        }
+        self.collector.load_state(parts["collector"], rest["collector"])
+        self.replay.load_state(parts["replay"])
+        self.psi = arrays["psi"].copy()
+        self.search.load_state(rest["search"])
+        self.metrics = dict(rest["metrics"])
+        for purpose, rng in self.rngs.items():
+            rng.bit_generator.state = rest["generators"][purpose]

@@ -1,0 +1,210 @@
+"""Explorers beside the primary: what they are, what reaches it in each mode, and that nothing else does."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mawm.agents.agent import Agent
+from mawm.build import load_team, make_beside, make_env, make_run, make_team
+from mawm.checkpoint import newest
+from mawm.configs.presets import load_preset
+from mawm.configs.train import TrainConfig
+from mawm.gate import ProvenanceError
+from mawm.gating.fitness import distance, diversity
+from mawm.gating.policy import ExplorerPolicy, log_softmax
+from mawm.gating.search import RandomSearch
+from mawm.loop import Run, train
+from mawm.team import InlineTeam
+from mawm.train import main
+from mawm.types import ROLES, Role, Spaces
+
+SPACES = Spaces(n_agents=3, n_actions=9, obs_size=30, state_size=48, episode_limit=60)
+
+
+def config_of(gate: str, explorers: int = 16, **changes: Any) -> TrainConfig:
+    config = replace(load_preset("debug"), **changes)
+    search = replace(config.gating.search, evolve_every=100)
+    gating = replace(config.gating, gate=gate, explorers=explorers, search=search)
+    return replace(config, gating=gating, sharing=replace(config.sharing, bandwidth=1.0))
+
+
+def start(config: TrainConfig, folder: Path, *, resume: bool = False) -> Run:
+    folder.mkdir(parents=True, exist_ok=True)
+    env = make_env(config, "train", config.schedule.battles)
+    team = make_team(config, env.spaces, "cpu", "inline")
+    beside = make_beside(config, env.spaces)
+    return make_run(config, env, team, beside, folder, lambda *_: None, newest(folder) if resume else None)
+
+
+def played(config: TrainConfig, folder: Path, *, resume: bool = False) -> Run:
+    run = start(config, folder, resume=resume)
+    train(run)
+    for writer in run.writers:
+        writer.close()
+    return run
+
+
+def team_of(config: TrainConfig) -> InlineTeam:
+    """The learners of a run that has not begun."""
+    team = make_team(config, make_env(config, "train", config.schedule.battles).spaces, "cpu", "inline")
+    assert isinstance(team, InlineTeam)
+    return team
+
+
+def agents_of(run: Run) -> list[Agent]:
+    assert isinstance(run.team, InlineTeam)
+    return run.team.learners
+
+
+def same(a: Any, b: Any) -> bool:
+    """Nested dicts, lists and arrays, bit for bit."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a.tobytes() == b.tobytes() if isinstance(a, np.ndarray) else a == b
+
+
+def primary_state(run: Run) -> list[Any]:
+    """Everything of the primary: learners, collector, channel, schedule."""
+    return [run.team.map("state"), run.collector.state(), run.channel.state(), run.schedule.state()]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return played(config_of("off"), tmp_path_factory.mktemp("off"))
+
+
+@pytest.mark.parametrize("explorers", [3, 16])
+def test_in_strict_mode_the_whole_primary_is_bit_for_bit_what_it_is_alone(
+    alone: Run, explorers: int, tmp_path: Path
+) -> None:
+    run = played(config_of("strict", explorers), tmp_path)
+    assert same(primary_state(run), primary_state(alone))
+    state = run.beside.state()
+    assert state is not None and state[1]["search"]["generation"] >= 3 and state[0]["psi"].shape[0] == explorers
+
+
+def test_in_policy_mode_imagination_starts_where_explorers_were_and_no_model_learns_from_them(
+    alone: Run, tmp_path: Path
+) -> None:
+    run = played(config_of("policy"), tmp_path)
+    assert not same(primary_state(run), primary_state(alone))
+    for agent in agents_of(run):
+        held = agent.replay.state()
+        assert (held["considered.role"][:, : len(agent.replay.considered)] == ROLES.index(Role.EXPLORER)).all()
+        assert len(agent.replay.considered) > 0
+        assert (held["own.role"] == 0).all() and (held["received.role"] == 0).all()
+        assert agent.label is Role.PRIMARY
+        agent.imagine(2)
+        assert 0 < agent.behaving.foreign == round(0.25 * 16) and agent.behaving.count == 16 - agent.behaving.foreign
+        assert len(agent.behaving.scores()) == agent.behaving.count
+
+
+def test_in_open_mode_everything_is_mixed_and_says_so(tmp_path: Path) -> None:
+    run = played(config_of("open"), tmp_path)
+    for agent in agents_of(run):
+        assert (agent.replay.received.state()["role"] == ROLES.index(Role.EXPLORER)).any()
+        assert agent.label is Role.EXPLORER
+    with pytest.raises(ProvenanceError, match="agent_0: the saved world model has learned from explorer data"):
+        load_team(team_of(config_of("strict")), run.names, newest(tmp_path).load())
+
+
+def test_what_a_mixed_model_imagined_is_refused_by_a_guarded_peer(tmp_path: Path) -> None:
+    mixed = agents_of(played(config_of("open"), tmp_path))[0]
+    mixed.imagine(1)
+    message = mixed.offer_rollouts(env_steps=10_000).messages[0]
+    peer = team_of(config_of("strict")).learners[1]
+    with pytest.raises(ProvenanceError, match="role explorer"):
+        peer.fit_behaviour([message], env_steps=10_000)
+
+
+def test_outside_open_mode_explorers_data_do_not_enter_a_models_replay() -> None:
+    segments = make_beside(config_of("policy"), SPACES).explorers.explore(70)  # type: ignore[attr-defined]
+    agent, theirs = team_of(config_of("policy")).learners[0], [s for s in segments if s.origin.agent == 0]
+    with pytest.raises(ProvenanceError, match="role explorer"):
+        agent.mix(theirs)
+    assert len(agent.replay.received) == 0 and agent.label is Role.PRIMARY
+    agent.consider(theirs)
+    assert len(agent.replay.considered) > 0
+
+
+@pytest.mark.parametrize("gate", ["policy", "open"])
+def test_a_gated_run_resumes_bit_for_bit(gate: str, tmp_path: Path) -> None:
+    once = played(config_of(gate, env_steps=500), tmp_path / "a")
+    played(config_of(gate, env_steps=300), tmp_path / "b")
+    resumed = played(config_of(gate, env_steps=500), tmp_path / "b", resume=True)
+    assert same(primary_state(once), primary_state(resumed))
+    assert same(once.beside.state(), resumed.beside.state())
+
+
+def test_explorers_evolve_towards_the_primary_where_closeness_counts_and_by_chance_they_do_not() -> None:
+    apart = {}
+    for kind in ("cem", "random"):
+        config = config_of("strict")
+        search = replace(config.gating.search, closeness=1.0)
+        config = replace(config, gating=replace(config.gating, explorer=kind, search=search))
+        explorers = make_beside(config, SPACES).explorers  # type: ignore[attr-defined]
+        weights = team_of(config).map("policy_weights")
+        explorers.explore(60)
+        for _ in range(15):
+            explorers.evolve([(f"agent_{i}", w) for i, w in enumerate(weights)])
+        apart[kind] = explorers.metrics["distance"]
+        assert explorers.metrics["diversity"] > 0.01
+    assert apart["cem"] < 0.5 * apart["random"]
+
+
+def test_policies_take_available_actions_and_follow_from_psi_alone() -> None:
+    rng = np.random.default_rng(0)
+    policy = ExplorerPolicy(SPACES, 4, np.random.default_rng(1))
+    psi, obs = rng.normal(size=(5, 4)), rng.random((5, 7, 30), dtype=np.float32)
+    avail = rng.random((5, 7, 9)) < 0.5
+    avail[..., 0] = True
+    own = policy.logits(psi, obs, avail)
+    assert own.shape == (5, 7, 9) and np.array_equal(np.isfinite(own), avail)
+    assert np.allclose(own[2], policy.logits(psi[2:3], obs[2], avail[2])[0])
+    assert np.allclose(np.exp(log_softmax(own)).sum(-1), 1.0)
+    assert np.abs(policy.logits(np.zeros((1, 4)), obs[0], np.ones((7, 9), np.bool_))).max() == 0.0
+
+
+def test_diversity_and_distance_worked_out_by_hand() -> None:
+    with np.errstate(divide="ignore"):
+        opposite = np.log(np.array([[[1.0, 0.0]], [[0.0, 1.0]]]))
+        # Mixture (1/2, 1/2), middle (3/4, 1/4): JS = (log 4/3 + (log 2/3 + log 2)/2) / 2.
+        expected = 0.5 * (np.log(4 / 3) + 0.5 * (np.log(2 / 3) + np.log(2.0)))
+        assert diversity(opposite) == pytest.approx([expected] * 2)
+        assert diversity(opposite[:1].repeat(3, 0)) == pytest.approx([0.0] * 3)
+        primary = np.log(np.array([[0.5, 0.5]]))
+    assert distance(opposite, primary) == pytest.approx([np.log(2.0)] * 2)
+    sure = np.array([[0.0, -800.0]])
+    # An action that the primary never takes costs log(1 / 0.005), not infinity.
+    assert distance(opposite, sure) == pytest.approx([-np.log(0.995), -np.log(0.005)])
+
+
+def test_a_random_search_follows_nothing() -> None:
+    a, b = (RandomSearch(3, 10, np.random.default_rng(0)) for _ in range(2))
+    a.follow(a.propose(), np.arange(10.0))
+    b.follow(b.propose(), -np.arange(10.0))
+    assert np.array_equal(a.propose(), b.propose()) and json.dumps(a.state()) == json.dumps(b.state())
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--gate", "strict", "--method", "ippo"), "--gate strict guards a world model, and --method ippo has none"),
+        (("--gate", "strict", "--explorers", "30"), "one for each of the 30 explorers"),
+        (("--gate", "strickt"), "did you mean 'strict'"),
+    ],
+)
+def test_what_cannot_be_gated_is_told_in_one_line(
+    args: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--preset", "debug", *args, "--run-dir", str(tmp_path / "run")])
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and said in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
