@@ -122,7 +122,8 @@ class Ppo:
         said = []
         for _ in range(self.config.epochs):
             order = self.rngs["behaviour"].permutation(len(rows))
-            said += [self._update(rows, self._tensor(part)) for part in np.array_split(order, self.config.minibatches)]
+            parts = np.array_split(order, min(self.config.minibatches, len(order)))
+            said += [self._update(rows, self._tensor(part)) for part in parts]
         means = {tag: float(np.mean([metrics[tag] for metrics in said])) for tag in said[0]}
         return {
             **means,

@@ -64,8 +64,9 @@ class Collector:
     """Steps B battles with a team. An arrival is stored once known; the last one of a battle is a step of its own.
 
     An agent's stream ends with the arrival of its own death, a terminal one. Nothing that it could do matters any more,
-    so that arrival's reward is the discounted sum of what the team still earns: exactly the rest of the agent's return.
-    Later arrivals of the dead do not exist. A battle cut by its time limit ends on an arrival that is not terminal.
+    so that arrival's reward is the discounted sum of what the team still earns: the rest of the agent's return. Later
+    arrivals of the dead do not exist. A battle cut by its time limit ends on an arrival that is not terminal; what the
+    team could have earned beyond it counts for the living, who value that arrival, and not for the dead.
     """
 
     def __init__(self, env: VectorEnv, team: Team, *, seq_len: int, discount: float, role: Role = Role.PRIMARY) -> None:

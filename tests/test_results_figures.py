@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from mawm import plot
-from mawm.results.drawing import Look, shades
+from mawm.results.drawing import Look, shades, styles
 from mawm.results.figures import FIGURES, make
 from mawm.results.images import image, save
 from mawm.results.study import Study
@@ -197,3 +197,39 @@ def test_what_is_unusual_has_a_figure_of_its_own_and_is_in_none_of_the_papers(tm
         other = make(name, cells, Look())
         assert isinstance(other, Figure)
         assert not any("random" in text.get_text() for legend in other.legends for text in legend.get_texts())
+
+
+def test_lines_of_different_cells_never_look_alike(tmp_path: Path) -> None:
+    rows = win_rate_rows({1000: 0.1, 10_000: 1.0})
+    for method in ("independent", "centralized", "ippo", "mappo"):
+        write_run(tmp_path / method, rows, method=method)
+    for method in ("independent", "both"):
+        write_run(tmp_path / f"{method}_bf16", rows, method=method, precision="bf16")
+    write_run(tmp_path / "both", rows, method="both")
+    cells = Study.load([tmp_path]).cells
+    assert len(cells) == 7
+    for looks in (styles(cells), styles(cells, lambda cell: cell.variant, references=False)):
+        seen = {(str(look["color"]), look["linestyle"], look["marker"]) for look in looks.values()}
+        assert len(seen) == len(looks) >= 2
+
+
+def test_centralized_that_sends_is_drawn_in_crowded_panels_too(tmp_path: Path) -> None:
+    for i, bandwidth in enumerate((0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)):
+        write_run(tmp_path / f"b{i}", _sending(bandwidth), method="both", bandwidth=bandwidth)
+    write_run(tmp_path / "c", _sending(1.0), method="centralized")
+    figure = make("figure6_bytes", Study.load([tmp_path]).cells, Look())
+    assert isinstance(figure, Figure)
+    assert "Centralized" in {line.get_label() for line in figure.axes[0].get_lines()}
+
+
+def test_seeds_that_share_no_range_are_said_not_to(tmp_path: Path) -> None:
+    for seed, rate in enumerate((1.0, 1.1, 40.0)):
+        write_run(tmp_path / str(seed), _sending(rate), method="both", seed=seed)
+    figure = make("figure6_bytes", Study.load([tmp_path]).cells, Look())
+    assert isinstance(figure, Figure)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["seeds share no range: Both-0.05"]
+
+
+def _sending(rate: float) -> list[dict[str, float]]:
+    rows = win_rate_rows({1000: 0.1, 2000: 0.5, 10_000: 1.0})
+    return [{**row, "channel/sent_bytes": 1000.0 * rate * row["env_steps"]} for row in rows]

@@ -129,3 +129,40 @@ def test_facts_keep_what_else_the_run_wrote_down(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", win_rate_rows({1: 0.5}), facts={"versions": {"torch": "2"}, "commands": ["x"]})
     assert load_runs([run])[0][0].facts == {"versions": {"torch": "2"}, "commands": ["x"]}
     assert "config" in json.loads((run / "config.json").read_text())
+
+
+def test_runs_of_one_seed_that_differ_are_told_apart_and_the_longer_one_counts(tmp_path: Path) -> None:
+    short, long = win_rate_rows({1000: 0.1}), win_rate_rows({1000: 0.1, 2000: 0.9})
+    write_run(tmp_path / "a", short, method="both", env_steps=1000)
+    write_run(tmp_path / "b", long, method="both", env_steps=2000)
+    study = Study.load([tmp_path])
+    assert [run.folder.name for run in study.runs] == ["b"]
+    assert any("other env_steps" in line and line.endswith("b alone counts") for line in study.warnings)
+
+
+def test_budgets_that_differ_on_a_map_are_warned_about_though_each_cell_is_whole(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", win_rate_rows({1000: 0.1}), method="both", env_steps=1000)
+    write_run(tmp_path / "b", win_rate_rows({2000: 0.1}), method="independent", env_steps=2000)
+    assert any("runs of 1,000 and 2,000 steps" in line for line in Study.load([tmp_path]).warnings)
+
+
+def test_a_sampled_evaluation_is_no_greedy_one_and_a_huge_number_is_none(tmp_path: Path) -> None:
+    rows = win_rate_rows({1000: 0.9})
+    write_run(tmp_path / "a", rows, {"win_rate": 0.1, "episodes": 320, "mode": "sample"}, seed=0)
+    write_run(tmp_path / "b", rows, {"win_rate": 10**400, "episodes": 320}, seed=1)
+    runs, said = load_runs([tmp_path])
+    assert [run.final_win_rate for run in runs] == [0.9, 0.9]
+    assert any("mode 'sample', not greedy" in line for line in said)
+
+
+def test_the_wire_of_the_centralized_method_makes_another_cell_and_a_map_file_of_the_same_name_is_noticed(
+    tmp_path: Path,
+) -> None:
+    rows = win_rate_rows({1000: 0.9})
+    for seed, wire in enumerate(("float32", "float16")):
+        write_run(tmp_path / wire, rows, method="centralized", seed=seed, sharing={"wire": wire})
+    for seed, folder in enumerate(("x", "y")):
+        write_run(tmp_path / folder, rows, method="both", seed=seed, map=f"/{folder}/mine.toml")
+    study = Study.load([tmp_path])
+    assert {cell.variant for cell in study.cells if cell.method == "centralized"} == {"", "wire float16"}
+    assert any("differ in map" in line for line in study.warnings)

@@ -1,6 +1,6 @@
 """Runs that differ in nothing but their seed belong together."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from mawm.results.load import RunRecord
 from mawm.results.names import PAPER, bandwidth_label, cell_label, method_label
 
-PLACES = ("seed", "placement", "device", "map", "method")
+PLACES = ("seed", "placement", "device", "method")
 """Settings that may differ within a cell: seed, where it ran (same numbers), and what the cell's key says."""
 
 
@@ -63,8 +63,12 @@ def group(runs: Iterable[RunRecord]) -> tuple[list[Cell], list[str]]:
         twin = next((mate for mate in mates if mate.seed == run.seed), None)
         if twin is None:
             mates.append(run)
-        else:
-            said.append(f"{run.folder}: a second run of its map, settings and seed; {twin.folder} alone counts")
+            continue
+        longer = run if run.env_steps > twin.env_steps else twin
+        mates[mates.index(twin)] = longer
+        apart = _apart([twin, run])
+        why = f"other {', '.join(apart)}" if apart else "the same settings"
+        said.append(f"{run.folder}: a second run with seed {run.seed} and {why}; {longer.folder} alone counts")
     order = [*PAPER]
     keys = sorted(
         cells, key=lambda k: (k[0], order.index(k[1]) if k[1] in order else len(order), k[1], k[2] or 0.0, k[3])
@@ -93,15 +97,32 @@ def _key(run: RunRecord) -> Key:
 
 
 def _mixed(cell: Cell) -> str:
-    settings = [_flat({k: v for k, v in run.config.items() if k not in PLACES}) for run in cell.runs]
+    mixed = _apart(cell.runs)
+    return f"{cell.map}, {cell.label}: its runs differ in {', '.join(mixed)}, not in their seeds alone" if mixed else ""
+
+
+def _apart(runs: Sequence[RunRecord]) -> list[str]:
+    """Settings in which runs of a cell differ, the first four by name."""
+    settings = [_flat({k: v for k, v in run.config.items() if k not in PLACES}) for run in runs]
     names = sorted({name for setting in settings for name in setting})
-    if cell.bandwidth is None:
+    if not runs[0].shares:
         names = [name for name in names if not name.startswith("sharing.")]
     mixed = [name for name in names if len({repr(setting.get(name)) for setting in settings}) > 1]
-    if not mixed:
-        return ""
-    more = f" and {len(mixed) - 4} more" if len(mixed) > 4 else ""
-    return f"{cell.map}, {cell.label}: its runs differ in {', '.join(mixed[:4])}{more}, not in their seeds alone"
+    return mixed[:4] + ([f"{len(mixed) - 4} more"] if len(mixed) > 4 else [])
+
+
+def lengths(cells: Iterable[Cell]) -> list[str]:
+    """A line for each map whose runs have different budgets: what is compared there is not the same."""
+    found: dict[str, set[int]] = {}
+    for cell in cells:
+        for run in cell.runs:
+            found.setdefault(cell.map, set()).add(int(run.config.get("env_steps", run.env_steps)))
+    return [
+        f"{name}: runs of {' and '.join(f'{n:,}' for n in sorted(steps))} steps; final win rates, gains and "
+        "probabilities compare different budgets"
+        for name, steps in found.items()
+        if len(steps) > 1
+    ]
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

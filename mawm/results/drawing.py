@@ -47,6 +47,9 @@ class Look:
     """Whose world model Figure 2 shows."""
 
 
+ALONE = "seeds share no range"
+
+
 def shades(count: int) -> list[dict[str, Any]]:
     """Colours from dark to light, each with a line style and a marker of its own."""
     return [
@@ -59,19 +62,19 @@ def shades(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def styles(cells: Sequence[Cell], name: Callable[[Cell], str] = attrgetter("label")) -> dict[str, dict[str, Any]]:
-    """Colour, line style and marker by name: what shares runs from dark to light, the two references are fixed."""
-    labels = list(dict.fromkeys(name(cell) for cell in cells if cell.bandwidth is not None))
+def styles(
+    cells: Sequence[Cell], name: Callable[[Cell], str] = attrgetter("label"), references: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Colour, line style and marker by name, from dark to light; the paper's two references have looks of their own.
+
+    `references=False`: they have none, for names that several methods share.
+    """
+    fixed = [method for method in PAPER if method not in SHARING] if references else []
+    apart = {name(c): fixed.index(c.method) for c in cells if c.method in fixed and not c.variant}
+    labels = list(dict.fromkeys(label for cell in cells if (label := name(cell)) not in apart))
     look = dict(zip(labels, shades(len(labels)), strict=True))
-    references = {name: i for i, name in enumerate(name for name in PAPER if name not in SHARING)}
-    for cell in cells:
-        if cell.bandwidth is None:
-            fixed = references.get(cell.method, 0)
-            look[name(cell)] = {
-                "color": ("0.6", "black")[fixed],
-                "linestyle": (":", "-.")[fixed],
-                "marker": "x+"[fixed],
-            }
+    for label, i in apart.items():
+        look[label] = {"color": ("0.6", "black")[i], "linestyle": (":", "-.")[i], "marker": "x+"[i]}
     return look
 
 
@@ -94,6 +97,8 @@ def draw_band(axis: Axes, curves: Sequence[Curve], style: dict[str, Any], label:
         axis.plot(x, y, lw=0.6, alpha=0.45, drawstyle=held, marker="." if len(x) == 1 else "", **plain)
     grid, middle, low, high = curve_band(curves)
     if not len(grid):
+        said = sum(text.get_text().startswith(ALONE) for text in axis.texts)
+        axis.text(0.02, 0.97 - 0.09 * said, f"{ALONE}: {label}", transform=axis.transAxes, va="top", fontsize="x-small")
         return
     every = max(1, len(grid) // 8)
     axis.plot(grid, middle, label=label, lw=1.8, markersize=4.5, markevery=every, drawstyle=held, **style)

@@ -52,7 +52,7 @@ def _win_rates(cells: Sequence[Cell], look: Look) -> Figure | str:
 
 def _world_model(cells: Sequence[Cell], look: Look) -> Figure | str:
     name = _loss_map(cells, look)
-    mine = _widest(cells, name)
+    mine = [c for c in _widest(cells, name) if any(_of_agent(c, look.agent, f"world_model/{x}") for x in WORLD_MODEL)]
     shown = [loss for loss in WORLD_MODEL if any(_of_agent(c, look.agent, f"world_model/{loss}") for c in mine)]
     if not shown:
         return f"no run on {name or 'any map'} logged a world-model loss of {look.agent}"
@@ -93,9 +93,7 @@ def _bandwidths(cells: Sequence[Cell], look: Look) -> Figure | str:
     swept = {title: mine for title, mine in _families(cells).items() if len(mine) > 1}
     if not swept:
         return "no method was run with two bandwidths on one map"
-    for mine in swept.values():
-        mine.extend(c for c in cells if c.map == mine[0].map and c.bandwidth is None and c.curves(WIN_RATE))
-    return _win_rate_panels(swept, look, attrgetter("sweep_label"))
+    return _win_rate_panels(_with_constant(swept, _usual(_played(cells))), look, attrgetter("sweep_label"))
 
 
 def _best(cells: Sequence[Cell], look: Look) -> Figure | str:
@@ -115,7 +113,7 @@ def _variants(cells: Sequence[Cell], look: Look) -> Figure | str:
     chosen = {title: mine for title, mine in groups.items() if len(mine) > 1}
     if not chosen:
         return "no method was run in two ways at one bandwidth"
-    return _win_rate_panels(chosen, look, lambda cell: cell.variant or "as usual")
+    return _win_rate_panels(chosen, look, lambda cell: cell.variant or "as usual", references=False)
 
 
 def _against_bytes(cells: Sequence[Cell], look: Look) -> Figure | str:
@@ -123,11 +121,16 @@ def _against_bytes(cells: Sequence[Cell], look: Look) -> Figure | str:
     if not sending:
         return "no run sent a byte between its evaluations"
     crowded = any(sum(cell.map == name for cell in sending) > CROWD for name in maps_of(sending))
-    chosen = _families(sending) if crowded else {m: [c for c in sending if c.map == m] for m in maps_of(sending)}
+    chosen = (
+        _with_constant(_families(sending), sending)
+        if crowded
+        else {m: [c for c in sending if c.map == m] for m in maps_of(sending)}
+    )
     figure, axes = panels(len(chosen), look)
     name: Namer = attrgetter("sweep_label" if crowded else "label")
     looks = styles(sorted(sending, key=lambda cell: cell.bandwidth or 0) if crowded else sending, name)
     silent = [cell for cell in cells if cell.bandwidth is None and cell.finals and cell not in sending]
+    level = styles(silent)
     for axis, (title, mine) in zip(axes, chosen.items(), strict=True):
         for cell in mine:
             curves = [curve for run in cell.runs if len((curve := _by_bytes(run))[0])]
@@ -135,7 +138,7 @@ def _against_bytes(cells: Sequence[Cell], look: Look) -> Figure | str:
         for cell in silent:
             if cell.map == mine[0].map:
                 label = f"{cell.label}: final, no channel"
-                looks[label] = {**styles([cell])[cell.label], "marker": ""}
+                looks[label] = {**level[cell.label], "marker": ""}
                 axis.axhline(100 * float(iqm(list(cell.finals.values()))), label=label, lw=1.4, **looks[label])
         title_panel(axis, title, mine)
         axis.set(xscale="log", xlabel="MB sent by the team since the run began", ylabel=RATE, ylim=(-3, 103))
@@ -188,9 +191,12 @@ FIGURES: dict[str, tuple[Maker, str]] = {
 }
 
 
-def _win_rate_panels(chosen: dict[str, list[Cell]], look: Look, name: Namer = attrgetter("label")) -> Figure:
+def _win_rate_panels(
+    chosen: dict[str, list[Cell]], look: Look, name: Namer = attrgetter("label"), references: bool = True
+) -> Figure:
     figure, axes = panels(len(chosen), look)
-    looks = styles(sorted((c for mine in chosen.values() for c in mine), key=lambda c: c.bandwidth or 0), name)
+    cells = sorted((cell for mine in chosen.values() for cell in mine), key=lambda cell: cell.bandwidth or 0)
+    looks = styles(cells, name, references)
     for axis, (title, mine) in zip(axes, chosen.items(), strict=True):
         for cell in mine:
             curves = [(steps / 1000, 100 * values) for steps, values in cell.curves(WIN_RATE)]
@@ -236,6 +242,14 @@ def _families(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
         if cell.bandwidth is not None:
             found.setdefault(f"{cell.map}, {cell.family}", []).append(cell)
     return found
+
+
+def _with_constant(families: dict[str, list[Cell]], cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """Each family with the cells of its map that know no bandwidth."""
+    return {
+        title: [*mine, *(cell for cell in cells if cell.map == mine[0].map and cell.bandwidth is None)]
+        for title, mine in families.items()
+    }
 
 
 def _of_agent(cell: Cell, agent: str, tag: str) -> list[Curve]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mawm.results.names import SHARING
+from mawm.results.names import ALL_SHARED, SHARING
 
 WIN_RATE = "eval/win_rate"
 USUAL: dict[str, Any] = {
@@ -21,6 +21,7 @@ USUAL: dict[str, Any] = {
     "precision": "float32",
 }
 """What a run's label does not mention."""
+GREEDY = "greedy"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class RunRecord:
         found = {"precision": self.config.get("precision", USUAL["precision"])}
         if self.shares:
             found |= {name: value for name, value in self.config["sharing"].items() if name in USUAL}
+        elif self.method == ALL_SHARED:
+            found["wire"] = self.config["sharing"].get("wire", USUAL["wire"])
         return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in found.items() if v != USUAL[k])
 
     @property
@@ -193,7 +196,10 @@ def _row(line: str) -> dict[str, float] | None:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def _evaluation(folder: Path, env_steps: int, said: list[str]) -> dict[str, float] | None:
@@ -204,6 +210,8 @@ def _evaluation(folder: Path, env_steps: int, said: list[str]) -> dict[str, floa
         values = {key: float(value) for key, value in _json(path).items() if _number(value)}
         if "win_rate" not in values:
             raise ValueError("evaluation.json holds no win_rate")
+        if (mode := _json(path).get("mode", GREEDY)) != GREEDY:
+            raise ValueError(f"evaluation.json is of battles in mode {mode!r}, not {GREEDY}")
     except ValueError as error:
         said.append(f"{folder}: {error}; the last evaluation in training stands in for it")
         return None

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from mawm.results.document import Bullets, Item, Picture, Text
 from mawm.results.images import image
@@ -23,7 +24,7 @@ def _block(item: Item, out: Path) -> str:
     if isinstance(item, Picture):
         path = out.with_name(f"{out.stem}_{item.name}.png")
         path.write_bytes(image(item.wide, "png"))
-        return f"![{_plain(item.caption)}]({path.name})\n\n*{_plain(item.caption)}*"
+        return f"![{_plain(item.caption)}]({quote(path.name)})\n\n*{_plain(item.caption)}*"
     return _table(item)
 
 
@@ -35,4 +36,4 @@ def _table(table: Table) -> str:
 
 def _plain(text: str) -> str:
     """Text from outside as text: no tag, no column and no line of its own."""
-    return re.sub(r"([|<>*_`\[\]\\])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([|<>*_`\[\]\\~$&#])", r"\\\1", " ".join(text.split()))

@@ -9,6 +9,8 @@ PAPER = {
 }
 SHARING = frozenset({"experience", "rollouts", "both"})
 """The methods that a bandwidth says something about."""
+ALL_SHARED = "centralized"
+"""Sends everything, so that no bandwidth or selector matters, and yet the wire does."""
 
 
 def method_label(method: str) -> str:

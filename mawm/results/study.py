@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mawm.cli import fail
-from mawm.results.cells import Cell, group, maps_of
+from mawm.results.cells import Cell, group, lengths, maps_of
 from mawm.results.load import RunRecord, load_runs
 
 
@@ -40,7 +40,7 @@ class Study:
             why = f"{len(runs)} unfinished, see --unfinished" if runs else "; ".join(said[:3]) or "no config.json"
             raise ValueError(f"no run to show at {where}: {why}")
         cells, doubts = group(kept)
-        return cls(cells, said + doubts)
+        return cls(cells, said + doubts + lengths(cells))
 
 
 def load_study(paths: tuple[Path, ...], unfinished: bool) -> Study:

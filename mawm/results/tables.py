@@ -110,7 +110,9 @@ def runs_table(cells: Sequence[Cell]) -> Table:
         for run in cell.runs:
             reached = [steps_to(run.curve(WIN_RATE), level) for level in LEVELS]
             final = run.evaluation or {}
-            interval = f" [{100 * final['low']:.1f}, {100 * final['high']:.1f}]" if "low" in final else ""
+            interval = (
+                f" [{100 * final['low']:.1f}, {100 * final['high']:.1f}]" if {"low", "high"} <= final.keys() else ""
+            )
             rows.append(
                 (
                     run.map,
