@@ -31,6 +31,7 @@ from mawm.deliveries.shuffled import Shuffled
 from mawm.deliveries.stale import Stale
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.evaluation import Evaluation, evaluate
+from mawm.files import write_whole
 from mawm.gate import Gate
 from mawm.gating.cem import Cem
 from mawm.gating.explorers import Explorers
@@ -332,4 +333,4 @@ def load_team(team: Team, names: tuple[str, ...], parts: dict[str, Any]) -> None
 
 def write_config(folder: Path, config: TrainConfig, facts: Metrics | dict[str, Any]) -> None:
     """The whole configuration, and what was found out about the machine, as `config.json`."""
-    (folder / "config.json").write_text(json.dumps({"config": asdict(config), **facts}, indent=1) + "\n")
+    write_whole(folder / "config.json", json.dumps({"config": asdict(config), **facts}, indent=1) + "\n")

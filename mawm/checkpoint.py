@@ -1,7 +1,6 @@
 """Checkpoints: a folder of safetensors and JSON, complete or absent, never torn."""
 
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -12,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
+from mawm.files import sync, write_synced
+
+COMPLETE = "COMPLETE"
+"""The file that makes a folder a checkpoint: written last, removed first."""
 _NAME = re.compile(r"ck-(\d{9,})")
 Arrays = dict[str, NDArray[Any]]
 Part = tuple[Arrays, dict[str, Any]]
@@ -40,7 +43,7 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     found = []
     for entry in folder.glob("ck-*"):
         match = _NAME.fullmatch(entry.name)
-        if match and (entry / "COMPLETE").exists():
+        if match and (entry / COMPLETE).exists():
             found.append(Checkpoint(entry, int(match.group(1))))
     return sorted(found, key=lambda c: c.env_steps)
 
@@ -54,36 +57,33 @@ def newest(folder: Path) -> Checkpoint:
 
 
 def write(folder: Path, env_steps: int, parts: dict[str, Part], keep: int) -> Path:
-    """Write a checkpoint beside its place, sync it to disk, rename it into place; then drop all but the last `keep`."""
+    """Write a checkpoint beside its place, sync it to disk, rename it into place; then drop all but the last `keep`.
+
+    A complete one of the same step stays: it holds the same state.
+    """
     final = folder / f"ck-{env_steps:09d}"
+    if (final / COMPLETE).exists():
+        return final
     temporary = folder / f"writing-{final.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     for name, (arrays, rest) in parts.items():
         tensors = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
-        _write_synced(temporary / f"{name}.safetensors", save(tensors))
-        _write_synced(temporary / f"{name}.json", json.dumps(rest).encode())
-    _write_synced(temporary / "COMPLETE", f"{env_steps}\n".encode())
-    _sync(temporary)
+        write_synced(temporary / f"{name}.safetensors", save(tensors))
+        write_synced(temporary / f"{name}.json", json.dumps(rest).encode())
+    write_synced(temporary / COMPLETE, f"{env_steps}\n".encode())
+    sync(temporary)
     if final.exists():
         shutil.rmtree(final)
     temporary.rename(final)
-    _sync(folder)
+    sync(folder)
     for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old.path)
+        _remove(old.path)
     return final
 
 
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _remove(checkpoint: Path) -> None:
+    """Delete a checkpoint so that what is left of it, should that be interrupted, does not pass for one."""
+    (checkpoint / COMPLETE).unlink(missing_ok=True)
+    sync(checkpoint)
+    shutil.rmtree(checkpoint)

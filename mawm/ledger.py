@@ -1,9 +1,12 @@
 """The books of the channel: who told whom how much, edge by edge."""
 
 import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from mawm.files import write_whole
 
 FIELDS = (
     "env_steps", "kind", "sender", "receiver", "produced", "offered", "refused_by_budget", "sent",
@@ -52,10 +55,11 @@ def ledger_file(path: Path, resume_at: int | None = None) -> Callable[[list[dict
         with path.open(newline="") as file:
             kept = [row for row in csv.DictReader(file) if (row["env_steps"] or "").isdigit()]
         kept = [row for row in kept if int(row["env_steps"]) <= resume_at and None not in row.values()]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(kept)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, FIELDS)
+    writer.writeheader()
+    writer.writerows(kept)
+    write_whole(path, text.getvalue())
 
     def append(rows: list[dict[str, Any]]) -> None:
         with path.open("a", newline="") as file:

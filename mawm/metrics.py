@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any, Protocol
 
+from mawm.files import write_whole
 from mawm.types import Metrics
 
 
@@ -27,7 +28,7 @@ class JsonLines:
     def __init__(self, path: Path, resume_at: int | None = None) -> None:
         if resume_at is not None and path.exists():
             kept = [line for line in path.read_text().splitlines() if _steps(line) <= resume_at]
-            path.write_text("".join(f"{line}\n" for line in kept))
+            write_whole(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a")
 
     def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:

@@ -1,10 +1,11 @@
 """`python -m mawm.sweep`: many runs of the main command, through a manifest that survives any stop."""
 
+import contextlib
 import os
 import shlex
 import signal
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -54,17 +55,23 @@ def main(args: list[str] | None = None) -> int:
     command = parse(Command, prog="python -m mawm.sweep", description=DESCRIPTION, args=args)
     if command.jobs < 1:
         fail(f"--jobs must be at least 1; got {command.jobs}")
-    if command.preset and command.grid != Grid():
-        fail("--preset brings its own grid: give either; to change one, copy its file and give its path")
+    given = {arg.split("=")[0].replace("_", "-") for arg in args}
+    own = sorted(given & {f"--{entry.name.replace('_', '-')}" for entry in fields(Grid)})
+    if command.preset and own:
+        fail(
+            f"--preset brings its own grid; got {own[0]} too: give either, or copy the preset's file and give its path"
+        )
     out = command.out or Path("runs") / (Path(command.preset).stem if command.preset else "sweep")
     try:
-        grids = load_sweep(command.preset) if command.preset else [command.grid]
-        runs = _planned(grids)
+        runs = _planned(load_sweep(command.preset) if command.preset else [command.grid])
         if command.dry_run:
-            return _dry_run(runs, command.jobs)
-        return _run(runs, out, command.jobs, shlex.join(["python", "-m", "mawm.sweep", *args]))
-    except (ValueError, FileNotFoundError) as error:
+            return _dry_run(runs, out, command.jobs)
+        runner = _prepared(runs, out, command.jobs, shlex.join(["python", "-m", "mawm.sweep", *args]))
+    except (ValueError, OSError) as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return _run(runner)
 
 
 def _planned(grids: list[Grid]) -> list["PlannedRun"]:
@@ -80,22 +87,29 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     if unknown:
         raise ValueError(f"there is no method {unknown[0]!r} (choose from: {', '.join(build.METHODS)})")
     runs = expand(grids, lambda grid: _base(grid, configure), lambda method: build.METHODS[method].selects)
-    for config in {(run.config.map, run.config.method): run.config for run in runs}.values():
+    for config in {run.kind: run.config for run in runs}.values():
+        build.resolve_device(config.device)
         build.make_beside(config, build.make_env(config, "train", 1).spaces)
     return runs
 
 
-def _run(runs: list["PlannedRun"], out: Path, jobs: int, typed: str) -> int:
+def _prepared(runs: list["PlannedRun"], out: Path, jobs: int, typed: str) -> "Runner":
+    """Everything but a process: the folder, its lock, the manifest. ValueError where they belong to something else."""
     from mawm.lock import FolderLock
-    from mawm.sweeps.board import Board
     from mawm.sweeps.manifest import Manifest
-    from mawm.sweeps.runner import Runner
+    from mawm.sweeps.runner import Runner, check_folders
 
     out.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(out)
     manifest = Manifest(out)
+    check_folders(out, runs, manifest)
     manifest.plan(runs, typed)
-    runner = Runner(out, runs, manifest, jobs)
+    return Runner(out, runs, manifest, jobs, lock)
+
+
+def _run(runner: "Runner") -> int:
+    from mawm.sweeps.board import Board
+
     stopped: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -105,16 +119,22 @@ def _run(runs: list["PlannedRun"], out: Path, jobs: int, typed: str) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    print(f"{len(runs)} runs into {out}, {jobs} at a time; {runner.count('done')} are done", flush=True)
+    total, done = len(runner.runs), runner.count("done")
+    _say(f"{total} runs into {runner.folder}, {runner.jobs} at a time; {done} are done")
     runner.work(Board(sys.stdout))
-    lock.release()
     return _end(runner, stopped)
+
+
+def _say(line: str) -> None:
+    """A line, if anybody still reads them: runs go on without a listener."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 def _end(runner: "Runner", stopped: list[int]) -> int:
     done = runner.count("done")
     if stopped:
-        print(f"stopped: {done} of {len(runner.runs)} done; the same command goes on where this one stopped")
+        _say(f"stopped: {done} of {len(runner.runs)} done; the same command goes on where this one stopped")
         return 128 + stopped[0]
     failed = [name for name in runner.runs if runner.manifest.runs[name].state == "failed"]
     for name in failed:
@@ -123,34 +143,35 @@ def _end(runner: "Runner", stopped: list[int]) -> int:
         print(
             f"mawm: {name} failed with exit code {entry.exit_codes[-1]}: {''.join(lines)} (log: {log})", file=sys.stderr
         )
-    print(f"{done} of {len(runner.runs)} done, {len(failed)} failed. Next: python -m mawm.report {runner.folder}")
+    _say(f"{done} of {len(runner.runs)} done, {len(failed)} failed. Next: python -m mawm.report {runner.folder}")
     return 1 if failed else 0
 
 
-def _dry_run(runs: list["PlannedRun"], jobs: int) -> int:
-    """One line a kind of run with its measured cost; each kind is timed for a moment."""
+def _dry_run(runs: list["PlannedRun"], out: Path, jobs: int) -> int:
+    """One line a kind of run that is not done with its measured cost; each kind is timed for a moment."""
     from mawm import build
+    from mawm.configs.train import TrainConfig
     from mawm.estimate import estimate_minutes
     from mawm.sweeps.board import duration
+    from mawm.sweeps.runner import evaluation_of
 
-    minutes: dict[tuple[str, str, int], float] = {}
+    left = [run for run in runs if evaluation_of(out, run) is None]
+    minutes: dict[TrainConfig, float] = {}
     seeds: dict[str, int] = {}
-    total = 0.0
-    for run in runs:
-        config = run.config
-        kind = (config.map, config.method, config.env_steps)
-        if kind not in minutes:
+    for run in left:
+        config, family = run.config, run.name.rpartition("_s")[0]
+        if run.kind not in minutes:
             spaces = build.make_env(config, "train", config.schedule.battles).spaces
             learners = len(build.members_of(config, spaces))
-            minutes[kind] = estimate_minutes(config, spaces, build.resolve_device(config.device), learners, 1)
-        family = run.name.rpartition("_s")[0]
+            minutes[run.kind] = estimate_minutes(config, spaces, build.resolve_device(config.device), learners, 1)
         if family not in seeds:
-            print(f"{family:<36} {config.env_steps:>9,} steps  about {duration(60 * minutes[kind])} a seed", flush=True)
+            each = duration(60 * minutes[run.kind])
+            print(f"{family:<36} {config.env_steps:>9,} steps  about {each} a seed", flush=True)
         seeds[family] = seeds.get(family, 0) + 1
-        total += minutes[kind]
-    print(
-        f"{len(runs)} runs of {len(seeds)} kinds; {jobs} at a time: about {duration(60 * total / min(jobs, len(runs)))}"
-    )
+    total = sum(minutes[run.kind] for run in left)
+    cost = duration(60 * total / min(jobs, max(1, len(left))))
+    done = f" ({len(runs) - len(left)} more are done)" if len(left) < len(runs) else ""
+    print(f"{len(left)} runs of {len(seeds)} kinds{done}; {jobs} at a time: about {cost}")
     return 0
 
 
@@ -159,8 +180,8 @@ def _base(grid: Grid, configure: "Callable[[list[str]], TrainConfig]") -> TrainC
     words = shlex.split(grid.train_args)
     for word in words:
         name = word.split("=")[0].replace("_", "-")
-        if name in (*own, "--placement", "--run-dir", "--resume"):
-            raise ValueError(f"--train-args holds {name}, which the sweep sets itself")
+        if name in (*own, "--placement", "--run-dir", "--resume", "--help", "-h"):
+            raise ValueError(f"--train-args holds {name}, which is not for a sweep's runs")
     return configure(["--preset", grid.train_preset, *words])
 
 

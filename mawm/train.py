@@ -38,6 +38,10 @@ Without StarCraft II: battles run in the embedded engine. For instance:
 Curves: tensorboard --logdir runs. Win rate of the result: python -m mawm.evaluate RUN."""
 
 
+SAME_REQUEST_S = 0.5
+"""A second signal so soon is the first one again: a service manager's and a sweep's arrive together."""
+
+
 @dataclass(frozen=True)
 class Command:
     """The command line: a configuration, where it starts from, and where the run goes."""
@@ -161,10 +165,15 @@ def _train(run: "Run", folder: Path) -> int:
     from mawm.loop import train
 
     stopped: list[int] = []
+    asked = float("-inf")
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if stopped and time.monotonic() - asked < SAME_REQUEST_S:
+            return
         if stopped:
             raise KeyboardInterrupt  # a second signal does not wait for the round
+        asked = time.monotonic()
         stopped.append(number)
         run.stop = True
         print("mawm: stopping after this round; once more to quit at once", file=sys.stderr)

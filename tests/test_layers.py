@@ -29,7 +29,7 @@ METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "stats", "seeds", "agents.config", "cli", "lock"),
+    ("types", "stats", "seeds", "agents.config", "cli", "files", "lock"),
     ("budgets", "selectors", "picks", "codec", "gate", "ledger", "metrics", "checkpoint", "envs", "team"),
     ("configs",),
     ("beside", "broadcast", "collect", "evaluation", "schedule"),

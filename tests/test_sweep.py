@@ -8,16 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mawm.build import write_config
 from mawm.configs.sweeps import Grid, load_sweep, sweep_names
 from mawm.configs.train import TrainConfig
 from mawm.lock import FolderLock, holder
 from mawm.sweep import main
 from mawm.sweeps.grid import PlannedRun, expand
 from mawm.sweeps.manifest import Manifest
+from mawm.sweeps.runner import check_folders
 
 ROOT = Path(__file__).parents[1]
 DEBUG = ("--train-preset", "debug", "--env-steps", "600", "--seeds", "1", "--jobs", "2")
@@ -83,7 +86,11 @@ def test_a_wrong_sweep_file_names_the_key(text: str, said: str, tmp_path: Path) 
         (("--seeds", "0"), "seeds must be at least 1; got 0"),
         (("--jobs", "0"), "--jobs must be at least 1; got 0"),
         (("--preset", "qick"), "did you mean 'quick'"),
-        (("--preset", "quick", "--seeds", "2"), "give either"),
+        (("--preset", "quick", "--seeds", "5"), "got --seeds too: give either"),
+        (("--train-args=--help",), "--train-args holds --help"),
+        (("--train-args=--device cuda:7",), "device 'cuda:7' is not on this machine"),
+        (("--methods", "ippo", "--train-args=--gate strict"), "--gate strict guards a world model"),
+        (("--selectors", "no_such_module:f"), "cannot be loaded"),
         (("--train-args=--seed 3",), "--train-args holds --seed"),
         (("--train-args=--agent.behaviour.horizn 3",), "--agent.behaviour.horizon"),
     ],
@@ -123,6 +130,39 @@ def test_a_manifest_takes_more_runs_and_more_steps_but_no_other_settings(tmp_pat
     assert len(manifest.runs) == 2 and "70000" in Manifest(tmp_path).runs["3m_both_b0.05_s0"].args
     with pytest.raises(ValueError, match=r"3m_both_b0.05_s0 with other settings"):
         manifest.plan(runs_of(Grid(methods=("both",), seeds=1, train_args="--precision bf16")), "third")
+
+
+def test_fewer_steps_than_a_run_was_begun_for_are_refused(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path)
+    manifest.plan(runs_of(Grid(methods=("both",), seeds=1)), "first")
+    manifest.plan(runs_of(Grid(methods=("both",), seeds=1, env_steps=40_000)), "not begun")
+    manifest.runs["3m_both_b0.05_s0"].attempts = 1
+    with pytest.raises(ValueError, match="begun for 40000 steps; got 30000"):
+        manifest.plan(runs_of(Grid(methods=("both",), seeds=1, env_steps=30_000)), "third")
+
+
+def test_a_folder_that_holds_something_else_is_neither_taken_over_nor_deleted(tmp_path: Path) -> None:
+    runs = runs_of(Grid(methods=("both",), seeds=1))
+    folder = tmp_path / "3m_both_b0.05_s0"
+    folder.mkdir()
+    check_folders(tmp_path, runs, Manifest(tmp_path))  # an empty one is in nobody's way
+    (folder / "notes.txt").write_text("precious")
+    with pytest.raises(ValueError, match="is in the way: it holds no run of this sweep"):
+        check_folders(tmp_path, runs, Manifest(tmp_path))
+    other = replace(runs[0].config, schedule=replace(runs[0].config.schedule, battles=2))
+    write_config(folder, other, {})
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        check_folders(tmp_path, runs, Manifest(tmp_path))
+    write_config(folder, replace(runs[0].config, env_steps=7, placement="inline"), {})
+    check_folders(tmp_path, runs, Manifest(tmp_path))
+
+
+def test_a_file_in_place_of_the_folder_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(SystemExit) as end:
+        main(["--methods", "ippo", "--seeds", "1", "--out", str(tmp_path / "out")])
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and "out" in error and error.count("\n") == 1
 
 
 def test_a_file_that_is_no_manifest_is_named(tmp_path: Path) -> None:
@@ -188,6 +228,38 @@ def test_a_sweep_survives_kill_9_runs_nothing_twice_and_reports_what_failed(tmp_
     assert "\x1b" not in out and "3 of 4 done, 1 failed" in out
     rows = [json.loads(line)["env_steps"] for line in (training / "metrics.jsonl").read_text().splitlines()]
     assert rows == sorted(set(rows)) and rows[-1] >= 600
+
+
+@pytest.mark.slow
+def test_a_run_that_outlived_its_sweep_is_waited_for_and_ctrl_c_leaves_it_alone(tmp_path: Path) -> None:
+    args = ("--methods", "independent", "--env-steps", "4000")
+    with sweep(tmp_path, *args) as first:
+        until(lambda: any((tmp_path / "3m_independent_s0").glob("ck-*")))
+        first.kill()
+    child = holder(tmp_path / "3m_independent_s0")
+    with sweep(tmp_path, *args) as second:
+        until(lambda: "running" in (tmp_path / "manifest.json").read_text())
+        time.sleep(5)
+        second.send_signal(signal.SIGINT)
+        out, _ = second.communicate(timeout=30)
+    assert second.returncode == 130 and "the same command goes on" in out
+    assert child and holder(tmp_path / "3m_independent_s0") == child
+    with sweep(tmp_path, *args) as third:
+        third.communicate(timeout=300)
+    entry = json.loads((tmp_path / "manifest.json").read_text())["runs"]["3m_independent_s0"]
+    assert third.returncode == 0 and entry["state"] == "done" and entry["exit_codes"] == []
+
+
+@pytest.mark.slow
+def test_a_sweep_that_nobody_reads_goes_on(tmp_path: Path) -> None:
+    process = sweep(tmp_path, "--methods", "ippo", "independent")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(300) in (0, 120)  # 120: nobody took the last line
+    assert process.stderr is not None
+    process.stderr.close()
+    states = [entry["state"] for entry in json.loads((tmp_path / "manifest.json").read_text())["runs"].values()]
+    assert states == ["done", "done"]
 
 
 @pytest.mark.slow

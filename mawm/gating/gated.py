@@ -1,11 +1,15 @@
 """Explorers beside the primary, of which a stated part reaches it."""
 
-from typing import Literal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Literal
 
 from mawm.beside import State
+from mawm.gate import Gate
 from mawm.gating.explorers import Explorers
 from mawm.team import Team
-from mawm.types import Metrics
+from mawm.types import Metrics, Role, Segment
 
 
 class Gated:
@@ -14,37 +18,80 @@ class Gated:
     handover: None in `strict` mode, nothing of theirs reaches the primary; `consider` in `policy` mode, their segments
     are where some of its imagination starts, never what its model is fitted on; `mix` in `open` mode, the ablation:
     their segments enter the replay of its world model.
+
+    Explorers that raise, that take longer than `patience_s` for one round, or that hand over what is not theirs, are
+    out for the rest of the run; the primary goes on.
     """
 
     def __init__(
-        self, explorers: Explorers, names: tuple[str, ...], handover: Literal["consider", "mix"] | None
+        self,
+        explorers: Explorers,
+        names: tuple[str, ...],
+        handover: Literal["consider", "mix"] | None,
+        patience_s: float = 300.0,
     ) -> None:
         self.explorers = explorers
         self.names = names
         self.handover = handover
+        self.patience_s = patience_s
+        self.gate = Gate(Role.EXPLORER)
         self.evolved_at = 0
+        self.failure = ""
+        """Why explorers are out, if they are."""
 
     def round(self, team: Team, vector_steps: int, env_steps: int) -> Metrics:
         """Explorers play as many steps as the primary did, evolve when due, and hand over what the mode allows."""
-        explorers = self.explorers
-        segments = explorers.explore(vector_steps)
-        if env_steps - self.evolved_at >= explorers.config.evolve_every:
+        weights: list[tuple[str, dict[str, Any]]] = []
+        if not self.failure and env_steps - self.evolved_at >= self.explorers.config.evolve_every:
             self.evolved_at = env_steps
-            explorers.evolve(list(zip(self.names, team.map("policy_weights"), strict=True)))
-        if self.handover is not None:
+            weights = list(zip(self.names, team.map("policy_weights"), strict=True))
+        segments = self._guarded(lambda: self._explore(vector_steps, weights))
+        if self.handover is not None and segments:
             team.map(self.handover, [[s for s in segments if s.origin.agent in members] for members in team.members])
         return {
-            **explorers.metrics,
-            "env_steps": float(explorers.collector.env_steps),
-            "replay_steps": float(len(explorers.replay)),
+            **self.explorers.metrics,
+            "env_steps": float(self.explorers.collector.env_steps),
+            "replay_steps": float(len(self.explorers.replay)),
+            "out": float(bool(self.failure)),
         }
 
+    def _explore(self, vector_steps: int, weights: list[tuple[str, dict[str, Any]]]) -> list[Segment]:
+        segments = self.explorers.explore(vector_steps)
+        for segment in segments:
+            self.gate.check(segment.origin)
+        if weights:
+            self.explorers.evolve(weights)
+        return segments
+
+    def _guarded(self, call: Callable[[], list[Segment]]) -> list[Segment]:
+        """What explorers hand over, or nothing and a note of why they are out."""
+        if self.failure:
+            return []
+        answers: list[list[Segment]] = []
+        errors: list[str] = []
+
+        def ask() -> None:
+            try:
+                answers.append(call())
+            except Exception as error:
+                errors.append(f"{type(error).__name__}: {error}")
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(self.patience_s)
+        if answers:
+            return answers[0]
+        self.failure = errors[0] if errors else f"no answer within {self.patience_s:g} s"
+        sys.stderr.write(f"mawm: explorers are out for the rest of the run ({self.failure}); the primary goes on\n")
+        return []
+
     def state(self) -> State | None:
-        """The explorers' state, and when they last evolved."""
+        """The explorers' state, when they last evolved, and whether they are out."""
         arrays, rest = self.explorers.state()
-        return arrays, {**rest, "evolved_at": self.evolved_at}
+        return arrays, {**rest, "evolved_at": self.evolved_at, "failure": self.failure}
 
     def load_state(self, state: State) -> None:
         """Continue from `state`."""
         self.explorers.load_state(*state)
         self.evolved_at = int(state[1]["evolved_at"])
+        self.failure = str(state[1]["failure"])

@@ -51,7 +51,7 @@ def load_factory(name: str) -> Callable[..., Any]:
     module, _, attribute = name.partition(":")
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # the user's module may raise anything
         raise ValueError(
             f"selector {name!r} cannot be loaded ({error}); it must be module:factory on PYTHONPATH"
         ) from None

@@ -1,9 +1,11 @@
 """Tells how a sweep stands: a table that redraws itself in a terminal, plain lines elsewhere."""
 
+import contextlib
 import shutil
 import time
 from typing import TextIO
 
+from mawm.configs.train import TrainConfig
 from mawm.sweeps.runner import Job, Runner
 
 REDRAW_S = 1.0
@@ -23,7 +25,11 @@ class Board:
         self._states: dict[str, tuple[str, int]] = {}
 
     def __call__(self, runner: Runner) -> None:
-        """Say what changed, and now and then how everything stands."""
+        """Say what changed, and now and then how everything stands; nothing any more once nobody listens."""
+        with contextlib.suppress(OSError):
+            self._tell(runner)
+
+    def _tell(self, runner: Runner) -> None:
         news = self._news(runner)
         due = time.monotonic() - self._last >= (REDRAW_S if self.live else LINE_S)
         if not news and not due:
@@ -84,11 +90,11 @@ def job_line(runner: Runner, job: Job) -> str:
 
 
 def remaining_s(runner: Runner) -> float | None:
-    """Seconds until all is done, from the seconds a step that runs of the same map and method took; None before any."""
-    paces: dict[tuple[str, str], list[float]] = {}
-    left: list[tuple[tuple[str, str], int]] = []
+    """Seconds until all is done, from the seconds a step that runs of the same kind took; None before any."""
+    paces: dict[TrainConfig, list[float]] = {}
+    left: list[tuple[TrainConfig, int]] = []
     for name, run in runner.runs.items():
-        entry, kind = runner.manifest.runs[name], (run.config.map, run.config.method)
+        entry, kind = runner.manifest.runs[name], run.kind
         progress = runner.progress(run) if entry.attempts else None
         if progress is not None and progress.env_steps:
             paces.setdefault(kind, []).append(progress.wall_s / progress.env_steps)

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,11 @@ class PlannedRun:
     name: str
     config: TrainConfig
     args: tuple[str, ...]
+
+    @property
+    def kind(self) -> TrainConfig:
+        """What its cost depends on: everything but seed and way of sharing."""
+        return replace(self.config, seed=0, sharing=TrainConfig().sharing)
 
     @property
     def settings(self) -> tuple[str, ...]:

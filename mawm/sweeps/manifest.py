@@ -1,12 +1,12 @@
 """What a sweep means to run and what became of it, in one file that is always whole."""
 
 import json
-import os
 import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from mawm.files import write_whole
 from mawm.sweeps.grid import PlannedRun
 
 State = Literal["pending", "running", "done", "failed"]
@@ -45,13 +45,18 @@ class Manifest:
                 raise ValueError(f"{self.path} is not a sweep's manifest ({error}); choose another --out") from None
 
     def plan(self, runs: list[PlannedRun], command: str) -> None:
-        """Add the runs that are new. ValueError where one of them was begun with other settings."""
+        """Add the runs that are new. ValueError where one of them was begun with other settings, or for more steps."""
         for run in runs:
             old = self.runs.get(run.name)
             if old is not None and _settings(old.args) != run.settings:
                 raise ValueError(
                     f"{self.path.parent} holds {run.name} with other settings (`{shlex.join(old.args)}`); "
                     "choose another --out"
+                )
+            if old is not None and old.attempts and _steps(old.args) > run.config.env_steps:
+                raise ValueError(
+                    f"{run.name} was begun for {_steps(old.args)} steps; got {run.config.env_steps}: ask for as many "
+                    "or more, or choose another --out"
                 )
         for run in runs:
             self.runs.setdefault(run.name, Entry(list(run.args))).args = list(run.args)
@@ -62,14 +67,13 @@ class Manifest:
         """Write the file: whole or not at all."""
         document: dict[str, Any] = {"version": VERSION, "commands": self.commands}
         document["runs"] = {name: asdict(entry) for name, entry in self.runs.items()}
-        temporary = self.path.with_suffix(".json.new")
-        with temporary.open("w") as file:
-            file.write(json.dumps(document, indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        write_whole(self.path, json.dumps(document, indent=1) + "\n")
 
 
 def _settings(args: list[str]) -> tuple[str, ...]:
     at = args.index("--env-steps")
     return tuple(args[:at] + args[at + 2 :])
+
+
+def _steps(args: list[str]) -> int:
+    return int(args[args.index("--env-steps") + 1])

@@ -8,20 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from mawm.checkpoint import checkpoints
-from mawm.lock import holder
+from mawm.configs.presets import merge
+from mawm.configs.train import TrainConfig
+from mawm.lock import FolderLock, holder
 from mawm.sweeps.grid import PlannedRun
 from mawm.sweeps.manifest import Manifest
 from mawm.sweeps.progress import Progress, progress_of
 
 TRIES = 2
 """How often a run is started in one call of the sweep before it counts as failed."""
-USER_MISTAKE = 2
-"""Exit code of a command that would fail again in the same way."""
+ELSEWHERE = ("env_steps", "placement", "device")
+"""Settings of a run's folder that may be others than this sweep's: how far it goes, and where it runs."""
 Step = Literal["train", "evaluate", "waiting"]
 
 
@@ -33,22 +35,26 @@ class Job:
     step: Step
     process: subprocess.Popen[bytes] | None
     """None while a process that an earlier call of the sweep started is still at it."""
-    began: float = field(default_factory=time.monotonic)
+    told: int = 0
+    """How often it was asked to end."""
 
 
 class Runner:
     """The state of one call of the sweep; `work` goes on until nothing is left or `stop` was called."""
 
-    def __init__(self, folder: Path, runs: list[PlannedRun], manifest: Manifest, jobs: int) -> None:
+    def __init__(self, folder: Path, runs: list[PlannedRun], manifest: Manifest, jobs: int, lock: FolderLock) -> None:
         self.folder = folder
+        self.lock = lock
+        """The sweep's own, held as long as it lives."""
         self.runs = {run.name: run for run in runs}
         self.manifest = manifest
         self.jobs = jobs
         self.active: list[Job] = []
         self.tries: dict[str, int] = {}
-        self.stopping = False
+        self.stops = 0
+        """How often the sweep was asked to end: once, every run saves; twice, they quit at once."""
         for run in runs:
-            entry, final = manifest.runs[run.name], self.evaluation(run)
+            entry, final = manifest.runs[run.name], evaluation_of(self.folder, run)
             entry.state = "pending" if final is None else "done"
             entry.win_rate = None if final is None else float(final["win_rate"])
         manifest.save()
@@ -58,22 +64,27 @@ class Runner:
         return sum(self.manifest.runs[name].state == state for name in self.runs)
 
     def work(self, show: Callable[["Runner"], None], pause: float = 0.5) -> None:
-        """Start, watch and finish runs; `show` is called once a round."""
-        while self.active or (not self.stopping and self.count("pending")):
-            for job in list(self.active):
-                self._look_after(job)
-            while not self.stopping and len(self.active) < self.jobs and self.count("pending"):
-                self._start(next(r for n, r in self.runs.items() if self.manifest.runs[n].state == "pending"))
-            show(self)
-            if self.active:
-                time.sleep(pause)
+        """Start, watch and finish runs; `show` is called once a round. Whatever ends this, no run is left behind."""
+        try:
+            while self.active or (not self.stops and self.count("pending")):
+                for job in list(self.active):
+                    self._look_after(job)
+                while not self.stops and len(self.active) < self.jobs and self.count("pending"):
+                    self._start(next(r for n, r in self.runs.items() if self.manifest.runs[n].state == "pending"))
+                show(self)
+                if self.active:
+                    time.sleep(pause)
+        except BaseException:
+            self.stops = max(1, self.stops)
+            for job in self.active:
+                self._ask(job)
+                if job.process is not None:
+                    job.process.wait()
+            raise
 
     def stop(self) -> None:
-        """Start nothing any more and ask every run to save and end; a second call asks them to quit at once."""
-        self.stopping = True
-        for job in self.active:
-            if job.process is not None and job.process.poll() is None:
-                job.process.send_signal(signal.SIGINT)
+        """Start nothing any more; every run is asked to save and end, and at the second call to quit at once."""
+        self.stops += 1
 
     def progress(self, run: PlannedRun) -> Progress:
         """How far a run is."""
@@ -82,14 +93,6 @@ class Runner:
     def log_of(self, run: PlannedRun) -> Path:
         """Where a run's output goes."""
         return self.folder / "logs" / f"{run.name}.log"
-
-    def evaluation(self, run: PlannedRun) -> dict[str, Any] | None:
-        """The final evaluation of a run that has all its steps, else None."""
-        try:
-            final: dict[str, Any] = json.loads((self.folder / run.name / "evaluation.json").read_text())
-            return final if final["env_steps"] >= run.config.env_steps and "win_rate" in final else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
 
     def _start(self, run: PlannedRun) -> None:
         entry, folder = self.manifest.runs[run.name], self.folder / run.name
@@ -104,7 +107,7 @@ class Runner:
         if checkpoints(folder):
             where = ["--resume", str(folder), "--env-steps", str(run.config.env_steps)]
         else:
-            shutil.rmtree(folder, ignore_errors=True)  # stopped before it had saved anything
+            shutil.rmtree(folder, ignore_errors=True)  # a run of ours that was stopped before it had saved anything
             where = [*run.args, "--run-dir", str(folder)]
         self.active.append(Job(run, "train", self._process(run, "train", where)))
 
@@ -128,30 +131,39 @@ class Runner:
     def _unproven(self, run: PlannedRun) -> Path:
         return self.folder / run.name / "evaluation.json.new"
 
+    def _ask(self, job: Job) -> None:
+        """Pass on what the sweep was asked; a process of an earlier sweep is left alone."""
+        if job.process is not None and job.told < self.stops and job.process.poll() is None:
+            job.told = self.stops
+            job.process.send_signal(signal.SIGINT)
+
     def _look_after(self, job: Job) -> None:
         run = job.run
         if job.process is None:
-            if holder(self.folder / run.name) is None:
+            if self.stops or holder(self.folder / run.name) is None:
                 self.active.remove(job)
                 self._again(run)
             return
+        self._ask(job)
         code = job.process.poll()
         if code is None:
             return
         self.active.remove(job)
-        if code == 0 and job.step == "train" and not self.stopping:
+        if code == 0 and job.step == "train" and not self.stops:
             process = self._process(run, "evaluate", [str(self.folder / run.name), "--json"])
             self.active.append(Job(run, "evaluate", process))
         elif code == 0 and job.step == "evaluate":
             self._unproven(run).replace(self.folder / run.name / "evaluation.json")
             self._done(run)
-        elif self.stopping:
+        elif self.stops:
             self._again(run)
+        elif holder(self.folder / run.name) is not None:  # an earlier sweep's process was quicker
+            self.active.append(Job(run, "waiting", None))
         else:
             self._failed(run, code)
 
     def _done(self, run: PlannedRun) -> None:
-        final, entry = self.evaluation(run), self.manifest.runs[run.name]
+        final, entry = evaluation_of(self.folder, run), self.manifest.runs[run.name]
         if final is None:
             self._failed(run, 0)
             return
@@ -165,6 +177,31 @@ class Runner:
     def _failed(self, run: PlannedRun, code: int) -> None:
         entry = self.manifest.runs[run.name]
         entry.exit_codes.append(code)
-        final = code == USER_MISTAKE or self.tries[run.name] >= TRIES
-        entry.state = "failed" if final else "pending"
+        entry.state = "failed" if self.tries[run.name] >= TRIES else "pending"
         self.manifest.save()
+
+
+def evaluation_of(folder: Path, run: PlannedRun) -> dict[str, Any] | None:
+    """The final evaluation of a run that has all its steps, else None."""
+    try:
+        final: dict[str, Any] = json.loads((folder / run.name / "evaluation.json").read_text())
+        return final if final["env_steps"] >= run.config.env_steps and "win_rate" in final else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check_folders(folder: Path, runs: list[PlannedRun], manifest: Manifest) -> None:
+    """ValueError if the folder of a run holds something else: nothing of anybody's is taken over or deleted."""
+    for run in runs:
+        path = folder / run.name
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            continue
+        try:
+            saved = merge(TrainConfig(), json.loads((path / "config.json").read_text())["config"], "config.json")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if checkpoints(path) or not (run.name in manifest.runs and manifest.runs[run.name].attempts):
+                raise ValueError(f"{path} is in the way: it holds no run of this sweep ({error})") from None
+            continue  # killed before its settings were written
+        alike = replace(saved, **{name: getattr(run.config, name) for name in ELSEWHERE})
+        if alike != run.config:
+            raise ValueError(f"{path} holds a run with other settings; choose another --out, or move it away")

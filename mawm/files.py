@@ -1,0 +1,29 @@
+"""Files that are whole or not there, whenever a process is killed or the power is cut."""
+
+import os
+from pathlib import Path
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write and force to disk, in place: for files that nobody looks for yet."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is read by its name: beside it, forced to disk, then renamed into place."""
+    new = path.with_name(f"{path.name}.new")
+    write_synced(new, text.encode())
+    new.replace(path)
+    sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """Force a folder's list of names to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
