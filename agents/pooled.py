@@ -36,8 +36,11 @@ class PooledReplay:
         self.received.add(segments, joined=False)
 
     def consider(self, segments: Sequence[Segment]) -> None:
-        """Append segments of explorers to their ring. Raises ProvenanceError for those of anybody else."""
-        self.considered.add(segments, joined=False)
+        """Append segments of explorers to their ring. Raises ProvenanceError for those of anybody else.
+
+        What is not finite is left out: nothing that starts there could be imagined.
+        """
+        self.considered.add([s for s in segments if np.isfinite(s.obs).all()], joined=False)
 
     def sample_pooled(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
         """`batch` stretches from both rings, time first."""

@@ -9,6 +9,7 @@ from mawm.agents.config import AgentConfig
 from mawm.envs.skirmish.rules import Rules
 
 Method = Literal["independent", "experience", "rollouts", "both", "centralized", "ippo", "mappo"]
+GateMode = Literal["off", "strict", "policy", "open"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class SearchConfig:
 class GatingConfig:
     """Explorers beside the primary team: auxiliary teams in battles of their own, and what of theirs may reach it."""
 
-    gate: Literal["off", "strict", "policy", "open"] = "off"
+    gate: GateMode = "off"
     """off: no explorers. strict: nothing of theirs reaches the primary. policy: some imagination starts where they have
     been, its world model never learns from them. open: everything is mixed (the ablation)."""
     explorers: int = 16

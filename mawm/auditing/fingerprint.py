@@ -1,0 +1,58 @@
+"""What two runs are compared by: a hash of the whole state, and how far apart two models are."""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mawm.agents.agent import Agent
+from mawm.agents.snapshot import save
+from mawm.types import Segment
+
+MODEL_ARRAYS = ("weights/world_model", "optimiser/world_model", "replay/own", "replay/received")
+MODEL_REST = ("experience", "model_updates", "learned_from")
+MODEL_GENERATORS = ("model", "score")
+
+
+def world_model(agent: Agent) -> str:
+    """Everything that decides the world model: weights, optimiser, replay, selector, budget, generators, label."""
+    arrays, rest = save(agent)
+    kept = {name: array for name, array in arrays.items() if name.startswith(MODEL_ARRAYS)}
+    generators = {name: rest["generators"][name] for name in MODEL_GENERATORS}
+    return _digest(kept, {**{name: rest[name] for name in MODEL_REST}, "generators": generators})
+
+
+def everything(agent: Agent) -> str:
+    """The agent's whole state."""
+    return _digest(*save(agent))
+
+
+def _digest(arrays: dict[str, NDArray[Any]], rest: Any) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    digest.update(json.dumps(rest, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def divergence(one: Agent, other: Agent, probes: list[Segment]) -> float:
+    """Mean KL(prior of `one` || prior of `other`) in nats over latents of `one` on some segments; nan if not finite."""
+    total, count = 0.0, 0
+    for segment in probes:
+        obs = torch.from_numpy(segment.obs.copy()).unsqueeze(1)
+        actions = torch.from_numpy(segment.prev_action.copy()).unsqueeze(1)
+        reset = torch.from_numpy(segment.is_first.copy()).unsqueeze(1)
+        reset[0] = True
+        model = one.modelling.model
+        noise = torch.full((*reset.shape, model.config.groups), 0.5)
+        deter = model.rssm.observe(obs, actions, reset, noise).deter
+        p, q = model.rssm.prior(deter), other.modelling.model.rssm.prior(deter)
+        total += float((p * (p.log() - q.log())).sum((-1, -2)).mean())
+        count += 1
+    return total / max(1, count)

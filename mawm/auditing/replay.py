@@ -1,0 +1,136 @@
+"""Runs of the primary for the audit: closed loop or on a recorded stream, with a fingerprint after every round."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from mawm.agents.agent import Agent
+from mawm.auditing.adversaries import Explore, plain
+from mawm.auditing.stream import Playback, Recorder, Round
+from mawm.build import make_beside, make_env, make_run, make_team
+from mawm.collect import Collector
+from mawm.configs.presets import load_preset
+from mawm.configs.train import GateMode, TrainConfig
+from mawm.evaluation import Evaluation
+from mawm.gating.explorers import Explorers
+from mawm.gating.gated import Gated
+from mawm.loop import Run, keep_books, round_
+from mawm.team import InlineTeam
+from mawm.types import Segment
+
+PATIENCE_S = 2.0
+"""How long explorers may take for a round before the audit's primary goes on without them."""
+Fingerprint = Callable[[Agent], str]
+Adversary = Callable[[Explorers, list[Segment]], Explore]
+Tamper = Callable[[Run, Explorers | None], Callable[[], None]]
+"""Wires a leak into a run and gives what happens before each of its rounds."""
+
+
+def audit_config(gate: GateMode, steps: int, seed: int) -> TrainConfig:
+    """A small team that meets within `steps` what long runs meet: replays that wrap, checkpoints, evaluations."""
+    config = replace(load_preset("debug"), env_steps=steps, seed=seed, method="both")
+    schedule = replace(config.schedule, eval_every=max(1, steps // 2), save_every=max(1, steps // 3), log_every=steps)
+    gating = replace(config.gating, explorers=4, search=replace(config.gating.search, evolve_every=steps // 8))
+    gating = replace(gating, gate=gate)
+    agent = replace(config.agent, replay=replace(config.agent.replay, capacity=max(64, steps // 4)))
+    sharing = replace(config.sharing, bandwidth=1.0)
+    return replace(config, schedule=schedule, gating=gating, agent=agent, sharing=sharing)
+
+
+@dataclass
+class Played:
+    """What is left of a run: fingerprints by round and learner, its agents, its stream, what happened in it."""
+
+    hashes: list[list[str]]
+    agents: list[Agent]
+    rounds: list[Round]
+    checkpoints: int
+    evaluations: int
+    failure: str
+    """Why its explorers were out at the end, if they were."""
+
+    @property
+    def wraps(self) -> float:
+        """How often the fullest replay of any agent was written over."""
+        return max(
+            float(ring._written.max()) / ring.depth for a in self.agents for ring in (a.replay.own, a.replay.received)
+        )
+
+
+def closed_loop(config: TrainConfig, fingerprint: Fingerprint) -> Played:
+    """The primary plays for itself, and its stream is recorded."""
+    with _run(config) as run:
+        recorder = Recorder(run.collector)
+        run.collector = cast(Collector, recorder)
+        return _play(run, fingerprint, lambda: run.collector.env_steps < config.env_steps, recorder.rounds)
+
+
+def on_stream(
+    config: TrainConfig,
+    rounds: list[Round],
+    fingerprint: Fingerprint,
+    *,
+    adversary: Adversary = plain,
+    tamper: Tamper | None = None,
+) -> Played:
+    """The primary is given a recorded stream, whatever it would have done."""
+    with _run(config) as run:
+        playback = Playback(rounds)
+        run.collector = cast(Collector, playback)
+        explorers = None
+        if isinstance(run.beside, Gated):
+            run.beside.patience_s = PATIENCE_S
+            explorers = run.beside.explorers
+            primary = [segment for lived, _ in rounds for own in lived for segment in own]
+            explorers.explore = adversary(explorers, primary)  # type: ignore[method-assign, assignment]
+        before = tamper(run, explorers) if tamper else None
+        return _play(run, fingerprint, lambda: playback.played < len(rounds), rounds, before)
+
+
+@contextmanager
+def _run(config: TrainConfig) -> Iterator[Run]:
+    env = make_env(config, "train", config.schedule.battles)
+    team = make_team(config, env.spaces, "cpu", "inline")
+    with tempfile.TemporaryDirectory() as folder:
+        run = make_run(config, env, team, make_beside(config, env.spaces), Path(folder), lambda *_: None, None)
+        try:
+            yield run
+        finally:
+            for writer in run.writers:
+                writer.close()
+
+
+def _play(
+    run: Run,
+    fingerprint: Fingerprint,
+    unfinished: Callable[[], bool],
+    rounds: list[Round],
+    before: Callable[[], None] | None = None,
+) -> Played:
+    assert isinstance(run.team, InlineTeam)
+    agents: list[Agent] = run.team.learners
+    hashes, saved, evaluated = [], 0, 0
+    save, evaluate = run.save, run.evaluate
+
+    def counted_save(run: Run) -> None:
+        nonlocal saved
+        save(run)
+        saved += 1
+
+    def counted_evaluation() -> Evaluation:
+        nonlocal evaluated
+        evaluated += 1
+        return evaluate()
+
+    run.save, run.evaluate = counted_save, counted_evaluation
+    while unfinished():
+        if before is not None:
+            before()
+        round_(run)
+        keep_books(run)
+        hashes.append([fingerprint(agent) for agent in agents])
+    failure = run.beside.failure if isinstance(run.beside, Gated) else ""
+    return Played(hashes, agents, rounds, saved, evaluated, failure)
