@@ -40,13 +40,16 @@ def test_a_round_follows_the_algorithms() -> None:
     collector: Any = SimpleNamespace(env_steps=64, collect=collect)
     names = ("agent_0", "agent_1")
     channel = Channel(1.0, (), names, lambda message: Origin(0, Role.PRIMARY, 0))
-    run = Run(1, plan, team, names, collector, channel, Schedule(plan), [], *([lambda *_: None] * 4))  # type: ignore[arg-type]
+    beside: Any = SimpleNamespace(round=lambda team, steps, at: trace.append(f"explorers {steps} {at}") or {"out": 0.0})
+    unused: Any = [lambda *_: None] * 4
+    run = Run(1, plan, team, names, collector, channel, beside, Schedule(plan), [], *unused)
     round_(run)
     assert trace == [
         "collect 8 sample",
         "remember",
         "offer_segments",
         "admit",
+        "explorers 8 64",
         "fit_world_model",
         "imagine",
         "offer_rollouts",
@@ -58,6 +61,7 @@ def test_a_round_follows_the_algorithms() -> None:
     assert team.heard["offer_segments"][1] == team.heard["offer_rollouts"][1] == {"env_steps": 64}
     assert team.heard["fit_world_model"][0] == ([3, 3],)
     assert team.heard["imagine"][0] == ([0, 0],)
+    assert run.averages.flush()["explorers/out"] == 0.0
 
 
 def test_updates_are_owed_per_environment_step_with_a_remainder() -> None:
