@@ -233,3 +233,13 @@ def test_seeds_that_share_no_range_are_said_not_to(tmp_path: Path) -> None:
 def _sending(rate: float) -> list[dict[str, float]]:
     rows = win_rate_rows({1000: 0.1, 2000: 0.5, 10_000: 1.0})
     return [{**row, "channel/sent_bytes": 1000.0 * rate * row["env_steps"]} for row in rows]
+
+
+def test_the_legend_of_a_single_panel_is_not_cut_off(tmp_path: Path) -> None:
+    for method in ("experience", "rollouts", "both", "independent"):
+        write_run(tmp_path / method, win_rate_rows({1000: 0.1, 10_000: 1.0}), method=method)
+    figure = make("figure1_win_rate", Study.load([tmp_path]).cells, Look(columns=2))
+    assert isinstance(figure, Figure)
+    image(figure, "png")  # lays it out
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1

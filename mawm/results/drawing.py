@@ -47,6 +47,8 @@ class Look:
     """Whose world model Figure 2 shows."""
 
 
+LEGEND_LINE = 0.2
+"""Inches of one line of a legend."""
 ALONE = "seeds share no range"
 
 
@@ -131,4 +133,9 @@ def shared_legend(figure: Figure, looks: dict[str, dict[str, Any]], look: Look, 
     ]
     if lines:
         handles.append(Line2D([], [], color="0.4", lw=0.6, label="thin: a seed; thick: IQM; band: 95 % bootstrap"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(look.columns, 2), frameon=False)
+    # As many columns as there are panels side by side, because a legend wider than its figure is cut off; and room of
+    # its own, because it would be taken from the panels.
+    places = [place for axis in figure.axes if axis.get_visible() and (place := axis.get_subplotspec()) is not None]
+    columns = min(len({place.colspan.start for place in places}), 2)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(handles) // columns))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
