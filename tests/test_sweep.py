@@ -232,7 +232,7 @@ def test_a_sweep_survives_kill_9_runs_nothing_twice_and_reports_what_failed(tmp_
 
 @pytest.mark.slow
 def test_a_run_that_outlived_its_sweep_is_waited_for_and_ctrl_c_leaves_it_alone(tmp_path: Path) -> None:
-    args = ("--methods", "independent", "--env-steps", "4000")
+    args = ("--methods", "independent", "--env-steps", "15000")  # long enough on a fast machine too
     with sweep(tmp_path, *args) as first:
         until(lambda: any((tmp_path / "3m_independent_s0").glob("ck-*")))
         first.kill()
