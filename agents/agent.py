@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 from mawm.agents.actor_critic import ActorCritic
 from mawm.agents.behaviour_trainer import BehaviourTrainer
 from mawm.agents.config import AgentConfig
+from mawm.agents.intrinsic import Intrinsic, NoInformation
 from mawm.agents.memory import ActingMemory
 from mawm.agents.model_trainer import ModelTrainer
+from mawm.agents.parameter_information import ParameterInformation
+from mawm.agents.policy_information import PolicyInformation
 from mawm.agents.pooled import PooledReplay
-from mawm.agents.snapshot import load, save, save_weights
+from mawm.agents.snapshot import load, save
+from mawm.agents.snapshot_weights import save_weights
 from mawm.agents.world_model import WorldModel
 from mawm.broadcast import Broadcaster, Outbox
 from mawm.codec import (
@@ -31,7 +35,7 @@ from mawm.types import ROLES, Bools, Floats, Ints, Metrics, Origin, Role, Segmen
 
 EXAMINED = 8
 """Received segments of a round whose loss is looked at before and after the model is fitted."""
-GENERATORS = ("act", "evaluate", "model", "score", "behaviour", "examine", "explorer_starts")
+GENERATORS = ("act", "evaluate", "model", "score", "behaviour", "examine", "explorer_starts", "information", "gains")
 """One generator a purpose; a draw for one never moves another."""
 
 
@@ -74,12 +78,32 @@ class Agent:
         model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
         self.behaviour = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights)
         self.replay = PooledReplay(spaces, config.replay.capacity, lanes, gate or Gate(role), device)
-        self.modelling = ModelTrainer(model, self.replay, self.rngs["model"], self.rngs["score"], device)
+        self.intrinsic = self._intrinsic(seed)
+        self.modelling = ModelTrainer(
+            model, self.replay, self.rngs["model"], self.rngs["score"], self.intrinsic, device
+        )
         self.behaving = BehaviourTrainer(
-            self.behaviour, self.modelling, self.rngs["behaviour"], self.rngs["explorer_starts"], device
+            self.behaviour,
+            self.modelling,
+            self.rngs["behaviour"],
+            self.rngs["explorer_starts"],
+            self.intrinsic,
+            config.information.weight,
+            device,
         )
         self.memories: dict[str, ActingMemory] = {}
         self.examined: list[Segment] = []
+
+    def _intrinsic(self, seed: int) -> Intrinsic:
+        """The information term; its weights are drawn apart, so that it changes no others."""
+        config, model = self.config.information, self.config.world_model
+        if config.kind == "policy_mi" and config.weight > 0.0:
+            return PolicyInformation(self.behaviour.actor, config, model.obs_scale, self.rngs["gains"], self.device)
+        if config.kind == "param_ig" and config.weight > 0.0:
+            weights = torch.Generator().manual_seed(named_seed(seed, f"{self.role}/information"))
+            rngs = self.rngs["information"], self.rngs["gains"]
+            return ParameterInformation(self.spaces.obs_size, model, config, weights, *rngs, self.device)
+        return NoInformation()
 
     def begin(self, slot: str, lanes: int) -> None:
         """Forget what `slot` ("train" or "eval") remembers and give it `lanes` lanes."""
@@ -126,6 +150,10 @@ class Agent:
         """Learn from explorers' segments as from a peer's (the gate's open mode). ProvenanceError in any other."""
         self.replay.admit(segments)
         self.learned_from |= {segment.origin.role for segment in segments}
+
+    def compare_with(self, policies: dict[str, NDArray[Any]]) -> None:
+        """Take explorers' policies for the information term (the gate's policy mode); no model learns from them."""
+        self.intrinsic.compare_with(policies)
 
     def policy_weights(self) -> dict[str, NDArray[Any]]:
         """Copies of the weights that the policy acts by: world model and actor."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mawm.agents.actor_critic import ActorCritic, Imagined, Rows, imagine, threshold_avail
 from mawm.agents.categorical import masked_logits
+from mawm.agents.intrinsic import Intrinsic
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.rssm import Latent
 from mawm.types import Metrics, Origin, Rollout
@@ -23,13 +24,19 @@ class BehaviourTrainer:
         trainer: ModelTrainer,
         rng: np.random.Generator,
         explorer_rng: np.random.Generator,
+        intrinsic: Intrinsic,
+        intrinsic_weight: float,
         device: str,
     ) -> None:
         self.behaviour = behaviour
         self.trainer = trainer
         self.rng = rng
         self.explorer_rng = explorer_rng
+        self.intrinsic = intrinsic
+        self.intrinsic_weight = intrinsic_weight
         self.device = device
+        self.gain = float("nan")
+        """Mean gain of this round's rollouts in nats."""
         self.imagined: Imagined | None = None
         self.foreign = 0
         """How many of this round's rollouts, the last ones, start where explorers have been."""
@@ -56,7 +63,17 @@ class BehaviourTrainer:
             avail = torch.cat([avail, their_avail])
             noise = torch.cat([noise, self._noise(self.explorer_rng, horizon, self.foreign, groups)], 1)
         model, actor = self.trainer.model, self.behaviour.actor
-        self.imagined = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
+        found = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
+        self.imagined = self._with_gains(found, noise)
+
+    def _with_gains(self, imagined: Imagined, noise: Tensor) -> Imagined:
+        """The rollouts with lambda / H times the intrinsic gain of every arrival added to its reward."""
+        gains = self.intrinsic.gains(self.trainer.model, imagined, noise)
+        if gains is None:
+            self.gain = float("nan")
+            return imagined
+        self.gain = float(gains.mean())
+        return imagined._replace(reward=imagined.reward + self.intrinsic_weight / len(gains) * gains)
 
     def _foreign(self, count: int) -> int:
         """How many of the rollouts start where explorers have been: none while nothing of theirs was handed over."""
@@ -122,6 +139,9 @@ class BehaviourTrainer:
             for name, value in said.items():
                 totals[name] = totals.get(name, 0.0) + value
         self.imagined = None
+        self.intrinsic.remember(self.behaviour.actor, env_steps)
+        if self.gain == self.gain:
+            metrics["information/gain"] = self.gain
         metrics |= {name: value / steps for name, value in totals.items()}
         metrics["actor/entropy_weight"] = exploration.weight(env_steps)
         metrics["critic/return_scale"] = max(self.behaviour.scale.floor, self.behaviour.scale.spread)

@@ -1,6 +1,7 @@
 """Settings of one agent, each class named after what it configures; free of torch, so that `--help` is instant."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class WorldModelConfig:
     seq_len: int = 20
     """Arrivals of one sequence, and of one segment on the channel."""
     lr: float = 1e-3
+    lr_warmup: int = 0
+    """Updates over which the learning rate rises to `lr`."""
     clip: float = 100.0
     """Largest gradient norm."""
 
@@ -73,6 +76,26 @@ class BehaviourConfig:
     """Two-hot bins of reward and critic on the symexp scale."""
     target_decay: float = 0.98
     """Decay of the slow critic that bootstraps the lambda-return, per gradient step."""
+
+
+@dataclass(frozen=True)
+class InformationConfig:
+    """What imagined observations would tell, as a reward of its own (G Eq. 5, A Eqs. 6-7)."""
+
+    kind: Literal["auto", "none", "param_ig", "policy_mi"] = "auto"
+    """`param_ig`: of the model's parameters (an ensemble of heads); `policy_mi`: A Eq. 7 as printed, how far they lie
+    from those of other policies, at five times the cost of a run; `auto`: param_ig when a gate is set, else none."""
+    weight: float = 0.3
+    """Lambda, in rewards per nat; an imagined rollout is given the mean over its observations."""
+    observations: int = 100
+    """M: rollouts whose observations are compared at a time."""
+    others: int = 20
+    """K: members of the mixture that each observation is compared with."""
+    snapshot_every: int = 500
+    """Environment steps between two of the past policies that `policy_mi` compares with."""
+    hidden: int = 64
+    """Width of the heads of `param_ig`."""
+    lr: float = 1e-3
 
 
 @dataclass(frozen=True)
@@ -114,5 +137,6 @@ class AgentConfig:
 
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     behaviour: BehaviourConfig = field(default_factory=BehaviourConfig)
+    information: InformationConfig = field(default_factory=InformationConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)

@@ -19,7 +19,7 @@ def policy_mi(own: Tensor, others: Tensor) -> Tensor:
     KL(p_theta(o | pi_phi) || E_k p_theta(o | pi_k)), and not what they tell of theta. Returns a scalar. ValueError for
     shapes that do not belong together.
     """
-    return _gap(own, others).mean()
+    return gaps(own, others).mean()
 
 
 def param_ig(own: Tensor, others: Tensor) -> Tensor:
@@ -30,10 +30,11 @@ def param_ig(own: Tensor, others: Tensor) -> Tensor:
     1/K however large M is. With a single theta there is nothing to tell, and the estimate is 0. Returns a scalar.
     ValueError for shapes that do not belong together.
     """
-    return _gap(own, others).mean()
+    return gaps(own, others).mean()
 
 
-def _gap(own: Tensor, others: Tensor) -> Tensor:
+def gaps(own: Tensor, others: Tensor) -> Tensor:
+    """The terms (M,) of both sums, one an observation; shapes as above."""
     if own.dim() != 1 or others.dim() != 2 or len(own) != len(others) or not others.shape[1]:
         raise ValueError(f"expected (M,) and (M, K) log-densities; got {tuple(own.shape)} and {tuple(others.shape)}")
     return own - (torch.logsumexp(others, 1) - math.log(others.shape[1]))

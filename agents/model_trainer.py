@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mawm.agents.intrinsic import Intrinsic
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.pooled import PooledReplay
 from mawm.agents.rssm import Latent
@@ -26,6 +27,7 @@ class ModelTrainer:
         replay: PooledReplay,
         rng: np.random.Generator,
         score_rng: np.random.Generator,
+        intrinsic: Intrinsic,
         device: str,
     ) -> None:
         self.model = model.to(device)
@@ -33,8 +35,9 @@ class ModelTrainer:
         self.replay = replay
         self.rng = rng
         self.score_rng = score_rng
+        self.intrinsic = intrinsic
         self.device = device
-        self.optimiser = Optimiser(model, model.config.lr, model.config.clip)
+        self.optimiser = Optimiser(model, model.config.lr, model.config.clip, model.config.lr_warmup)
         self.updates = 0
 
     def _noise(self, rng: np.random.Generator, *shape: int) -> Tensor:
@@ -49,9 +52,10 @@ class ModelTrainer:
         totals: dict[str, float] = {}
         for _ in range(updates):
             batch = self.replay.sample_pooled(config.batch, config.seq_len, self.rng)
-            losses, _ = self.model.losses(batch, self._noise(self.rng, config.seq_len, config.batch))
+            losses, post = self.model.losses(batch, self._noise(self.rng, config.seq_len, config.batch))
             objective = self.model.objective(losses, batch.own)
             norm = self.optimiser.step(objective)
+            self.intrinsic.learn(batch, post)
             for name, value in {**_means(losses, batch), "loss": float(objective.detach()), "grad_norm": norm}.items():
                 totals[name] = totals.get(name, 0.0) + value
         metrics = {f"world_model/{name}": value / updates for name, value in totals.items()}

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 class Optimiser:
     """Adam with gradient clipping over the parameters of one module, which become views of a single flat vector.
 
-    A step with a non-finite gradient norm changes nothing and is counted in `skipped`. Four kernels a step instead of
-    hundreds: 11 ms -> 4 ms on a CPU for 3.4 M parameters.
+    The learning rate rises linearly over the first `warmup` steps. A step with a non-finite gradient norm changes
+    nothing and is counted in `skipped`. Four kernels a step instead of hundreds: 11 ms -> 4 ms on a CPU
+    for 3.4 M parameters.
     """
 
-    def __init__(self, module: nn.Module, lr: float, clip: float) -> None:
+    def __init__(self, module: nn.Module, lr: float, clip: float, warmup: int = 0) -> None:
         params = list(module.parameters())
         self.flat = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in params]))
         self.flat.grad = torch.zeros_like(self.flat)
@@ -25,6 +26,8 @@ class Optimiser:
         ):
             p.data = data
             p.grad = grad
+        self.lr = lr
+        self.warmup = warmup
         self.clip = clip
         self.skipped = 0
         self.adam = torch.optim.Adam([self.flat], lr=lr, eps=1e-5, fused=True)
@@ -35,6 +38,13 @@ class Optimiser:
         for p in params:
             yield flat[start : start + p.numel()].view(p.shape)
             start += p.numel()
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        entry = self.adam.state.get(self.flat)
+        taken = float(entry["step"]) if entry else 0.0
+        return self.lr * min(1.0, (taken + 1.0) / self.warmup) if self.warmup else self.lr
 
     def step(self, loss: Tensor) -> float:
         """Differentiate `loss` (scalar), clip to the largest norm, take one Adam step; gives the unclipped norm."""
@@ -48,6 +58,7 @@ class Optimiser:
             return norm
         if norm > self.clip:
             grad.mul_(self.clip / norm)
+        self.adam.param_groups[0]["lr"] = self.rate
         self.adam.step()
         return norm
 

@@ -13,7 +13,7 @@ from mawm.agents.config import AgentConfig
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.ppo_nets import PpoNets
 from mawm.agents.ppo_rows import PpoRows, rows_of
-from mawm.agents.snapshot import load_weights, save_weights, under
+from mawm.agents.snapshot_weights import load_weights, save_weights, under
 from mawm.broadcast import Outbox
 from mawm.gate import Gate
 from mawm.seeds import named_generator, named_seed

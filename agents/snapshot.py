@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from mawm.agents.optimiser import Optimiser
+from mawm.agents.snapshot_weights import load_weights, save_weights, under
 from mawm.gate import ProvenanceError
 from mawm.types import Role
 
@@ -44,6 +43,8 @@ def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
     arrays |= {f"replay/{key}": value for key, value in agent.replay.state().items()}
     for slot, memory in agent.memories.items():
         arrays |= {f"memory/{slot}/{key}": value for key, value in memory.arrays().items()}
+    information, about_information = agent.intrinsic.state()
+    arrays |= {f"intrinsic/{key}": value for key, value in information.items()}
     scale = agent.behaviour.scale
     rest = {
         "generators": {purpose: rng.bit_generator.state for purpose, rng in agent.rngs.items()},
@@ -51,6 +52,7 @@ def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
         "rollouts": agent.rollouts.state(),
         "return_scale": {"spread": scale.spread, "seen": scale.seen},
         "log_entropy_weight": agent.behaviour.exploration.log_weight,
+        "intrinsic": about_information,
         "round": agent.behaving.round,
         "model_updates": agent.modelling.updates,
         "learned_from": sorted(agent.learned_from),
@@ -87,32 +89,6 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
     agent.behaviour.scale.spread = float(rest["return_scale"]["spread"])
     agent.behaviour.scale.seen = int(rest["return_scale"]["seen"])
     agent.behaviour.exploration.log_weight = float(rest["log_entropy_weight"])
+    agent.intrinsic.load_state(under(arrays, "intrinsic/"), rest["intrinsic"])
     agent.behaving.round = int(rest["round"])
     agent.modelling.updates = int(rest["model_updates"])
-
-
-def save_weights(modules: dict[str, nn.Module]) -> Arrays:
-    """Copies of the weights of modules by name."""
-    return {
-        f"weights/{name}/{key}": value.detach().cpu().numpy().copy()
-        for name, module in modules.items()
-        for key, value in module.state_dict().items()
-    }
-
-
-def load_weights(owner: str, modules: dict[str, nn.Module], arrays: Arrays) -> None:
-    """Write what `save_weights` gave into modules. ValueError where a weight is missing or has another shape."""
-    for name, module in modules.items():
-        saved = under(arrays, f"weights/{name}/")
-        own = module.state_dict()
-        wrong = [k for k in own if k not in saved or tuple(saved[k].shape) != tuple(own[k].shape)]
-        if wrong:
-            raise ValueError(f"{owner}: {name} weight {wrong[0]} is missing from the checkpoint or has another shape")
-        with torch.no_grad():
-            for key, value in own.items():
-                value.copy_(torch.from_numpy(saved[key].copy()))
-
-
-def under(arrays: Arrays, prefix: str) -> Arrays:
-    """The arrays whose names begin with `prefix`, without it."""
-    return {key.removeprefix(prefix): np.asarray(value) for key, value in arrays.items() if key.startswith(prefix)}

@@ -84,6 +84,12 @@ class WorldModel(nn.Module):
         obs, action = self.decoders_in(deter, post.stoch, probs).chunk(2, -1)
         return self.obs_decoder(obs), self.action_decoder(action)
 
+    def see(self, latent: Latent) -> Tensor:
+        """Mean observation (..., O) at latent states: where the private decoder expects it."""
+        obs, _ = self.decoders_in(latent.deter, latent.stoch).chunk(2, -1)
+        out: Tensor = self.obs_decoder(obs)
+        return out
+
     def predict(self, latent: Latent, probs: Tensor | None = None) -> Prediction:
         """Reward, termination and available actions at latent states (Z: the predictors)."""
         reward, terminal, avail = self.predictors_in(latent.deter, latent.stoch, probs).chunk(3, -1)

@@ -12,7 +12,8 @@ _POSITIVE = (
     "env_steps", "battles", "round_steps", "updates_per_behaviour", "log_every", "eval_every", "eval_battles",
     "save_every", "keep_checkpoints", "deter", "groups", "classes", "hidden", "layers", "obs_scale", "batch",
     "seq_len", "lr", "clip", "horizon", "actor_lr", "critic_lr", "epochs", "starts", "minibatch", "bins",
-    "capacity", "window", "stale_rounds", "rollout", "minibatches", "reward_scale",
+    "capacity", "window", "observations", "others", "snapshot_every", "stale_rounds", "rollout",
+    "minibatches", "reward_scale",
     "explorers", "dimension", "population", "floor", "probes", "evolve_every", "keeps",
 )
 _SHARES = (
@@ -22,7 +23,7 @@ _SHARES = (
 _NOT_NEGATIVE = (
     "seed", "prefill", "warmup", "updates_per_step", "free_nats", "dyn_scale", "rep_scale", "action_scale", "entropy",
     "ppo_clip", "budget_bytes_per_step", "value_weight",
-    "closeness",
+    "closeness", "weight", "lr_warmup",
 )
 # fmt: on
 _CHOICES = {"decoder_grads": ("flow", "detach")}

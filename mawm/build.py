@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -68,7 +68,7 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
         name,
         members[index],
         spaces,
-        config.agent,
+        replace(config.agent, information=replace(config.agent.information, kind=information_of(config))),
         seed=config.seed,
         lanes=len(members[index]) * config.schedule.battles,
         experience=Broadcaster(Trivial(plan.experience), Unlimited())
@@ -174,6 +174,14 @@ def make_delivery(config: TrainConfig) -> Delivery:
 def gate_of(config: TrainConfig) -> Gate:
     """What a primary's world model may learn from: explorers' data in the gate's open mode alone."""
     return Gate(*ROLES) if config.gating.gate == "open" else Gate(Role.PRIMARY)
+
+
+def information_of(config: TrainConfig) -> Literal["none", "param_ig", "policy_mi"]:
+    """The information term of a run: of its own choosing, or the one that comes with a gate (A's table 1)."""
+    kind = config.agent.information.kind
+    if kind == "auto":
+        return "none" if config.gating.gate == "off" else "param_ig"
+    return kind
 
 
 def make_beside(config: TrainConfig, spaces: Spaces) -> Beside:

@@ -25,11 +25,13 @@ from mawm.types import ROLES, Role, Spaces
 SPACES = Spaces(n_agents=3, n_actions=9, obs_size=30, state_size=48, episode_limit=60)
 
 
-def config_of(gate: str, explorers: int = 16, **changes: Any) -> TrainConfig:
+def config_of(gate: str, explorers: int = 16, information: str = "param_ig", **changes: Any) -> TrainConfig:
     config = replace(load_preset("debug"), **changes)
     search = replace(config.gating.search, evolve_every=100)
     gating = replace(config.gating, gate=gate, explorers=explorers, search=search)
-    return replace(config, gating=gating, sharing=replace(config.sharing, bandwidth=1.0))
+    # The same term with and without a gate, so that explorers are all that differs.
+    agent = replace(config.agent, information=replace(config.agent.information, kind=information, snapshot_every=50))
+    return replace(config, gating=gating, agent=agent, sharing=replace(config.sharing, bandwidth=1.0))
 
 
 def start(config: TrainConfig, folder: Path, *, resume: bool = False) -> Run:
@@ -133,11 +135,13 @@ def test_outside_open_mode_explorers_data_do_not_enter_a_models_replay() -> None
     assert len(agent.replay.considered) > 0
 
 
-@pytest.mark.parametrize("gate", ["policy", "open"])
-def test_a_gated_run_resumes_bit_for_bit(gate: str, tmp_path: Path) -> None:
-    once = played(config_of(gate, env_steps=500), tmp_path / "a")
-    played(config_of(gate, env_steps=300), tmp_path / "b")
-    resumed = played(config_of(gate, env_steps=500), tmp_path / "b", resume=True)
+@pytest.mark.parametrize(
+    ("gate", "information"), [("policy", "policy_mi"), ("open", "param_ig"), ("strict", "policy_mi")]
+)
+def test_a_gated_run_resumes_bit_for_bit(gate: str, information: str, tmp_path: Path) -> None:
+    once = played(config_of(gate, information=information, env_steps=500), tmp_path / "a")
+    played(config_of(gate, information=information, env_steps=300), tmp_path / "b")
+    resumed = played(config_of(gate, information=information, env_steps=500), tmp_path / "b", resume=True)
     assert same(primary_state(once), primary_state(resumed))
     assert same(once.beside.state(), resumed.beside.state())
 
@@ -208,3 +212,17 @@ def test_what_cannot_be_gated_is_told_in_one_line(
     error = capsys.readouterr().err
     assert end.value.code == 2 and said in error and error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_lambda_times_the_mean_gain_of_its_arrivals_is_added_to_what_a_rollout_earns() -> None:
+    plain, with_term = (team_of(config_of("off", information=kind)).learners[0] for kind in ("none", "param_ig"))
+    for agent in (plain, with_term):
+        segments = make_beside(config_of("policy"), SPACES).explorers.explore(70)  # type: ignore[attr-defined]
+        own = [replace(s, origin=replace(s.origin, role=Role.PRIMARY), lane=s.lane % 4) for s in segments]
+        agent.remember([s for s in own if s.origin.agent == 0])
+        agent.imagine(1)
+    with_, without = with_term.behaving.imagined, plain.behaving.imagined
+    assert with_ is not None and without is not None
+    extra = (with_.reward - without.reward).sum(0).mean()
+    assert float(extra) == pytest.approx(0.3 * with_term.behaving.gain, rel=1e-4)
+    assert np.array_equal(with_.action, without.action) and with_term.behaving.gain != 0.0

@@ -12,13 +12,20 @@ from mawm.agents.agent import Agent
 from mawm.agents.snapshot import save
 from mawm.types import Segment
 
-MODEL_ARRAYS = ("weights/world_model", "optimiser/world_model", "replay/own", "replay/received")
+MODEL_ARRAYS = (
+    "weights/world_model",
+    "optimiser/world_model",
+    "replay/own",
+    "replay/received",
+    "intrinsic/ensemble",
+    "intrinsic/optimiser",
+)
 MODEL_REST = ("experience", "model_updates", "learned_from")
-MODEL_GENERATORS = ("model", "score")
+MODEL_GENERATORS = ("model", "score", "information")
 
 
 def world_model(agent: Agent) -> str:
-    """Everything that decides the world model: weights, optimiser, replay, selector, budget, generators, label."""
+    """World model and ensemble, and all that decides them: optimisers, replay, selector, generators, label."""
     arrays, rest = save(agent)
     kept = {name: array for name, array in arrays.items() if name.startswith(MODEL_ARRAYS)}
     generators = {name: rest["generators"][name] for name in MODEL_GENERATORS}

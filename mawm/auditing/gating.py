@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from mawm.auditing.adversaries import ADVERSARIES
 from mawm.auditing.fingerprint import divergence, everything, world_model
-from mawm.auditing.leaks import LEAKS
+from mawm.auditing.leaks import LEAKS, untouched_globals
 from mawm.auditing.replay import Played, audit_config, closed_loop, on_stream
 from mawm.auditing.stream import Round, first_difference
 from mawm.configs.train import GateMode
 from mawm.gate import ProvenanceError
 
-NEEDED = {"replay wraps": 2, "checkpoints": 2, "evaluations": 1}
+NEEDED = {"replay wraps": 2, "checkpoints": 2, "evaluations": 1, "learning rates": 2}
 """What must fall inside the run for its equality to mean anything."""
 
 
@@ -49,7 +49,12 @@ def audit_gating(steps: int, seed: int) -> Iterator[Finding]:
 
 
 def _coverage(run: Played) -> Finding:
-    found = {"replay wraps": run.wraps, "checkpoints": run.checkpoints, "evaluations": run.evaluations}
+    found = {
+        "replay wraps": run.wraps,
+        "checkpoints": run.checkpoints,
+        "evaluations": run.evaluations,
+        "learning rates": run.learning_rates,
+    }
     told = ", ".join(
         f"{value:.1f} {name}" if name == "replay wraps" else f"{value} {name}" for name, value in found.items()
     )
@@ -81,21 +86,24 @@ def _equal(one: Played, other: Played) -> tuple[str, bool]:
 
 
 def _policy_mode(steps: int, seed: int, solo: Played) -> Iterator[Finding]:
-    """In policy mode the stream changes, and on that stream the model is what it would be without explorers."""
-    mixed = closed_loop(audit_config("policy", steps, seed), world_model)
+    """In policy mode the stream changes, and on that stream the model is what it would be without explorers.
+
+    There explorers are both where imagination starts and the policies of `policy_mi`.
+    """
+    mixed = closed_loop(audit_config("policy", steps, seed, "policy_mi"), world_model)
     apart = first_difference(solo.rounds, mixed.rounds)
     evidence = "the streams are equal" if apart is None else f"the streams differ from round {apart + 1} on"
     yield Finding("policy mode is not strict", "closed loop: the stream must differ", evidence, apart is not None)
-    replayed = on_stream(audit_config("off", steps, seed), mixed.rounds, world_model)
+    replayed = on_stream(audit_config("off", steps, seed, "policy_mi"), mixed.rounds, world_model)
     yield _same_model("G-A, policy", "its own stream, without explorers", mixed, replayed)
 
 
 def _leak(name: str, steps: int, seed: int, rounds: list[Round]) -> Finding:
-    tamper = LEAKS[name]
-    without = on_stream(audit_config("off", steps, seed), rounds, everything, tamper=tamper)
-    try:
-        leaking = on_stream(audit_config("strict", steps, seed), rounds, everything, tamper=tamper)
-    except ProvenanceError as error:
-        return Finding("leak is caught", name, f"refused: {error}", True)
+    with untouched_globals():
+        without = on_stream(audit_config("off", steps, seed), rounds, everything, tamper=LEAKS[name])
+        try:
+            leaking = on_stream(audit_config("strict", steps, seed), rounds, everything, tamper=LEAKS[name])
+        except ProvenanceError as error:
+            return Finding("leak is caught", name, f"refused: {error}", True)
     evidence, equal = _equal(without, leaking)
     return Finding("leak is caught", name, evidence, not equal)

@@ -4,7 +4,8 @@ Each takes a run and its explorers (None in the run that it is compared with) an
 The channels are those of the reference list that can exist here; those that cannot are named in `CLOSED`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -20,6 +21,17 @@ from mawm.team import InlineTeam
 from mawm.types import ROLES, Role, Segment
 
 Tick = Callable[[], None]
+
+
+@contextmanager
+def untouched_globals() -> Iterator[None]:
+    """Gives torch's and numpy's global generators back as they were: some leaks are about those."""
+    before = np.random.get_state()  # noqa: NPY002 - what is kept is the global one
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            np.random.set_state(before)  # noqa: NPY002
 
 
 def _agents(run: Run) -> list[Agent]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from mawm.agents.agent import Agent
 from mawm.auditing.adversaries import Explore, plain
@@ -29,13 +29,20 @@ Tamper = Callable[[Run, Explorers | None], Callable[[], None]]
 """Wires a leak into a run and gives what happens before each of its rounds."""
 
 
-def audit_config(gate: GateMode, steps: int, seed: int) -> TrainConfig:
-    """A small team that meets within `steps` what long runs meet: replays that wrap, checkpoints, evaluations."""
+def audit_config(
+    gate: GateMode, steps: int, seed: int, information: Literal["param_ig", "policy_mi"] = "param_ig"
+) -> TrainConfig:
+    """A small team that meets within `steps` what long runs meet: replays that wrap, checkpoints, learning rates."""
     config = replace(load_preset("debug"), env_steps=steps, seed=seed, method="both")
     schedule = replace(config.schedule, eval_every=max(1, steps // 2), save_every=max(1, steps // 3), log_every=steps)
     gating = replace(config.gating, explorers=4, search=replace(config.gating.search, evolve_every=steps // 8))
     gating = replace(gating, gate=gate)
-    agent = replace(config.agent, replay=replace(config.agent.replay, capacity=max(64, steps // 4)))
+    agent = replace(
+        config.agent,
+        replay=replace(config.agent.replay, capacity=max(64, steps // 4)),
+        world_model=replace(config.agent.world_model, lr_warmup=steps // 20),
+        information=replace(config.agent.information, kind=information),
+    )
     sharing = replace(config.sharing, bandwidth=1.0)
     return replace(config, schedule=schedule, gating=gating, agent=agent, sharing=sharing)
 
@@ -49,6 +56,8 @@ class Played:
     rounds: list[Round]
     checkpoints: int
     evaluations: int
+    learning_rates: int
+    """How many different ones its first world model was fitted with."""
     failure: str
     """Why its explorers were out at the end, if they were."""
 
@@ -113,6 +122,7 @@ def _play(
     assert isinstance(run.team, InlineTeam)
     agents: list[Agent] = run.team.learners
     hashes, saved, evaluated = [], 0, 0
+    rates = set()
     save, evaluate = run.save, run.evaluate
 
     def counted_save(run: Run) -> None:
@@ -131,6 +141,7 @@ def _play(
             before()
         round_(run)
         keep_books(run)
+        rates.add(agents[0].modelling.optimiser.rate)
         hashes.append([fingerprint(agent) for agent in agents])
     failure = run.beside.failure if isinstance(run.beside, Gated) else ""
-    return Played(hashes, agents, rounds, saved, evaluated, failure)
+    return Played(hashes, agents, rounds, saved, evaluated, len(rates), failure)

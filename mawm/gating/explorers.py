@@ -69,6 +69,10 @@ class Explorers:
             "generation": float(self.search.generation),
         }
 
+    def policies(self) -> dict[str, NDArray[Any]]:
+        """What the primary may know of the explorers' policies: plain numbers, nothing of what they saw."""
+        return self.policy.told(self.psi)
+
     def map(self, method: str, *arguments: Any, **shared: Any) -> list[Any]:
         """Explorers have no learners."""
         raise NotImplementedError(method)

@@ -5,11 +5,15 @@ import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from mawm.beside import State
 from mawm.gate import Gate
 from mawm.gating.explorers import Explorers
 from mawm.team import Team
 from mawm.types import Metrics, Role, Segment
+
+Arrays = dict[str, NDArray[Any]]
 
 
 class Gated:
@@ -17,7 +21,7 @@ class Gated:
 
     handover: None in `strict` mode, nothing of theirs reaches the primary; `consider` in `policy` mode, their segments
     are where some of its imagination starts, never what its model is fitted on; `mix` in `open` mode, the ablation:
-    their segments enter the replay of its world model.
+    their segments enter the replay of its world model. In both, their policies are what `policy_mi` compares with.
 
     Explorers that raise, that take longer than `patience_s` for one round, or that hand over what is not theirs, are
     out for the rest of the run; the primary goes on.
@@ -41,13 +45,16 @@ class Gated:
 
     def round(self, team: Team, vector_steps: int, env_steps: int) -> Metrics:
         """Explorers play as many steps as the primary did, evolve when due, and hand over what the mode allows."""
-        weights: list[tuple[str, dict[str, Any]]] = []
+        weights: list[tuple[str, Arrays]] = []
         if not self.failure and env_steps - self.evolved_at >= self.explorers.config.evolve_every:
             self.evolved_at = env_steps
             weights = list(zip(self.names, team.map("policy_weights"), strict=True))
-        segments = self._guarded(lambda: self._explore(vector_steps, weights))
+        new = not self.explorers.collector.env_steps or bool(weights)
+        segments, policies = self._guarded(lambda: self._explore(vector_steps, weights))
         if self.handover is not None and segments:
             team.map(self.handover, [[s for s in segments if s.origin.agent in members] for members in team.members])
+        if self.handover is not None and policies and new:
+            team.map("compare_with", [policies] * len(team.members))
         return {
             **self.explorers.metrics,
             "env_steps": float(self.explorers.collector.env_steps),
@@ -55,19 +62,19 @@ class Gated:
             "out": float(bool(self.failure)),
         }
 
-    def _explore(self, vector_steps: int, weights: list[tuple[str, dict[str, Any]]]) -> list[Segment]:
+    def _explore(self, vector_steps: int, weights: list[tuple[str, Arrays]]) -> tuple[list[Segment], Arrays]:
         segments = self.explorers.explore(vector_steps)
         for segment in segments:
             self.gate.check(segment.origin)
         if weights:
             self.explorers.evolve(weights)
-        return segments
+        return segments, self.explorers.policies()
 
-    def _guarded(self, call: Callable[[], list[Segment]]) -> list[Segment]:
+    def _guarded(self, call: Callable[[], tuple[list[Segment], Arrays]]) -> tuple[list[Segment], Arrays]:
         """What explorers hand over, or nothing and a note of why they are out."""
         if self.failure:
-            return []
-        answers: list[list[Segment]] = []
+            return [], {}
+        answers: list[tuple[list[Segment], Arrays]] = []
         errors: list[str] = []
 
         def ask() -> None:
@@ -83,7 +90,7 @@ class Gated:
             return answers[0]
         self.failure = errors[0] if errors else f"no answer within {self.patience_s:g} s"
         sys.stderr.write(f"mawm: explorers are out for the rest of the run ({self.failure}); the primary goes on\n")
-        return []
+        return [], {}
 
     def state(self) -> State | None:
         """The explorers' state, when they last evolved, and whether they are out."""

@@ -33,6 +33,14 @@ class ExplorerPolicy:
         features = np.tanh(obs.astype(np.float64) @ self.projection + self.shift)
         return np.where(avail, features @ weights, -np.inf)
 
+    def told(self, psi: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Policies psi (P, d) as arrays: softmax(tanh(o projection + shift) weights[p]), weights (P, 16, A)."""
+        return {
+            "projection": self.projection.copy(),
+            "shift": self.shift.copy(),
+            "weights": np.tensordot(psi, self.directions, 1),
+        }
+
 
 def log_softmax(logits: Logits) -> Logits:
     """Log-probabilities along the last axis; -inf where an action is not available."""

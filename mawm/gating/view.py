@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mawm.agents.actor_critic import ActorCritic
 from mawm.agents.config import AgentConfig
-from mawm.agents.snapshot import load_weights
+from mawm.agents.snapshot_weights import load_weights
 from mawm.agents.world_model import WorldModel
 from mawm.types import Bools, Floats, Spaces
 
