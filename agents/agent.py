@@ -202,6 +202,10 @@ class Agent:
             self.replay.gate.check(rollout.origin)
         return self.behaving.fit(received, env_steps)
 
+    def model_error(self, segments: list[Segment]) -> Metrics:
+        """One-step errors of the world model on these segments, and on as much of what it was fitted on."""
+        return self.modelling.errors(segments)
+
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Everything to go on from: arrays by name, and a JSON-able rest."""
         return save(self)

@@ -11,7 +11,7 @@ from mawm.agents.intrinsic import Intrinsic
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.pooled import PooledReplay
 from mawm.agents.rssm import Latent
-from mawm.agents.world_model import Batch, Losses, WorldModel
+from mawm.agents.world_model import Batch, Losses, WorldModel, resets
 from mawm.types import Metrics, Segment
 
 Sampler = Callable[[int, int, np.random.Generator], Batch]
@@ -63,11 +63,50 @@ class ModelTrainer:
         return metrics
 
     @torch.no_grad()
+    def errors(self, segments: Sequence[Segment]) -> Metrics:
+        """Mean squared error a step ahead, before o_t is seen, on segments (`deployed`) and in the replay (`trained`).
+
+        `obs_error`: of the decoded mean observation, per number of it; `reward_error`: of the predicted reward. Both at
+        the likeliest latent of the prior. Empty before the model could be fitted.
+        """
+        config = self.model.config
+        if not segments or not self.replay.ready(config.seq_len):
+            return {}
+        rng = np.random.default_rng(0)  # what is measured moves no generator of training
+        deployed, valid = self._padded(segments)
+        found = self._ahead(deployed, valid, rng)
+        rows = min(1024, -(-int(valid.sum()) // config.seq_len))
+        trained = self.replay.sample_pooled(rows, config.seq_len, rng)
+        there = self._ahead(trained, torch.ones_like(trained.terminal), rng)
+        names = ("obs_error", "reward_error")
+        return {f"deployed/{n}": v for n, v in zip(names, found, strict=True)} | {
+            f"trained/{n}": v for n, v in zip(names, there, strict=True)
+        }
+
+    def _ahead(self, batch: Batch, valid: Tensor, rng: np.random.Generator) -> tuple[float, float]:
+        reset = resets(batch.is_first)
+        noise = self._noise(rng, *reset.shape)
+        deter = self.model.rssm.observe(batch.obs, batch.prev_action, reset, noise).deter
+        expected = Latent(deter, self.model.rssm.prior(deter).argmax(-1))
+        counted = valid & ~reset
+        seen = (self.model.see(expected) - batch.obs).square().mean(-1)[counted]
+        earned = self.model.two_hot.mean(self.model.predict(expected).reward) - batch.reward
+        return float(seen.mean()), float(earned.square()[counted].mean())
+
+    @torch.no_grad()
     def score(self, segments: Sequence[Segment], rng: np.random.Generator | None = None) -> NDArray[np.float64]:
         """Losses (n, 4) of segments under the agent's own model, in the order of `SCORES`; means over their steps.
 
         Latents are sampled with `rng`, or with the generator kept for scoring.
         """
+        batch, mask = self._padded(segments)
+        losses, _ = self.model.losses(batch, self._noise(rng or self.score_rng, *mask.shape))
+        picked = (losses.avail, losses.terminal, losses.reward, losses.dyn)
+        means = [(x * mask).sum(0) / mask.sum(0) for x in picked]
+        return torch.stack(means, -1).to(torch.float64).cpu().numpy()
+
+    def _padded(self, segments: Sequence[Segment]) -> tuple[Batch, Tensor]:
+        """Segments side by side, filled up with zeros, and which steps (T, B) are theirs."""
         length = max(len(s) for s in segments)
         count = len(segments)
         valid = np.arange(length)[:, None] < np.array([len(s) for s in segments])
@@ -81,12 +120,7 @@ class ModelTrainer:
 
         fields = ("obs", "prev_action", "reward", "terminal", "is_first", "avail")
         own = torch.ones(count, dtype=torch.bool, device=self.device)
-        batch = Batch._make([*(padded(name) for name in fields), own])
-        losses, _ = self.model.losses(batch, self._noise(rng or self.score_rng, length, count))
-        mask = torch.from_numpy(valid).to(self.device)
-        picked = (losses.avail, losses.terminal, losses.reward, losses.dyn)
-        means = [(x * mask).sum(0) / mask.sum(0) for x in picked]
-        return torch.stack(means, -1).to(torch.float64).cpu().numpy()
+        return Batch._make([*(padded(name) for name in fields), own]), torch.from_numpy(valid).to(self.device)
 
     @torch.no_grad()
     def starts(self, count: int, rng: np.random.Generator, source: Sampler) -> tuple[Latent, Tensor]:

@@ -157,6 +157,10 @@ class Ppo:
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
+    def model_error(self, segments: list[Segment]) -> Metrics:
+        """There is no world model."""
+        return {}
+
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Everything to go on from: arrays by name, and a JSON-able rest."""
         arrays = save_weights({"ppo": self.nets})

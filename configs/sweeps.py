@@ -33,6 +33,8 @@ class Grid:
     """Environment steps of every run."""
     train_preset: str = "default"
     """Preset of mawm.train that every run starts from."""
+    label: str = ""
+    """A word in the names of these runs, where TRAIN_ARGS is all that tells them from another grid's."""
     train_args: str = ""
     """Further arguments of mawm.train for every run, in one string: --train-args="--precision bf16"."""
 

@@ -6,9 +6,12 @@ from typing import Annotated, Literal
 import tyro
 
 from mawm.agents.config import AgentConfig
+from mawm.envs.market.rules import MarketRules
 from mawm.envs.skirmish.rules import Rules
 
 Method = Literal["independent", "experience", "rollouts", "both", "centralized", "ippo", "mappo"]
+MARKET = "market"
+"""The map that is no battle (docs/market.md)."""
 GateMode = Literal["off", "strict", "policy", "open"]
 
 
@@ -102,7 +105,7 @@ class TrainConfig:
     """One run."""
 
     map: str = "3m"
-    """A SMAC map by name, or a path to a map file (.toml)."""
+    """A SMAC map by name, a path to a map file (.toml), or `market`: a small trading task for the gate."""
     method: Method = "both"
     """What is shared: independent nothing, experience, rollouts, both, or centralized (one model for the team).
 
@@ -124,3 +127,4 @@ class TrainConfig:
     agent: AgentConfig = field(default_factory=AgentConfig)
     rules: Rules = field(default_factory=Rules)
     """What the embedded engine assumes where StarCraft II cannot be read (docs/engine.md)."""
+    market: MarketRules = field(default_factory=MarketRules)

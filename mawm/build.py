@@ -23,12 +23,13 @@ from mawm.channel import Channel
 from mawm.checkpoint import Checkpoint, write
 from mawm.codec import Wire, origin_of, rollout_bytes, scramble, segment_bytes
 from mawm.collect import Collector
-from mawm.configs.train import TrainConfig
+from mawm.configs.train import MARKET, TrainConfig
 from mawm.deliveries.direct import Direct
 from mawm.deliveries.own import Own
 from mawm.deliveries.protocol import Delivery
 from mawm.deliveries.shuffled import Shuffled
 from mawm.deliveries.stale import Stale
+from mawm.envs.market.vector import MarketVectorEnv
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.evaluation import Evaluation, evaluate
 from mawm.files import write_whole
@@ -49,6 +50,8 @@ from mawm.selectors.trivial import Trivial
 from mawm.team import InlineTeam, ProcessTeam, Team
 from mawm.types import ROLES, Metrics, Role, Spaces, VectorEnv
 
+EXPLORER = "explorer"
+"""The purpose of environments that exploratory strategies take part in: some change when they do."""
 Learner = Agent | Ppo
 """What a team is made of; the loop makes the same calls on all."""
 
@@ -196,7 +199,7 @@ def make_beside(config: TrainConfig, spaces: Spaces) -> Beside:
         )
     searched = named_generator(config.seed, "explorer/search")
     explorers = Explorers(
-        make_env(config, "explorer", gating.explorers),
+        make_env(config, EXPLORER, gating.explorers),
         ExplorerPolicy(spaces, search.dimension, named_generator(config.seed, "explorer/policy")),
         Cem(search.dimension, search.population, search.elite, search.floor, searched)
         if gating.explorer == "cem"
@@ -215,8 +218,11 @@ HANDOVER: dict[str, Literal["consider", "mix"] | None] = {"strict": None, "polic
 
 
 def make_env(config: TrainConfig, purpose: str, batch: int) -> VectorEnv:
-    """Battles for one purpose ("train", "eval", "test"): streams of their own, keyed by name."""
-    return SkirmishVectorEnv(config.map, batch, named_seed(config.seed, f"battles/{purpose}"), config.rules)
+    """Battles for one purpose ("train", "eval", "test", EXPLORER): streams of their own, keyed by name."""
+    seed = named_seed(config.seed, f"battles/{purpose}")
+    if config.map == MARKET:
+        return MarketVectorEnv(batch, seed, config.market, explored=purpose == EXPLORER)
+    return SkirmishVectorEnv(config.map, batch, seed, config.rules)
 
 
 def resolve_device(name: str) -> str:

@@ -38,6 +38,7 @@ def main(args: list[str] | None = None) -> int:
         fail(f"--episodes must be at least 1; got {command.episodes}")
     from mawm import build  # torch and numba load only once the command line is right
     from mawm.checkpoint import newest
+    from mawm.deployment import model_errors
     from mawm.evaluation import evaluate
 
     if not (command.run / "config.json").is_file():
@@ -53,17 +54,23 @@ def main(args: list[str] | None = None) -> int:
     members = build.members_of(config, env.spaces)
     build.load_team(team, build.learner_names(members), checkpoint.load())
     result = evaluate(env, team, command.mode)
+    errors = model_errors(env, team, config, command.mode)
     low, high = result.interval()
-    facts = {"win_rate": result.win_rate, "low": low, "high": high, "episodes": result.episodes}
+    facts: dict[str, float | str] = {"win_rate": result.win_rate, "low": low, "high": high, "episodes": result.episodes}
     if command.json:
+        facts |= {"mode": command.mode, "env_steps": checkpoint.env_steps, "return": result.mean_return}
+        print(json.dumps({**facts, **errors}))
+        return 0
+    print(
+        f"{config.map}, {checkpoint.env_steps} environment steps: win rate {100 * result.win_rate:.1f} % "
+        f"(95 % interval {100 * low:.1f}-{100 * high:.1f}), {result.episodes} {command.mode} battles, "
+        f"mean return {result.mean_return:.2f}, mean length {result.mean_length:.1f}"
+    )
+    if errors:
         print(
-            json.dumps({**facts, "mode": command.mode, "env_steps": checkpoint.env_steps, "return": result.mean_return})
-        )
-    else:
-        print(
-            f"{config.map}, {checkpoint.env_steps} environment steps: win rate {100 * result.win_rate:.1f} % "
-            f"(95 % interval {100 * low:.1f}-{100 * high:.1f}), {result.episodes} {command.mode} battles, "
-            f"mean return {result.mean_return:.2f}, mean length {result.mean_length:.1f}"
+            "world model, mean squared error a step ahead (in these battles / in its replay): observations "
+            f"{errors['deployed/obs_error']:.4g} / {errors['trained/obs_error']:.4g}, rewards "
+            f"{errors['deployed/reward_error']:.4g} / {errors['trained/reward_error']:.4g}"
         )
     return 0
 

@@ -19,7 +19,7 @@ from mawm import __version__
 from mawm.cli import fail, parse
 from mawm.configs.check import check
 from mawm.configs.presets import load_preset, merge
-from mawm.configs.train import TrainConfig
+from mawm.configs.train import MARKET, TrainConfig
 
 if TYPE_CHECKING:
     from mawm.loop import Run
@@ -210,9 +210,12 @@ def _new_folder(config: TrainConfig, wanted: Path | None) -> Path:
 
 
 def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float) -> None:
+    where_played = f"map {config.map}, engine skirmish (embedded; not StarCraft II)"
+    if config.map == MARKET:
+        where_played = "the market of docs/market.md; `won` is a session with a profit"
     where = "processes of their own" if facts["placement"] == "process" else "this process"
     for line in (
-        f"mawm {__version__}: map {config.map}, engine skirmish (embedded; not StarCraft II)",
+        f"mawm {__version__}: {where_played}",
         f"method {config.method}, nominal bandwidth {config.sharing.bandwidth:g} of all bytes, seed {config.seed}",
         f"device {facts['device']}, {learners} learner(s) in {where}, one thread each, {facts['cores']} core(s), "
         f"products in {facts['precision']}",

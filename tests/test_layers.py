@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("budgets", "selectors", "picks", "codec", "gate", "ledger", "metrics", "checkpoint", "envs", "team"),
     ("configs",),
     ("beside", "broadcast", "collect", "evaluation", "schedule"),
-    ("deliveries",),
+    ("deliveries", "deployment"),
     ("channel",),
     ("loop",),
     ("agents.products", "agents.exploration", "agents.battle_log", "agents.information"),

@@ -21,6 +21,8 @@ USUAL: dict[str, Any] = {
     "precision": "float32",
 }
 """What a run's label does not mention."""
+LAMBDA = 0.3
+"""The usual weight of the information term."""
 GREEDY = "greedy"
 
 
@@ -70,7 +72,22 @@ class RunRecord:
             found |= {name: value for name, value in self.config["sharing"].items() if name in USUAL}
         elif self.method == ALL_SHARED:
             found["wire"] = self.config["sharing"].get("wire", USUAL["wire"])
-        return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in found.items() if v != USUAL[k])
+        told = [f"{k.replace('_', ' ')} {v}" for k, v in found.items() if v != USUAL[k]]
+        return ", ".join(told + self._gating())
+
+    def _gating(self) -> list[str]:
+        """What is unusual about explorers and the information term."""
+        gating, information = self.config.get("gating", {}), self.config.get("agent", {}).get("information", {})
+        gate = gating.get("gate", "off")
+        told = [] if gate == "off" else [f"gate {gate}"]
+        if told and gating.get("explorer", "cem") != "cem":
+            told.append(f"{gating['explorer']} explorers")
+        kind, weight = information.get("kind", "auto"), information.get("weight", LAMBDA)
+        if kind != "auto":
+            told.append(str(kind))
+        if weight != LAMBDA and (told or kind != "auto"):
+            told.append(f"lambda {weight:g}")
+        return told
 
     @property
     def env_steps(self) -> int:

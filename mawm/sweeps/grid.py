@@ -82,7 +82,7 @@ def _planned(grid: Grid, config: TrainConfig, selects: bool) -> PlannedRun:
                 words.append(value.replace(":", "."))
                 args += [f"--{way}", value]
     args += ["--env-steps", str(config.env_steps), "--preset", grid.train_preset, "--placement", "inline"]
-    name = "_".join([*words, f"s{config.seed}"])
+    name = "_".join([*words, *([grid.label] if grid.label else []), f"s{config.seed}"])
     return PlannedRun(name, config, (*args, *shlex.split(grid.train_args)))
 
 

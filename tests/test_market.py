@@ -1,0 +1,158 @@
+"""The market: what it pays, what exploratory strategies change in it, and the interfaces that it keeps."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pettingzoo.test import parallel_api_test
+
+from mawm.build import EXPLORER, make_env
+from mawm.configs.presets import load_preset
+from mawm.envs.market.pettingzoo_env import parallel_env
+from mawm.envs.market.rules import MarketRules
+from mawm.envs.market.vector import BUY, HOLD, SELL, MarketVectorEnv
+from mawm.envs.pettingzoo import ParallelVectorEnv
+from mawm.train import main
+from mawm.types import Step
+
+CALM = MarketRules(turn=0.0, noise=0.0, signal_noise=0.0, cost=0.25, impact=0.5)
+
+
+def towards(step: Step, wish: np.ndarray) -> np.ndarray:
+    """Actions that bring positions to where the wish (B, N) points."""
+    action = np.where(wish > 0, BUY, SELL)
+    return np.where(np.take_along_axis(step.avail, action[..., None], -1)[..., 0], action, HOLD)
+
+
+def earned(env: MarketVectorEnv, wish) -> np.ndarray:
+    """Returns (B,) of one session a row of traders that follow `wish(step)`."""
+    step = env.reset()
+    total = np.zeros(env.batch)
+    for _ in range(env.rules.steps):
+        step = env.step(towards(step, wish(step)))
+        total += step.reward
+    assert step.terminated.all() and not step.truncated.any()
+    assert np.array_equal(step.battle_won, total > 0.0)
+    return total
+
+
+def by_signal(step: Step) -> np.ndarray:
+    return step.obs[..., 0]
+
+
+def by_trend(step: Step) -> np.ndarray:
+    return np.repeat(step.state[:, :1], step.obs.shape[1], 1)
+
+
+def test_a_step_worked_out_by_hand() -> None:
+    env = MarketVectorEnv(1, 0, CALM)
+    trend = env.reset().state[0, 0]
+    ahead, against = (BUY, SELL) if trend > 0 else (SELL, BUY)
+    step = env.step(np.array([[ahead, ahead, against]]))
+    # Positions 1, 1, -1 with the trend: 1 + 1 - 1. Each paid 0.25; two traded one of the volume of 1: others 0, and -2.
+    assert step.reward[0] == pytest.approx(0.5 * (1.0 - 0.75) / 3)
+    step = env.step(np.array([[ahead, ahead, HOLD]]))
+    # Positions 2, 2, -1; two paid 0.25 and 0.5 for the unit that the other traded beside them.
+    assert step.reward[0] == pytest.approx(0.5 * (3.0 - 2 * 0.75) / 3)
+    assert step.obs[0, 0] == pytest.approx([trend / 2, trend / 2, 1.0 * trend, 2 / 3 * trend, 1 - 2 / 24])
+    assert step.avail[0, 0].tolist() == [True, trend < 0, trend > 0]
+
+
+def test_who_follows_the_signal_earns_and_who_knows_the_trend_earns_more() -> None:
+    follows, knows = (earned(MarketVectorEnv(500, 1), wish) for wish in (by_signal, by_trend))
+    assert 10.0 < follows.mean() < knows.mean() < 17.0
+
+
+def test_where_exploratory_strategies_take_part_the_same_policy_loses() -> None:
+    plain, explored, level = (
+        earned(MarketVectorEnv(500, 1, rules, explored=there), by_signal)
+        for rules, there in ((None, False), (None, True), (MarketRules(gap=0.0), True))
+    )
+    assert explored.mean() < -10.0 and np.array_equal(plain, level)
+
+
+def test_the_gates_explorers_alone_meet_the_changed_market() -> None:
+    config = replace(load_preset("debug"), map="market")
+    assert {p: make_env(config, p, 1).explored for p in ("train", "eval", "test", EXPLORER)} == {  # type: ignore[attr-defined]
+        "train": False, "eval": False, "test": False, EXPLORER: True,
+    }  # fmt: skip
+
+
+def test_a_session_follows_from_seed_number_and_actions_whatever_the_batch() -> None:
+    rng = np.random.default_rng(0)
+    wide, narrow = MarketVectorEnv(4, 7), MarketVectorEnv(1, 7)
+    wishes = rng.normal(size=(24, 3))
+    a, b = wide.reset(), narrow.reset()
+    for t in range(30):
+        wish = wishes[t % 24]
+        assert np.array_equal(a.obs[0], b.obs[0]) or t >= 24
+        a, b = (env.step(towards(s, np.tile(wish, (env.batch, 1)))) for env, s in ((wide, a), (narrow, b)))
+        assert t >= 24 or (a.reward[0] == b.reward[0] and np.array_equal(a.final_obs[0], b.final_obs[0]))
+    # Row 0 of four now plays session 4, and the single row session 1.
+    assert not np.array_equal(a.obs[0], b.obs[0])
+
+
+def test_a_snapshot_goes_on_bit_for_bit() -> None:
+    one, two = MarketVectorEnv(3, 5), MarketVectorEnv(3, 5)
+    step = one.reset()
+    for _ in range(10):
+        step = one.step(towards(step, by_signal(step)))
+    two.restore(one.snapshot())
+    for _ in range(20):
+        action = towards(step, by_signal(step))
+        step, other = one.step(action), two.step(action)
+        assert all(np.array_equal(x, y) for x, y in zip(vars(step).values(), vars(other).values(), strict=True))
+    with pytest.raises(ValueError, match="this market has"):
+        MarketVectorEnv(2, 5).restore(one.snapshot())
+
+
+def test_wrong_actions_are_refused_by_name() -> None:
+    env = MarketVectorEnv(2, 0)
+    env.reset()
+    for _ in range(2):
+        env.step(np.full((2, 3), BUY))
+    with pytest.raises(ValueError, match=r"session 0, trader 1: action 1 is not available; available now: \[0, 2\]"):
+        env.step(np.array([[HOLD, BUY, HOLD], [HOLD, HOLD, HOLD]]))
+    with pytest.raises(ValueError, match="shape"):
+        env.step(np.zeros((2, 2), np.int64))
+    with pytest.raises(ValueError, match="at least one session"):
+        MarketVectorEnv(0, 0)
+
+
+def test_pettingzoos_own_api_test() -> None:
+    env = parallel_env(3)
+    parallel_api_test(env, num_cycles=60)
+    obs, _ = env.reset(seed=1)
+    assert env.agents == ["trader_0", "trader_1", "trader_2"]
+    for _ in range(2):
+        obs, *_, infos = env.step(dict.fromkeys(env.agents, BUY))
+    obs, *_, infos = env.step(dict.fromkeys(env.agents, BUY))
+    assert infos["trader_0"]["replaced"] and obs["trader_0"]["action_mask"].tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match="outside its space"):
+        env.step(dict.fromkeys(env.agents, 3))
+
+
+def test_behind_the_adapter_the_pettingzoo_form_is_the_vector_form() -> None:
+    theirs = ParallelVectorEnv(parallel_env, 1, 0, 24)
+    step = theirs.reset()
+    seed = int(np.random.SeedSequence((0, 0)).generate_state(1)[0] >> 1)
+    ours = MarketVectorEnv(1, seed)
+    expected = ours.reset()
+    for _ in range(24):
+        assert np.array_equal(step.obs, expected.obs) and np.array_equal(step.avail, expected.avail)
+        action = towards(step, by_signal(step))
+        step, expected = theirs.step(action), ours.step(action)
+        assert step.reward == pytest.approx(expected.reward)
+    assert step.terminated[0] and expected.terminated[0] and step.battle_won[0] == expected.battle_won[0]
+
+
+def test_a_team_trains_on_it_and_its_model_is_measured_where_nobody_explores(
+    tmp_path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mawm.evaluate import main as evaluate
+
+    args = ["--map", "market", "--preset", "debug", "--gate", "open", "--placement", "inline"]
+    assert main([*args, "--run-dir", str(tmp_path / "run")]) == 0
+    assert "the market of docs/market.md" in capsys.readouterr().out
+    assert evaluate([str(tmp_path / "run"), "--episodes", "20"]) == 0
+    assert "world model, mean squared error a step ahead" in capsys.readouterr().out
