@@ -64,6 +64,7 @@ def _items(study: Study, map_name: str) -> list["Item"]:
     from mawm.results.document import Bullets, Text
     from mawm.results.tables import (
         commands_table,
+        deployment_table,
         difference_table,
         facts_table,
         improvement_table,
@@ -76,7 +77,9 @@ def _items(study: Study, map_name: str) -> list["Item"]:
         items += [Text("What to know of these runs", 3), Bullets(tuple(study.warnings))]
     items.append(Text("Results", 2))
     for name in study.maps:
-        tables = (make(name, study.cells) for make in (results_table, improvement_table, difference_table))
+        tables = (
+            make(name, study.cells) for make in (results_table, deployment_table, improvement_table, difference_table)
+        )
         items += [table for table in tables if table is not None]
     items += [Text("Figures", 2), *_figures(study, map_name), Text("How it was made", 2)]
     return [*items, runs_table(study.cells), facts_table(study.runs), commands_table(study.runs)]

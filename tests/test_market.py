@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pettingzoo.test import parallel_api_test
 
+from mawm.benchmarks.market import actions, returns, rules
 from mawm.build import EXPLORER, make_env
 from mawm.configs.presets import load_preset
 from mawm.envs.market.pettingzoo_env import parallel_env
@@ -13,35 +14,11 @@ from mawm.envs.market.rules import MarketRules
 from mawm.envs.market.vector import BUY, HOLD, SELL, MarketVectorEnv
 from mawm.envs.pettingzoo import ParallelVectorEnv
 from mawm.train import main
-from mawm.types import Step
 
 CALM = MarketRules(turn=0.0, noise=0.0, signal_noise=0.0, cost=0.25, impact=0.5)
 
 
-def towards(step: Step, wish: np.ndarray) -> np.ndarray:
-    """Actions that bring positions to where the wish (B, N) points."""
-    action = np.where(wish > 0, BUY, SELL)
-    return np.where(np.take_along_axis(step.avail, action[..., None], -1)[..., 0], action, HOLD)
-
-
-def earned(env: MarketVectorEnv, wish) -> np.ndarray:
-    """Returns (B,) of one session a row of traders that follow `wish(step)`."""
-    step = env.reset()
-    total = np.zeros(env.batch)
-    for _ in range(env.rules.steps):
-        step = env.step(towards(step, wish(step)))
-        total += step.reward
-    assert step.terminated.all() and not step.truncated.any()
-    assert np.array_equal(step.battle_won, total > 0.0)
-    return total
-
-
-def by_signal(step: Step) -> np.ndarray:
-    return step.obs[..., 0]
-
-
-def by_trend(step: Step) -> np.ndarray:
-    return np.repeat(step.state[:, :1], step.obs.shape[1], 1)
+SIGNAL, TREND = (rules(np.random.default_rng(0))[name] for name in ("the sign of the own signal", "knows the trend"))
 
 
 def test_a_step_worked_out_by_hand() -> None:
@@ -58,15 +35,25 @@ def test_a_step_worked_out_by_hand() -> None:
     assert step.avail[0, 0].tolist() == [True, trend < 0, trend > 0]
 
 
+def test_a_session_ends_after_its_steps_and_is_won_by_a_profit() -> None:
+    env = MarketVectorEnv(200, 3)
+    step, total = env.reset(), np.zeros(200)
+    for t in range(24):
+        step = env.step(actions(step, SIGNAL(step) - 1.0))
+        total += step.reward
+        assert step.terminated.tolist() == [t == 23] * 200 and not step.truncated.any()
+    assert np.array_equal(step.battle_won, total > 0.0) and 0 < step.battle_won.sum() < 200
+
+
 def test_who_follows_the_signal_earns_and_who_knows_the_trend_earns_more() -> None:
-    follows, knows = (earned(MarketVectorEnv(500, 1), wish) for wish in (by_signal, by_trend))
+    follows, knows = (returns(MarketVectorEnv(500, 1), rule) for rule in (SIGNAL, TREND))
     assert 10.0 < follows.mean() < knows.mean() < 17.0
 
 
 def test_where_exploratory_strategies_take_part_the_same_policy_loses() -> None:
     plain, explored, level = (
-        earned(MarketVectorEnv(500, 1, rules, explored=there), by_signal)
-        for rules, there in ((None, False), (None, True), (MarketRules(gap=0.0), True))
+        returns(MarketVectorEnv(500, 1, numbers, explored=there), SIGNAL)
+        for numbers, there in ((None, False), (None, True), (MarketRules(gap=0.0), True))
     )
     assert explored.mean() < -10.0 and np.array_equal(plain, level)
 
@@ -86,7 +73,7 @@ def test_a_session_follows_from_seed_number_and_actions_whatever_the_batch() -> 
     for t in range(30):
         wish = wishes[t % 24]
         assert np.array_equal(a.obs[0], b.obs[0]) or t >= 24
-        a, b = (env.step(towards(s, np.tile(wish, (env.batch, 1)))) for env, s in ((wide, a), (narrow, b)))
+        a, b = (env.step(actions(s, np.tile(wish, (env.batch, 1)))) for env, s in ((wide, a), (narrow, b)))
         assert t >= 24 or (a.reward[0] == b.reward[0] and np.array_equal(a.final_obs[0], b.final_obs[0]))
     # Row 0 of four now plays session 4, and the single row session 1.
     assert not np.array_equal(a.obs[0], b.obs[0])
@@ -96,11 +83,11 @@ def test_a_snapshot_goes_on_bit_for_bit() -> None:
     one, two = MarketVectorEnv(3, 5), MarketVectorEnv(3, 5)
     step = one.reset()
     for _ in range(10):
-        step = one.step(towards(step, by_signal(step)))
+        step = one.step(actions(step, SIGNAL(step)))
     two.restore(one.snapshot())
     for _ in range(20):
-        action = towards(step, by_signal(step))
-        step, other = one.step(action), two.step(action)
+        chosen = actions(step, SIGNAL(step))
+        step, other = one.step(chosen), two.step(chosen)
         assert all(np.array_equal(x, y) for x, y in zip(vars(step).values(), vars(other).values(), strict=True))
     with pytest.raises(ValueError, match="this market has"):
         MarketVectorEnv(2, 5).restore(one.snapshot())
@@ -140,8 +127,8 @@ def test_behind_the_adapter_the_pettingzoo_form_is_the_vector_form() -> None:
     expected = ours.reset()
     for _ in range(24):
         assert np.array_equal(step.obs, expected.obs) and np.array_equal(step.avail, expected.avail)
-        action = towards(step, by_signal(step))
-        step, expected = theirs.step(action), ours.step(action)
+        chosen = actions(step, SIGNAL(step))
+        step, expected = theirs.step(chosen), ours.step(chosen)
         assert step.reward == pytest.approx(expected.reward)
     assert step.terminated[0] and expected.terminated[0] and step.battle_won[0] == expected.battle_won[0]
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import Browser, find_browser
@@ -15,7 +16,7 @@ pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
 
 from mawm import export, report
 from mawm.results.study import Study
-from mawm.results.tables import runs_table
+from mawm.results.tables import deployment_table, runs_table
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 VOID = {"meta", "link", "img", "source", "br"}
@@ -191,3 +192,19 @@ def test_export_tells_what_marl_eval_will_refuse(tmp_path: Path, capsys: pytest.
     assert "same number of evaluations" in said
     assert "same seeds" in said
     assert f"{tmp_path / 'runs' / 'c'}: no evaluation was logged" in said
+
+
+def test_deployment_is_told_with_its_gap_and_only_where_it_was_measured(tmp_path: Path) -> None:
+    for seed, error in enumerate((0.4, 0.5, 0.6)):
+        measured = {"win_rate": 1.0, "return": 10.0 + seed, "trained/obs_error": 0.1, "trained/reward_error": 0.5}
+        measured |= {"deployed/obs_error": error, "deployed/reward_error": 0.25}
+        options: dict[str, Any] = {"map": "market", "seed": seed, "gating": {"gate": "open", "explorer": "random"}}
+        options["agent"] = {"information": {"kind": "auto", "weight": 0.0}}
+        write_run(tmp_path / "measured" / str(seed), win_rate_rows({10: 0.5}), measured, **options)
+    write_run(tmp_path / "plain", win_rate_rows({10: 0.5}), {"win_rate": 1.0}, map="3m")
+    study = Study.load([tmp_path])
+    table = deployment_table("market", study.cells)
+    assert table is not None and deployment_table("3m", study.cells) is None
+    (row,) = table.rows
+    assert row[0] == "Both-0.05 (gate open, random explorers, lambda 0)" and row[1] == "3"
+    assert [cell.split(" ")[0] for cell in row[2:]] == ["11", "0.5", "0.4", "0.25", "-0.25"]

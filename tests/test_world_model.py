@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from mawm.agents.config import WorldModelConfig
+from mawm.agents.intrinsic import NoInformation
+from mawm.agents.model_trainer import ModelTrainer
+from mawm.agents.pooled import PooledReplay
 from mawm.agents.world_model import Batch, WorldModel
+from mawm.gate import Gate
+from mawm.types import Origin, Role, Segment, Spaces
 
 CONFIG = WorldModelConfig(deter=8, groups=3, classes=4, hidden=8, batch=4, seq_len=6)
 T, B, OBS, A = 6, 4, 5, 7
@@ -155,3 +160,34 @@ def test_observation_loss_is_the_gaussian_formula():
     mean, _ = model.decode(post)
     expected = 0.5 * ((mean - batch.obs) ** 2).sum(-1)
     assert torch.allclose(losses.obs, expected)
+
+
+def test_errors_a_step_ahead_worked_out_by_hand():
+    spaces = Spaces(n_agents=1, n_actions=A, obs_size=OBS, state_size=0, episode_limit=20)
+    config = WorldModelConfig(deter=8, groups=3, classes=4, hidden=8, batch=4, seq_len=3)
+    model = WorldModel(OBS, A, config, bins=11, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in model.obs_decoder.parameters():
+            parameter.zero_()  # it expects zeros; the reward's head begins at zero by itself
+    replay = PooledReplay(spaces, 100, 1, Gate(Role.PRIMARY), "cpu")
+    rng = np.random.default_rng(0)
+    trainer = ModelTrainer(model, replay, rng, rng, NoInformation(), "cpu")
+
+    def segment(steps: int, level: float) -> Segment:
+        first = np.arange(steps) == 0
+        obs = np.where(first[:, None], 99.0, level) * np.ones((steps, OBS), np.float32)
+        zeros, avail = np.zeros(steps, np.int64), np.ones((steps, A), np.bool_)
+        reward = np.where(first, 99.0, 2.0 * level).astype(np.float32)
+        origin = Origin(0, Role.PRIMARY, 0)
+        return Segment(origin, 0, 0, obs.astype(np.float32), zeros, reward, first & False, first, avail)
+
+    assert trainer.errors([segment(4, 1.0)]) == {}, "nothing was ever there to be fitted on"
+    replay.remember([segment(3, 0.5)])
+    before = rng.bit_generator.state
+    # What is first in a battle cannot be foreseen and is not counted; segments of other lengths are, step by step.
+    errors = trainer.errors([segment(4, 1.0), segment(2, 3.0)])
+    assert errors["deployed/obs_error"] == pytest.approx((3 * 1.0 + 1 * 9.0) / 4)
+    assert errors["deployed/reward_error"] == pytest.approx((3 * 4.0 + 1 * 36.0) / 4, rel=1e-4)
+    assert errors["trained/obs_error"] == pytest.approx(0.25)
+    assert errors["trained/reward_error"] == pytest.approx(1.0, rel=1e-4)
+    assert rng.bit_generator.state == before

@@ -86,6 +86,29 @@ def improvement_table(name: str, cells: Sequence[Cell]) -> Table | None:
     return Table(f"Probability of improvement on {name}", note, header, tuple(rows))
 
 
+def deployment_table(name: str, cells: Sequence[Cell]) -> Table | None:
+    """What a map's teams earn and how well their world models foresee it; None where no run measured that."""
+    measures = [f"{kind}_error" for kind in ("obs", "reward")]
+    rows = []
+    for cell in cells:
+        found = [e for run in cell.runs if (e := run.evaluation) and f"deployed/{measures[0]}" in e]
+        if cell.map != name or not found:
+            continue
+        told = [number(iqm_interval([[e["return"] for e in found]]))]
+        for measure in measures:
+            deployed, trained = ([e[f"{where}/{measure}"] for e in found] for where in ("deployed", "trained"))
+            gaps = [d - t for d, t in zip(deployed, trained, strict=True)]
+            told += [number(iqm_interval([deployed])), number(iqm_interval([gaps]))]
+        rows.append((cell.label, str(len(found)), *told))
+    note = (
+        "After training, in battles that nobody explores in: the return, and the world models' mean squared errors one "
+        "step ahead (mean over learners). Gap: that error less the error in what the models were trained on. "
+        "Interquartile mean over seeds with its 95 % bootstrap interval (from three seeds on)."
+    )
+    header = ("method", "seeds", "return", "observation error", "its gap", "reward error", "its gap")
+    return Table(f"Deployment on {name}", note, header, tuple(rows)) if rows else None
+
+
 def difference_table(name: str, cells: Sequence[Cell]) -> Table | None:
     """Final win rate minus that of independent learning, seed by seed; None where no seed is shared."""
     mine = [cell for cell in cells if cell.map == name and cell.finals]
@@ -169,6 +192,11 @@ def command_of(run: RunRecord) -> tuple[str, str]:
 def percent(estimate: Estimate, form: str = ".1f", unit: str = "%") -> str:
     """`87.5 % [80.1, 93.2]`; without an interval it says why."""
     return _told(estimate, lambda value: format(100 * value, form), f" {unit}")
+
+
+def number(estimate: Estimate) -> str:
+    """`12.3 [11.9, 12.8]`; without an interval it says why."""
+    return _told(estimate, lambda value: f"{value:.3g}", "")
 
 
 def probability(estimate: Estimate) -> str:
