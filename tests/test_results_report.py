@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
 
 from mawm import export, report
 from mawm.results.study import Study
-from mawm.results.tables import deployment_table, runs_table
+from mawm.results.tables import deployment_table, difference_table, results_table, runs_table
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 VOID = {"meta", "link", "img", "source", "br"}
@@ -208,3 +208,26 @@ def test_deployment_is_told_with_its_gap_and_only_where_it_was_measured(tmp_path
     (row,) = table.rows
     assert row[0] == "Both-0.05 (gate open, random explorers, lambda 0)" and row[1] == "3"
     assert [cell.split(" ")[0] for cell in row[2:]] == ["11", "0.5", "0.4", "0.25", "-0.25"]
+
+
+def test_what_was_reached_is_told_in_steps_bytes_and_return_and_paired_with_independent_learning(
+    tmp_path: Path,
+) -> None:
+    for seed in range(3):
+        rows = win_rate_rows({0: 0.0, 10: 0.9, 20: 1.0})
+        sent = [row | {"channel/sent_bytes": 4e6 * row["env_steps"]} for row in rows]
+        final = {"win_rate": 1.0, "return": 18.0 + seed}
+        write_run(tmp_path / "both" / str(seed), sent, final, seed=seed, env_steps=20)
+        plain = win_rate_rows({0: 0.0, 10: 0.1, 20: 0.4})
+        write_run(tmp_path / "alone" / str(seed), plain, {"win_rate": 0.4}, seed=seed, method="independent")
+    cells = Study.load([tmp_path]).cells
+    table = results_table("3m", cells)
+    told = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+    both, alone = told["Both"], told["Independent"]
+    assert both["final return"] == "19 [18, 20]" and alone["final return"] == "–"
+    assert both["steps to 80 %"] == "10 (3 of 3)" and both["MB to 80 %"] == "40.0"
+    assert alone["MB to 80 %"] == "–" and both["MB sent"] == "80.0"
+    # Areas: (0 + 0.9) / 2 / 2 + (0.9 + 1) / 2 / 2 = 0.7 against (0 + 0.1) / 4 + (0.1 + 0.4) / 4 = 0.15.
+    gain = difference_table("3m", cells)
+    assert gain is not None
+    assert [cell.split(" ")[0] for cell in gain.rows[0][2:]] == ["+60.0", "+55.0"]

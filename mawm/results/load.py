@@ -123,6 +123,11 @@ class RunRecord:
         return self.evaluation["win_rate"] if self.evaluation else self.last(WIN_RATE)
 
     @property
+    def final_return(self) -> float:
+        """Mean return of the last policy, as `final_win_rate`; nan where it was not written down."""
+        return self.evaluation.get("return", math.nan) if self.evaluation else self.last("eval/return")
+
+    @property
     def final_battles(self) -> int:
         """Battles behind the final win rate; 0 where the run does not say."""
         battles = self.evaluation.get("episodes", 0) if self.evaluation else self.last("eval/episodes")

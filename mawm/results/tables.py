@@ -40,13 +40,13 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
         "what is unusual",
         "seeds",
         "final win rate",
+        "final return",
         "area under curve",
     )
-    header += (f"steps to {100 * LEVEL:g} %", "realised bandwidth", "MB sent")
+    header += (f"steps to {100 * LEVEL:g} %", f"MB to {100 * LEVEL:g} %", "realised bandwidth", "MB sent")
     rows = []
     for cell in mine:
-        areas = [area_under_curve(curve, horizon) for curve in cell.curves(WIN_RATE)]
-        areas = [area for area in areas if math.isfinite(area)]
+        returns = [run.final_return for run in cell.runs if math.isfinite(run.final_return)]
         rows.append(
             (
                 method_label(cell.method),
@@ -54,8 +54,10 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
                 cell.variant or NOTHING,
                 ", ".join(str(run.seed) for run in cell.runs),
                 percent(iqm_interval([list(cell.finals.values())])),
-                percent(iqm_interval([areas])),
+                number(iqm_interval([returns])),
+                percent(iqm_interval([list(_areas(cell, horizon).values())])),
                 _steps(cell),
+                _megabytes(cell),
                 _mean([run.last("channel/realised_bandwidth") for run in cell.runs], "{:.4f}"),
                 _mean([sent[-1] / 1e6 for run in cell.runs if len(sent := run.bytes_sent()[1])], "{:,.1f}"),
             )
@@ -63,8 +65,8 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
     note = (
         "Interquartile mean over seeds with its 95 % bootstrap interval (from three seeds on). Final: the last policy. "
         f"Area: win rate averaged over training, from the first evaluation to {horizon:.0f} environment steps. Steps: "
-        f"median over seeds of the first evaluation at or above {100 * LEVEL:g} %, and how many seeds reached it. Last "
-        "columns: mean over seeds; a broadcast counts once."
+        f"median over seeds of the first evaluation at or above {100 * LEVEL:g} %, and how many seeds reached it; MB: "
+        "what the team had sent by then. Last columns: mean over seeds; a broadcast counts once."
     )
     return Table(f"Results on {name}", note, header, tuple(rows))
 
@@ -110,19 +112,23 @@ def deployment_table(name: str, cells: Sequence[Cell]) -> Table | None:
 
 
 def difference_table(name: str, cells: Sequence[Cell]) -> Table | None:
-    """Final win rate minus that of independent learning, seed by seed; None where no seed is shared."""
+    """Final win rate and area less those of independent learning, seed by seed; None where no seed is shared."""
     mine = [cell for cell in cells if cell.map == name and cell.finals]
     plain = next((cell for cell in mine if cell.method == BASELINE), None)
     if plain is None:
         return None
+    horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(WIN_RATE)), default=0.0)
     rows = []
     for cell in mine:
-        estimate = paired_difference(cell.finals, plain.finals)
-        if cell is not plain and math.isfinite(estimate.value):
+        estimates = [
+            paired_difference(one, other)
+            for one, other in ((cell.finals, plain.finals), (_areas(cell, horizon), _areas(plain, horizon)))
+        ]
+        if cell is not plain and math.isfinite(estimates[0].value):
             paired = cell.finals.keys() & plain.finals.keys()
-            rows.append((cell.label, str(len(paired)), percent(estimate, "+.1f", "points")))
+            rows.append((cell.label, str(len(paired)), *(percent(each, "+.1f", "points") for each in estimates)))
     note = "Interquartile mean of the differences between runs of the same seed, in percentage points."
-    header = ("method", "pairs", "difference")
+    header = ("method", "pairs", "final win rate", "area under curve")
     return Table(f"Gain over {plain.label} on {name}", note, header, tuple(rows)) if rows else None
 
 
@@ -214,6 +220,22 @@ def _told(estimate: Estimate, shown: Callable[[float], str], unit: str) -> str:
 
 def _values(one: Cell, other: Cell) -> tuple[list[float], list[float]]:
     return list(one.finals.values()), list(other.finals.values())
+
+
+def _areas(cell: Cell, horizon: float) -> dict[int, float]:
+    """Area under the win rate's curve by seed, of the seeds that have one."""
+    found = {run.seed: area_under_curve(run.curve(WIN_RATE), horizon) for run in cell.runs}
+    return {seed: area for seed, area in found.items() if math.isfinite(area)}
+
+
+def _megabytes(cell: Cell) -> str:
+    """Median of what was sent by the first evaluation at the level, over the seeds that reached it."""
+    sent = []
+    for run in cell.runs:
+        reached, (steps, total) = steps_to(run.curve(WIN_RATE), LEVEL), run.bytes_sent()
+        if math.isfinite(reached) and len(steps):
+            sent.append(float(np.interp(reached, steps, total)) / 1e6)
+    return f"{np.median(sent):,.1f}" if sent and cell.bandwidth is not None else NOTHING
 
 
 def _steps(cell: Cell) -> str:
