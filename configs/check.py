@@ -10,7 +10,8 @@ from mawm.selectors.registry import NAMES, load_factory
 # fmt: off
 _POSITIVE = (
     "env_steps", "battles", "round_steps", "updates_per_behaviour", "log_every", "eval_every", "eval_battles",
-    "save_every", "keep_checkpoints", "deter", "groups", "classes", "hidden", "layers", "obs_scale", "batch",
+    "save_every", "save_minutes", "keep_checkpoints",
+    "deter", "groups", "classes", "hidden", "layers", "obs_scale", "batch",
     "seq_len", "lr", "clip", "horizon", "actor_lr", "critic_lr", "epochs", "starts", "minibatch", "bins",
     "capacity", "window", "observations", "others", "snapshot_every", "stale_rounds", "rollout",
     "minibatches", "reward_scale",

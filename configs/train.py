@@ -97,6 +97,8 @@ class ScheduleConfig:
     eval_battles: int = 64
     """Greedy battles of one evaluation; none of them is learned from."""
     save_every: int = 5000
+    save_minutes: float = 5.0
+    """Save after so many minutes too, so that a slow run loses no more than that."""
     keep_checkpoints: int = 2
 
 

@@ -1,6 +1,7 @@
 """Puts a run together from its configuration. The only module that knows a method by its name."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,7 +21,7 @@ from mawm.budgets.share import ShareBudget
 from mawm.budgets.steps import StepBudget
 from mawm.budgets.unlimited import Unlimited
 from mawm.channel import Channel
-from mawm.checkpoint import Checkpoint, write
+from mawm.checkpoint import Loaded
 from mawm.codec import Wire, origin_of, rollout_bytes, scramble, segment_bytes
 from mawm.collect import Collector
 from mawm.configs.train import MARKET, TrainConfig
@@ -42,7 +43,10 @@ from mawm.gating.search import RandomSearch
 from mawm.gating.view import PolicyView
 from mawm.ledger import ledger_file
 from mawm.loop import Run
-from mawm.metrics import JsonLines, TensorBoard, Writer
+from mawm.metrics import JsonLines, PatientWriter, TensorBoard, Writer
+from mawm.patience import Patient
+from mawm.run_state import parts_of, restore
+from mawm.saving import Saver
 from mawm.schedule import Schedule
 from mawm.seeds import named_generator, named_seed
 from mawm.selectors.registry import make_selector
@@ -274,7 +278,7 @@ def make_run(
     beside: Beside,
     folder: Path,
     report: Any,
-    resume: Checkpoint | None,
+    resume: Loaded | None,
 ) -> Run:
     """A run that writes into `folder`, from its beginning or from a checkpoint."""
     plan = METHODS[config.method]
@@ -283,7 +287,11 @@ def make_run(
     collector = Collector(env, team, seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
     nominal = 1.0 if shared and not plan.own_weights else config.sharing.bandwidth
     resume_at = None if resume is None else resume.env_steps
-    writers: list[Writer] = [JsonLines(folder / "metrics.jsonl", resume_at), TensorBoard(folder, resume_at)]
+    writers: list[Writer] = [
+        PatientWriter(JsonLines(folder / "metrics.jsonl", resume_at), "metrics.jsonl", _to_stderr),
+        PatientWriter(TensorBoard(folder, resume_at), "the event file", _to_stderr),
+    ]
+    saver = Saver(folder, config.schedule.keep_checkpoints, _to_stderr)
     run = Run(
         env_steps=config.env_steps,
         plan=config.schedule,
@@ -294,15 +302,15 @@ def make_run(
             nominal, shared, learner_names(team.members), origin_of, make_delivery(config), gate_of(config)
         ),
         beside=beside,
-        book=ledger_file(folder / "channel.csv", resume_at),
+        book=Patient(ledger_file(folder / "channel.csv", resume_at), "channel.csv", _to_stderr),
         schedule=Schedule(config.schedule),
         writers=writers,
         evaluate=partial(_evaluate, config, team),
-        save=partial(_save, folder, config.schedule.keep_checkpoints),
+        save=lambda run: saver.save(run.collector.env_steps, parts_of(run)),
         report=report,
     )
     if resume is not None:
-        _load(run, resume)
+        restore(run, resume)
     return run
 
 
@@ -310,39 +318,8 @@ def _evaluate(config: TrainConfig, team: Team) -> Evaluation:
     return evaluate(make_env(config, "eval", config.schedule.eval_battles), team)
 
 
-def _save(folder: Path, keep: int, run: Run) -> None:
-    parts = {f"learner_{name}": part for name, part in zip(run.names, run.team.map("state"), strict=True)}
-    arrays, rest = run.collector.state()
-    books = {
-        "channel": run.channel.state(),
-        "schedule": run.schedule.state(),
-        "averages": run.averages.state(),
-        "wall_s": run.wall_s,
-    }
-    parts["run"] = (arrays, {"collector": rest, **books})
-    beside = run.beside.state()
-    if beside is not None:
-        parts["explorers"] = beside
-    write(folder, run.collector.env_steps, parts, keep)
-
-
-def _load(run: Run, checkpoint: Checkpoint) -> None:
-    parts = checkpoint.load()
-    load_team(run.team, run.names, parts)
-    arrays, rest = parts["run"]
-    run.collector.load_state(arrays, rest["collector"])
-    run.channel.load_state(rest["channel"])
-    run.schedule.load_state(rest["schedule"])
-    run.averages.load_state(rest["averages"])
-    run.wall_s = float(rest["wall_s"])
-    if "explorers" in parts:
-        run.beside.load_state(parts["explorers"])
-
-
-def load_team(team: Team, names: tuple[str, ...], parts: dict[str, Any]) -> None:
-    """Give every learner its part of a checkpoint."""
-    learners = [parts[f"learner_{name}"] for name in names]
-    team.map("load_state", [arrays for arrays, _ in learners], [rest for _, rest in learners])
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(f"mawm: {line}\n")
 
 
 def write_config(folder: Path, config: TrainConfig, facts: Metrics | dict[str, Any]) -> None:

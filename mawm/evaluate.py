@@ -40,6 +40,7 @@ def main(args: list[str] | None = None) -> int:
     from mawm.checkpoint import newest
     from mawm.deployment import model_errors
     from mawm.evaluation import evaluate
+    from mawm.run_state import load_team
 
     if not (command.run / "config.json").is_file():
         fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
@@ -52,7 +53,7 @@ def main(args: list[str] | None = None) -> int:
         fail(f"{command.run}: {error}")
     team = build.make_team(config, env.spaces, "cpu", "inline")
     members = build.members_of(config, env.spaces)
-    build.load_team(team, build.learner_names(members), checkpoint.load())
+    load_team(team, build.learner_names(members), checkpoint.parts)
     result = evaluate(env, team, command.mode)
     errors = model_errors(env, team, config, command.mode)
     low, high = result.interval()

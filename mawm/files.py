@@ -1,6 +1,8 @@
 """Files that are whole or not there, whenever a process is killed or the power is cut."""
 
+import errno
 import os
+from io import RawIOBase
 from pathlib import Path
 
 
@@ -18,6 +20,18 @@ def write_whole(path: Path, text: str) -> None:
     write_synced(new, text.encode())
     new.replace(path)
     sync(path.parent)
+
+
+def append_whole(file: RawIOBase, data: bytes) -> None:
+    """Append to an unbuffered file, all of it or nothing. OSError in the second case."""
+    end = file.seek(0, os.SEEK_END)
+    try:
+        written = file.write(data)
+        if written != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        file.truncate(end)
+        raise
 
 
 def sync(folder: Path) -> None:

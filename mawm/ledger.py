@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mawm.files import write_whole
+from mawm.files import append_whole, write_whole
 
 FIELDS = (
     "env_steps", "kind", "sender", "receiver", "produced", "offered", "refused_by_budget", "sent",
@@ -62,7 +62,9 @@ def ledger_file(path: Path, resume_at: int | None = None) -> Callable[[list[dict
     write_whole(path, text.getvalue())
 
     def append(rows: list[dict[str, Any]]) -> None:
-        with path.open("a", newline="") as file:
-            csv.DictWriter(file, FIELDS).writerows(rows)
+        lines = io.StringIO(newline="")
+        csv.DictWriter(lines, FIELDS).writerows(rows)
+        with path.open("ab", buffering=0) as file:
+            append_whole(file, lines.getvalue().encode())
 
     return append

@@ -40,6 +40,8 @@ class Run:
     """Appends rows of the channel's ledger to a table."""
     averages: Averages = field(default_factory=Averages)
     wall_s: float = 0.0
+    saved_at_s: float = 0.0
+    """Seconds into the run when it was last saved."""
     stop: bool = False
     """Set from outside (a signal) to end after the current round."""
 
@@ -105,5 +107,6 @@ def keep_books(run: Run) -> None:
             writer.write(steps, run.wall_s, metrics)
         run.book(run.channel.ledger.close(steps))
         run.report(run, metrics)
-    if run.schedule.passed("save", steps, plan.save_every):
+    if run.schedule.passed("save", steps, plan.save_every) or run.wall_s - run.saved_at_s > 60 * plan.save_minutes:
         run.save(run)
+        run.saved_at_s = run.wall_s

@@ -2,10 +2,12 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from mawm.files import write_whole
+from mawm.files import append_whole, write_whole
+from mawm.patience import Patient
 from mawm.types import Metrics
 
 
@@ -29,14 +31,13 @@ class JsonLines:
         if resume_at is not None and path.exists():
             kept = [line for line in path.read_text().splitlines() if _steps(line) <= resume_at]
             write_whole(path, "".join(f"{line}\n" for line in kept))
-        self._file = path.open("a")
+        self._file = path.open("ab", buffering=0)
 
     def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
-        """Append one row and flush it, so that a reader sees it at once."""
+        """Append one row, so that a reader sees it at once. OSError if there is no room: then none of it is written."""
         values = {tag: value if math.isfinite(value) else None for tag, value in metrics.items()}
         row: dict[str, Any] = {"env_steps": env_steps, "wall_s": round(wall_s, 3), **values}
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        append_whole(self._file, (json.dumps(row) + "\n").encode())
 
     def close(self) -> None:
         """Close the file."""
@@ -54,19 +55,45 @@ class TensorBoard:
     """TensorBoard events; on resume, events past the checkpoint are purged."""
 
     def __init__(self, folder: Path, resume_at: int | None = None) -> None:
+        self._folder = folder
+        self._writer = self._open(None if resume_at is None else resume_at + 1)
+
+    def _open(self, purge: int | None) -> Any:
         from torch.utils.tensorboard import SummaryWriter  # takes a second, and tests need it not
 
-        purge = None if resume_at is None else resume_at + 1
-        self._writer = SummaryWriter(str(folder), purge_step=purge)
+        return SummaryWriter(str(self._folder), purge_step=purge)
 
     def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
-        """Add one scalar a tag."""
-        for tag, value in metrics.items():
-            self._writer.add_scalar(tag, value, env_steps)
-        self._writer.flush()
+        """Add one scalar a tag. OSError if they cannot be written: the next call begins a file of its own."""
+        if self._writer is None:
+            self._writer = self._open(None)
+        try:
+            for tag, value in metrics.items():
+                self._writer.add_scalar(tag, value, env_steps)
+            self._writer.flush()
+        except OSError:
+            self._writer = None
+            raise
 
     def close(self) -> None:
         """Close the event file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class PatientWriter:
+    """A writer that a full disk does not stop: rows that cannot be written are kept and written later."""
+
+    def __init__(self, writer: Writer, what: str, say: Callable[[str], None]) -> None:
+        self._writer = writer
+        self._write = Patient(writer.write, what, say)
+
+    def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
+        """Record a row, now or later."""
+        self._write(env_steps, wall_s, metrics)
+
+    def close(self) -> None:
+        """Let go; rows that are still owed are lost with the process."""
         self._writer.close()
 
 

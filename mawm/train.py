@@ -2,13 +2,11 @@
 
 import json
 import os
-import platform
 import shlex
 import signal
 import sys
 import time
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,11 +31,14 @@ Without StarCraft II: battles run in the embedded engine. For instance:
   python -m mawm.train --map 2s3z --method independent        nothing is shared
   python -m mawm.train --map my_map.toml --bandwidth 1        a map of your own; everything is shared
   python -m mawm.train --preset debug                         a few seconds, to see it run
-  python -m mawm.train --resume runs/3m_both_b0.05_s0         go on after Ctrl-C
+
+The same command again goes on where it stopped, whatever stopped it; --fresh starts over in a new folder.
 
 Curves: tensorboard --logdir runs. Win rate of the result: python -m mawm.evaluate RUN."""
 
 
+NOT_SAVED = 3
+"""Exit code of a run that could not be saved three times in a row."""
 SAME_REQUEST_S = 0.5
 """A second signal so soon is the first one again: a service manager's and a sweep's arrive together."""
 
@@ -50,13 +51,18 @@ class Command:
     preset: str = "default"
     """Where the settings start from: default (learns fastest here), paper (Zeng & Zhang's numbers), debug (seconds)."""
     run_dir: Path | None = None
-    """The run's folder (default: runs/MAP_METHOD_bBANDWIDTH_sSEED); it must be new or empty."""
+    """The run's folder (default: runs/MAP_METHOD_bBANDWIDTH_sSEED). If the same run was begun there, it goes on."""
+    fresh: bool = False
+    """Start over in a new folder, even if the same run was begun before."""
     resume: Path | None = None
     """Go on with the run in this folder, with its own settings; --env-steps may be raised."""
 
 
 def main(args: list[str] | None = None) -> int:
-    """Parse, check, build, train. Exit codes: 0 done, 2 a mistake of the user's, 130 and 143 stopped by a signal."""
+    """Parse, check, build, train. Exit codes: 0 done, 1 failed, 2 a mistake of the user's, 3 no room to save.
+
+    130 and 143: stopped by a signal.
+    """
     args = sys.argv[1:] if args is None else args
     command = _command(args)
     config, folder = _resumed(command, args) if command.resume else (command.config, None)
@@ -112,34 +118,38 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
     from mawm import build  # torch and numba load only once the command line is right
     from mawm.checkpoint import newest
     from mawm.estimate import estimate_minutes
+    from mawm.facts import carried_on, facts_now, read_facts
     from mawm.lock import FolderLock
+    from mawm.place import Place, find_place
+    from mawm.saving import SavingFailed
 
     try:
         device = build.resolve_device(config.device)
         env = build.make_env(config, "train", config.schedule.battles)
         beside = build.make_beside(config, env.spaces)
-        resume = newest(resumed) if resumed else None
-        folder = resumed or _new_folder(config, command.run_dir)
+        place = Place(resumed, begun=True) if resumed else find_place(config, command.run_dir, command.fresh)
+        folder = place.folder
         lock = FolderLock(folder)
-    except (ValueError, FileNotFoundError) as error:
+        place.clear()
+        resume = newest(folder) if place.begun else None
+    except (ValueError, OSError) as error:
         fail(str(error))
     if resume is not None and resume.env_steps >= config.env_steps:
-        print(f"{folder} has its {config.env_steps} environment steps; raise --env-steps to go on")
+        print(
+            f"{folder} has its {config.env_steps} environment steps: nothing to do. Raise --env-steps to go on, or "
+            f"start over with --fresh. Next: python -m mawm.evaluate {folder}"
+        )
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     members = build.members_of(config, env.spaces)
     placement = build.resolve_placement(config, len(members), device, cores)
-    facts = {
-        "version": __version__,
-        "commands": [*_said_before(resumed), typed],
-        "device": device,
-        "placement": placement,
-        "cores": cores,
-        "precision": build.resolve_precision(config.precision),
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in ("torch", "numpy", "numba")},
-        "machine": platform.platform(),
-    }
+    now = facts_now(
+        device=device, placement=placement, cores=cores, precision=build.resolve_precision(config.precision)
+    )
+    steps = 0 if resume is None else resume.env_steps
+    facts, news = carried_on(read_facts(folder) if resume else {}, now, steps, typed)
+    for line in facts["not_exact"][-news:] if news else []:
+        print(f"mawm: not exact {line}", file=sys.stderr)
     build.write_config(folder, config, facts)
     workers = min(cores, len(members)) if placement == "process" else 1
     minutes = estimate_minutes(config, env.spaces, device, len(members), workers)
@@ -148,17 +158,18 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
     try:
         run = build.make_run(config, env, team, beside, folder, Progress(), resume)
         return _train(run, folder)
+    except SavingFailed as error:
+        print(f"mawm: {error}", file=sys.stderr)
+        return NOT_SAVED
     except (RuntimeError, OSError) as error:
         print(f"mawm: {error}", file=sys.stderr)
         return 1
+    except ValueError as error:  # what was saved does not fit
+        print(f"mawm: {error}", file=sys.stderr)
+        return 2
     finally:
         team.close()
         lock.release()
-
-
-def _said_before(resumed: Path | None) -> list[str]:
-    """The commands that brought a run to where it is now."""
-    return [] if resumed is None else list(json.loads((resumed / "config.json").read_text()).get("commands", []))
 
 
 def _train(run: "Run", folder: Path) -> int:
@@ -192,21 +203,6 @@ def _train(run: "Run", folder: Path) -> int:
         return 128 + stopped[0]
     print(f"done: {run.collector.env_steps} steps in {run.wall_s / 60:.1f} min. Next: python -m mawm.evaluate {folder}")
     return 0
-
-
-def _new_folder(config: TrainConfig, wanted: Path | None) -> Path:
-    if wanted is not None:
-        if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
-            raise ValueError(f"--run-dir {wanted} is not empty; choose a new folder, or go on with --resume {wanted}")
-        wanted.mkdir(parents=True, exist_ok=True)
-        return wanted
-    name = f"{Path(config.map).stem}_{config.method}_b{config.sharing.bandwidth:g}_s{config.seed}"
-    for n in range(1, 10_000):
-        folder = Path("runs") / (name if n == 1 else f"{name}-{n}")
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            return folder
-    raise ValueError(f"runs/ already holds ten thousand runs named {name}; name a folder with --run-dir")
 
 
 def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float) -> None:

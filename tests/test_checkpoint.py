@@ -1,18 +1,24 @@
 """Checkpoints are complete or absent."""
 
+import errno
+import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mawm.checkpoint import checkpoints, newest, write
+from mawm import __version__
+from mawm.careful import DamagedError
+from mawm.checkpoint import MANIFEST, Checkpoint, Part, checkpoints, newest, write
+from mawm.saving import Saver, SavingFailed
 
 
 def test_round_trip_and_only_the_last_are_kept(tmp_path: Path) -> None:
     for steps in (10, 20, 30):
         write(tmp_path, steps, {"run": ({"x": np.arange(steps)}, {"n": steps})}, keep=2)
     assert [c.env_steps for c in checkpoints(tmp_path)] == [20, 30]
-    arrays, rest = newest(tmp_path).load()["run"]
+    arrays, rest = newest(tmp_path).parts["run"]
     assert np.array_equal(arrays["x"], np.arange(30)) and rest == {"n": 30}
 
 
@@ -50,3 +56,103 @@ def test_an_interrupted_removal_leaves_nothing_that_passes_for_a_checkpoint(
         write(tmp_path, 30, {"run": ({"x": np.zeros(1)}, {})}, keep=2)
     assert (tmp_path / "ck-000000010").exists()
     assert [c.env_steps for c in checkpoints(tmp_path)] == [20, 30]
+
+
+def saved(folder: Path, *steps: int) -> Path:
+    """Checkpoints as a run writes them, small; gives the newest one's folder."""
+    rng = np.random.default_rng(0)
+    for step in steps:
+        learner = {"weights/actor/w": rng.normal(size=(8, 8)).astype(np.float32), "replay/obs": np.ones((4, 5))}
+        parts: dict[str, Part] = {"learner_agent_0": (learner, {"round": step}), "run": ({}, {"wall_s": 1.5})}
+        write(folder, step, parts, keep=2)
+    return folder / f"ck-{steps[-1]:09d}"
+
+
+def told(folder: Path) -> tuple[int, list[str]]:
+    """Which checkpoint is used, and what is said of others."""
+    said: list[str] = []
+    return newest(folder, said.append).env_steps, said
+
+
+def test_a_thousand_flipped_bits_and_a_hundred_truncations_are_all_noticed_and_the_one_before_is_used(
+    tmp_path: Path,
+) -> None:
+    last, rng = saved(tmp_path, 10, 20), np.random.default_rng(1)
+    files = sorted(path for path in last.iterdir())
+    sizes = np.array([path.stat().st_size for path in files])
+    assert told(tmp_path) == (20, [])
+    for trial in range(1100):
+        path = files[rng.choice(len(files), p=sizes / sizes.sum())] if trial % 2 else files[trial // 2 % len(files)]
+        whole = path.read_bytes()
+        if trial < 1000:
+            at = int(rng.integers(len(whole)))
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << int(rng.integers(8)))]) + whole[at + 1 :])
+        else:
+            path.write_bytes(whole[: int(rng.integers(len(whole)))])
+        used, said = told(tmp_path)
+        # What the manifest says beside sizes and hashes (a version, a space) decides nothing: the parts are whole.
+        if path.name == MANIFEST and used == 20:
+            assert Checkpoint(last, 20).load()["run"][1] == {"wall_s": 1.5} and trial < 1000
+        else:
+            assert used == 10 and len(said) == 1 and str(last) in said[0] and "passed over" in said[0], (path, trial)
+        path.write_bytes(whole)
+    assert told(tmp_path) == (20, [])
+
+
+@pytest.mark.parametrize("what", ["missing", "extra", "link"])
+def test_a_missing_an_extra_and_a_linked_file_are_noticed(what: str, tmp_path: Path) -> None:
+    last = saved(tmp_path, 10, 20)
+    victim = last / "learner_agent_0.safetensors"
+    if what == "extra":
+        (last / "more.json").write_text("{}")
+    else:
+        victim.rename(tmp_path / "elsewhere")
+        if what == "link":
+            victim.symlink_to(tmp_path / "elsewhere")
+    used, said = told(tmp_path)
+    assert used == 10 and len(said) == 1
+    expected = {"missing": "is missing", "extra": "does not belong", "link": "no plain file"}[what]
+    assert expected in said[0] and ("more.json" if what == "extra" else victim.name) in said[0]
+
+
+def test_where_none_is_whole_nothing_is_loaded(tmp_path: Path) -> None:
+    (saved(tmp_path, 10) / "run.json").write_text("{}")
+    with pytest.raises(DamagedError, match="none of the 1 checkpoints"):
+        newest(tmp_path, lambda line: None)
+
+
+def test_a_damaged_checkpoint_is_replaced_when_the_run_comes_to_its_step_again(tmp_path: Path) -> None:
+    (saved(tmp_path, 10, 20) / "run.json").write_text("{}")
+    saved(tmp_path, 20)
+    assert told(tmp_path) == (20, [])
+
+
+def test_another_layout_is_refused_by_both_versions(tmp_path: Path) -> None:
+    manifest = saved(tmp_path, 10) / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"schema": 1', '"schema": 2').replace(__version__, "9.9"))
+    with pytest.raises(DamagedError, match=rf"layout 2 \(mawm 9.9\); this is layout 1 \(mawm {__version__}\)"):
+        Checkpoint(manifest.parent, 10).load()
+
+
+def test_where_there_is_no_room_nothing_is_left_and_the_old_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path, 10)
+    said: list[str] = []
+    saver = Saver(tmp_path, 2, said.append)
+    parts: dict[str, Part] = {"run": ({"x": np.zeros(100)}, {})}
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mawm.checkpoint.write_synced", full)
+        for step in (20, 30):
+            saver.save(step, parts)
+        assert len(said) == 2 and all(str(tmp_path) in line and "needs about 800 bytes" in line for line in said)
+        assert "attempt 2 of 3; the run goes on" in said[1] and re.search(r"[\d,]+ are free", said[1])
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["ck-000000010"] and told(tmp_path) == (10, [])
+        with pytest.raises(SavingFailed, match="The run stops; its last complete checkpoint is intact"):
+            saver.save(40, parts)
+    saver.save(50, parts)
+    assert told(tmp_path) == (50, []) and saver.failed == 0

@@ -27,7 +27,7 @@ def debug_run(folder: Path, *steps: int, sharing: tuple[str, ...] = ("--bandwidt
     assert train.main([*flags, "--env-steps", str(steps[0]), "--run-dir", str(folder)]) == 0
     for more in steps[1:]:
         assert train.main(["--resume", str(folder), "--env-steps", str(more)]) == 0
-    return {f"{part}/{name}": a for part, (arrays, _) in newest(folder).load().items() for name, a in arrays.items()}
+    return {f"{part}/{name}": a for part, (arrays, _) in newest(folder).parts.items() for name, a in arrays.items()}
 
 
 def test_the_same_settings_and_a_resumed_run_give_the_same_numbers_bit_for_bit(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mawm.agents.agent import Agent
-from mawm.build import load_team, make_beside, make_env, make_run, make_team
+from mawm.build import make_beside, make_env, make_run, make_team
 from mawm.checkpoint import newest
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
@@ -18,6 +18,7 @@ from mawm.gating.fitness import distance, diversity
 from mawm.gating.policy import ExplorerPolicy, log_softmax
 from mawm.gating.search import RandomSearch
 from mawm.loop import Run, train
+from mawm.run_state import load_team
 from mawm.team import InlineTeam
 from mawm.train import main
 from mawm.types import ROLES, Role, Spaces
@@ -113,7 +114,7 @@ def test_in_open_mode_everything_is_mixed_and_says_so(tmp_path: Path) -> None:
         assert (agent.replay.received.state()["role"] == ROLES.index(Role.EXPLORER)).any()
         assert agent.label is Role.EXPLORER
     with pytest.raises(ProvenanceError, match="agent_0: the saved world model has learned from explorer data"):
-        load_team(team_of(config_of("strict")), run.names, newest(tmp_path).load())
+        load_team(team_of(config_of("strict")), run.names, newest(tmp_path).parts)
 
 
 def test_what_a_mixed_model_imagined_is_refused_by_a_guarded_peer(tmp_path: Path) -> None:

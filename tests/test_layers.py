@@ -30,13 +30,14 @@ METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "stats", "seeds", "agents.config", "cli", "files", "lock"),
+    ("types", "stats", "seeds", "agents.config", "cli", "files", "lock", "patience", "careful"),
     ("budgets", "selectors", "picks", "codec", "gate", "ledger", "metrics", "checkpoint", "envs", "team"),
     ("configs",),
     ("beside", "broadcast", "collect", "evaluation", "schedule"),
     ("deliveries", "deployment"),
     ("channel",),
-    ("loop",),
+    ("loop", "saving"),
+    ("run_state",),
     ("agents.products", "agents.exploration", "agents.battle_log", "agents.information"),
     ("agents.categorical", "agents.returns", "agents.optimiser", "agents.nets", "agents.replay"),
     ("agents.rssm", "agents.ppo_nets", "agents.ensemble", "agents.snapshot_weights"),
@@ -48,7 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents.agent", "agents.ppo"),
     ("gating",),
     ("build",),
-    ("estimate",),
+    ("estimate", "facts", "place"),
     ("results", "theory"),
     ("auditing",),
     ("audit", "train", "evaluate", "export", "plot", "report", "verify"),

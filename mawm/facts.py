@@ -1,0 +1,48 @@
+"""What config.json says of a run beside its settings: versions, machine, commands, and where it stopped being exact."""
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mawm import __version__
+
+EXACT = ("device", "precision", "python", "packages", "machine", "threads")
+"""Facts on which a run's numbers may depend: one that changes on a resume is told and written down."""
+
+
+def facts_now(**chosen: Any) -> dict[str, Any]:
+    """This machine and these versions, and what was `chosen` for the run."""
+    return {
+        "version": __version__,
+        **chosen,
+        "threads": 1,  # a learner, wherever it runs
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in ("torch", "numpy", "numba")},
+        "machine": platform.platform(),
+    }
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What a run's config.json says beside its settings; nothing where it cannot be read."""
+    try:
+        facts = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return {key: value for key, value in facts.items() if key != "config"} if isinstance(facts, dict) else {}
+
+
+def carried_on(before: dict[str, Any], now: dict[str, Any], env_steps: int, typed: str) -> tuple[dict[str, Any], int]:
+    """The facts of a run that goes on at `env_steps` by the command `typed`, and how many lines of `not_exact` are new.
+
+    `not_exact` has a line for each fact that is no longer what it was: from there on numbers may differ in their last
+    bits from those of a run that was never stopped.
+    """
+    new = [
+        f"from {env_steps} steps on: {key} {now[key]}, before {before[key]}"
+        for key in EXACT
+        if key in before and before[key] != now[key]
+    ]
+    lines = {"commands": [*before.get("commands", []), typed], "not_exact": [*before.get("not_exact", []), *new]}
+    return {**now, **lines}, len(new)

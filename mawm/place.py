@@ -1,0 +1,65 @@
+"""Where a run goes: a new folder, or the one in which the same run was begun before."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mawm.checkpoint import checkpoints
+from mawm.configs.presets import merge
+from mawm.configs.train import TrainConfig
+
+LEFTOVERS = ("metrics.jsonl", "channel.csv", "events.out.tfevents.*", "config.json", "incident-*")
+"""What a run that was stopped before its first checkpoint leaves behind."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder, and whether the run goes on there."""
+
+    folder: Path
+    begun: bool
+
+    def clear(self) -> None:
+        """Delete what a run without a checkpoint left. Only ever called by who holds the folder's lock."""
+        if not self.begun:
+            for pattern in LEFTOVERS:
+                for path in self.folder.glob(pattern):
+                    path.unlink()
+
+
+def find_place(config: TrainConfig, wanted: Path | None, fresh: bool) -> Place:
+    """The folder of a run: `wanted`, else runs/NAME, runs/NAME-2, ...: the first that is free or holds this very run.
+
+    The same run: the same settings, whatever the number of steps and the placement. `fresh`: never one that was begun.
+    ValueError if `wanted` holds something else.
+    """
+    if wanted is not None:
+        place = _at(config, wanted, fresh)
+        if place is None:
+            why = "and --fresh wants a new one" if fresh else "and holds no run with these settings"
+            raise ValueError(f"--run-dir {wanted} is not empty, {why}; name another folder, or leave --run-dir out")
+        return place
+    name = f"{Path(config.map).stem}_{config.method}_b{config.sharing.bandwidth:g}_s{config.seed}"
+    for n in range(1, 10_000):
+        place = _at(config, Path("runs") / (name if n == 1 else f"{name}-{n}"), fresh)
+        if place is not None:
+            return place
+    raise ValueError(f"runs/ already holds ten thousand runs named {name}; name a folder with --run-dir")
+
+
+def _at(config: TrainConfig, folder: Path, fresh: bool) -> Place | None:
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        return Place(folder, begun=False)
+    if not folder.is_dir():
+        return None
+    if not any(folder.iterdir()):
+        return Place(folder, begun=False)
+    if fresh:
+        return None
+    try:
+        saved = merge(TrainConfig(), json.loads((folder / "config.json").read_text())["config"], "config.json")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    same = replace(saved, env_steps=config.env_steps, placement=config.placement) == config
+    return Place(folder, begun=bool(checkpoints(folder))) if same else None

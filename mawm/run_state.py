@@ -1,0 +1,53 @@
+"""A run's whole state as named parts, and back."""
+
+from typing import Any
+
+from mawm.careful import DamagedError
+from mawm.checkpoint import Loaded, Part
+from mawm.loop import Run
+from mawm.team import Team
+
+
+def parts_of(run: Run) -> dict[str, Part]:
+    """Everything that decides how a run goes on: learners, collector with its environment, books, explorers."""
+    parts: dict[str, Part] = {
+        f"learner_{name}": part for name, part in zip(run.names, run.team.map("state"), strict=True)
+    }
+    arrays, rest = run.collector.state()
+    books = {
+        "channel": run.channel.state(),
+        "schedule": run.schedule.state(),
+        "averages": run.averages.state(),
+        "wall_s": run.wall_s,
+    }
+    parts["run"] = (arrays, {"collector": rest, **books})
+    beside = run.beside.state()
+    if beside is not None:
+        parts["explorers"] = beside
+    return parts
+
+
+def restore(run: Run, loaded: Loaded) -> None:
+    """Continue from a checkpoint. ValueError, naming it, where it lacks something or something has another shape."""
+    parts = loaded.parts
+    try:
+        load_team(run.team, run.names, parts)
+        arrays, rest = parts["run"]
+        run.collector.load_state(arrays, rest["collector"])
+        run.channel.load_state(rest["channel"])
+        run.schedule.load_state(rest["schedule"])
+        run.averages.load_state(rest["averages"])
+        run.wall_s = run.saved_at_s = float(rest["wall_s"])
+        if "explorers" in parts:
+            run.beside.load_state(parts["explorers"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise DamagedError(
+            f"{loaded.path} lacks what this run needs ({type(error).__name__}: {error}): it was saved by another "
+            "version or with other settings; begin anew with --fresh"
+        ) from None
+
+
+def load_team(team: Team, names: tuple[str, ...], parts: dict[str, Any]) -> None:
+    """Give every learner its part of a checkpoint."""
+    learners = [parts[f"learner_{name}"] for name in names]
+    team.map("load_state", [arrays for arrays, _ in learners], [rest for _, rest in learners])

@@ -1,0 +1,116 @@
+"""A corpus of hostile files: nothing is executed, little memory and time is used, the message says what is wrong."""
+
+import json
+import pickle
+import resource
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from mawm.careful import DamagedError, digest, read_json, read_tensors
+from mawm.checkpoint import MANIFEST, Checkpoint
+
+EXECUTED: list[str] = []
+
+
+class Payload:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return EXECUTED.append, ("executed",)
+
+
+def header(fields: str, data: bytes = b"") -> bytes:
+    """A tensor file with a header of one's own."""
+    return struct.pack("<Q", len(fields)) + fields.encode() + data
+
+
+def entry(**changes: Any) -> str:
+    facts: dict[str, Any] = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    return json.dumps({"w": facts | changes})
+
+
+TENSORS = {
+    "a pickle": (pickle.dumps(Payload()), "header"),
+    "a header of 400 GB": (struct.pack("<Q", 400 << 30) + b"{}", "429,496,729,600"),
+    "a header of 200 MB": (struct.pack("<Q", 200 << 20) + b" " * (201 << 20), "header of 209,715,200"),
+    "a shape of 400 GB": (header(entry(shape=[10**11]), b"12345678"), ""),
+    "a shape that overflows": (header(entry(shape=[2**40, 2**40]), b"12345678"), ""),
+    "a negative shape": (header(entry(shape=[-2]), b"12345678"), ""),
+    "offsets past the end": (header(entry(data_offsets=[0, 1 << 40]), b"12345678"), ""),
+    "an unknown dtype": (header(entry(dtype="OBJECT"), b"12345678"), ""),
+    "a doubled key": (header(entry()[:-1] + ", " + entry()[1:], b"12345678"), "'w' stands twice"),
+    "a deep header": (header("[" * 100_000), "header"),
+    "a huge integer": (header('{"w": ' + "9" * 100_000 + "}"), "header"),
+    "weights of NaN": (save({"weights/actor/w": np.full(3, np.nan, np.float32)}), "weights/actor/w holds numbers"),
+    "an optimiser of Inf": (save({"optimiser/actor/exp_avg": np.full(3, np.inf)}), "optimiser/actor/exp_avg holds"),
+    "nothing": (b"", "header"),
+    "three bytes": (b"abc", "header"),
+}
+OBJECTS = {
+    "a list": (b"[1, 2]", "not a JSON object"),
+    "deep nesting": (b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested"),
+    "a doubled key": (b'{"a": {"b": 1, "b": 2}}', "'b' stands twice"),
+    "a huge integer": (b'{"a": ' + b"9" * 100_000 + b"}", "digits"),
+    "a pickle": (pickle.dumps(Payload()), ""),
+    "no UTF-8": (b'{"a": "\xff\xfe"}', ""),
+}
+
+
+@pytest.mark.parametrize(
+    ("read", "content", "said"),
+    [(read_tensors, *case) for case in TENSORS.values()] + [(read_json, *case) for case in OBJECTS.values()],
+    ids=[f"tensors, {name}" for name in TENSORS] + [f"JSON, {name}" for name in OBJECTS],
+)
+def test_hostile_files_are_refused_by_name_at_little_cost(
+    read: Callable[[Path], Any], content: bytes, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "part.bin"
+    path.write_bytes(content)
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    with pytest.raises(DamagedError) as caught:
+        read(path)
+    assert str(path) in str(caught.value) and said in str(caught.value) and len(str(caught.value)) < 600
+    assert time.monotonic() - began < 1.0 and EXECUTED == []
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
+
+
+def test_a_file_too_large_to_be_ours_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "part.json"
+    with path.open("wb") as file:
+        file.truncate(400 << 30)  # a sparse file
+    with pytest.raises(DamagedError, match="at most"):
+        read_json(path)
+    with pytest.raises(DamagedError, match="429,496,729,600 bytes; at most"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("name", ["../outside.json", "/etc/passwd", "a/b.json", "x.pkl", "..", ""])
+def test_a_manifest_cannot_name_files_elsewhere(name: str, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.json"
+    outside.write_text("{}")
+    folder = tmp_path / "ck-000000010"
+    folder.mkdir()
+    files = {name: {"bytes": 2, "sha256": digest(outside)}}
+    (folder / MANIFEST).write_text(json.dumps({"schema": 1, "files": files}))
+    with pytest.raises(DamagedError, match="no part of a checkpoint"):
+        Checkpoint(folder, 10).load()
+
+
+def test_what_is_sound_is_read_as_it_was_written(tmp_path: Path) -> None:
+    arrays = {
+        "weights/w": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "count": np.array([2**40]),
+        "empty": np.zeros(0),
+    }
+    (tmp_path / "x.safetensors").write_bytes(save(arrays))
+    read = read_tensors(tmp_path / "x.safetensors")
+    assert read.keys() == arrays.keys() and all(np.array_equal(read[name], arrays[name]) for name in arrays)
+    (tmp_path / "x.json").write_text('{"a": [1, {"b": NaN}]}')
+    assert read_json(tmp_path / "x.json")["a"][0] == 1
