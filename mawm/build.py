@@ -41,6 +41,7 @@ from mawm.gating.gated import Gated
 from mawm.gating.policy import ExplorerPolicy
 from mawm.gating.search import RandomSearch
 from mawm.gating.view import PolicyView
+from mawm.guard import Guard
 from mawm.ledger import ledger_file
 from mawm.loop import Run
 from mawm.metrics import JsonLines, PatientWriter, TensorBoard, Writer
@@ -224,9 +225,12 @@ HANDOVER: dict[str, Literal["consider", "mix"] | None] = {"strict": None, "polic
 def make_env(config: TrainConfig, purpose: str, batch: int) -> VectorEnv:
     """Battles for one purpose ("train", "eval", "test", EXPLORER): streams of their own, keyed by name."""
     seed = named_seed(config.seed, f"battles/{purpose}")
+    env: VectorEnv
     if config.map == MARKET:
-        return MarketVectorEnv(batch, seed, config.market, explored=purpose == EXPLORER)
-    return SkirmishVectorEnv(config.map, batch, seed, config.rules)
+        env = MarketVectorEnv(batch, seed, config.market, explored=purpose == EXPLORER)
+    else:
+        env = SkirmishVectorEnv(config.map, batch, seed, config.rules)
+    return Guard(env, f"{Path(config.map).stem} ({purpose})")
 
 
 def resolve_device(name: str) -> str:

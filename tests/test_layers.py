@@ -31,7 +31,7 @@ METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "stats", "seeds", "agents.config", "cli", "files", "lock", "patience", "careful"),
-    ("budgets", "selectors", "picks", "codec", "gate", "ledger", "metrics", "checkpoint", "envs", "team"),
+    ("budgets", "selectors", "picks", "codec", "gate", "guard", "ledger", "metrics", "checkpoint", "envs", "team"),
     ("configs",),
     ("beside", "broadcast", "collect", "evaluation", "schedule"),
     ("deliveries", "deployment"),

@@ -60,7 +60,7 @@ def test_where_exploratory_strategies_take_part_the_same_policy_loses() -> None:
 
 def test_the_gates_explorers_alone_meet_the_changed_market() -> None:
     config = replace(load_preset("debug"), map="market")
-    assert {p: make_env(config, p, 1).explored for p in ("train", "eval", "test", EXPLORER)} == {  # type: ignore[attr-defined]
+    assert {p: make_env(config, p, 1).env.explored for p in ("train", "eval", "test", EXPLORER)} == {  # type: ignore[attr-defined]
         "train": False, "eval": False, "test": False, EXPLORER: True,
     }  # fmt: skip
 

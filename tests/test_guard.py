@@ -1,0 +1,162 @@
+"""Environments that misbehave: every fault is named, and nothing of a faulty answer is used."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mawm.collect import Collector
+from mawm.envs.market.vector import MarketVectorEnv
+from mawm.gate import Gate
+from mawm.guard import EnvFault, Guard
+from mawm.types import Ints, Role, Segment, Step
+
+HOLD = np.zeros((4, 3), np.int64)
+
+
+def with_(field: str, at: tuple[int, ...], value: Any) -> Callable[[Step], Step]:
+    """One number of a field is another."""
+
+    def change(step: Step) -> Step:
+        array = getattr(step, field).copy()
+        array[at] = value
+        return replace(step, **{field: array})
+
+    return change
+
+
+def as_(field: str, make: Callable[[np.ndarray], Any]) -> Callable[[Step], Any]:
+    return lambda step: replace(step, **{field: make(getattr(step, field))})
+
+
+def raises(error: BaseException) -> Callable[[Step], Step]:
+    def fail(step: Step) -> Step:
+        raise error
+
+    return fail
+
+
+def hangs(step: Step) -> Step:
+    time.sleep(5.0)
+    return step
+
+
+FAULTS: dict[str, tuple[Callable[[Step], Any], str]] = {
+    "raises": (raises(RuntimeError("the game is gone")), "raised RuntimeError: the game is gone"),
+    "raises without arguments": (raises(ConnectionError()), "raised ConnectionError: without a message"),
+    "hangs": (hangs, "gave no answer within 0.2 s"),
+    "NaN": (with_("obs", (2, 1, 3), np.nan), "agent 1: obs holds nan; expected finite numbers"),
+    "Inf in the state": (with_("state", (2, 0), np.inf), "state holds inf"),
+    "NaN reward": (with_("reward", (2,), np.nan), "reward holds nan"),
+    "a wrong shape": (as_("obs", lambda x: x[:, :, :-1]), "obs is float32 (4, 3, 4); expected float32 (4, 3, 5)"),
+    "a wrong type": (as_("obs", lambda x: x.astype(np.float64)), "obs is float64 (4, 3, 5); expected float32"),
+    "no array": (as_("reward", list), "reward is list None; expected float32 (4,)"),
+    "another number of agents": (as_("avail", lambda x: x[:, :2]), "avail is bool (4, 2, 3); expected bool (4, 3, 3)"),
+    "no action": (with_("avail", (2, 1), False), "agent 1: avail forbids every action; expected one at least"),
+    "two ends": (
+        lambda s: with_("truncated", (2,), True)(with_("terminated", (2,), True)(s)), "both true; a battle ends in one",
+    ),
+    "won without an end": (with_("battle_won", (2,), True), "battle_won is true in a battle that goes on"),
+    "no step at all": (lambda step: (0, True, {}), "step returned tuple; expected a Step"),
+}  # fmt: skip
+
+
+class Faulty(MarketVectorEnv):
+    """A market that misbehaves once, at its n-th step (or at its reset, for 0)."""
+
+    def __init__(self, fault: Callable[[Step], Any], at: int) -> None:
+        super().__init__(4, 0)
+        self.fault, self.at, self.played = fault, at, 0
+
+    def reset(self) -> Step:
+        """Begin, or misbehave."""
+        step = super().reset()
+        return self.fault(step) if self.at == 0 else step
+
+    def step(self, actions: Ints) -> Step:
+        """Play, or misbehave."""
+        self.played += 1
+        step = super().step(actions)
+        return self.fault(step) if self.played == self.at else step
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("at", [1, 12, 23, 30])
+def test_a_fault_is_told_with_environment_battle_step_agent_and_field(name: str, at: int) -> None:
+    fault, said = FAULTS[name]
+    env = Guard(Faulty(fault, at), "market (train)", timeout_s=0.2 if name == "hangs" else None)
+    env.reset()
+    for _ in range(at - 1):
+        env.step(HOLD)
+    began = time.monotonic()
+    with pytest.raises(EnvFault) as caught:
+        env.step(HOLD)
+    assert time.monotonic() - began < 1.2
+    battle, step = (2 + 4 * (at > 24), at - 24 * (at > 24))
+    message = str(caught.value)
+    assert said in message and message.startswith("environment market (train), battle ")
+    if name not in ("raises", "raises without arguments", "hangs") and "expected float32" not in said:
+        assert f"battle {battle}, step {step}" in message or "expected bool" in said or "Step" in said
+    with pytest.raises(EnvFault, match="market"):
+        env.step(HOLD)  # what it holds now is unknown
+
+
+def test_a_fault_at_the_reset_is_told_too() -> None:
+    with pytest.raises(EnvFault, match=r"environment market, battle 2, step 1, agent 1: obs holds nan"):
+        Guard(Faulty(FAULTS["NaN"][0], 0), "market").reset()
+
+
+class Holding:
+    """A team that holds."""
+
+    members = ((0, 1, 2),)
+
+    def begin(self, slot: str, batch: int) -> None:
+        """Nothing to remember."""
+
+    def act(self, obs: np.ndarray, *rest: Any, **more: Any) -> Ints:
+        """Hold."""
+        return np.zeros(obs.shape[:2], np.int64)
+
+
+def test_no_row_of_a_faulty_step_is_handed_over_and_earlier_ones_were() -> None:
+    def collected(env: MarketVectorEnv) -> list[Segment]:
+        collector = Collector(Guard(env, "market"), Holding(), seq_len=5, discount=0.99)  # type: ignore[arg-type]
+        rows: list[Segment] = []
+        try:
+            for _ in range(20):
+                rows += collector.collect(1, "sample")[0]
+        except EnvFault:
+            return rows
+        return rows
+
+    whole, cut = collected(MarketVectorEnv(4, 0)), collected(Faulty(FAULTS["NaN"][0], 15))
+    assert 0 < len(cut) < len(whole)
+    for one, other in zip(whole, cut, strict=False):
+        assert one.obs.tobytes() == other.obs.tobytes() and np.isfinite(other.obs).all()
+        Gate(Role.PRIMARY).check(other.origin)
+
+
+def test_a_mistake_of_the_callers_stays_a_value_error_and_harms_nothing() -> None:
+    env = Guard(MarketVectorEnv(4, 0), "market")
+    env.reset()
+    with pytest.raises(ValueError, match="session 0, trader 0: action 7 is not available"):
+        env.step(HOLD + 7)
+    assert np.isfinite(env.step(HOLD).reward).all()
+
+
+def test_behind_the_guard_nothing_is_changed_and_snapshots_go_on() -> None:
+    plain, guarded, other = MarketVectorEnv(4, 0), *(Guard(MarketVectorEnv(4, 0), "market") for _ in range(2))
+    plain.reset(), guarded.reset()
+    for t in range(40):
+        if t == 30:
+            other.restore(guarded.snapshot())
+        expected, step = plain.step(HOLD), guarded.step(HOLD)
+        assert all(np.array_equal(x, y) for x, y in zip(vars(expected).values(), vars(step).values(), strict=True))
+        if t >= 30:
+            again = other.step(HOLD)
+            assert np.array_equal(again.obs, step.obs)
+    assert np.array_equal(guarded._battles, other._battles) and np.array_equal(guarded._steps, other._steps)

@@ -1,0 +1,139 @@
+"""Processes that are killed: what they had saved is whole, and the same command goes on from it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mawm.checkpoint import newest
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+SAVER = """
+import sys
+from pathlib import Path
+import numpy as np
+from mawm.checkpoint import checkpoints, newest, write
+
+folder = Path(sys.argv[1])
+step = newest(folder).env_steps if checkpoints(folder) else 0
+while True:
+    step += 1
+    parts = {"learner": ({"x": np.full(200_000, step)}, {"step": step}), "run": ({}, {"step": step})}
+    write(folder, step, parts, keep=2)
+    print(step, flush=True)
+"""
+KILLS = [20, pytest.param(200, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("kills", KILLS)
+def test_whenever_a_saving_process_is_killed_the_last_save_it_told_of_loads(kills: int, tmp_path: Path) -> None:
+    rng, told = np.random.default_rng(kills), 0
+    for _ in range(kills):
+        command = [sys.executable, "-c", SAVER, str(tmp_path)]
+        with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()  # it saves from now on
+            time.sleep(float(rng.uniform(0.0, 0.08)))
+            process.kill()
+            lines = [first, *process.stdout.read().splitlines()]
+        told = max([told, *(int(line) for line in lines if line.strip().isdigit())])
+        passed_over: list[str] = []
+        found = newest(tmp_path, passed_over.append)
+        assert passed_over == [] and found.env_steps in (told, told + 1)
+        assert (found.parts["learner"][0]["x"] == found.env_steps).all()
+        assert found.parts["run"][1] == {"step": found.env_steps}
+    assert told >= kills
+
+
+def train(folder: Path, *more: str) -> subprocess.Popen[str]:
+    """The same command line every time."""
+    options = ["--preset", "debug", "--placement", "inline", "--env-steps", "700", "--schedule.save-every", "60"]
+    command = [sys.executable, "-m", "mawm.train", *options, "--run-dir", str(folder), *more]
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """The log without what depends on the clock."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    timed = ("wall_s", "time/")
+    return [{k: v for k, v in json.loads(line).items() if not k.startswith(timed)} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("storm") / "undisturbed"
+    process = train(folder)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return folder
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_killed_run_ends_as_if_nothing_had_happened_by_the_same_command(
+    kills: int, undisturbed: Path, tmp_path: Path
+) -> None:
+    rng, folder, killed = np.random.default_rng(kills), tmp_path / "run", 0
+    while killed < kills:
+        process = train(folder)
+        aim = int(rng.integers(60, 600))
+        while process.poll() is None and not any(int(p.name[3:]) >= aim for p in folder.glob("ck-*")):
+            time.sleep(0.01)
+        if process.poll() is not None:  # it came to its end first
+            process.communicate()
+            for path in sorted(folder.glob("ck-*"))[1:]:
+                (path / "MANIFEST.json").unlink()
+            killed += 1
+            continue
+        process.kill()
+        process.communicate()
+        killed += 1
+    process = train(folder)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    one, other = newest(undisturbed), newest(folder)
+    assert one.env_steps == other.env_steps >= 700
+    for part, (arrays, _) in one.parts.items():
+        for name, array in arrays.items():
+            assert array.tobytes() == other.parts[part][0][name].tobytes(), (part, name)
+    assert rows(undisturbed) == rows(folder)
+    again = train(folder)
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 0 and "nothing to do" in said and "--fresh" in said
+
+
+def test_a_second_run_in_one_folder_is_refused_and_told_who_is_first(tmp_path: Path) -> None:
+    first = train(tmp_path / "run", "--env-steps", "1000000")
+    try:
+        while not (tmp_path / "run" / "metrics.jsonl").exists() and first.poll() is None:
+            time.sleep(0.05)
+        second = train(tmp_path / "run", "--env-steps", "1000000")
+        _, err = second.communicate(timeout=120)
+        assert second.returncode == 2 and f"is in use by process {first.pid}" in err and err.count("\n") == 1
+        first.send_signal(signal.SIGTERM)
+        asked = time.monotonic()
+        out, err = first.communicate(timeout=60)
+        assert time.monotonic() - asked < 10.0 and first.returncode == 143 and "saved at" in out, err
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_fresh_begins_anew_elsewhere(undisturbed: Path, tmp_path: Path) -> None:
+    options = ["--preset", "debug", "--placement", "inline", "--env-steps", "64"]
+    command = [sys.executable, "-m", "mawm.train", *options]
+    for more, folders in (([], 1), ([], 1), (["--fresh"], 2), (["--seed", "1"], 3)):
+        done = subprocess.run(
+            [*command, *more], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=True
+        )
+        assert len(list((tmp_path / "runs").iterdir())) == folders, done.stdout
+    refused = train(undisturbed, "--fresh")
+    _, err = refused.communicate(timeout=120)
+    assert refused.returncode == 2 and "--fresh wants a new one" in err
