@@ -192,9 +192,9 @@ class ActorCritic:
         entropy = -(log_probs.exp() * log_probs.clamp_min(-50.0)).sum(-1)
         most = (weight * rows.avail.sum(-1).to(torch.float32).log()).sum()
         actor_loss = -(weight * (gain + entropy_weight * entropy)).sum()
-        actor_norm = self.actor_opt.step(actor_loss)
+        actor_norm = self.actor_opt.step(actor_loss, rows._asdict())
         critic_loss = (weight * self.two_hot.loss(self.critic(rows.deter, rows.stoch), rows.returns)).sum()
-        critic_norm = self.critic_opt.step(critic_loss)
+        critic_norm = self.critic_opt.step(critic_loss, rows._asdict())
         with torch.no_grad():
             self.slow_critic_step()
         return {

@@ -15,7 +15,7 @@ from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.parameter_information import ParameterInformation
 from mawm.agents.policy_information import PolicyInformation
 from mawm.agents.pooled import PooledReplay
-from mawm.agents.snapshot import load, save
+from mawm.agents.snapshot import load, optimisers, save
 from mawm.agents.snapshot_weights import save_weights
 from mawm.agents.world_model import WorldModel
 from mawm.broadcast import Broadcaster, Outbox
@@ -201,6 +201,11 @@ class Agent:
         for rollout in received:
             self.replay.gate.check(rollout.origin)
         return self.behaving.fit(received, env_steps)
+
+    def incidents(self) -> dict[str, tuple[int, dict[str, NDArray[Any]]]]:
+        """Of each network with updates that were not finite since the last call: how many in a row, and of what."""
+        found = {name: optimiser.incident() for name, optimiser in optimisers(self).items()}
+        return {name: incident for name, incident in found.items() if incident is not None}
 
     def model_error(self, segments: list[Segment]) -> Metrics:
         """One-step errors of the world model on these segments, and on as much of what it was fitted on."""

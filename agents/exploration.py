@@ -32,6 +32,8 @@ class EntropyWeight:
         return math.exp(self.log_weight)
 
     def adapt(self, share: float, env_steps: int) -> None:
-        """Take in the entropy share of one gradient step's rows."""
+        """Take in the entropy share of one gradient step's rows; one that is not finite is ignored."""
+        if not math.isfinite(share):
+            return
         moved = self.log_weight + RATE * (self.target(env_steps) - share)
         self.log_weight = min(math.log(MOST), max(math.log(LEAST), moved))

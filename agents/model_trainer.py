@@ -54,7 +54,7 @@ class ModelTrainer:
             batch = self.replay.sample_pooled(config.batch, config.seq_len, self.rng)
             losses, post = self.model.losses(batch, self._noise(self.rng, config.seq_len, config.batch))
             objective = self.model.objective(losses, batch.own)
-            norm = self.optimiser.step(objective)
+            norm = self.optimiser.step(objective, batch._asdict())
             self.intrinsic.learn(batch, post)
             for name, value in {**_means(losses, batch), "loss": float(objective.detach()), "grad_norm": norm}.items():
                 totals[name] = totals.get(name, 0.0) + value

@@ -1,7 +1,8 @@
 """One owner's parameters as one flat vector: one norm, one clip, one Adam step, whatever the number of layers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ class Optimiser:
         self.warmup = warmup
         self.clip = clip
         self.skipped = 0
+        self.in_a_row = 0
+        self._spoilt: tuple[int, Mapping[str, Tensor]] | None = None
         self.adam = torch.optim.Adam([self.flat], lr=lr, eps=1e-5, fused=True)
 
     @staticmethod
@@ -46,8 +49,11 @@ class Optimiser:
         taken = float(entry["step"]) if entry else 0.0
         return self.lr * min(1.0, (taken + 1.0) / self.warmup) if self.warmup else self.lr
 
-    def step(self, loss: Tensor) -> float:
-        """Differentiate `loss` (scalar), clip to the largest norm, take one Adam step; gives the unclipped norm."""
+    def step(self, loss: Tensor, inputs: Mapping[str, Tensor] | None = None) -> float:
+        """Differentiate `loss` (scalar), clip to the largest norm, take one Adam step; gives the unclipped norm.
+
+        `inputs` is what the loss was computed from: kept for `incident` if the step has to be skipped.
+        """
         grad = self.flat.grad
         assert grad is not None
         grad.zero_()
@@ -55,12 +61,23 @@ class Optimiser:
         norm = float(grad.norm())
         if not math.isfinite(norm):
             self.skipped += 1
+            self.in_a_row += 1
+            self._spoilt = self.in_a_row, inputs or {}
             return norm
+        self.in_a_row = 0
         if norm > self.clip:
             grad.mul_(self.clip / norm)
         self.adam.param_groups[0]["lr"] = self.rate
         self.adam.step()
         return norm
+
+    def incident(self) -> tuple[int, dict[str, NDArray[Any]]] | None:
+        """The last skipped step since the last call: the how manieth in a row it was, and its inputs. None without."""
+        spoilt, self._spoilt = self._spoilt, None
+        if spoilt is None:
+            return None
+        in_a_row, inputs = spoilt
+        return in_a_row, {name: value.detach().cpu().numpy() for name, value in inputs.items()}
 
     def state(self) -> dict[str, NDArray[np.float32]]:
         """Adam's moments and step count as arrays by name."""

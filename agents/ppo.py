@@ -143,7 +143,7 @@ class Ppo:
         actor_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean() - config.entropy * entropy
         value = self.nets.value(rows.obs[arrival].flatten(1), member)
         critic_loss = 0.5 * (value - rows.returns[index]).square().mean()
-        norm = self.optimiser.step(actor_loss + config.value_weight * critic_loss)
+        norm = self.optimiser.step(actor_loss + config.value_weight * critic_loss, vars(rows))
         most = avail.sum(-1).to(torch.float32).log().mean()
         return {
             "actor/loss": float(actor_loss.detach()),
@@ -156,6 +156,11 @@ class Ppo:
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def incidents(self) -> dict[str, tuple[int, dict[str, NDArray[Any]]]]:
+        """Whether updates were not finite since the last call: how many in a row, and the rollout behind them."""
+        incident = self.optimiser.incident()
+        return {} if incident is None else {"ppo": incident}
 
     def model_error(self, segments: list[Segment]) -> Metrics:
         """There is no world model."""

@@ -26,7 +26,8 @@ def _modules(agent: "Agent") -> dict[str, nn.Module]:
     }
 
 
-def _optimisers(agent: "Agent") -> dict[str, Optimiser]:
+def optimisers(agent: "Agent") -> dict[str, Optimiser]:
+    """The optimisers of an agent's networks by name."""
     behaviour = agent.behaviour
     return {
         "world_model": agent.modelling.optimiser,
@@ -38,7 +39,7 @@ def _optimisers(agent: "Agent") -> dict[str, Optimiser]:
 def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
     """Weights, optimisers, replay, acting memories as arrays; generators, selectors, budgets, counters as the rest."""
     arrays = save_weights(_modules(agent))
-    for name, optimiser in _optimisers(agent).items():
+    for name, optimiser in optimisers(agent).items():
         arrays |= {f"optimiser/{name}/{key}": value for key, value in optimiser.state().items()}
     arrays |= {f"replay/{key}": value for key, value in agent.replay.state().items()}
     for slot, memory in agent.memories.items():
@@ -56,7 +57,7 @@ def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
         "round": agent.behaving.round,
         "model_updates": agent.modelling.updates,
         "learned_from": sorted(agent.learned_from),
-        "skipped": {name: optimiser.skipped for name, optimiser in _optimisers(agent).items()},
+        "skipped": {name: optimiser.skipped for name, optimiser in optimisers(agent).items()},
     }
     return arrays, rest
 
@@ -74,7 +75,7 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
         )
     agent.learned_from = roles
     load_weights(agent.name, _modules(agent), arrays)
-    for name, optimiser in _optimisers(agent).items():
+    for name, optimiser in optimisers(agent).items():
         optimiser.load_state(under(arrays, f"optimiser/{name}/"))
         optimiser.skipped = int(rest["skipped"][name])
     agent.replay.load_state(under(arrays, "replay/"))

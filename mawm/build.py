@@ -54,6 +54,7 @@ from mawm.selectors.registry import make_selector
 from mawm.selectors.trivial import Trivial
 from mawm.team import InlineTeam, ProcessTeam, Team
 from mawm.types import ROLES, Metrics, Role, Spaces, VectorEnv
+from mawm.watch import Watch
 
 EXPLORER = "explorer"
 """The purpose of environments that exploratory strategies take part in: some change when they do."""
@@ -308,6 +309,7 @@ def make_run(
         beside=beside,
         book=Patient(ledger_file(folder / "channel.csv", resume_at), "channel.csv", _to_stderr),
         schedule=Schedule(config.schedule),
+        watch=Watch(folder, _to_stderr),
         writers=writers,
         evaluate=partial(_evaluate, config, team),
         save=lambda run: saver.save(run.collector.env_steps, parts_of(run)),

@@ -15,6 +15,7 @@ from mawm.metrics import Averages, Writer
 from mawm.schedule import Schedule
 from mawm.team import Team
 from mawm.types import Metrics
+from mawm.watch import Watch
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Run:
     evaluate: Callable[[], Evaluation]
     save: Callable[["Run"], None]
     report: Callable[["Run", Metrics], None]
+    watch: Watch
+    """Looks after updates that had to be left out."""
     book: Callable[[list[dict[str, Any]]], None]
     """Appends rows of the channel's ledger to a table."""
     averages: Averages = field(default_factory=Averages)
@@ -45,10 +48,11 @@ class Run:
     stop: bool = False
     """Set from outside (a signal) to end after the current round."""
 
-    def log(self, results: list[Metrics | None]) -> None:
+    def log(self, results: list[Metrics]) -> None:
         """Take in what the learners said, each under its own name."""
         for name, metrics in zip(self.names, results, strict=True):
-            self.averages.add(metrics or {}, f"{name}/")
+            self.averages.add(metrics, f"{name}/")
+        self.watch.look(self.team, self.names, results, self.collector.env_steps)
 
     def log_offers(self, kind: str, outboxes: list[Outbox]) -> None:
         """Take in what each learner's selector says of itself: threshold, refusals, which loss won the maximum."""

@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "stats", "seeds", "agents.config", "cli", "files", "lock", "patience", "careful"),
     ("budgets", "selectors", "picks", "codec", "gate", "guard", "ledger", "metrics", "checkpoint", "envs", "team"),
     ("configs",),
-    ("beside", "broadcast", "collect", "evaluation", "schedule"),
+    ("beside", "broadcast", "collect", "watch", "evaluation", "schedule"),
     ("deliveries", "deployment"),
     ("channel",),
     ("loop", "saving"),

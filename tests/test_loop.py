@@ -1,5 +1,6 @@
 """The loop's calls follow the lines of Algorithms 1 and 2."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ from mawm.configs.train import ScheduleConfig
 from mawm.loop import Run, round_
 from mawm.schedule import Schedule
 from mawm.types import Origin, Role
+from mawm.watch import Watch
 
 
 class Recorder:
@@ -41,8 +43,9 @@ def test_a_round_follows_the_algorithms() -> None:
     names = ("agent_0", "agent_1")
     channel = Channel(1.0, (), names, lambda message: Origin(0, Role.PRIMARY, 0))
     beside: Any = SimpleNamespace(round=lambda team, steps, at: trace.append(f"explorers {steps} {at}") or {"out": 0.0})
-    unused: Any = [lambda *_: None] * 4
-    run = Run(1, plan, team, names, collector, channel, beside, Schedule(plan), [], *unused)
+    watch = Watch(Path(), print)
+    parts = (team, names, collector, channel, beside, Schedule(plan), [], print, print, print, watch, print)
+    run = Run(1, plan, *parts)
     round_(run)
     assert trace == [
         "collect 8 sample",

@@ -1,0 +1,112 @@
+"""Losses that are not finite: the update is left out, told and kept; no other agent notices; ten in a row end it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mawm.agents.agent import Agent
+from mawm.auditing.stream import Playback, Recorder
+from mawm.build import make_beside, make_env, make_run, make_team
+from mawm.careful import read_tensors
+from mawm.configs.presets import load_preset
+from mawm.configs.train import TrainConfig
+from mawm.loop import Run, round_
+from mawm.team import InlineTeam
+from mawm.watch import Diverged
+
+ROUNDS = 40
+
+
+def independent() -> TrainConfig:
+    return replace(load_preset("debug"), method="independent", env_steps=10_000)
+
+
+def started(folder: Path) -> tuple[Run, list[Agent]]:
+    folder.mkdir(exist_ok=True)
+    config = independent()
+    env = make_env(config, "train", config.schedule.battles)
+    team = make_team(config, env.spaces, "cpu", "inline")
+    assert isinstance(team, InlineTeam)
+    run = make_run(config, env, team, make_beside(config, env.spaces), folder, lambda *_: None, None)
+    for writer in run.writers:
+        writer.close()  # nothing is logged here
+    return run, team.learners
+
+
+def spoil(step: Callable[..., float], times: int) -> Callable[..., float]:
+    """An optimiser's step whose loss is NaN or Inf the first `times` times."""
+    left = [times]
+
+    def spoilt(loss: torch.Tensor, *more: Any) -> float:
+        left[0] -= 1
+        bad = float("nan") if left[0] % 2 else float("inf")
+        return step(loss * bad if left[0] >= 0 else loss, *more)
+
+    return spoilt
+
+
+def numbers(agent: Agent) -> dict[str, bytes]:
+    arrays, _ = agent.state()
+    return {name: array.tobytes() for name, array in arrays.items() if name.startswith(("weights/", "optimiser/"))}
+
+
+@pytest.mark.parametrize("what", ["world_model", "actor", "critic"])
+def test_bad_updates_are_left_out_told_and_kept_and_no_number_is_spoilt(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, agents = started(tmp_path)
+    optimiser = {
+        "world_model": agents[1].modelling.optimiser,
+        "actor": agents[1].behaviour.actor_opt,
+        "critic": agents[1].behaviour.critic_opt,
+    }[what]
+    optimiser.step = spoil(optimiser.step, 3)  # type: ignore[method-assign]
+    for _ in range(ROUNDS):
+        round_(run)
+    arrays, rest = agents[1].state()
+    assert rest["skipped"][what] == 3
+    assert all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f")
+    assert np.isfinite([rest["return_scale"]["spread"], rest["log_entropy_weight"]]).all()
+    said = capsys.readouterr().err
+    assert (
+        "agent_1: " in said and f"of its {what} in a row were not finite" in said and "parameters are as before" in said
+    )
+    kept = sorted(tmp_path.glob(f"incident-*-agent_1-{what}.safetensors"))
+    assert kept and str(kept[0]) in said
+    assert ("obs" if what == "world_model" else "advantage") in read_tensors(kept[0])
+
+
+def test_ten_in_a_row_stop_the_run_with_what_to_do(tmp_path: Path) -> None:
+    run, agents = started(tmp_path)
+    optimiser = agents[2].modelling.optimiser
+    optimiser.step = spoil(optimiser.step, 10**6)  # type: ignore[method-assign]
+    before = agents[2].state()[0]["weights/world_model/rssm.recurrent.weight"].copy()
+    with pytest.raises(
+        Diverged, match=r"agent_2: \d+ update\(s\) of its world_model in a row .* Try a lower learning rate"
+    ):
+        for _ in range(ROUNDS):
+            round_(run)
+    assert np.array_equal(agents[2].state()[0]["weights/world_model/rssm.recurrent.weight"], before)
+
+
+def test_on_one_stream_nobody_else_notices(tmp_path: Path) -> None:
+    """Both runs are given the first one's battles, so that what differs is the fault alone."""
+    recorded, _ = started(tmp_path / "a")
+    recorder = Recorder(recorded.collector)
+    recorded.collector = recorder  # type: ignore[assignment]
+    for _ in range(ROUNDS):
+        round_(recorded)
+    states = []
+    for folder, times in (("b", 0), ("c", 3)):
+        run, agents = started(tmp_path / folder)
+        run.collector = Playback(recorder.rounds)  # type: ignore[assignment]
+        agents[1].modelling.optimiser.step = spoil(agents[1].modelling.optimiser.step, times)  # type: ignore[method-assign]
+        for _ in range(ROUNDS):
+            round_(run)
+        states.append([numbers(agent) for agent in agents])
+    assert states[0][0] == states[1][0] and states[0][2] == states[1][2] and states[0][1] != states[1][1]
