@@ -125,3 +125,36 @@ def test_a_foreign_row_is_refused_on_the_way_out_however_it_came_in():
     replay.load_state(open_one.state())
     with pytest.raises(ProvenanceError, match="agent 3, role explorer, episode 17"):
         replay.sample(4, 10, np.random.default_rng(0))
+
+
+def test_ten_thousand_operations_against_a_plain_list():
+    rng, counter, samples = np.random.default_rng(11), 0, 0
+    replay, model = Replay(SPACES, 90, lanes=3, gate=Gate(Role.PRIMARY)), [[], [], []]
+    for _ in range(10_000):
+        what = rng.integers(10)
+        if what < 5:
+            lane, steps = int(rng.integers(3)), int(rng.integers(1, 40))
+            replay.add([segment(counter, steps, lane)])
+            model[lane] = [*model[lane], *range(counter, counter + steps)][-replay.depth :]
+            counter += steps
+        elif what < 7:
+            length = int(rng.integers(1, 35))
+            allowed = [tuple(lane[i : i + length]) for lane in model for i in range(len(lane) - length + 1)]
+            assert replay.places(length) == len(allowed)
+            if allowed:
+                batch = replay.sample(3, length, rng)
+                assert {tuple(int(v) for v in column) for column in batch.reward.T} <= set(allowed)
+                samples += 1
+        elif what == 7:
+            with pytest.raises(ValueError, match="expected"):
+                replay.add([replace(segment(counter, 3, 0), obs=np.zeros((3, 4), np.float32))])
+        elif what == 8:
+            with pytest.raises(ProvenanceError):
+                replay.add([segment(0, 2, 0), replace(segment(0, 2, 1), origin=Origin(0, Role.EXPLORER, 0))])
+        else:
+            again = Replay(SPACES, 90, lanes=3, gate=Gate(Role.PRIMARY))
+            again.load_state(replay.state())
+            assert all(again.state()[name].tobytes() == array.tobytes() for name, array in replay.state().items())
+            replay = again
+        assert len(replay) == sum(map(len, model))
+    assert samples > 1000
