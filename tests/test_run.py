@@ -68,7 +68,7 @@ def test_evaluate_prints_one_line_of_json_with_an_interval(run: Path) -> None:
 
 def test_a_finished_run_says_so(run: Path) -> None:
     said = finished("train", "--resume", str(run), cwd=run)
-    assert "raise --env-steps" in said
+    assert "nothing to do. Raise --env-steps to go on" in said
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path) -> None:
