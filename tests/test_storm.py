@@ -124,16 +124,3 @@ def test_a_second_run_in_one_folder_is_refused_and_told_who_is_first(tmp_path: P
     finally:
         first.kill()
         first.communicate()
-
-
-def test_fresh_begins_anew_elsewhere(undisturbed: Path, tmp_path: Path) -> None:
-    options = ["--preset", "debug", "--placement", "inline", "--env-steps", "64"]
-    command = [sys.executable, "-m", "mawm.train", *options]
-    for more, folders in (([], 1), ([], 1), (["--fresh"], 2), (["--seed", "1"], 3)):
-        done = subprocess.run(
-            [*command, *more], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=True
-        )
-        assert len(list((tmp_path / "runs").iterdir())) == folders, done.stdout
-    refused = train(undisturbed, "--fresh")
-    _, err = refused.communicate(timeout=120)
-    assert refused.returncode == 2 and "--fresh wants a new one" in err

@@ -1,0 +1,77 @@
+"""Which folder a command means."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mawm.build import write_config
+from mawm.checkpoint import write
+from mawm.configs.presets import load_preset
+from mawm.place import Place, find_place
+
+CONFIG = load_preset("debug")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def begun(place: Place, *, saved: bool = True) -> Path:
+    """Leave a run behind, with a checkpoint or stopped before the first one."""
+    write_config(place.folder, CONFIG, {})
+    (place.folder / "metrics.jsonl").write_text("{}\n")
+    if saved:
+        write(place.folder, 10, {"run": ({}, {})}, keep=2)
+    return place.folder
+
+
+def test_the_same_run_goes_on_whatever_its_steps_and_placement_and_another_one_finds_a_folder_of_its_own() -> None:
+    first = begun(find_place(CONFIG, None, fresh=False))
+    assert first == Path("runs/3m_both_b0.05_s0")
+    assert find_place(CONFIG, None, fresh=False) == Place(first, begun=True)
+    longer = replace(CONFIG, env_steps=10**6, placement="process")
+    assert find_place(longer, None, fresh=False) == Place(first, begun=True)
+    other = replace(CONFIG, schedule=replace(CONFIG.schedule, warmup=7))
+    assert find_place(other, None, fresh=False) == Place(Path("runs/3m_both_b0.05_s0-2"), begun=False)
+
+
+def test_fresh_begins_in_a_new_folder_and_never_in_a_named_one_that_is_not_empty() -> None:
+    first = begun(find_place(CONFIG, None, fresh=False))
+    assert find_place(CONFIG, None, fresh=True) == Place(Path("runs/3m_both_b0.05_s0-2"), begun=False)
+    with pytest.raises(ValueError, match="is not empty, and --fresh wants a new one"):
+        find_place(CONFIG, first, fresh=True)
+    with pytest.raises(ValueError, match="holds no run with these settings"):
+        find_place(replace(CONFIG, seed=5), first, fresh=False)
+
+
+def test_what_was_stopped_before_its_first_checkpoint_begins_anew_in_its_folder() -> None:
+    first = begun(find_place(CONFIG, None, fresh=False), saved=False)
+    (first / "notes.txt").write_text("mine")
+    place = find_place(CONFIG, None, fresh=False)
+    assert place == Place(first, begun=False)
+    place.clear()
+    assert [path.name for path in first.iterdir()] == ["notes.txt"]
+
+
+def test_clearing_a_run_with_a_checkpoint_deletes_nothing() -> None:
+    first = begun(find_place(CONFIG, None, fresh=False))
+    before = sorted(first.rglob("*"))
+    find_place(CONFIG, None, fresh=False).clear()
+    assert sorted(first.rglob("*")) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"config": {"map": 7}}', b"\xff"])
+def test_a_folder_with_settings_that_cannot_be_read_is_left_alone(content: bytes) -> None:
+    folder = begun(find_place(CONFIG, None, fresh=False))
+    (folder / "config.json").write_bytes(content)
+    assert find_place(CONFIG, None, fresh=False).folder != folder
+
+
+def test_a_file_in_the_way_is_left_alone() -> None:
+    Path("runs").mkdir()
+    Path("runs/3m_both_b0.05_s0").write_text("a file")
+    assert find_place(CONFIG, None, fresh=False).folder == Path("runs/3m_both_b0.05_s0-2")
+    with pytest.raises(ValueError, match="holds no run"):
+        find_place(CONFIG, Path("runs/3m_both_b0.05_s0"), fresh=False)
