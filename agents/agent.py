@@ -174,6 +174,8 @@ class Agent:
     def fit_world_model(self, updates: int) -> Metrics:
         """Gradient steps on Eqs. 1-3."""
         metrics = self.modelling.fit(updates)
+        if metrics:
+            metrics["information/skipped_updates"] = float(self.intrinsic.skipped)
         return metrics | self._examine("after")
 
     def imagine(self, updates: int) -> None:
@@ -205,6 +207,7 @@ class Agent:
     def incidents(self) -> dict[str, tuple[int, dict[str, NDArray[Any]]]]:
         """Of each network with updates that were not finite since the last call: how many in a row, and of what."""
         found = {name: optimiser.incident() for name, optimiser in optimisers(self).items()}
+        found["information"] = self.intrinsic.incident()
         return {name: incident for name, incident in found.items() if incident is not None}
 
     def model_error(self, segments: list[Segment]) -> Metrics:

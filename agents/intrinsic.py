@@ -30,6 +30,13 @@ class Intrinsic(Protocol):
     def compare_with(self, policies: Arrays) -> None:
         """Take in explorers' policies (the gate's policy and open mode)."""
 
+    def incident(self) -> tuple[int, Arrays] | None:
+        """An update that was not finite since the last call (`Optimiser.incident`); None without."""
+
+    @property
+    def skipped(self) -> int:
+        """Updates that were left out so far."""
+
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """Arrays by name and a JSON-able rest."""
 
@@ -51,6 +58,15 @@ class NoInformation:
 
     def compare_with(self, policies: Arrays) -> None:
         """Nothing."""
+
+    def incident(self) -> tuple[int, Arrays] | None:
+        """None."""
+        return None
+
+    @property
+    def skipped(self) -> int:
+        """None."""
+        return 0
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """Nothing."""

@@ -14,6 +14,8 @@ from mawm.agents.rssm import Latent
 from mawm.agents.world_model import Batch, Losses, WorldModel, resets
 from mawm.types import Metrics, Segment
 
+COMPARED = 1024
+"""Stretches that a world model's errors are measured on."""
 Sampler = Callable[[int, int, np.random.Generator], Batch]
 """Samples `batch` stretches of `length` steps."""
 
@@ -66,6 +68,7 @@ class ModelTrainer:
     def errors(self, segments: Sequence[Segment]) -> Metrics:
         """Mean squared error a step ahead, before o_t is seen, on segments (`deployed`) and in the replay (`trained`).
 
+        Both on stretches that are sampled alike, so that they differ in nothing but whose experience it is.
         `obs_error`: of the decoded mean observation, per number of it; `reward_error`: of the predicted reward. Both at
         the likeliest latent of the prior. Empty before the model could be fitted.
         """
@@ -73,22 +76,23 @@ class ModelTrainer:
         if not segments or not self.replay.ready(config.seq_len):
             return {}
         rng = np.random.default_rng(0)  # what is measured moves no generator of training
-        deployed, valid = self._padded(segments)
-        found = self._ahead(deployed, valid, rng)
-        rows = min(1024, -(-int(valid.sum()) // config.seq_len))
-        trained = self.replay.sample_pooled(rows, config.seq_len, rng)
-        there = self._ahead(trained, torch.ones_like(trained.terminal), rng)
+        deployed = self.replay.like(segments)
+        if not deployed.ready(config.seq_len):
+            return {}
+        found, there = (
+            self._ahead(replay.sample_pooled(COMPARED, config.seq_len, rng), rng) for replay in (deployed, self.replay)
+        )
         names = ("obs_error", "reward_error")
         return {f"deployed/{n}": v for n, v in zip(names, found, strict=True)} | {
             f"trained/{n}": v for n, v in zip(names, there, strict=True)
         }
 
-    def _ahead(self, batch: Batch, valid: Tensor, rng: np.random.Generator) -> tuple[float, float]:
+    def _ahead(self, batch: Batch, rng: np.random.Generator) -> tuple[float, float]:
         reset = resets(batch.is_first)
         noise = self._noise(rng, *reset.shape)
         deter = self.model.rssm.observe(batch.obs, batch.prev_action, reset, noise).deter
         expected = Latent(deter, self.model.rssm.prior(deter).argmax(-1))
-        counted = valid & ~reset
+        counted = ~reset
         seen = (self.model.see(expected) - batch.obs).square().mean(-1)[counted]
         earned = self.model.two_hot.mean(self.model.predict(expected).reward) - batch.reward
         return float(seen.mean()), float(earned.square()[counted].mean())

@@ -42,7 +42,8 @@ class ParameterInformation:
         coins = torch.from_numpy(self.learn_rng.integers(0, 2, (heads, 1, sequences))).to(self.device)
         weight = coins * (~resets(batch.is_first) & batch.own)
         error = (self.ensemble(post.deter.detach()) - batch.obs).square().sum(-1)
-        self.optimiser.step(0.5 * self.precision * (weight * error).sum() / weight.sum().clamp_min(1.0))
+        loss = 0.5 * self.precision * (weight * error).sum() / weight.sum().clamp_min(1.0)
+        self.optimiser.step(loss, batch._asdict())
 
     @torch.no_grad()
     def gains(self, model: WorldModel, imagined: Imagined, noise: Tensor) -> Tensor | None:
@@ -68,6 +69,15 @@ class ParameterInformation:
 
     def compare_with(self, policies: Arrays) -> None:
         """One policy at a time: others do not matter."""
+
+    def incident(self) -> tuple[int, Arrays] | None:
+        """A fit of the heads that was not finite since the last call (`Optimiser.incident`); None without."""
+        return self.optimiser.incident()
+
+    @property
+    def skipped(self) -> int:
+        """Fits that were left out so far."""
+        return self.optimiser.skipped
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """Weights and the optimiser's moments; steps that were skipped."""

@@ -88,6 +88,15 @@ class PolicyInformation:
         if len(found):
             self.explorers = found
 
+    def incident(self) -> tuple[int, Arrays] | None:
+        """Nothing is fitted."""
+        return None
+
+    @property
+    def skipped(self) -> int:
+        """None."""
+        return 0
+
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """The population, and when its last member was added."""
         arrays = {f"snapshots/{name}": value for name, value in self.snapshots.state().items()}

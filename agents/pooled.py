@@ -27,6 +27,14 @@ class PooledReplay:
         self.gate = gate
         self.device = device
 
+    def like(self, segments: Sequence[Segment]) -> "PooledReplay":
+        """A replay of its own with these segments, the agent's own, lane by lane: for measuring, not for learning."""
+        lanes = 1 + max(segment.lane for segment in segments)
+        steps = sum(len(segment) for segment in segments)
+        replay = PooledReplay(self.own.spaces, steps * lanes, lanes, self.gate, self.device)
+        replay.remember(segments)
+        return replay
+
     def remember(self, segments: Sequence[Segment]) -> None:
         """Append the agent's own segments to their lanes."""
         self.own.add(segments)

@@ -16,15 +16,16 @@ _POSITIVE = (
     "capacity", "window", "observations", "others", "snapshot_every", "stale_rounds", "rollout",
     "minibatches", "reward_scale",
     "explorers", "dimension", "population", "floor", "probes", "evolve_every", "keeps",
+    "traders", "steps", "most",
 )
 _SHARES = (
     "bandwidth", "elite", "explorer_starts", "unimix", "discount", "lam", "entropy_decay", "entropy_target",
-    "target_decay",
+    "target_decay", "turn",
 )
 _NOT_NEGATIVE = (
     "seed", "prefill", "warmup", "updates_per_step", "free_nats", "dyn_scale", "rep_scale", "action_scale", "entropy",
     "ppo_clip", "budget_bytes_per_step", "value_weight",
-    "closeness", "weight", "lr_warmup",
+    "closeness", "weight", "lr_warmup", "noise", "signal_noise", "cost", "impact", "gap",
 )
 # fmt: on
 _CHOICES = {"decoder_grads": ("flow", "detach")}

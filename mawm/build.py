@@ -1,7 +1,6 @@
 """Puts a run together from its configuration. The only module that knows a method by its name."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -44,7 +43,7 @@ from mawm.gating.view import PolicyView
 from mawm.guard import Guard
 from mawm.ledger import ledger_file
 from mawm.loop import Run
-from mawm.metrics import JsonLines, PatientWriter, TensorBoard, Writer
+from mawm.metrics import JsonLines, PatientWriter, TensorBoard
 from mawm.patience import Patient
 from mawm.run_state import parts_of, restore
 from mawm.saving import Saver
@@ -53,6 +52,7 @@ from mawm.seeds import named_generator, named_seed
 from mawm.selectors.registry import make_selector
 from mawm.selectors.trivial import Trivial
 from mawm.team import InlineTeam, ProcessTeam, Team
+from mawm.telling import tell
 from mawm.types import ROLES, Metrics, Role, Spaces, VectorEnv
 from mawm.watch import Watch
 
@@ -203,6 +203,13 @@ def make_beside(config: TrainConfig, spaces: Spaces) -> Beside:
         raise ValueError(
             f"--gate {gating.gate} guards a world model, and --method {config.method} has none; use --gate off"
         )
+    sharing = config.sharing
+    if gating.gate == "policy" and (sharing.budget_bytes_per_step > 0.0 or sharing.channel == "shuffled"):
+        what = "--channel shuffled" if sharing.channel == "shuffled" else "--budget-bytes-per-step"
+        raise ValueError(
+            f"--gate policy with {what}: experience and rollouts would share a purse or a generator there, and "
+            "rollouts depend on explorers; use --gate strict, or another budget and channel"
+        )
     searched = named_generator(config.seed, "explorer/search")
     explorers = Explorers(
         make_env(config, EXPLORER, gating.explorers),
@@ -292,11 +299,12 @@ def make_run(
     collector = Collector(env, team, seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
     nominal = 1.0 if shared and not plan.own_weights else config.sharing.bandwidth
     resume_at = None if resume is None else resume.env_steps
-    writers: list[Writer] = [
-        PatientWriter(JsonLines(folder / "metrics.jsonl", resume_at), "metrics.jsonl", _to_stderr),
-        PatientWriter(TensorBoard(folder, resume_at), "the event file", _to_stderr),
+    writers = [
+        PatientWriter(JsonLines(folder / "metrics.jsonl", resume_at), "metrics.jsonl", tell),
+        PatientWriter(TensorBoard(folder, resume_at), "the event file", tell),
     ]
-    saver = Saver(folder, config.schedule.keep_checkpoints, _to_stderr)
+    book = Patient(ledger_file(folder / "channel.csv", resume_at), "channel.csv", tell)
+    saver = Saver(folder, config.schedule.keep_checkpoints, [*(writer.rows for writer in writers), book], tell)
     run = Run(
         env_steps=config.env_steps,
         plan=config.schedule,
@@ -307,10 +315,10 @@ def make_run(
             nominal, shared, learner_names(team.members), origin_of, make_delivery(config), gate_of(config)
         ),
         beside=beside,
-        book=Patient(ledger_file(folder / "channel.csv", resume_at), "channel.csv", _to_stderr),
+        book=book,
         schedule=Schedule(config.schedule),
-        watch=Watch(folder, _to_stderr),
-        writers=writers,
+        watch=Watch(folder, tell),
+        writers=list(writers),
         evaluate=partial(_evaluate, config, team),
         save=lambda run: saver.save(run.collector.env_steps, parts_of(run)),
         report=report,
@@ -322,10 +330,6 @@ def make_run(
 
 def _evaluate(config: TrainConfig, team: Team) -> Evaluation:
     return evaluate(make_env(config, "eval", config.schedule.eval_battles), team)
-
-
-def _to_stderr(line: str) -> None:
-    sys.stderr.write(f"mawm: {line}\n")
 
 
 def write_config(folder: Path, config: TrainConfig, facts: Metrics | dict[str, Any]) -> None:

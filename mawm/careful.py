@@ -58,10 +58,11 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
     """The object in `text`; `where` names it in errors."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        seen = dict(pairs)
-        if len(seen) < len(pairs):
-            doubled = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-            raise DamagedError(f"{where}: the key {doubled[:80]!r} stands twice")
+        seen: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in seen:
+                raise DamagedError(f"{where}: the key {key[:80]!r} stands twice")
+            seen[key] = value
         return seen
 
     try:

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,6 +16,7 @@ from safetensors.numpy import save
 from mawm import __version__
 from mawm.careful import DamagedError, digest, only, plain_file, read_json, read_tensors
 from mawm.files import sync, write_synced
+from mawm.telling import tell
 
 MANIFEST = "MANIFEST.json"
 """Size and SHA-256 of every other file. It makes a folder a checkpoint: written last, removed first."""
@@ -38,6 +38,12 @@ class Checkpoint:
 
     def load(self) -> dict[str, Part]:
         """All parts by name. DamagedError, before anything is used, if one byte is not as it was written."""
+        try:
+            return self._checked()
+        except OSError as error:
+            raise DamagedError(f"{self.path} cannot be read ({error.strerror or error})") from None
+
+    def _checked(self) -> dict[str, Part]:
         manifest = read_json(self.path / MANIFEST)
         if manifest.get("schema") != SCHEMA:
             raise DamagedError(
@@ -83,24 +89,29 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     return sorted(found, key=lambda c: c.env_steps)
 
 
-def _to_stderr(line: str) -> None:
-    sys.stderr.write(f"mawm: {line}\n")
-
-
-def newest(folder: Path, say: Callable[[str], None] = _to_stderr) -> Loaded:
+def newest(folder: Path, say: Callable[[str], None] = tell) -> Loaded:
     """The last checkpoint of a run that is whole; each damaged one is named and passed over.
 
-    FileNotFoundError if there is none; DamagedError if none is whole.
+    ValueError if there is none; DamagedError if none is whole.
     """
     found = checkpoints(folder)
     if not found:
-        raise FileNotFoundError(f"{folder} holds no checkpoint (a folder ck-<env steps>): is it a run folder?")
+        raise ValueError(f"{folder} holds no checkpoint (a folder ck-<env steps>): is it a run folder?")
     for checkpoint in reversed(found):
         try:
             return Loaded(checkpoint.path, checkpoint.env_steps, checkpoint.load())
         except DamagedError as error:
             say(f"{error}; passed over")
     raise DamagedError(f"none of the {len(found)} checkpoints in {folder} is whole")
+
+
+def set_aside(folder: Path, env_steps: int) -> None:
+    """Rename checkpoints past `env_steps`, found damaged, so that they no longer count among those that are kept."""
+    for checkpoint in checkpoints(folder):
+        if checkpoint.env_steps > env_steps:
+            target = checkpoint.path.with_name(f"damaged-{checkpoint.path.name}")
+            shutil.rmtree(target, ignore_errors=True)
+            checkpoint.path.rename(target)
 
 
 def write(folder: Path, env_steps: int, parts: dict[str, Part], keep: int) -> Path:
@@ -124,6 +135,9 @@ def write(folder: Path, env_steps: int, parts: dict[str, Part], keep: int) -> Pa
         _remove(final)
     temporary.rename(final)
     sync(folder)
+    for left in [*folder.glob("writing-ck-*"), *folder.glob("ck-*")]:  # of saves and removals that were interrupted
+        if left.is_dir() and not left.is_symlink() and not (left / MANIFEST).exists():
+            shutil.rmtree(left)
     for old in checkpoints(folder)[:-keep]:
         _remove(old.path)
     return final

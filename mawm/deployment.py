@@ -16,6 +16,6 @@ def model_errors(env: VectorEnv, team: Team, config: TrainConfig, mode: str) -> 
     """
     agent = config.agent
     collector = Collector(env, team, seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
-    segments = collector.collect(env.spaces.episode_limit, mode)
+    segments = collector.collect(2 * env.spaces.episode_limit, mode)
     found: list[Metrics] = team.map("model_error", segments)
     return {tag: float(np.mean([errors[tag] for errors in found])) for tag in found[0]}

@@ -37,6 +37,10 @@ def _(learner: Agent, config: TrainConfig, spaces: Spaces) -> float:
     learner.fit_world_model(1)
     model = _seconds(lambda: learner.fit_world_model(2)) / 2
 
+    information = config.agent.information
+    for past in range(1, information.others + 1):  # with the population that it will soon have
+        learner.intrinsic.remember(learner.behaviour.actor, past * information.snapshot_every)
+
     def behave() -> None:
         learner.imagine(1)
         learner.fit_behaviour([], env_steps=0)

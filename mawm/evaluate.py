@@ -9,8 +9,6 @@ from typing import Annotated, Literal
 import tyro
 
 from mawm.cli import fail, parse
-from mawm.configs.presets import merge
-from mawm.configs.train import TrainConfig
 
 DESCRIPTION = """Play battles with the last checkpoint of a run and print its win rate with a 95 % interval (Wilson).
 
@@ -40,20 +38,22 @@ def main(args: list[str] | None = None) -> int:
     from mawm.checkpoint import newest
     from mawm.deployment import model_errors
     from mawm.evaluation import evaluate
+    from mawm.facts import read_config
     from mawm.run_state import load_team
 
     if not (command.run / "config.json").is_file():
         fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
     try:
-        saved = json.loads((command.run / "config.json").read_text())["config"]
-        config = replace(merge(TrainConfig(), saved, "config.json"), device="cpu")
+        config = replace(read_config(command.run), device="cpu")
         checkpoint = newest(command.run)
         env = build.make_env(replace(config, seed=0), "test", command.episodes)
-    except (OSError, ValueError, KeyError) as error:
+        team = build.make_team(config, env.spaces, "cpu", "inline")
+        members = build.members_of(config, env.spaces)
+        load_team(team, build.learner_names(members), checkpoint.parts)
+    except (OSError, ValueError) as error:
         fail(f"{command.run}: {error}")
-    team = build.make_team(config, env.spaces, "cpu", "inline")
-    members = build.members_of(config, env.spaces)
-    load_team(team, build.learner_names(members), checkpoint.parts)
+    except (KeyError, IndexError, TypeError) as error:
+        fail(f"{command.run}: its checkpoint lacks {error}: it was saved by another version")
     result = evaluate(env, team, command.mode)
     errors = model_errors(env, team, config, command.mode)
     low, high = result.interval()

@@ -1,14 +1,16 @@
 """What config.json says of a run beside its settings: versions, machine, commands, and where it stopped being exact."""
 
-import json
 import platform
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from mawm import __version__
+from mawm.careful import digest, read_json
+from mawm.configs.presets import merge
+from mawm.configs.train import TrainConfig
 
-EXACT = ("device", "precision", "python", "packages", "machine", "threads")
+EXACT = ("version", "device", "precision", "python", "packages", "machine", "threads")
 """Facts on which a run's numbers may depend: one that changes on a resume is told and written down."""
 
 
@@ -24,13 +26,28 @@ def facts_now(**chosen: Any) -> dict[str, Any]:
     }
 
 
+def map_digest(config: TrainConfig) -> str:
+    """SHA-256 of the map's file; empty where the map comes by name."""
+    path = Path(config.map)
+    return digest(path) if path.is_file() else ""
+
+
+def read_config(folder: Path) -> TrainConfig:
+    """The settings of a run's folder. ValueError, which names the file, where they cannot be read."""
+    path = folder / "config.json"
+    settings = read_json(path).get("config")
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} holds no settings")
+    return merge(TrainConfig(), settings, str(path))
+
+
 def read_facts(folder: Path) -> dict[str, Any]:
     """What a run's config.json says beside its settings; nothing where it cannot be read."""
     try:
-        facts = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
+        facts = read_json(folder / "config.json")
+    except ValueError:
         return {}
-    return {key: value for key, value in facts.items() if key != "config"} if isinstance(facts, dict) else {}
+    return {key: value for key, value in facts.items() if key != "config"}
 
 
 def carried_on(before: dict[str, Any], now: dict[str, Any], env_steps: int, typed: str) -> tuple[dict[str, Any], int]:

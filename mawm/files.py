@@ -34,6 +34,13 @@ def append_whole(file: RawIOBase, data: bytes) -> None:
         raise
 
 
+def sync_file(path: Path) -> None:
+    """Force what was appended to a file to disk; a file that is not there has nothing."""
+    if path.exists():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
 def sync(folder: Path) -> None:
     """Force a folder's list of names to disk."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -17,6 +17,9 @@ from mawm.team import Team
 from mawm.types import Metrics
 from mawm.watch import Watch
 
+RETRY_S = 2.0
+"""Pause before the last save of a run is tried again."""
+
 
 @dataclass
 class Run:
@@ -35,7 +38,8 @@ class Run:
     schedule: Schedule
     writers: list[Writer]
     evaluate: Callable[[], Evaluation]
-    save: Callable[["Run"], None]
+    save: Callable[["Run"], bool]
+    """Whether it could; raises once it has failed too often."""
     report: Callable[["Run", Metrics], None]
     watch: Watch
     """Looks after updates that had to be left out."""
@@ -67,7 +71,8 @@ def train(run: Run) -> None:
         round_(run)
         run.wall_s = time.monotonic() - started
         keep_books(run)
-    run.save(run)
+    while not run.save(run):
+        time.sleep(RETRY_S)
 
 
 def round_(run: Run) -> None:

@@ -1,5 +1,6 @@
 """Where numbers go: TensorBoard for eyes, `metrics.jsonl` for programs; the x-axis is always environment steps."""
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -86,15 +87,16 @@ class PatientWriter:
 
     def __init__(self, writer: Writer, what: str, say: Callable[[str], None]) -> None:
         self._writer = writer
-        self._write = Patient(writer.write, what, say)
+        self.rows = Patient(writer.write, what, say)
 
     def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
         """Record a row, now or later."""
-        self._write(env_steps, wall_s, metrics)
+        self.rows(env_steps, wall_s, metrics)
 
     def close(self) -> None:
-        """Let go; rows that are still owed are lost with the process."""
-        self._writer.close()
+        """Let go. Nothing is owed any more then: a run ends with a save, which waits for its rows."""
+        with contextlib.suppress(OSError):
+            self._writer.close()
 
 
 class Averages:

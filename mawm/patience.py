@@ -13,18 +13,26 @@ class Patient:
     def __init__(self, call: Callable[..., None], what: str, say: Callable[[str], None]) -> None:
         self.call, self.what, self.say = call, what, say
         self.kept: list[tuple[Any, ...]] = []
+        self.owed = False
 
     def __call__(self, *arguments: Any) -> None:
         """Make the calls that are owed, and this one."""
         self.kept.append(arguments)
-        behind = len(self.kept) > 1
+        self.drain()
+
+    def drain(self) -> bool:
+        """Make the calls that are owed; whether none is any more."""
+        told = self.owed
         try:
             while self.kept:
                 self.call(*self.kept[0])
                 self.kept.pop(0)
         except OSError as error:
-            if not behind:
+            self.owed = True
+            if not told:
                 self.say(f"{self.what} cannot be written ({error.strerror or error}); its rows are kept for later")
-            return
-        if behind:
+            return False
+        self.owed = False
+        if told:
             self.say(f"{self.what} is complete again")
+        return True

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mawm.checkpoint import checkpoints
-from mawm.configs.presets import merge
 from mawm.configs.train import TrainConfig
+from mawm.facts import map_digest, read_config, read_facts
 
+BEFORE_SETTINGS = (".lock", ".pid", "config.json.new")
+"""What is there before a run's settings are: a folder with nothing else is free."""
 LEFTOVERS = ("metrics.jsonl", "channel.csv", "events.out.tfevents.*", "config.json", "incident-*")
 """What a run that was stopped before its first checkpoint leaves behind."""
 
@@ -36,7 +38,7 @@ def find_place(config: TrainConfig, wanted: Path | None, fresh: bool) -> Place:
     if wanted is not None:
         place = _at(config, wanted, fresh)
         if place is None:
-            why = "and --fresh wants a new one" if fresh else "and holds no run with these settings"
+            why = "and --fresh wants a new one" if fresh else "and holds no run with these settings that could go on"
             raise ValueError(f"--run-dir {wanted} is not empty, {why}; name another folder, or leave --run-dir out")
         return place
     name = f"{Path(config.map).stem}_{config.method}_b{config.sharing.bandwidth:g}_s{config.seed}"
@@ -50,16 +52,35 @@ def find_place(config: TrainConfig, wanted: Path | None, fresh: bool) -> Place:
 def _at(config: TrainConfig, folder: Path, fresh: bool) -> Place | None:
     if not folder.exists():
         folder.mkdir(parents=True)
-        return Place(folder, begun=False)
     if not folder.is_dir():
         return None
-    if not any(folder.iterdir()):
+    if all(entry.name in BEFORE_SETTINGS for entry in folder.iterdir()):
         return Place(folder, begun=False)
     if fresh:
         return None
     try:
-        saved = merge(TrainConfig(), json.loads((folder / "config.json").read_text())["config"], "config.json")
-    except (OSError, ValueError, KeyError, TypeError):
+        saved, map_file = read_config(folder), read_facts(folder).get("map_sha256", "")
+    except ValueError:
         return None
     same = replace(saved, env_steps=config.env_steps, placement=config.placement) == config
-    return Place(folder, begun=bool(checkpoints(folder))) if same else None
+    if not same or map_file != map_digest(config):
+        return None
+    if checkpoints(folder):
+        return Place(folder, begun=True)
+    return Place(folder, begun=False) if nothing_saved(folder, config.schedule.save_every) else None
+
+
+def nothing_saved(folder: Path, save_every: int) -> bool:
+    """Whether a run ended before it had saved anything, so that nothing is lost if it begins anew.
+
+    Not so where a checkpoint may have been: something is called like one, or the log goes on past the first save.
+    """
+    if any(folder.glob("ck-*")) or (folder / "evaluation.json").exists():
+        return False
+    try:
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        return all(json.loads(line)["env_steps"] < save_every for line in lines[-2:-1])
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

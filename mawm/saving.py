@@ -1,11 +1,15 @@
 """When a run cannot be saved: it goes on, says what is missing, and gives up after the third time."""
 
+import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mawm.checkpoint import Part, write
+from mawm.files import sync_file
+from mawm.patience import Patient
 
+LOGS = ("metrics.jsonl", "channel.csv")
 PATIENCE = 3
 """Failed saves in a row after which a run stops: from then on it would only lose work."""
 
@@ -15,24 +19,32 @@ class SavingFailed(RuntimeError):
 
 
 class Saver:
-    """Writes checkpoints of one run. The last complete one stays whatever happens."""
+    """Writes checkpoints of one run, its logs first: no checkpoint is newer than they are, whatever is cut off.
 
-    def __init__(self, folder: Path, keep: int, say: Callable[[str], None]) -> None:
-        self.folder, self.keep, self.say = folder, keep, say
+    The last complete one stays whatever happens.
+    """
+
+    def __init__(self, folder: Path, keep: int, logs: Sequence[Patient], say: Callable[[str], None]) -> None:
+        self.folder, self.keep, self.logs, self.say = folder, keep, logs, say
         self.failed = 0
 
-    def save(self, env_steps: int, parts: dict[str, Part]) -> None:
-        """Write a checkpoint. SavingFailed at the third failure in a row; the first two are told and passed over."""
+    def save(self, env_steps: int, parts: dict[str, Part]) -> bool:
+        """Write a checkpoint, and say whether it is there. SavingFailed at the third failure in a row."""
         try:
+            if not all([log.drain() for log in self.logs]):
+                raise OSError(errno.ENOSPC, "rows of the logs are owed")
+            for name in LOGS:
+                sync_file(self.folder / name)
             write(self.folder, env_steps, parts, self.keep)
         except OSError as error:
             self.failed += 1
             told = f"{self._trouble(parts, error)}; attempt {self.failed} of {PATIENCE}"
             if self.failed >= PATIENCE:
                 raise SavingFailed(f"{told}. The run stops; its last complete checkpoint is intact") from None
-            self.say(f"{told}; the run goes on")
-            return
+            self.say(told)
+            return False
         self.failed = 0
+        return True
 
     def _trouble(self, parts: dict[str, Part], error: OSError) -> str:
         needed = sum(array.nbytes for arrays, _ in parts.values() for array in arrays.values())

@@ -85,10 +85,12 @@ class InlineTeam(_Roster):
 
 def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Callable[[], None]) -> None:
     """A worker's whole life: build its learners, answer calls until told to stop."""
-    # Ctrl-C is the main process's affair: it saves through the workers before it lets them go.
+    # Being stopped is the main process's affair: it saves through the workers before it lets them go, and what stops it
+    # (Ctrl-C, `timeout`, a service manager) often tells all its processes at once.
     import signal  # only ever needed inside a worker
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     try:
         prepare()
         learners = {i: make(i) for i in indices}

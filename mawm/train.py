@@ -1,6 +1,6 @@
 """`python -m mawm.train --map 3m --bandwidth 0.05`: trains a team and writes its curves."""
 
-import json
+import errno
 import os
 import shlex
 import signal
@@ -16,10 +16,13 @@ import tyro
 from mawm import __version__
 from mawm.cli import fail, parse
 from mawm.configs.check import check
-from mawm.configs.presets import load_preset, merge
+from mawm.configs.presets import load_preset
 from mawm.configs.train import MARKET, TrainConfig
+from mawm.facts import read_config
+from mawm.telling import hush, show, tell
 
 if TYPE_CHECKING:
+    from mawm.checkpoint import Loaded
     from mawm.loop import Run
     from mawm.types import Metrics
 
@@ -39,6 +42,7 @@ Curves: tensorboard --logdir runs. Win rate of the result: python -m mawm.evalua
 
 NOT_SAVED = 3
 """Exit code of a run that could not be saved three times in a row."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SAME_REQUEST_S = 0.5
 """A second signal so soon is the first one again: a service manager's and a sweep's arrive together."""
 
@@ -105,9 +109,8 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
     folder = command.resume
     assert folder is not None
     try:
-        saved = json.loads((folder / "config.json").read_text())["config"]
-        config = merge(TrainConfig(), saved, "config.json")
-    except (OSError, ValueError, KeyError) as error:
+        config = read_config(folder)
+    except ValueError as error:
         fail(f"--resume {folder}: not a run folder that can be read ({error})")
     if any(arg.split("=")[0] in ("--env-steps", "--env_steps") for arg in args):
         config = replace(config, env_steps=command.config.env_steps)
@@ -115,61 +118,78 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
 
 
 def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str) -> int:
-    from mawm import build  # torch and numba load only once the command line is right
-    from mawm.checkpoint import newest
-    from mawm.estimate import estimate_minutes
-    from mawm.facts import carried_on, facts_now, read_facts
-    from mawm.lock import FolderLock
-    from mawm.place import Place, find_place
+    from mawm.guard import EnvFault
     from mawm.saving import SavingFailed
 
     try:
-        device = build.resolve_device(config.device)
-        env = build.make_env(config, "train", config.schedule.battles)
-        beside = build.make_beside(config, env.spaces)
-        place = Place(resumed, begun=True) if resumed else find_place(config, command.run_dir, command.fresh)
-        folder = place.folder
-        lock = FolderLock(folder)
-        place.clear()
-        resume = newest(folder) if place.begun else None
-    except (ValueError, OSError) as error:
+        return _go(config, command, resumed, typed)
+    except SavingFailed as error:
+        tell(str(error))
+        return NOT_SAVED
+    except ValueError as error:  # settings that do not fit each other, or what was saved
         fail(str(error))
+    except OSError as error:
+        tell(f"{error.filename or 'a file'} cannot be written or read ({error.strerror or error})")
+        return NOT_SAVED if error.errno in NO_ROOM else 1
+    except (EnvFault, RuntimeError) as error:
+        tell(str(error))
+        return 1
+    finally:
+        hush()
+
+
+def _go(config: TrainConfig, command: Command, resumed: Path | None, typed: str) -> int:
+    from mawm import build  # torch and numba load only once the command line is right
+    from mawm.checkpoint import newest, set_aside
+    from mawm.estimate import estimate_minutes
+    from mawm.lock import FolderLock
+    from mawm.place import Place, find_place
+
+    device = build.resolve_device(config.device)
+    env = build.make_env(config, "train", config.schedule.battles)
+    beside = build.make_beside(config, env.spaces)
+    place = Place(resumed, begun=True) if resumed else find_place(config, command.run_dir, command.fresh)
+    folder = place.folder
+    lock = FolderLock(folder)
+    place.clear()
+    resume = newest(folder) if place.begun else None
     if resume is not None and resume.env_steps >= config.env_steps:
-        print(
+        show(
             f"{folder} has its {config.env_steps} environment steps: nothing to do. Raise --env-steps to go on, or "
             f"start over with --fresh. Next: python -m mawm.evaluate {folder}"
         )
         return 0
+    if resume is not None:
+        set_aside(folder, resume.env_steps)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     members = build.members_of(config, env.spaces)
     placement = build.resolve_placement(config, len(members), device, cores)
-    now = facts_now(
-        device=device, placement=placement, cores=cores, precision=build.resolve_precision(config.precision)
-    )
-    steps = 0 if resume is None else resume.env_steps
-    facts, news = carried_on(read_facts(folder) if resume else {}, now, steps, typed)
-    for line in facts["not_exact"][-news:] if news else []:
-        print(f"mawm: not exact {line}", file=sys.stderr)
+    facts = _facts(config, folder, resume, typed, device=device, placement=placement, cores=cores)
     build.write_config(folder, config, facts)
     workers = min(cores, len(members)) if placement == "process" else 1
     minutes = estimate_minutes(config, env.spaces, device, len(members), workers)
     _banner(config, folder, facts, len(members), minutes)
     team = build.make_team(config, env.spaces, device, placement)
     try:
-        run = build.make_run(config, env, team, beside, folder, Progress(), resume)
-        return _train(run, folder)
-    except SavingFailed as error:
-        print(f"mawm: {error}", file=sys.stderr)
-        return NOT_SAVED
-    except (RuntimeError, OSError) as error:
-        print(f"mawm: {error}", file=sys.stderr)
-        return 1
-    except ValueError as error:  # what was saved does not fit
-        print(f"mawm: {error}", file=sys.stderr)
-        return 2
+        return _train(build.make_run(config, env, team, beside, folder, Progress(), resume), folder)
     finally:
         team.close()
         lock.release()
+
+
+def _facts(
+    config: TrainConfig, folder: Path, resume: "Loaded | None", typed: str, **chosen: str | int
+) -> dict[str, Any]:
+    """What config.json says beside the settings; what is no longer as it was is told."""
+    from mawm.build import resolve_precision
+    from mawm.facts import carried_on, facts_now, map_digest, read_facts
+
+    now = facts_now(**chosen, precision=resolve_precision(config.precision), map_sha256=map_digest(config))
+    before, steps = ({}, 0) if resume is None else (read_facts(folder), resume.env_steps)
+    facts, news = carried_on(before, now, steps, typed)
+    for line in facts["not_exact"][-news:] if news else []:
+        tell(f"not exact {line}")
+    return facts
 
 
 def _train(run: "Run", folder: Path) -> int:
@@ -187,21 +207,21 @@ def _train(run: "Run", folder: Path) -> int:
         asked = time.monotonic()
         stopped.append(number)
         run.stop = True
-        print("mawm: stopping after this round; once more to quit at once", file=sys.stderr)
+        tell("stopping after this round; once more to quit at once")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
         train(run)
     except KeyboardInterrupt:
-        print(f"mawm: quit; the last checkpoint in {folder} is intact", file=sys.stderr)
+        tell(f"quit; the last checkpoint in {folder} is intact")
         return 128 + stopped[0]
     for writer in run.writers:
         writer.close()
     if stopped:
-        print(f"saved at {run.collector.env_steps} steps; go on with: python -m mawm.train --resume {folder}")
+        show(f"saved at {run.collector.env_steps} steps; go on with: python -m mawm.train --resume {folder}")
         return 128 + stopped[0]
-    print(f"done: {run.collector.env_steps} steps in {run.wall_s / 60:.1f} min. Next: python -m mawm.evaluate {folder}")
+    show(f"done: {run.collector.env_steps} steps in {run.wall_s / 60:.1f} min. Next: python -m mawm.evaluate {folder}")
     return 0
 
 
@@ -219,7 +239,7 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
         f"run folder {folder}",
         f"curves: tensorboard --logdir {folder.parent}",
     ):
-        print(line, flush=True)
+        show(line)
 
 
 class Progress:
@@ -245,7 +265,7 @@ class Progress:
             "train": _percent(metrics.get("train/win_rate", float("nan"))),
             "bandwidth": f"{metrics.get('channel/realised_bandwidth', 0.0):.4f}",
         }
-        print("  ".join(f"{name} {value}" for name, value in shown.items()), flush=True)
+        show("  ".join(f"{name} {value}" for name, value in shown.items()))
 
 
 def _percent(value: float) -> str:

@@ -103,6 +103,15 @@ def test_a_manifest_cannot_name_files_elsewhere(name: str, tmp_path: Path) -> No
         Checkpoint(folder, 10).load()
 
 
+def test_a_million_keys_are_read_in_a_moment(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("{" + ", ".join(f'"k{i}": 0' for i in range(200_000)) + ', "k7": 1}')
+    began = time.monotonic()
+    with pytest.raises(DamagedError, match="'k7' stands twice"):
+        read_json(path)
+    assert time.monotonic() - began < 1.0
+
+
 def test_what_is_sound_is_read_as_it_was_written(tmp_path: Path) -> None:
     arrays = {
         "weights/w": np.arange(6, dtype=np.float32).reshape(2, 3),

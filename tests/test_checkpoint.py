@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mawm import __version__
-from mawm.careful import DamagedError
-from mawm.checkpoint import MANIFEST, Checkpoint, Part, checkpoints, newest, write
+from mawm.careful import DamagedError, digest
+from mawm.checkpoint import MANIFEST, Checkpoint, Part, checkpoints, newest, set_aside, write
+from mawm.patience import Patient
 from mawm.saving import Saver, SavingFailed
 
 
@@ -30,7 +31,7 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+    with pytest.raises(ValueError, match="no checkpoint"):
         newest(tmp_path)
 
 
@@ -139,7 +140,7 @@ def test_where_there_is_no_room_nothing_is_left_and_the_old_one_stays(
 ) -> None:
     saved(tmp_path, 10)
     said: list[str] = []
-    saver = Saver(tmp_path, 2, said.append)
+    saver = Saver(tmp_path, 2, [], said.append)
     parts: dict[str, Part] = {"run": ({"x": np.zeros(100)}, {})}
 
     def full(path: Path, data: bytes) -> None:
@@ -148,11 +149,58 @@ def test_where_there_is_no_room_nothing_is_left_and_the_old_one_stays(
     with monkeypatch.context() as patch:
         patch.setattr("mawm.checkpoint.write_synced", full)
         for step in (20, 30):
-            saver.save(step, parts)
+            assert not saver.save(step, parts)
         assert len(said) == 2 and all(str(tmp_path) in line and "needs about 800 bytes" in line for line in said)
-        assert "attempt 2 of 3; the run goes on" in said[1] and re.search(r"[\d,]+ are free", said[1])
+        assert "attempt 2 of 3" in said[1] and re.search(r"[\d,]+ are free", said[1])
         assert sorted(path.name for path in tmp_path.iterdir()) == ["ck-000000010"] and told(tmp_path) == (10, [])
         with pytest.raises(SavingFailed, match="The run stops; its last complete checkpoint is intact"):
             saver.save(40, parts)
-    saver.save(50, parts)
+    assert saver.save(50, parts)
     assert told(tmp_path) == (50, []) and saver.failed == 0
+
+
+def test_no_checkpoint_is_newer_than_the_logs(tmp_path: Path) -> None:
+    """Rows that a full disk keeps back are written before the next checkpoint, or there is none."""
+    said: list[str] = []
+    log, room = tmp_path / "metrics.jsonl", [False]
+
+    def append(row: str) -> None:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        log.write_text((log.read_text() if log.exists() else "") + row)
+
+    rows = Patient(append, "metrics.jsonl", said.append)
+    saver = Saver(tmp_path, 2, [rows], said.append)
+    rows("a")
+    rows("b")
+    assert said == ["metrics.jsonl cannot be written (No space left on device); its rows are kept for later"]
+    assert not saver.save(10, {"run": ({}, {})}) and checkpoints(tmp_path) == []
+    assert "rows of the logs are owed" in said[1]
+    room[0] = True
+    assert saver.save(10, {"run": ({}, {})})
+    assert log.read_text() == "ab" and said[2] == "metrics.jsonl is complete again" and len(said) == 3
+
+
+def test_what_interrupted_saves_left_is_cleared_and_what_is_damaged_is_set_aside(tmp_path: Path) -> None:
+    last = saved(tmp_path, 10, 20)
+    (tmp_path / "writing-ck-000000015").mkdir()
+    (tmp_path / "ck-000000005").mkdir()
+    (last / "run.json").write_text("{}")
+    assert told(tmp_path)[0] == 10
+    set_aside(tmp_path, 10)
+    saved(tmp_path, 12, 14)
+    left = ["ck-000000012", "ck-000000014", "damaged-ck-000000020"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
+
+
+def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = saved(tmp_path, 10, 20)
+
+    def broken(path: Path) -> str:
+        if path.parent == last:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return digest(path)
+
+    monkeypatch.setattr("mawm.checkpoint.digest", broken)
+    used, said = told(tmp_path)
+    assert used == 10 and "Input/output error" in said[0]

@@ -30,7 +30,7 @@ METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "stats", "seeds", "agents.config", "cli", "files", "lock", "patience", "careful"),
+    ("types", "stats", "seeds", "agents.config", "cli", "files", "lock", "patience", "careful", "telling"),
     ("budgets", "selectors", "picks", "codec", "gate", "guard", "ledger", "metrics", "checkpoint", "envs", "team"),
     ("configs",),
     ("beside", "broadcast", "collect", "watch", "evaluation", "schedule"),
@@ -49,7 +49,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents.agent", "agents.ppo"),
     ("gating",),
     ("build",),
-    ("estimate", "facts", "place"),
+    ("estimate", "facts"),
+    ("place",),
     ("results", "theory"),
     ("auditing",),
     ("audit", "train", "evaluate", "export", "plot", "report", "verify"),

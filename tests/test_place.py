@@ -8,6 +8,7 @@ import pytest
 from mawm.build import write_config
 from mawm.checkpoint import write
 from mawm.configs.presets import load_preset
+from mawm.facts import map_digest
 from mawm.place import Place, find_place
 
 CONFIG = load_preset("debug")
@@ -62,7 +63,9 @@ def test_clearing_a_run_with_a_checkpoint_deletes_nothing() -> None:
     assert sorted(first.rglob("*")) == before
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"config": {"map": 7}}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{", b'{"config": {"map": 7}}', b'{"config": 7}', b"[" * 10**5, b"\xff"]
+)
 def test_a_folder_with_settings_that_cannot_be_read_is_left_alone(content: bytes) -> None:
     folder = begun(find_place(CONFIG, None, fresh=False))
     (folder / "config.json").write_bytes(content)
@@ -75,3 +78,39 @@ def test_a_file_in_the_way_is_left_alone() -> None:
     assert find_place(CONFIG, None, fresh=False).folder == Path("runs/3m_both_b0.05_s0-2")
     with pytest.raises(ValueError, match="holds no run"):
         find_place(CONFIG, Path("runs/3m_both_b0.05_s0"), fresh=False)
+
+
+@pytest.mark.parametrize("left", ["ck-000000010", "evaluation.json"])
+def test_where_a_checkpoint_may_have_been_nothing_is_cleared(left: str) -> None:
+    """Moved to another disk, deleted to save room, of an older layout: the curves are still somebody's."""
+    folder = begun(find_place(CONFIG, None, fresh=False), saved=False)
+    (folder / left).mkdir() if left.startswith("ck") else (folder / left).write_text("{}")
+    assert find_place(CONFIG, None, fresh=False).folder != folder
+    with pytest.raises(ValueError, match="no run with these settings that could go on"):
+        find_place(CONFIG, folder, fresh=False)
+
+
+def test_a_log_that_goes_on_past_the_first_save_is_not_cleared() -> None:
+    folder = begun(find_place(CONFIG, None, fresh=False), saved=False)
+    every = CONFIG.schedule.save_every
+    (folder / "metrics.jsonl").write_text("".join(f'{{"env_steps": {n}}}\n' for n in (every - 1, every + 1, every + 2)))
+    assert find_place(CONFIG, None, fresh=False).folder != folder
+
+
+def test_another_map_under_the_same_name_is_another_run(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text("one")
+    config = replace(CONFIG, map=str(own))
+    place = find_place(config, None, fresh=False)
+    write_config(place.folder, config, {"map_sha256": map_digest(config)})
+    write(place.folder, 10, {"run": ({}, {})}, keep=2)
+    assert find_place(config, None, fresh=False) == Place(place.folder, begun=True)
+    own.write_text("two")
+    assert find_place(config, None, fresh=False).folder != place.folder
+
+
+def test_a_folder_with_a_lock_alone_is_free() -> None:
+    folder = find_place(CONFIG, None, fresh=False).folder
+    for name in (".lock", ".pid"):
+        (folder / name).write_text("1")
+    assert find_place(CONFIG, folder, fresh=True) == Place(folder, begun=False)

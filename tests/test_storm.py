@@ -124,3 +124,31 @@ def test_a_second_run_in_one_folder_is_refused_and_told_who_is_first(tmp_path: P
     finally:
         first.kill()
         first.communicate()
+
+
+def test_sigterm_to_all_processes_of_a_run_saves_too(tmp_path: Path) -> None:
+    options = ["--preset", "debug", "--placement", "process", "--env-steps", "1000000", "--run-dir", "run"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mawm.train", *options], cwd=tmp_path, env=ENVIRONMENT, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        while not list((tmp_path / "run").glob("ck-*")) and process.poll() is None:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 143 and "saved at" in out and "Traceback" not in err, err
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    options = ["--preset", "debug", "--placement", "inline", "--env-steps", "200", "--run-dir", "run"]
+    command = [sys.executable, "-m", "mawm.train", *options]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=ENVIRONMENT, stdout=full, stderr=full, timeout=120, check=False
+        )
+    assert done.returncode == 0 and newest(tmp_path / "run").env_steps >= 200

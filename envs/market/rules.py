@@ -22,7 +22,7 @@ class MarketRules:
     cost: float = 0.3
     """Price of trading one unit."""
     impact: float = 0.2
-    """Further price of a unit for every unit that the team trades in the same direction in that step."""
+    """Further price of a unit for every unit by which the team's net volume exceeds it, in its direction."""
     gap: float = 2.0
     """The reality gap: where exploratory strategies take part the trend moves the price by 1 - GAP times as much. At 2
     others trade against it and the price goes the other way; at 0 explorers' markets are like everybody's."""

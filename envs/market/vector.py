@@ -23,8 +23,8 @@ class MarketVectorEnv:
     The trend r_t is 1 or -1 and turns with chance `turn` a step. A step: all trade at once, each at most one unit; the
     price then moves by r_t + noise, or by (1 - gap) r_t + noise where exploratory strategies take part (`explored`);
     the signal that comes with it is r_{t+1} + noise, each trader's own. Reward: SCALE x the mean over traders of
-    position x move - |trade| (cost + impact x units that others trade in the same direction). A session is won if the
-    sum of its rewards is above 0.
+    position x move - |trade| (cost + impact x units by which the team's net volume exceeds its own, in its direction).
+    A session is won if the sum of its rewards is above 0.
 
     Session k of a seed is a function of (seed, k, actions); row b plays sessions b, b + B, b + 2B, ...
     """

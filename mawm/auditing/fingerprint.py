@@ -17,7 +17,7 @@ MODEL_ARRAYS = (
     "optimiser/world_model",
     "replay/own",
     "replay/received",
-    "intrinsic/ensemble",
+    "intrinsic/weights",
     "intrinsic/optimiser",
 )
 MODEL_REST = ("experience", "model_updates", "learned_from")

@@ -125,10 +125,10 @@ def _play(
     rates = set()
     save, evaluate = run.save, run.evaluate
 
-    def counted_save(run: Run) -> None:
+    def counted_save(run: Run) -> bool:
         nonlocal saved
-        save(run)
         saved += 1
+        return save(run)
 
     def counted_evaluation() -> Evaluation:
         nonlocal evaluated

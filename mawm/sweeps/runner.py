@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mawm.checkpoint import checkpoints
-from mawm.configs.presets import merge
-from mawm.configs.train import TrainConfig
+from mawm.facts import read_config
 from mawm.lock import FolderLock, holder
+from mawm.place import nothing_saved
 from mawm.sweeps.grid import PlannedRun
 from mawm.sweeps.manifest import Manifest
 from mawm.sweeps.progress import Progress, progress_of
@@ -107,7 +107,8 @@ class Runner:
         if checkpoints(folder):
             where = ["--resume", str(folder), "--env-steps", str(run.config.env_steps)]
         else:
-            shutil.rmtree(folder, ignore_errors=True)  # a run of ours that was stopped before it had saved anything
+            if folder.exists() and nothing_saved(folder, run.config.schedule.save_every):
+                shutil.rmtree(folder)
             where = [*run.args, "--run-dir", str(folder)]
         self.active.append(Job(run, "train", self._process(run, "train", where)))
 
@@ -197,8 +198,8 @@ def check_folders(folder: Path, runs: list[PlannedRun], manifest: Manifest) -> N
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
             continue
         try:
-            saved = merge(TrainConfig(), json.loads((path / "config.json").read_text())["config"], "config.json")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            saved = read_config(path)
+        except ValueError as error:
             if checkpoints(path) or not (run.name in manifest.runs and manifest.runs[run.name].attempts):
                 raise ValueError(f"{path} is in the way: it holds no run of this sweep ({error})") from None
             continue  # killed before its settings were written
