@@ -102,12 +102,12 @@ def _mixed(cell: Cell) -> str:
 
 
 def _apart(runs: Sequence[RunRecord]) -> list[str]:
-    """Settings in which runs of a cell differ, the first four by name."""
+    """Settings in which runs of a cell differ, the first four by name; what a run's version did not know is none."""
     settings = [_flat({k: v for k, v in run.config.items() if k not in PLACES}) for run in runs]
     names = sorted({name for setting in settings for name in setting})
     if not runs[0].shares:
         names = [name for name in names if not name.startswith("sharing.")]
-    mixed = [name for name in names if len({repr(setting.get(name)) for setting in settings}) > 1]
+    mixed = [name for name in names if len({repr(s[name]) for s in settings if name in s}) > 1]
     return mixed[:4] + ([f"{len(mixed) - 4} more"] if len(mixed) > 4 else [])
 
 
