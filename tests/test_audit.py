@@ -45,7 +45,7 @@ def test_the_world_model_is_the_same_beside_any_explorers(
     assert run.failure.startswith("ProvenanceError") is (name == "forged origin")
 
 
-@pytest.mark.parametrize("name", ["an aliased array", "laundering through a peer", "counters fed by explorers"])
+@pytest.mark.parametrize("name", ["an aliased array", "a learning rate on mixed metrics", "counters fed by explorers"])
 def test_a_leak_is_seen(name: str, solo: Played) -> None:
     rounds = solo.rounds[:12]
     without = on_stream(audit_config("off", STEPS, 3), rounds, everything, tamper=LEAKS[name])

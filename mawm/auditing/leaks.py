@@ -156,11 +156,11 @@ def aliasing(run: Run, explorers: Explorers | None) -> Tick:
 
 def rates(run: Run, explorers: Explorers | None) -> Tick:
     """The learning rate follows a metric that explorers have a part in."""
-    adam = _agents(run)[0].modelling.optimiser.adam
+    optimiser = _agents(run)[0].modelling.optimiser
 
     def tick() -> None:
         if explorers is not None:
-            adam.param_groups[0]["lr"] *= 1.0 - 1e-3 * min(1.0, len(explorers.replay) / 1000)
+            optimiser.lr *= 1.0 - 1e-3 * min(1.0, len(explorers.replay) / 1000)
 
     return tick
 
