@@ -17,7 +17,7 @@ from mawm.cli import fail, parse
 LEAST = 500
 DESCRIPTION = """Check that explorers do not touch the primary world model (docs/gating.md says what that means).
 
-  python -m mawm.audit gating                  about a minute on two cores; writes audit.json
+  python -m mawm.audit gating                  under two minutes on two cores; writes audit.json
 
 One stream of the primary is recorded and given to it again beside explorers of every kind, harmful ones too: after
 every round the whole state of its world model must have the same hash, and the divergence must be exactly 0. Then the
@@ -29,7 +29,7 @@ class Command:
     """The command line."""
 
     what: Annotated[Literal["gating"], tyro.conf.Positional]
-    steps: int = 1200
+    steps: int = 1000
     """Environment steps of the primary."""
     seed: int = 0
     """Seed of the primary and of the explorers."""
