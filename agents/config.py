@@ -84,7 +84,7 @@ class InformationConfig:
 
     kind: Literal["auto", "none", "param_ig", "policy_mi"] = "auto"
     """`param_ig`: of the model's parameters (an ensemble of heads); `policy_mi`: A Eq. 7 as printed, how far they lie
-    from those of other policies, at five times the cost of a run; `auto`: param_ig when a gate is set, else none."""
+    from those of other policies, far dearer (see the ETA); `auto`: param_ig when a gate is set, else none."""
     weight: float = 0.3
     """Lambda, in rewards per nat; an imagined rollout is given the mean over its observations."""
     observations: int = 100
