@@ -31,7 +31,7 @@ from mawm.codec import (
 from mawm.gate import Gate
 from mawm.picks import phase
 from mawm.seeds import named_generator, named_seed
-from mawm.types import ROLES, Bools, Floats, Ints, Metrics, Origin, Role, Segment, Spaces
+from mawm.types import ROLES, Bools, Floats, Ints, Metrics, Origin, Role, Segment, Since, Spaces
 
 EXAMINED = 8
 """Received segments of a round whose loss is looked at before and after the model is fitted."""
@@ -214,9 +214,9 @@ class Agent:
         """One-step errors of the world model on these segments, and on as much of what it was fitted on."""
         return self.modelling.errors(segments)
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Everything to go on from: arrays by name, and a JSON-able rest."""
-        return save(self)
+    def state(self, since: Since | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Everything to go on from: arrays by name, and a JSON-able rest; of the replay, what came after `since`."""
+        return save(self, since or {})
 
     def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
         """Continue from `state`."""

@@ -1,15 +1,17 @@
 """The pooled replay of one agent: its own stream and what it received, sampled together but kept apart."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mawm.agents.replay import Replay, Stretches
+from mawm.agents.snapshot_weights import under
 from mawm.agents.world_model import Batch
 from mawm.gate import Gate
-from mawm.types import Role, Segment, Spaces
+from mawm.types import TABLES, Role, Segment, Since, Spaces
 
 
 class PooledReplay:
@@ -78,15 +80,18 @@ class PooledReplay:
         own = np.arange(size) < size - n_received
         return Batch(*(torch.from_numpy(x).to(self.device) for x in (*fields, own)))
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """All rings as arrays by name."""
-        return {f"{ring}.{name}": array for ring, replay in self._rings() for name, array in replay.state().items()}
+    def state(self, since: Since) -> dict[str, NDArray[np.generic]]:
+        """Each ring as a table: its rows after those that `since` says are saved."""
+        return {
+            f"{TABLES}{ring}/{name}": array
+            for ring, replay in self._rings()
+            for name, array in replay.state(since.get(ring)).items()
+        }
 
-    def load_state(self, arrays: dict[str, NDArray[np.generic]]) -> None:
-        """Continue from `state`."""
+    def load_state(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Continue from the tables of a checkpoint."""
         for ring, replay in self._rings():
-            prefix = f"{ring}."
-            replay.load_state({k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
+            replay.load_state(under(arrays, f"{TABLES}{ring}/"))
 
     def _rings(self) -> tuple[tuple[str, Replay], ...]:
         return ("own", self.own), ("received", self.received), ("considered", self.considered)

@@ -17,7 +17,7 @@ from mawm.agents.snapshot_weights import load_weights, save_weights, under
 from mawm.broadcast import Outbox
 from mawm.gate import Gate
 from mawm.seeds import named_generator, named_seed
-from mawm.types import Bools, Floats, Ints, Metrics, Role, Segment, Spaces
+from mawm.types import Bools, Floats, Ints, Metrics, Role, Segment, Since, Spaces
 
 GENERATORS = ("act", "evaluate", "behaviour")
 """One generator a purpose; a draw for one never moves another."""
@@ -166,8 +166,8 @@ class Ppo:
         """There is no world model."""
         return {}
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Everything to go on from: arrays by name, and a JSON-able rest."""
+    def state(self, since: Since | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Everything to go on from: arrays by name, and a JSON-able rest. No table is kept."""
         arrays = save_weights({"ppo": self.nets})
         arrays |= {f"optimiser/ppo/{key}": value for key, value in self.optimiser.state().items()}
         arrays |= {f"battles/{key}": value for key, value in self.log.state().items()}

@@ -1,6 +1,6 @@
 """Arrivals that an agent keeps: rings of steps, one a stream, from which whole stretches are sampled."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -144,17 +144,40 @@ class Replay:
             avail,
         )
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """All rows as arrays by name."""
-        return {**self._data, "written": self._written.copy()}
+    def state(self, since: Sequence[int] | None = None) -> dict[str, NDArray[np.generic]]:
+        """The rows held (R, ...) that were appended after `since` (an earlier `end`), as columns.
 
-    def load_state(self, arrays: dict[str, NDArray[np.generic]]) -> None:
-        """Continue from `state`. ValueError where lanes or sizes are not this replay's."""
-        for name, old in self._data.items():
-            new = arrays[name]
-            if new.shape[0] != old.shape[0] or new.shape[2:] != old.shape[2:] or new.dtype != old.dtype:
+        Beside what a row holds: its `lane` and its number there (`at`). `start` and `end` (lanes,) bound what is held:
+        for each lane, the rows ever appended before the oldest one, and all of them.
+        """
+        end = self._written.copy()
+        start = np.maximum(end - self.depth, 0)
+        first = start if since is None else np.maximum(start, np.asarray(since, np.int64))
+        lane = np.repeat(np.arange(self.lanes, dtype=np.int32), end - first)
+        at = np.concatenate([np.arange(a, b, dtype=np.int64) for a, b in zip(first, end, strict=True)])
+        rows = {name: data[lane, at % self.depth] for name, data in self._data.items()}
+        return {**rows, "lane": lane, "at": at, "start": start, "end": end}
+
+    def load_state(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Continue from a whole `state`. ValueError where lanes or sizes are not this replay's, or a row is missing."""
+        start, end = (arrays[name].astype(np.int64) for name in ("start", "end"))
+        lane, at = arrays["lane"], arrays["at"]
+        if end.shape != self._written.shape or (end - start != np.minimum(end, self.depth)).any():
+            raise ValueError(
+                f"the replay was saved with {len(end)} lane(s) of {(end - start).max(initial=0)} steps; this run needs "
+                f"{self.lanes} of {self.depth}"
+            )
+        expected = np.concatenate([np.arange(a, b) for a, b in zip(start, end, strict=True)])
+        if not np.array_equal(at, expected) or not np.array_equal(lane, np.repeat(np.arange(len(end)), end - start)):
+            raise ValueError(f"the replay was saved with {len(expected)} rows; not all of them are there")
+        for name, own in self._data.items():
+            saved = arrays[name]
+            if saved.shape != (len(at), *own.shape[2:]) or saved.dtype != own.dtype:
                 raise ValueError(
-                    f"replay field {name} was saved as {new.shape} {new.dtype}; this run needs {old.shape} {old.dtype}"
+                    f"replay field {name} was saved as {saved.shape} {saved.dtype}; this run needs "
+                    f"{(len(at), *own.shape[2:])} {own.dtype}"
                 )
-            self._data[name] = new.copy()
-        self._written = arrays["written"].astype(np.int64)
+        self._written[:] = end
+        self._grow(int(end.max()))
+        for name, own in self._data.items():
+            own[lane, at % self.depth] = arrays[name]

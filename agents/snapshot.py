@@ -8,7 +8,7 @@ from torch import nn
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.snapshot_weights import load_weights, save_weights, under
 from mawm.gate import ProvenanceError
-from mawm.types import Role
+from mawm.types import Role, Since
 
 if TYPE_CHECKING:
     from mawm.agents.agent import Agent
@@ -36,12 +36,15 @@ def optimisers(agent: "Agent") -> dict[str, Optimiser]:
     }
 
 
-def save(agent: "Agent") -> tuple[Arrays, dict[str, Any]]:
-    """Weights, optimisers, replay, acting memories as arrays; generators, selectors, budgets, counters as the rest."""
+def save(agent: "Agent", since: Since) -> tuple[Arrays, dict[str, Any]]:
+    """Weights, optimisers, replay, acting memories as arrays; generators, selectors, budgets, counters as the rest.
+
+    Of the replay's tables: what came after `since`.
+    """
     arrays = save_weights(_modules(agent))
     for name, optimiser in optimisers(agent).items():
         arrays |= {f"optimiser/{name}/{key}": value for key, value in optimiser.state().items()}
-    arrays |= {f"replay/{key}": value for key, value in agent.replay.state().items()}
+    arrays |= agent.replay.state(since)
     for slot, memory in agent.memories.items():
         arrays |= {f"memory/{slot}/{key}": value for key, value in memory.arrays().items()}
     information, about_information = agent.intrinsic.state()
@@ -78,7 +81,7 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
     for name, optimiser in optimisers(agent).items():
         optimiser.load_state(under(arrays, f"optimiser/{name}/"))
         optimiser.skipped = int(rest["skipped"][name])
-    agent.replay.load_state(under(arrays, "replay/"))
+    agent.replay.load_state(arrays)
     for slot in {key.split("/")[1] for key in arrays if key.startswith("memory/")}:
         saved = under(arrays, f"memory/{slot}/")
         agent.begin(slot, len(saved["prev_action"]))

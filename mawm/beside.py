@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from mawm.team import Team
-from mawm.types import Metrics
+from mawm.types import Metrics, Since
 
 State = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 
@@ -16,8 +16,8 @@ class Beside(Protocol):
     def round(self, team: Team, vector_steps: int, env_steps: int) -> Metrics:
         """Let explorers play and evolve; gives what to log."""
 
-    def state(self) -> State | None:
-        """For checkpoints; None where there is nothing."""
+    def state(self, since: Since) -> State | None:
+        """For checkpoints; None where there is nothing. Of tables: what came after `since`."""
 
     def load_state(self, state: State) -> None:
         """Continue from `state`."""
@@ -30,7 +30,7 @@ class Nobody:
         """Nothing."""
         return {}
 
-    def state(self) -> State | None:
+    def state(self, since: Since) -> State | None:
         """Nothing."""
         return None
 

@@ -320,7 +320,7 @@ def make_run(
         watch=Watch(folder, tell),
         writers=list(writers),
         evaluate=partial(_evaluate, config, team),
-        save=lambda run: saver.save(run.collector.env_steps, parts_of(run)),
+        save=lambda run: saver.save(run.collector.env_steps, partial(parts_of, run)),
         report=report,
     )
     if resume is not None:

@@ -1,30 +1,21 @@
 """Checkpoints: a folder of safetensors and JSON with a manifest, complete or absent, and whole or passed over."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import save
-
 from mawm import __version__
 from mawm.careful import DamagedError, digest, only, plain_file, read_json, read_tensors
-from mawm.files import sync, write_synced
+from mawm.files import sync
+from mawm.pieces import Arrays, Base, Piece, base_of, joined, tables_of
 from mawm.telling import tell
+from mawm.writing import MANIFEST, SCHEMA, Writing
 
-MANIFEST = "MANIFEST.json"
-"""Size and SHA-256 of every other file. It makes a folder a checkpoint: written last, removed first."""
-SCHEMA = 1
-"""Version of this layout. Another one is refused, naming both."""
 _NAME = re.compile(r"ck-(\d{9,18})")
-_PART = re.compile(r"([A-Za-z0-9_]{1,80})\.(safetensors|json)")
-Arrays = dict[str, NDArray[Any]]
+_FILE = re.compile(r"[A-Za-z0-9_]{1,80}(\.[a-z]{1,40}\.\d{9,18})?\.(safetensors|json)")
 Part = tuple[Arrays, dict[str, Any]]
 """Arrays by name, and a JSON-able rest."""
 
@@ -51,8 +42,9 @@ class Checkpoint:
                 f"{SCHEMA} (mawm {__version__})"
             )
         files = manifest.get("files")
-        if not isinstance(files, dict) or not files or not all(_PART.fullmatch(name) for name in files):
+        if not isinstance(files, dict) or not files or not all(_FILE.fullmatch(name) for name in files):
             raise DamagedError(f"{self.path / MANIFEST}: `files` names something that is no part of a checkpoint")
+        tables = tables_of(self.path, manifest)
         only(self.path, [*files, MANIFEST])
         for name, facts in files.items():
             path = self.path / name
@@ -61,13 +53,20 @@ class Checkpoint:
                 raise DamagedError(f"{path} has {size:,} bytes; the manifest says otherwise")
             if facts.get("sha256") != digest(path):
                 raise DamagedError(f"{path} is damaged: its SHA-256 is not the manifest's")
-        return {stem: self._part(stem, files) for stem in sorted({Path(name).stem for name in files})}
+        pieces = [piece.file for found in tables.values() for listed in found.values() for piece in listed]
+        if len(set(pieces)) != len(pieces):  # listed often, a small file would become a large table
+            raise DamagedError(f"{self.path / MANIFEST}: `tables` names a file twice")
+        stems = sorted({Path(name).stem for name in files if name not in pieces})
+        return {stem: self._part(stem, files, tables.get(stem, {})) for stem in stems}
 
-    def _part(self, stem: str, files: dict[str, Any]) -> Part:
-        tensors, rest = f"{stem}.safetensors", f"{stem}.json"
-        if tensors not in files or rest not in files:
-            raise DamagedError(f"{self.path / MANIFEST}: {stem} lacks its tensors or its JSON")
-        return read_tensors(self.path / tensors), read_json(self.path / rest)
+    def _part(self, stem: str, files: dict[str, Any], tables: dict[str, list[Piece]]) -> Part:
+        names = [f"{stem}.safetensors", f"{stem}.json", *(p.file for pieces in tables.values() for p in pieces)]
+        if missing := [name for name in names if name not in files]:
+            raise DamagedError(f"{self.path / MANIFEST}: {stem} lacks {missing[0]}")
+        arrays = read_tensors(self.path / names[0])
+        for table, pieces in tables.items():
+            arrays |= joined(table, [read_tensors(self.path / piece.file) for piece in pieces], str(self.path))
+        return arrays, read_json(self.path / names[1])
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,28 @@ def set_aside(folder: Path, env_steps: int) -> None:
             checkpoint.path.rename(target)
 
 
-def write(folder: Path, env_steps: int, parts: dict[str, Part], keep: int) -> Path:
+def base_for(folder: Path) -> Base | None:
+    """The checkpoint that the next one shares rows with: the last but one. None where there is no such checkpoint.
+
+    So no two in a row have a file in common: one that is damaged can never take both of the last two.
+    """
+    found = checkpoints(folder)
+    if len(found) < 2:
+        return None
+    path = found[-2].path
+    try:
+        manifest = read_json(path / MANIFEST)
+        return base_of(path, manifest) if manifest.get("schema") == SCHEMA else None
+    except (DamagedError, OSError):
+        return None
+
+
+def write(folder: Path, env_steps: int, parts: dict[str, Part], keep: int, base: Base | None = None) -> Path:
     """Write a checkpoint beside its place, sync it to disk, rename it into place; then drop all but the last `keep`.
 
-    A whole one of the same step stays: it holds the same state. OSError if it cannot be written: nothing is left of
-    it then, and what was there before is as it was.
+    Tables in `parts` hold the rows since `base`; older ones are shared with it. A whole checkpoint of the same step
+    stays: it holds the same state. OSError if it cannot be written: nothing is left of it then, and what was there
+    before is as it was.
     """
     final = folder / f"ck-{env_steps:09d}"
     if _whole(Checkpoint(final, env_steps)):
@@ -127,7 +143,7 @@ def write(folder: Path, env_steps: int, parts: dict[str, Part], keep: int) -> Pa
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        _fill(temporary, env_steps, parts)
+        Writing(temporary, env_steps, base).finish(parts)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -151,19 +167,6 @@ def _whole(checkpoint: Checkpoint) -> bool:
     except DamagedError:
         return False
     return True
-
-
-def _fill(folder: Path, env_steps: int, parts: dict[str, Part]) -> None:
-    files = {}
-    for name, (arrays, rest) in parts.items():
-        tensors = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
-        for file, data in ((f"{name}.safetensors", save(tensors)), (f"{name}.json", json.dumps(rest).encode())):
-            write_synced(folder / file, data)
-            files[file] = {"bytes": len(data), "sha256": digest(folder / file)}
-    versions = {package: metadata.version(package) for package in ("torch", "numpy")}
-    manifest = {"schema": SCHEMA, "mawm": __version__, **versions, "env_steps": env_steps, "files": files}
-    write_synced(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
-    sync(folder)
 
 
 def _remove(checkpoint: Path) -> None:

@@ -5,14 +5,22 @@ from typing import Any
 from mawm.careful import DamagedError
 from mawm.checkpoint import Loaded, Part
 from mawm.loop import Run
+from mawm.pieces import Base
 from mawm.team import Team
 
+EXPLORERS = "explorers"
+"""The part of whoever plays beside the team."""
 
-def parts_of(run: Run) -> dict[str, Part]:
-    """Everything that decides how a run goes on: learners, collector with its environment, books, explorers."""
-    parts: dict[str, Part] = {
-        f"learner_{name}": part for name, part in zip(run.names, run.team.map("state"), strict=True)
-    }
+
+def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
+    """Everything that decides how a run goes on: learners, collector with its environment, books, explorers.
+
+    Of the replays: what came after `base`.
+    """
+    names = [f"learner_{name}" for name in run.names]
+    since = {part: {} if base is None else base.since(part) for part in (*names, EXPLORERS)}
+    learners = run.team.map("state", [since[name] for name in names])
+    parts: dict[str, Part] = dict(zip(names, learners, strict=True))
     arrays, rest = run.collector.state()
     books = {
         "channel": run.channel.state(),
@@ -21,9 +29,9 @@ def parts_of(run: Run) -> dict[str, Part]:
         "wall_s": run.wall_s,
     }
     parts["run"] = (arrays, {"collector": rest, **books})
-    beside = run.beside.state()
+    beside = run.beside.state(since[EXPLORERS])
     if beside is not None:
-        parts["explorers"] = beside
+        parts[EXPLORERS] = beside
     return parts
 
 
@@ -38,8 +46,8 @@ def restore(run: Run, loaded: Loaded) -> None:
         run.schedule.load_state(rest["schedule"])
         run.averages.load_state(rest["averages"])
         run.wall_s = run.saved_at_s = float(rest["wall_s"])
-        if "explorers" in parts:
-            run.beside.load_state(parts["explorers"])
+        if EXPLORERS in parts:
+            run.beside.load_state(parts[EXPLORERS])
     except (KeyError, IndexError, TypeError) as error:
         raise DamagedError(
             f"{loaded.path} lacks what this run needs ({type(error).__name__}: {error}): it was saved by another "

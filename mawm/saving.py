@@ -5,9 +5,10 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mawm.checkpoint import Part, write
+from mawm.checkpoint import Part, base_for, write
 from mawm.files import sync_file
 from mawm.patience import Patient
+from mawm.pieces import Base
 
 LOGS = ("metrics.jsonl", "channel.csv")
 PATIENCE = 3
@@ -28,14 +29,19 @@ class Saver:
         self.folder, self.keep, self.logs, self.say = folder, keep, logs, say
         self.failed = 0
 
-    def save(self, env_steps: int, parts: dict[str, Part]) -> bool:
-        """Write a checkpoint, and say whether it is there. SavingFailed at the third failure in a row."""
+    def save(self, env_steps: int, parts_since: Callable[[Base | None], dict[str, Part]]) -> bool:
+        """Write a checkpoint, and say whether it is there. SavingFailed at the third failure in a row.
+
+        `parts_since` gives the run's state: all but the rows that the base has.
+        """
+        base = base_for(self.folder)
+        parts = parts_since(base)
         try:
             if not all([log.drain() for log in self.logs]):
                 raise OSError(errno.ENOSPC, "rows of the logs are owed")
             for name in LOGS:
                 sync_file(self.folder / name)
-            write(self.folder, env_steps, parts, self.keep)
+            write(self.folder, env_steps, parts, self.keep, base)
         except OSError as error:
             self.failed += 1
             told = f"{self._trouble(parts, error)}; attempt {self.failed} of {PATIENCE}"

@@ -5,6 +5,7 @@ led to it, the reward and the terminal flag that came with it, and the actions n
 predict index t from `(deter_t, stoch_t)`. The shift from "acted" to "arrived" happens once, in `mawm.collect`.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -16,6 +17,10 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Metrics = dict[str, float]
+TABLES = "rows/"
+"""An array of a learner's state named `rows/TABLE/COLUMN` is a column of a table that only grows (`mawm.pieces`)."""
+Since = Mapping[str, Sequence[int]]
+"""For each table, how many rows of each of its streams were ever appended at an earlier save: its `end` then."""
 """Tag to value; an agent's tags carry no agent name (`world_model/reward_loss`), the loop adds the prefix."""
 
 

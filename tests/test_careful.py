@@ -14,7 +14,8 @@ import pytest
 from safetensors.numpy import save
 
 from mawm.careful import DamagedError, digest, read_json, read_tensors
-from mawm.checkpoint import MANIFEST, Checkpoint
+from mawm.checkpoint import Checkpoint
+from mawm.writing import MANIFEST, SCHEMA
 
 EXECUTED: list[str] = []
 
@@ -98,8 +99,33 @@ def test_a_manifest_cannot_name_files_elsewhere(name: str, tmp_path: Path) -> No
     folder = tmp_path / "ck-000000010"
     folder.mkdir()
     files = {name: {"bytes": 2, "sha256": digest(outside)}}
-    (folder / MANIFEST).write_text(json.dumps({"schema": 1, "files": files}))
+    (folder / MANIFEST).write_text(json.dumps({"schema": SCHEMA, "files": files, "tables": {}}))
     with pytest.raises(DamagedError, match="no part of a checkpoint"):
+        Checkpoint(folder, 10).load()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "said"),
+    [
+        (["run.own.000000001"] * 2, "names a file twice"),
+        ([], "run.own.000000001 lacks run.own.000000001.json"),
+        (["run.own.000000002"], "lacks run.own.000000002.safetensors"),
+        ("nonsense", "the manifest's `tables`"),
+        (["run.own.000000001"], "the pieces of own do not fit each other"),
+    ],
+)
+def test_pieces_that_lie_are_refused(pieces: Any, said: str, tmp_path: Path) -> None:
+    folder = tmp_path / "ck-000000010"
+    folder.mkdir()
+    rows = {"lane": np.full(3, 7), "at": np.arange(3), "start": np.zeros(1), "end": np.full(1, 3)}
+    (folder / "run.own.000000001.safetensors").write_bytes(save(rows))
+    (folder / "run.safetensors").write_bytes(save({}))
+    (folder / "run.json").write_text("{}")
+    files = {p.name: {"bytes": p.stat().st_size, "sha256": digest(p)} for p in folder.iterdir()}
+    listed = [{"file": f"{name}.safetensors", "end": [3]} for name in pieces]
+    manifest = {"schema": SCHEMA, "files": files, "tables": {"run": {"own": listed if said[-1] != "`" else pieces}}}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(DamagedError, match=said):
         Checkpoint(folder, 10).load()
 
 

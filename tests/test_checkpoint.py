@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 
 from mawm import __version__
 from mawm.careful import DamagedError, digest
-from mawm.checkpoint import MANIFEST, Checkpoint, Part, checkpoints, newest, set_aside, write
+from mawm.checkpoint import Checkpoint, Part, base_for, checkpoints, newest, set_aside, write
 from mawm.patience import Patient
+from mawm.pieces import MOST_PIECES
 from mawm.saving import Saver, SavingFailed
+from mawm.writing import MANIFEST
 
 
 def test_round_trip_and_only_the_last_are_kept(tmp_path: Path) -> None:
@@ -59,13 +62,23 @@ def test_an_interrupted_removal_leaves_nothing_that_passes_for_a_checkpoint(
     assert [c.env_steps for c in checkpoints(tmp_path)] == [20, 30]
 
 
+def table(end: int, since: Sequence[int] | None = None, keeps: int = 25) -> dict[str, np.ndarray]:
+    """Rows of a table of one stream that holds the last `keeps`, since an earlier end."""
+    start = max(0, end - keeps)
+    at = np.arange(max(start, since[0] if since else 0), end)
+    rows = {"lane": 0 * at, "at": at, "obs": np.repeat(at[:, None], 5, 1).astype(np.float32)}
+    return {f"rows/own/{k}": v for k, v in {**rows, "start": np.array([start]), "end": np.array([end])}.items()}
+
+
 def saved(folder: Path, *steps: int) -> Path:
     """Checkpoints as a run writes them, small; gives the newest one's folder."""
     rng = np.random.default_rng(0)
     for step in steps:
-        learner = {"weights/actor/w": rng.normal(size=(8, 8)).astype(np.float32), "replay/obs": np.ones((4, 5))}
+        base = base_for(folder)
+        learner = {"weights/actor/w": rng.normal(size=(8, 8)).astype(np.float32)}
+        learner |= table(step, base.since("learner_agent_0").get("own") if base else None)
         parts: dict[str, Part] = {"learner_agent_0": (learner, {"round": step}), "run": ({}, {"wall_s": 1.5})}
-        write(folder, step, parts, keep=2)
+        write(folder, step, parts, 2, base)
     return folder / f"ck-{steps[-1]:09d}"
 
 
@@ -78,7 +91,8 @@ def told(folder: Path) -> tuple[int, list[str]]:
 def test_a_thousand_flipped_bits_and_a_hundred_truncations_are_all_noticed_and_the_one_before_is_used(
     tmp_path: Path,
 ) -> None:
-    last, rng = saved(tmp_path, 10, 20), np.random.default_rng(1)
+    last, rng = saved(tmp_path, 2, 4, 6, 10, 20), np.random.default_rng(1)  # with shared pieces
+    assert len(list(last.glob("*.own.*"))) == 3
     files = sorted(path for path in last.iterdir())
     sizes = np.array([path.stat().st_size for path in files])
     assert told(tmp_path) == (20, [])
@@ -130,8 +144,8 @@ def test_a_damaged_checkpoint_is_replaced_when_the_run_comes_to_its_step_again(t
 
 def test_another_layout_is_refused_by_both_versions(tmp_path: Path) -> None:
     manifest = saved(tmp_path, 10) / MANIFEST
-    manifest.write_text(manifest.read_text().replace('"schema": 1', '"schema": 2').replace(__version__, "9.9"))
-    with pytest.raises(DamagedError, match=rf"layout 2 \(mawm 9.9\); this is layout 1 \(mawm {__version__}\)"):
+    manifest.write_text(manifest.read_text().replace('"schema": 2', '"schema": 1').replace(__version__, "0.0"))
+    with pytest.raises(DamagedError, match=rf"layout 1 \(mawm 0.0\); this is layout 2 \(mawm {__version__}\)"):
         Checkpoint(manifest.parent, 10).load()
 
 
@@ -147,15 +161,15 @@ def test_where_there_is_no_room_nothing_is_left_and_the_old_one_stays(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("mawm.checkpoint.write_synced", full)
+        patch.setattr("mawm.writing.write_synced", full)
         for step in (20, 30):
-            assert not saver.save(step, parts)
+            assert not saver.save(step, lambda base: parts)
         assert len(said) == 2 and all(str(tmp_path) in line and "needs about 800 bytes" in line for line in said)
         assert "attempt 2 of 3" in said[1] and re.search(r"[\d,]+ are free", said[1])
         assert sorted(path.name for path in tmp_path.iterdir()) == ["ck-000000010"] and told(tmp_path) == (10, [])
         with pytest.raises(SavingFailed, match="The run stops; its last complete checkpoint is intact"):
-            saver.save(40, parts)
-    assert saver.save(50, parts)
+            saver.save(40, lambda base: parts)
+    assert saver.save(50, lambda base: parts)
     assert told(tmp_path) == (50, []) and saver.failed == 0
 
 
@@ -174,10 +188,10 @@ def test_no_checkpoint_is_newer_than_the_logs(tmp_path: Path) -> None:
     rows("a")
     rows("b")
     assert said == ["metrics.jsonl cannot be written (No space left on device); its rows are kept for later"]
-    assert not saver.save(10, {"run": ({}, {})}) and checkpoints(tmp_path) == []
+    assert not saver.save(10, lambda base: {"run": ({}, {})}) and checkpoints(tmp_path) == []
     assert "rows of the logs are owed" in said[1]
     room[0] = True
-    assert saver.save(10, {"run": ({}, {})})
+    assert saver.save(10, lambda base: {"run": ({}, {})})
     assert log.read_text() == "ab" and said[2] == "metrics.jsonl is complete again" and len(said) == 3
 
 
@@ -204,3 +218,63 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeyp
     monkeypatch.setattr("mawm.checkpoint.digest", broken)
     used, said = told(tmp_path)
     assert used == 10 and "Input/output error" in said[0]
+
+
+def test_pieces_are_shared_with_the_checkpoint_before_the_last_and_never_with_the_last(tmp_path: Path) -> None:
+    def files(step: int) -> dict[str, int]:
+        return {path.name: path.stat().st_ino for path in (tmp_path / f"ck-{step:09d}").glob("*.own.*")}
+
+    before: list[dict[str, int]] = []
+    for step in (10, 14, 18, 21, 25, 30, 45, 46):
+        saved(tmp_path, step)
+        arrays, rest = newest(tmp_path).parts["learner_agent_0"]
+        assert arrays["rows/own/at"].tolist() == list(range(max(0, step - 25), step)) and rest == {"round": step}
+        assert np.array_equal(arrays["rows/own/obs"][:, 0], arrays["rows/own/at"])
+        now = files(step)
+        if before:
+            assert not set(now.values()) & set(before[-1].values())
+        if len(before) > 1:
+            kept = now.items() & before[-2].items()
+            assert len(kept) == len(now) - 1  # one piece is new, of the others none was written
+        before.append(now)
+    assert [len(names) for names in before] == [
+        1,
+        1,
+        2,
+        2,
+        3,
+        3,
+        2,
+        2,
+    ]  # what no longer holds a row that counts is left behind
+
+
+def test_where_files_cannot_be_shared_they_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(old: Path, new: Path) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("mawm.writing.os.link", unsupported)
+    last = saved(tmp_path, 2, 4, 6, 10)
+    pieces = list(last.glob("*.own.*"))
+    assert len(pieces) == 2 and all(path.stat().st_nlink == 1 for path in pieces)
+    assert newest(tmp_path).parts["learner_agent_0"][0]["rows/own/at"].tolist() == list(range(10))
+
+
+def test_what_does_not_read_as_it_was_written_is_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(tmp_path, 2, 4)
+    monkeypatch.setattr("mawm.writing.digest", lambda path: digest(path)[::-1])
+    with pytest.raises(OSError, match="what was written reads otherwise"):
+        saved(tmp_path, 6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ck-000000002", "ck-000000004"]
+
+
+def test_a_table_in_many_pieces_is_written_anew_as_one(tmp_path: Path) -> None:
+    most = 0
+    for step in range(1, 3 * MOST_PIECES):
+        base = base_for(tmp_path)
+        rows = table(step, base.since("learner").get("own") if base else None, keeps=1000)
+        write(tmp_path, step, {"learner": (rows, {})}, 2, base)
+        pieces = len(list((tmp_path / f"ck-{step:09d}").glob("*.own.*")))
+        most = max(most, pieces)
+        assert np.array_equal(newest(tmp_path).parts["learner"][0]["rows/own/at"], np.arange(step))
+    assert most == MOST_PIECES and pieces < MOST_PIECES

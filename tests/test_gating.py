@@ -88,7 +88,7 @@ def test_in_strict_mode_the_whole_primary_is_bit_for_bit_what_it_is_alone(
 ) -> None:
     run = played(config_of("strict", explorers), tmp_path)
     assert same(primary_state(run), primary_state(alone))
-    state = run.beside.state()
+    state = run.beside.state({})
     assert state is not None and state[1]["search"]["generation"] >= 3 and state[0]["psi"].shape[0] == explorers
 
 
@@ -98,10 +98,10 @@ def test_in_policy_mode_imagination_starts_where_explorers_were_and_no_model_lea
     run = played(config_of("policy"), tmp_path)
     assert not same(primary_state(run), primary_state(alone))
     for agent in agents_of(run):
-        held = agent.replay.state()
-        assert (held["considered.role"][:, : len(agent.replay.considered)] == ROLES.index(Role.EXPLORER)).all()
+        held = agent.replay.state({})
+        assert (held["rows/considered/role"] == ROLES.index(Role.EXPLORER)).all()
         assert len(agent.replay.considered) > 0
-        assert (held["own.role"] == 0).all() and (held["received.role"] == 0).all()
+        assert (held["rows/own/role"] == 0).all() and (held["rows/received/role"] == 0).all()
         assert agent.label is Role.PRIMARY
         agent.imagine(2)
         assert 0 < agent.behaving.foreign == round(0.25 * 16) and agent.behaving.count == 16 - agent.behaving.foreign
@@ -144,7 +144,7 @@ def test_a_gated_run_resumes_bit_for_bit(gate: str, information: str, tmp_path: 
     played(config_of(gate, information=information, env_steps=300), tmp_path / "b")
     resumed = played(config_of(gate, information=information, env_steps=500), tmp_path / "b", resume=True)
     assert same(primary_state(once), primary_state(resumed))
-    assert same(once.beside.state(), resumed.beside.state())
+    assert same(once.beside.state({}), resumed.beside.state({}))
 
 
 def test_explorers_evolve_towards_the_primary_where_closeness_counts_and_by_chance_they_do_not() -> None:

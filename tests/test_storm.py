@@ -20,14 +20,17 @@ SAVER = """
 import sys
 from pathlib import Path
 import numpy as np
-from mawm.checkpoint import checkpoints, newest, write
+from mawm.checkpoint import base_for, checkpoints, newest, write
 
 folder = Path(sys.argv[1])
 step = newest(folder).env_steps if checkpoints(folder) else 0
 while True:
     step += 1
-    parts = {"learner": ({"x": np.full(200_000, step)}, {"step": step}), "run": ({}, {"step": step})}
-    write(folder, step, parts, keep=2)
+    base, start = base_for(folder), max(0, step - 40)
+    at = np.arange(max([start] + (base.since("learner").get("own", []) if base else [])), step)
+    table = {"lane": 0 * at, "at": at, "start": np.array([start]), "end": np.array([step])}
+    arrays = {"x": np.full(200_000, step), **{f"rows/own/{name}": column for name, column in table.items()}}
+    write(folder, step, {"learner": (arrays, {"step": step}), "run": ({}, {"step": step})}, 2, base)
     print(step, flush=True)
 """
 KILLS = [20, pytest.param(200, marks=pytest.mark.slow)]
@@ -48,7 +51,8 @@ def test_whenever_a_saving_process_is_killed_the_last_save_it_told_of_loads(kill
         passed_over: list[str] = []
         found = newest(tmp_path, passed_over.append)
         assert passed_over == [] and found.env_steps in (told, told + 1)
-        assert (found.parts["learner"][0]["x"] == found.env_steps).all()
+        learner, step = found.parts["learner"][0], found.env_steps
+        assert (learner["x"] == step).all() and learner["rows/own/at"].tolist() == list(range(max(0, step - 40), step))
         assert found.parts["run"][1] == {"step": found.env_steps}
     assert told >= kills
 

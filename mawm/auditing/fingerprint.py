@@ -15,8 +15,8 @@ from mawm.types import Segment
 MODEL_ARRAYS = (
     "weights/world_model",
     "optimiser/world_model",
-    "replay/own",
-    "replay/received",
+    "rows/own",
+    "rows/received",
     "intrinsic/weights",
     "intrinsic/optimiser",
 )
@@ -26,7 +26,7 @@ MODEL_GENERATORS = ("model", "score", "information")
 
 def world_model(agent: Agent) -> str:
     """World model and ensemble, and all that decides them: optimisers, replay, selector, generators, label."""
-    arrays, rest = save(agent)
+    arrays, rest = save(agent, {})
     kept = {name: array for name, array in arrays.items() if name.startswith(MODEL_ARRAYS)}
     generators = {name: rest["generators"][name] for name in MODEL_GENERATORS}
     return _digest(kept, {**{name: rest[name] for name in MODEL_REST}, "generators": generators})
@@ -34,7 +34,7 @@ def world_model(agent: Agent) -> str:
 
 def everything(agent: Agent) -> str:
     """The agent's whole state."""
-    return _digest(*save(agent))
+    return _digest(*save(agent, {}))
 
 
 def _digest(arrays: dict[str, NDArray[Any]], rest: Any) -> str:

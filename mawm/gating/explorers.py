@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mawm.agents.replay import Replay
+from mawm.agents.snapshot_weights import under
 from mawm.collect import Collector
 from mawm.configs.train import SearchConfig
 from mawm.gate import Gate
@@ -14,9 +15,11 @@ from mawm.gating.policy import ExplorerPolicy, log_softmax
 from mawm.gating.search import Search
 from mawm.gating.view import PolicyView
 from mawm.seeds import named_generator
-from mawm.types import Bools, Floats, Ints, Metrics, Role, Segment, VectorEnv
+from mawm.types import TABLES, Bools, Floats, Ints, Metrics, Role, Segment, Since, VectorEnv
 
 Weights = dict[str, NDArray[Any]]
+KEPT = f"{TABLES}kept/"
+"""The table of the explorers' replay."""
 
 
 class Explorers:
@@ -89,11 +92,11 @@ class Explorers:
     def close(self) -> None:
         """Nothing to let go."""
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Arrays by name and a JSON-able rest."""
+    def state(self, since: Since) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Arrays by name and a JSON-able rest; of the replay, what came after `since`."""
         arrays, rest = self.collector.state()
         arrays = {f"collector/{name}": array for name, array in arrays.items()}
-        arrays |= {f"replay/{name}": array for name, array in self.replay.state().items()}
+        arrays |= {f"{KEPT}{name}": array for name, array in self.replay.state(since.get("kept")).items()}
         generators = {purpose: rng.bit_generator.state for purpose, rng in self.rngs.items()}
         return arrays | {"psi": self.psi}, {
             "collector": rest, "search": self.search.state(), "generators": generators, "metrics": self.metrics,
@@ -101,14 +104,8 @@ class Explorers:
 
     def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
         """Continue from `state`."""
-        parts = {
-            part: {
-                name.removeprefix(f"{part}/"): array for name, array in arrays.items() if name.startswith(f"{part}/")
-            }
-            for part in ("collector", "replay")
-        }
-        self.collector.load_state(parts["collector"], rest["collector"])
-        self.replay.load_state(parts["replay"])
+        self.collector.load_state(under(arrays, "collector/"), rest["collector"])
+        self.replay.load_state(under(arrays, KEPT))
         self.psi = arrays["psi"].copy()
         self.search.load_state(rest["search"])
         self.metrics = dict(rest["metrics"])

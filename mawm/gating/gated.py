@@ -11,7 +11,7 @@ from mawm.beside import State
 from mawm.gate import Gate
 from mawm.gating.explorers import Explorers
 from mawm.team import Team
-from mawm.types import Metrics, Role, Segment
+from mawm.types import Metrics, Role, Segment, Since
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -92,9 +92,9 @@ class Gated:
         sys.stderr.write(f"mawm: explorers are out for the rest of the run ({self.failure}); the primary goes on\n")
         return [], {}
 
-    def state(self) -> State | None:
+    def state(self, since: Since) -> State | None:
         """The explorers' state, when they last evolved, and whether they are out."""
-        arrays, rest = self.explorers.state()
+        arrays, rest = self.explorers.state(since)
         return arrays, {**rest, "evolved_at": self.evolved_at, "failure": self.failure}
 
     def load_state(self, state: State) -> None:
