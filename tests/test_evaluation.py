@@ -55,26 +55,20 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 SHARING = {
     "self": ("--channel", "self", "--bandwidth", "1"),
-    "stale": ("--channel", "stale", "--stale-rounds", "5", "--bandwidth", "1"),
-    "shuffled": ("--channel", "shuffled", "--bandwidth", "1"),
-    "random": ("--channel", "random", "--selector", "adaptive", "--bandwidth", "0.5"),
     "purse": ("--selector", "random", "--bandwidth", "0.9", "--budget-bytes-per-step", "40"),
 }
 
 
-@pytest.mark.parametrize("name", SHARING)
-def test_every_way_of_sharing_resumes_bit_for_bit_and_says_something(name: str, tmp_path: Path) -> None:
-    once = debug_run(tmp_path / "a", 400, sharing=SHARING[name])
-    resumed = debug_run(tmp_path / "b", 220, 400, sharing=SHARING[name])
-    assert [tag for tag in once if not np.array_equal(once[tag], resumed[tag])] == []
-    tables = [rows_of(tmp_path / run) for run in "ab"]
-    totals = [sum(int(row["bytes"]) for row in table) for table in tables]
-    assert totals[0] == totals[1] > 0
-    last = json.loads((tmp_path / "a" / "metrics.jsonl").read_text().splitlines()[-1])
+@pytest.mark.parametrize("name", ["self", "purse"])
+def test_an_agents_own_items_come_back_to_it_alone_and_a_purse_is_never_overdrawn(name: str, tmp_path: Path) -> None:
+    debug_run(tmp_path, 400, sharing=SHARING[name])
+    rows = [row for row in rows_of(tmp_path) if row["bytes"] != "0"]
+    assert rows
+    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
     if name == "purse":
         assert 0 < last["channel/bytes_per_env_step"] <= 40
-    if name == "self":
-        assert {row["sender"] == row["receiver"] for row in tables[0] if row["bytes"] != "0"} == {True}
+    else:
+        assert {row["sender"] == row["receiver"] for row in rows} == {True}
 
 
 def test_controls_send_as_many_items_and_take_as_many_gradient_steps(tmp_path: Path) -> None:

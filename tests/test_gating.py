@@ -35,16 +35,16 @@ def config_of(gate: str, explorers: int = 16, information: str = "param_ig", **c
     return replace(config, gating=gating, agent=agent, sharing=replace(config.sharing, bandwidth=1.0))
 
 
-def start(config: TrainConfig, folder: Path, *, resume: bool = False) -> Run:
+def start(config: TrainConfig, folder: Path) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     env = make_env(config, "train", config.schedule.battles)
     team = make_team(config, env.spaces, "cpu", "inline")
     beside = make_beside(config, env.spaces)
-    return make_run(config, env, team, beside, folder, lambda *_: None, newest(folder) if resume else None)
+    return make_run(config, env, team, beside, folder, lambda *_: None, None)
 
 
-def played(config: TrainConfig, folder: Path, *, resume: bool = False) -> Run:
-    run = start(config, folder, resume=resume)
+def played(config: TrainConfig, folder: Path) -> Run:
+    run = start(config, folder)
     train(run)
     for writer in run.writers:
         writer.close()
@@ -134,17 +134,6 @@ def test_outside_open_mode_explorers_data_do_not_enter_a_models_replay() -> None
     assert len(agent.replay.received) == 0 and agent.label is Role.PRIMARY
     agent.consider(theirs)
     assert len(agent.replay.considered) > 0
-
-
-@pytest.mark.parametrize(
-    ("gate", "information"), [("policy", "policy_mi"), ("open", "param_ig"), ("strict", "policy_mi")]
-)
-def test_a_gated_run_resumes_bit_for_bit(gate: str, information: str, tmp_path: Path) -> None:
-    once = played(config_of(gate, information=information, env_steps=500), tmp_path / "a")
-    played(config_of(gate, information=information, env_steps=300), tmp_path / "b")
-    resumed = played(config_of(gate, information=information, env_steps=500), tmp_path / "b", resume=True)
-    assert same(primary_state(once), primary_state(resumed))
-    assert same(once.beside.state({}), resumed.beside.state({}))
 
 
 def test_explorers_evolve_towards_the_primary_where_closeness_counts_and_by_chance_they_do_not() -> None:

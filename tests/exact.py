@@ -1,0 +1,189 @@
+"""Plays short runs and writes down, round by round, a hash of everything that they consist of.
+
+`python tests/exact.py straight FOLDER CASE...` plays each case to its end and saves on the way; `resumed` goes on from
+there, in this other process. The hash knows nothing of what a checkpoint saves: it walks over the objects themselves.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mawm.agents.replay import Replay
+from mawm.build import make_beside, make_env, make_run, make_team, prepare_process
+from mawm.checkpoint import Checkpoint, Loaded, checkpoints
+from mawm.configs.presets import load_preset, merge
+from mawm.configs.train import TrainConfig
+from mawm.loop import Run, keep_books, round_
+
+BEFORE, AFTER = 7, 5
+"""Rounds before the save, and after it."""
+ROUND = 32
+"""Environment steps of a round."""
+# Everything that can happen happens in every round or every second one.
+BUSY = {
+    "env_steps": (BEFORE + AFTER) * ROUND,
+    "sharing": {"bandwidth": 0.5, "window": 20},
+    "gating": {"explorers": 3, "search": {"evolve_every": 64, "population": 20, "probes": 8, "keeps": 200}},
+    "schedule": {
+        "prefill": ROUND,
+        "updates_per_step": 0.07,
+        "updates_per_behaviour": 0.7,
+        "keep_checkpoints": 100,
+        "log_every": 3 * ROUND,
+        "eval_every": 5 * ROUND,
+        "save_every": 5 * ROUND,
+    },
+    "agent": {
+        "replay": {"capacity": 200},
+        "world_model": {"lr_warmup": 50, "seq_len": 4},
+        "information": {"snapshot_every": 2 * ROUND, "kind": "none"},
+    },
+}
+CASES: dict[str, dict[str, Any]] = {
+    "independent": {"method": "independent"},
+    "experience": {"method": "experience", "sharing": {"selector": "quantile"}},
+    "rollouts": {"method": "rollouts", "sharing": {"selector": "random"}},
+    "both": {"method": "both"},
+    "both, adaptive and late": {"sharing": {"selector": "adaptive", "channel": "stale", "stale_rounds": 3}},
+    "both, one purse, at random": {"sharing": {"channel": "random", "budget_bytes_per_step": 400.0}},
+    "both, their own": {"sharing": {"channel": "self", "wire": "float16"}},
+    "both, shuffled": {"sharing": {"channel": "shuffled"}},
+    "centralized": {"method": "centralized"},
+    "ippo": {"method": "ippo"},
+    "mappo": {"method": "mappo"},
+    "strict": {"gating": {"gate": "strict"}, "agent": {"information": {"kind": "param_ig"}}},
+    "policy": {"gating": {"gate": "policy"}, "agent": {"information": {"kind": "policy_mi"}}},
+    "open": {"gating": {"gate": "open", "explorer": "random"}, "agent": {"information": {"kind": "param_ig"}}},
+    "the market": {"map": "market", "gating": {"gate": "policy"}},
+}
+
+
+def config_of(case: str) -> TrainConfig:
+    """The debug preset, kept busy, with a case's changes."""
+    return merge(merge(load_preset("debug"), BUSY, "busy"), CASES[case], case)
+
+
+def leaves(node: Any, path: str, seen: dict[int, Any]) -> Iterator[tuple[str, bytes]]:
+    """Everything below an object that is a number, an array, a text or a generator, by where it was found."""
+    if isinstance(node, np.ndarray):
+        yield path, f"{node.dtype} {node.shape}".encode() + node.tobytes()
+    elif isinstance(node, torch.Tensor):
+        yield (
+            path,
+            node.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+            if node.dim()
+            else str(node.item()).encode(),
+        )
+    elif isinstance(node, np.random.Generator):
+        yield path, repr(node.bit_generator.state).encode()
+    elif isinstance(node, torch.Generator):
+        yield path, node.get_state().numpy().tobytes()
+    elif node is None or isinstance(node, (bool, int, float, str, bytes, Enum, np.generic)):
+        yield path, repr(node).encode()
+    elif id(node) not in seen:
+        seen[id(node)] = node  # held, so that nobody else gets its number
+        for name, below in children(node):
+            yield from leaves(below, f"{path}.{name}", seen)
+
+
+def children(node: Any) -> Iterable[tuple[str, Any]]:
+    """What an object consists of, by name."""
+    if isinstance(node, Replay):  # its arrays have room to spare, and a full ring has no first row
+        return node.state().items()
+    if isinstance(node, dict):
+        return ((str(key), value) for key, value in node.items())
+    if isinstance(node, (set, frozenset, list, tuple, deque)):
+        return ((str(i), item) for i, item in enumerate(sorted(node) if isinstance(node, (set, frozenset)) else node))
+    if isinstance(node, torch.optim.Optimizer):
+        return optimised(node)
+    ours = type(node).__module__.startswith("mawm.") or isinstance(node, torch.nn.Module)
+    return vars(node).items() if ours and hasattr(node, "__dict__") else ()
+
+
+def optimised(optimiser: torch.optim.Optimizer) -> Iterator[tuple[str, Any]]:
+    """Its settings, and what it keeps of each parameter."""
+    for g, group in enumerate(optimiser.param_groups):
+        yield f"group{g}", {k: v for k, v in group.items() if k != "params"}
+        for p, parameter in enumerate(group["params"]):
+            yield f"group{g}.{p}", optimiser.state.get(parameter, {})
+
+
+LEFT_OUT = ("run.wall_s", "run.saved_at_s", "run.writers", "run.watch", "run.save", "run.book")
+"""The clock, and files that are written to."""
+SCRATCH = ("env.env._scratch", "beside.explorers.view")
+"""Room that is filled anew before it is read."""
+
+
+def digest(run: Run, folder: Path) -> dict[str, str]:
+    """A short hash of every leaf of a run, but for what is left out; and what it has saved since then."""
+    saved = [c.env_steps for c in checkpoints(folder) if c.env_steps > BEFORE * ROUND]
+    return {"saved": str(saved)} | {
+        path: hashlib.blake2b(data, digest_size=6).hexdigest()
+        for path, data in leaves(run, "run", {})
+        if not path.startswith(LEFT_OUT) and not any(name in path for name in SCRATCH)
+    }
+
+
+def start(config: TrainConfig, folder: Path, resume: Loaded | None = None) -> Run:
+    """A run in this process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    env = make_env(config, "train", config.schedule.battles)
+    team = make_team(config, env.spaces, "cpu", "inline")
+    return make_run(config, env, team, make_beside(config, env.spaces), folder, lambda *_: None, resume)
+
+
+def play(run: Run, folder: Path, rounds: int) -> list[dict[str, str]]:
+    """Play so many rounds; gives the digest after each."""
+    digests = []
+    for _ in range(rounds):
+        round_(run)
+        keep_books(run)
+        digests.append(digest(run, folder))
+    return digests
+
+
+def on_the_way(folder: Path) -> Loaded:
+    """The checkpoint that was saved on the way; later ones are taken away."""
+    steps = BEFORE * ROUND
+    for checkpoint in checkpoints(folder):
+        if checkpoint.env_steps > steps:
+            shutil.rmtree(checkpoint.path)
+    path = folder / f"ck-{steps:09d}"
+    return Loaded(path, steps, Checkpoint(path, steps).load())
+
+
+def close(run: Run) -> None:
+    """Let go of its files."""
+    for writer in run.writers:
+        writer.close()
+
+
+def main(what: str, folder: Path, *cases: str) -> None:
+    """Play cases; the digests of each one's second part go into a file."""
+    prepare_process("float32")
+    for case in cases:
+        at = folder / case.replace(" ", "-")
+        config = config_of(case)
+        if what == "straight":
+            run = start(config, at)
+            play(run, at, BEFORE)
+            run.save(run)
+            digests = play(run, at, AFTER)
+        else:
+            run = start(config, at, on_the_way(at))
+            digests = play(run, at, AFTER)
+        close(run)
+        (folder / f"{at.name}-{what}.json").write_text(json.dumps(digests))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), *(sys.argv[3:] or CASES))

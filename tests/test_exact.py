@@ -1,0 +1,230 @@
+"""A run that goes on in another process is, round by round and bit for bit, the run that was never stopped."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import exact
+import numpy as np
+import pytest
+from exact import AFTER, BEFORE, CASES, close, config_of, on_the_way, play, start
+
+from mawm.build import prepare_process
+from mawm.checkpoint import Loaded, Part
+from mawm.run_state import parts_of
+
+Rounds = list[dict[str, str]]
+
+
+def run_script(what: str, folder: Path, hash_seed: str) -> None:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, exact.__file__, what, str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All cases played to their end in one process, and from there on in another one."""
+    folder = tmp_path_factory.mktemp("exact")
+    run_script("straight", folder, "1")
+    for case in CASES:
+        shutil.copytree(folder / name_of(case), folder / "kept" / name_of(case))
+    run_script("resumed", folder, "2")
+    return folder
+
+
+def name_of(case: str) -> str:
+    return case.replace(" ", "-")
+
+
+def rounds(folder: Path, case: str, what: str) -> Rounds:
+    found: Rounds = json.loads((folder / f"{name_of(case)}-{what}.json").read_text())
+    return found
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """The log without what the clock says."""
+    kept = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if not k.startswith(("wall_s", "time/"))} for row in kept]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_round_after_a_resume_is_the_round_of_a_run_that_was_never_stopped(case: str, folder: Path) -> None:
+    one, other = (rounds(folder, case, what) for what in ("straight", "resumed"))
+    for number, (a, b) in enumerate(zip(one, other, strict=True), 1):
+        assert [path for path in sorted(a.keys() | b.keys()) if a.get(path) != b.get(path)] == [], number
+    assert len(one) == AFTER == 5 and sum(one[0][path] != one[-1].get(path) for path in one[0]) > 100
+    kept, again = folder / "kept" / name_of(case), folder / name_of(case)
+    assert rows(kept) == rows(again) and len(rows(again)) >= 5
+    assert (kept / "channel.csv").read_text() == (again / "channel.csv").read_text()
+
+
+def test_curves_go_on_without_a_gap_or_a_doubled_point(folder: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+        events = EventAccumulator(str(run)).Reload()
+        tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("time/")]
+        return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags}
+
+    one, other = curves(folder / "kept" / "both"), curves(folder / "both")
+    assert one == other and len(one["train/return"]) >= 5
+    assert len(list((folder / "both").glob("events.*"))) == 2
+
+
+def pieces(parts: dict[str, Part]) -> dict[str, list[tuple[str, ...]]]:
+    """The pieces of a run's state by name: arrays that belong together, and each setting of the rest."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for part, (arrays, rest) in parts.items():
+        if part in ("learner_agent_0", "learner_agent_2"):
+            continue  # as learner_agent_1
+        for name in arrays:
+            kind = name.split("/")
+            found.setdefault(f"{part}/{'/'.join(kind[:2] if kind[0] != 'stream' else kind[:1])}", []).append(
+                (part, "arrays", name)
+            )
+        for path in below(rest, 3):
+            found[f"{part}: {'.'.join(path)}"] = [(part, "rest", *path)]
+    return found
+
+
+def below(node: dict[str, Any], depth: int) -> list[tuple[str, ...]]:
+    """Paths of the values of nested dicts, at most `depth` deep."""
+    found: list[tuple[str, ...]] = []
+    for key, value in node.items():
+        whole = not isinstance(value, dict) or not value or depth == 1 or "bit_generator" in value
+        deeper = [()] if whole else below(value, depth - 1)
+        found += [(key, *path) for path in deeper]
+    return found
+
+
+def without(parts: dict[str, Part], fresh: dict[str, Part], piece: list[tuple[str, ...]]) -> dict[str, Part] | None:
+    """The state with one piece as it is in a run that has not begun; None if it is the same there."""
+    changed = {part: (dict(arrays), json.loads(json.dumps(rest))) for part, (arrays, rest) in parts.items()}
+    differs = False
+    for part, kind, *path in piece:
+        old, new, target = (state[part][kind == "rest"] for state in (parts, fresh, changed))
+        for key in path[:-1]:
+            old, new, target = old[key], new[key], target[key]  # type: ignore[assignment,call-overload]
+        key, was = path[-1], plain(old[path[-1]])
+        if key in new:
+            target[key] = new[key]
+            differs |= was != plain(new[key])
+        else:
+            del target[key]
+            differs = True
+    return changed if differs else None
+
+
+def plain(value: Any) -> Any:
+    """Something that can be compared."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.tobytes()
+    return json.dumps(value)
+
+
+NEEDS_A_FAULT = ("explorers: failure", "skipped", "refused_non_finite", "learned_from")
+"""Pieces that stay as they are while nothing goes wrong and gates hold: their round trip is tested apart."""
+MADE_ANEW = (
+    "run/step/",  # all but obs and avail: the next step's come before they are read
+    "run/env/last",  # actions that the state vector shows: written with every step
+    "explorers/collector/first",  # explorers have no memory that a new battle would clear
+    "learned_from",  # in open mode each round's explorers say it again
+    "experience.budget",  # where both kinds have one purse, rollouts save it too
+)
+"""Pieces that may be left out, and why."""
+NAMED = (
+    "optimiser/world_model", "optimiser/actor", "weights/slow_critic", "weights/actor", "memory/train", "rows/own",
+    "rows/received", "generators.act", "generators.model", "generators.behaviour", "generators.gains", "selector.past",
+    "selector.windows", "budget.tokens", "return_scale.spread", "log_entropy_weight", "intrinsic/snapshots",
+    "run/env/bodies", "run/step/obs", "run/stream", "schedule.", "search.rng", "explorers/psi", "evolved_at",
+)  # fmt: skip
+"""Of all pieces, those that the fast suite leaves out one by one."""
+MUTATED = ("policy", "open", "both, one purse, at random", "both, adaptive and late", "ippo")
+
+
+def half_played(case: str, folder: Path) -> tuple[Loaded, dict[str, Part], Rounds]:
+    """A case's state on the way, that of a run that has not begun, and the rounds that follow."""
+    prepare_process("float32")
+    config = config_of(case)
+    run = start(config, folder / "run")
+    play(run, folder / "run", BEFORE)
+    run.save(run)
+    expected = play(run, folder / "run", AFTER)
+    fresh = start(config, folder / "fresh")
+    parts = parts_of(fresh)
+    close(run), close(fresh)
+    return on_the_way(folder / "run"), parts, expected
+
+
+def unnoticed(case: str, parts: dict[str, Part], expected: Rounds, folder: Path) -> bool:
+    """Whether a run that goes on from these parts plays the expected rounds all the same."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        run = start(config_of(case), folder, Loaded(folder, BEFORE * exact.ROUND, parts))
+        same = all(play(run, folder, 1) == [digests] for digests in expected)
+        close(run)
+    except Exception:  # a piece that others lean on
+        return False
+    return same
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # files of runs that could not begin
+@pytest.mark.parametrize(
+    ("case", "named"),
+    [("policy", NAMED), *(pytest.param(case, ("",), marks=pytest.mark.slow) for case in MUTATED)],
+)
+def test_whatever_piece_of_state_is_left_out_it_shows_within_five_rounds(
+    case: str, named: tuple[str, ...], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    saved, fresh, expected = half_played(case, tmp_path)
+    assert not unnoticed(case, {}, expected, tmp_path / "none") and unnoticed(
+        case, saved.parts, expected, tmp_path / "all"
+    )
+    missed, noticed = [], []
+    for name, piece in pieces(saved.parts).items():
+        changed = without(saved.parts, fresh, piece)
+        if any(part in name for part in named) and changed is not None and name != "run: wall_s":
+            (missed if unnoticed(case, changed, expected, tmp_path / "mutant") else noticed).append(name)
+    assert [name for name in missed if not any(part in name for part in MADE_ANEW)] == []
+    assert all(any(part in name for name in noticed) for part in named) and len(noticed) >= len(named)
+    record_property("storm", f"{case}: {len(noticed)} pieces of state left out one by one, all noticed in {AFTER}")
+
+
+@pytest.mark.slow
+def test_every_piece_of_state_moves_in_some_case(tmp_path: Path) -> None:
+    moved, all_ = set(), set()
+    for case in MUTATED:
+        saved, fresh, _ = half_played(case, tmp_path / name_of(case))
+        for name, piece in pieces(saved.parts).items():
+            all_.add(name)
+            if without(saved.parts, fresh, piece) is not None:
+                moved.add(name)
+    still = [name for name in sorted(all_ - moved) if not any(part in name for part in (*NEEDS_A_FAULT, *MADE_ANEW))]
+    assert still == []
+
+
+def test_what_only_faults_change_is_saved_and_comes_back(tmp_path: Path) -> None:
+    saved, _, _ = half_played("policy", tmp_path)
+    parts = saved.parts
+    rest = parts["learner_agent_1"][1]
+    rest["skipped"] = {"world_model": 3, "actor": 4, "critic": 5}
+    rest["experience"]["selector"]["refused_non_finite"] = 6
+    parts["explorers"][1]["failure"] = "gone"
+    run = start(config_of("policy"), tmp_path / "again", saved)
+    again = parts_of(run)
+    close(run)
+    for part, (arrays, others) in parts.items():
+        assert plain({**others, "wall_s": 0}) == plain({**again[part][1], "wall_s": 0})
+        assert {name: plain(a) for name, a in arrays.items()} == {name: plain(a) for name, a in again[part][0].items()}
