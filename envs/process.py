@@ -87,13 +87,15 @@ class ProcessEnv:
     def _answer(self) -> Any:
         try:
             if not self._pipe.poll(self.timeout_s):
-                self._kill()
                 raise TimeoutError(f"no answer within {self.timeout_s:g} s")
             error, answer = self._pipe.recv()
         except (EOFError, ConnectionResetError):
             connection.wait([self.process.sentinel], FAREWELL_S)
             self._kill()
             raise ProcessDied(f"its process {_how_it_ended(self.process.exitcode)}") from None
+        except BaseException:  # too late, or whoever waits was interrupted: an answer still to come is nobody's
+            self._kill()
+            raise
         if error == "ValueError":
             raise ValueError(answer)
         if error:
@@ -121,6 +123,7 @@ def _serve(pipe: Connection, make: Callable[[], VectorEnv]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.setsid()
+    os.dup2(2, 1)  # what an environment prints is no result of ours, which a program may read
     threading.Thread(target=_end_with_the_main_process, daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the main process is gone
         try:

@@ -89,8 +89,9 @@ class Moody(Shaky):
 
 
 class WithChild(Shaky):
-    """Starts a game of its own."""
+    """Prints a greeting and starts a game of its own."""
 
     def __init__(self, batch: int, plan: dict[int, str], pid_file: Path) -> None:
         super().__init__(batch, plan)
+        os.write(1, b"welcome")
         pid_file.write_text(str(subprocess.Popen(["sleep", "1000"]).pid))
