@@ -1,6 +1,6 @@
 """Any PettingZoo `ParallelEnv` behind the vector interface of `mawm.types`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -117,7 +117,7 @@ class ParallelVectorEnv:
         self._views[row] = self._view(obs, infos)
         unpaid = [agent for agent in playing if agent not in rewards]
         if unpaid:
-            raise RuntimeError(f"rewards lack {unpaid[0]}; expected one for each of {', '.join(playing)}")
+            raise RuntimeError(f"rewards lack {unpaid[0]}; expected one for each of {_listed(playing)}")
         reward = float(np.mean([rewards[agent] for agent in playing])) if playing else 0.0
         cut = len(self._played[row]) >= self.spaces.episode_limit or any(truncated.values())
         # A battle ends when nobody plays on; whoever was cut off makes it a truncation.
@@ -130,7 +130,7 @@ class ParallelVectorEnv:
         """What a row shows: padded observations, masks and who takes part."""
         strangers = [agent for agent in obs if agent not in self._agents]
         if strangers:
-            raise RuntimeError(f"observations are of {strangers[0]}, too; expected {', '.join(self._agents)} alone")
+            raise RuntimeError(f"observations are of {strangers[0]}, too; expected {_listed(self._agents)} alone")
         n, sizes = len(self._agents), self.spaces
         seen = np.zeros((n, sizes.obs_size), np.float32)
         avail, alive = np.zeros((n, sizes.n_actions), np.bool_), np.zeros(n, np.bool_)
@@ -152,8 +152,8 @@ class ParallelVectorEnv:
     def _check_team(self, obs: dict[str, Any]) -> None:
         """A battle begins with everybody."""
         if set(obs) != set(self._agents):
-            shown = f"{len(obs)} agents ({', '.join(map(str, obs))})"
-            raise RuntimeError(f"reset shows {shown}; expected {len(self._agents)} ({', '.join(self._agents)})")
+            expected = f"{len(self._agents)} ({_listed(self._agents)})"
+            raise RuntimeError(f"reset shows {len(obs)} agents ({_listed(obs)}); expected {expected}")
 
     def _state(self, row: int) -> Floats:
         """The environment's own state if it has one, else nothing."""
@@ -198,9 +198,17 @@ def _actions(space: spaces.Space[Any], agent: str) -> int:
 
 def _flat(observation: Any) -> Floats:
     """An observation as one row of numbers, without its mask."""
+    if isinstance(observation, dict) and "observation" not in observation:
+        raise RuntimeError(
+            f"an observation holds {_listed(observation)}; expected observation, and perhaps action_mask"
+        )
     value = observation["observation"] if isinstance(observation, dict) else observation
     numbers: Floats = _asked("observation", np.asarray, value, np.float32)
     return numbers.reshape(-1)
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(str, names))
 
 
 def _asked(what: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:

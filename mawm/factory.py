@@ -19,5 +19,7 @@ def load_factory(what: str, name: str) -> Callable[..., Any]:
             f"{what} {name!r} cannot be loaded ({said}); it must be module:factory on PYTHONPATH"
         ) from None
     if not callable(found):
-        raise ValueError(f"{what} {name!r} is of type {type(found).__name__}; it must be module:factory of a function")
+        raise ValueError(
+            f"{what} {name!r} is of type {type(found).__name__} and cannot be called; it must be module:factory"
+        )
     return found

@@ -143,7 +143,7 @@ class Restarting:
                 f"{fault} (it was restarted {MOST} times within {WITHIN} environment steps, and is given up)"
             )
         self._restarts = [*recent, self._env_steps]
-        tell(f"{fault}; a fresh one plays the battles again up to there and goes on ({len(recent) + 1} of {MOST})")
+        tell(f"{fault}; a fresh one takes its place and goes on from there ({len(recent) + 1} of {MOST})")
 
 
 def _played(env: VectorEnv, actions: Ints | None) -> Step:

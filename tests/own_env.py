@@ -1,5 +1,6 @@
 """A market that misbehaves, each time once: spawned processes import it from here, so it imports little."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -29,6 +30,7 @@ FAULTS = {
     "raises": lambda step: fails(RuntimeError("the game is gone")),
     "raises without arguments": lambda step: fails(ConnectionError()),
     "hangs": lambda step: time.sleep(1000.0),
+    "hangs in compiled code": lambda step: ctypes.PyDLL(None).sleep(1000),  # without letting go of the interpreter
     "is killed": lambda step: os.kill(os.getpid(), signal.SIGKILL),
     "ends": lambda step: os._exit(7),
     "NaN": lambda step: spoilt(step, "obs", np.nan),

@@ -27,6 +27,7 @@ SAID = {
     "raises": "step raised RuntimeError: the game is gone (own_env.py, line",
     "raises without arguments": "step raised ConnectionError: without a message",
     "hangs": "step gave no answer within 1 s",
+    "hangs in compiled code": "step gave no answer within 1 s",
     "is killed": "step raised ProcessDied: its process was killed by SIGKILL",
     "ends": "step raised ProcessDied: its process ended with exit code 7",
     "NaN": "agent 1: obs holds nan",
@@ -89,7 +90,7 @@ def test_after_a_fault_battles_go_on_as_if_nothing_had_happened(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == len(faults)
     for line, fault in zip(lines, faults, strict=True):
-        assert SAID[fault] in line and "a fresh one plays the battles again" in line
+        assert SAID[fault] in line and "a fresh one takes its place and goes on from there" in line
 
 
 def test_faults_at_construction_reset_and_between_two_steps_count_and_are_mended(
@@ -145,6 +146,20 @@ def test_a_hang_is_found_in_time_a_mistake_stays_a_mistake_and_nothing_is_left_o
     with pytest.raises(ProcessDied, match="killed by SIGKILL"):
         env.reset()
     env.close()
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(timeout: float) -> bool:
+        raise KeyboardInterrupt
+
+    with closing(patient(partial(Shaky, BATCH, {}))) as env:
+        monkeypatch.setattr(env._pipe, "poll", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            env.reset()
+        monkeypatch.undo()
+        assert not running(env.process.pid or 0)
+        with pytest.raises(ProcessDied):
+            env.step(HOLD)
 
 
 PARENT = """

@@ -156,6 +156,10 @@ def step_shows_words(answer):
     return ({**answer[0], "b": ["north"]}, *answer[1:])
 
 
+def step_shows_a_dictionary_of_its_own(answer):
+    return ({**answer[0], "b": {"eyes": np.zeros(4)}}, *answer[1:])
+
+
 def state_grows(answer):
     return np.zeros(4)
 
@@ -174,6 +178,10 @@ def state_grows(answer):
         (step_answers_as_starcraft_does_after_a_crash, "its step returned 3 values; expected a tuple of 5"),
         (step_raises, "its step raised ValueError: operands could not be broadcast together"),
         (step_shows_words, "its observation raised ValueError: could not convert string to float"),
+        (
+            step_shows_a_dictionary_of_its_own,
+            "an observation holds eyes; expected observation, and perhaps action_mask",
+        ),
         (state_grows, "the state has 4 numbers; expected 3"),
     ],
 )
