@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -21,7 +22,8 @@ WIRES: tuple[Literal["float32", "float16"], ...] = ("float32", "float16")
 
 def measure(config: TrainConfig, map_name: str) -> list[dict[str, Any]]:
     """One row a kind of message and wire: bytes, float32's bytes over these, largest errors, microseconds."""
-    spaces = make_env(replace(config, map=map_name), "test", 1).spaces
+    with closing(make_env(replace(config, map=map_name), "test", 1)) as env:
+        spaces = env.spaces
     model, horizon = config.agent.world_model, config.agent.behaviour.horizon
     rng = np.random.default_rng(0)
     segment = _segment(rng, model.seq_len, spaces.obs_size, spaces.n_actions)

@@ -4,8 +4,9 @@ import difflib
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from mawm.configs.train import TrainConfig
-from mawm.selectors.registry import NAMES, load_factory
+from mawm.configs.train import TrainConfig, is_own
+from mawm.factory import load_factory
+from mawm.selectors.registry import NAMES
 
 # fmt: off
 _POSITIVE = (
@@ -17,6 +18,7 @@ _POSITIVE = (
     "minibatches", "reward_scale",
     "explorers", "dimension", "population", "floor", "probes", "evolve_every", "keeps",
     "traders", "steps", "most",
+    "episode_limit", "timeout_s",
 )
 _SHARES = (
     "bandwidth", "elite", "explorer_starts", "unimix", "discount", "lam", "entropy_decay", "entropy_target",
@@ -34,15 +36,9 @@ _CHOICES = {"decoder_grads": ("flow", "detach")}
 def check(config: TrainConfig) -> None:
     """Raise ValueError for the first setting that is out of its range, naming key, value and range."""
     _walk(config, "")
-    selector = config.sharing.selector
-    if ":" in selector:
-        load_factory(selector)
-    elif selector not in NAMES:
-        near = difflib.get_close_matches(selector, NAMES, 1)
-        meant = f": did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"selector {selector!r} is none of {', '.join(NAMES)}, nor module:factory with one of your own{meant}"
-        )
+    if is_own(config.map):
+        load_factory("map", config.map)
+    _selector(config.sharing.selector)
     if config.sharing.window < 2:
         raise ValueError(f"sharing.window is {config.sharing.window}; a window needs at least 2 values")
     search = config.gating.search
@@ -61,6 +57,17 @@ def check(config: TrainConfig) -> None:
     if config.agent.world_model.seq_len < 2:
         raise ValueError(
             f"agent.world_model.seq_len is {config.agent.world_model.seq_len}; a stretch needs at least 2 steps"
+        )
+
+
+def _selector(name: str) -> None:
+    if ":" in name:
+        load_factory("selector", name)
+    elif name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, 1)
+        meant = f": did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"selector {name!r} is none of {', '.join(NAMES)}, nor module:factory with one of your own{meant}"
         )
 
 

@@ -1,6 +1,7 @@
 """The configuration of a run: everything that decides its numbers, and nothing that follows from the environment."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -13,6 +14,16 @@ Method = Literal["independent", "experience", "rollouts", "both", "centralized",
 MARKET = "market"
 """The map that is no battle (docs/market.md)."""
 GateMode = Literal["off", "strict", "policy", "open"]
+
+
+def is_own(map_name: str) -> bool:
+    """Whether a map is an environment of the user's, `module:factory` (docs/own_environment.md)."""
+    return ":" in map_name and not map_name.endswith(".toml")
+
+
+def short_name(map_name: str) -> str:
+    """A map's name in those of folders: without path, ending or colon."""
+    return map_name.replace(":", ".") if is_own(map_name) else Path(map_name).stem
 
 
 @dataclass(frozen=True)
@@ -103,11 +114,23 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
+class OwnEnvConfig:
+    """How an environment of your own is played, `--map module:factory`."""
+
+    episode_limit: int = 200
+    """Steps after which a battle of it is cut off."""
+    timeout_s: float = 60.0
+    """Seconds that it may take for one answer: to be made, to reset, to step in all battles side by side, or to play
+    the running battles again up to where they stand. Then it hangs, and a fresh one takes its place."""
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One run."""
 
     map: str = "3m"
-    """A SMAC map by name, a path to a map file (.toml), or `market`: a small trading task for the gate."""
+    """A SMAC map by name, a path to a map file (.toml), `market`: a small trading task for the gate, or module:factory:
+    a PettingZoo ParallelEnv of your own (docs/own_environment.md)."""
     method: Method = "both"
     """What is shared: independent nothing, experience, rollouts, both, or centralized (one model for the team).
 
@@ -130,3 +153,4 @@ class TrainConfig:
     rules: Rules = field(default_factory=Rules)
     """What the embedded engine assumes where StarCraft II cannot be read (docs/engine.md)."""
     market: MarketRules = field(default_factory=MarketRules)
+    own: OwnEnvConfig = field(default_factory=OwnEnvConfig)

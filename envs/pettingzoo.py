@@ -1,14 +1,16 @@
 """Any PettingZoo `ParallelEnv` behind the vector interface of `mawm.types`."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from mawm.factory import load_factory
 from mawm.types import Bools, Floats, Ints, Spaces, Step
 
+Row = TypeVar("Row", Floats, Bools)
 View = tuple[Floats, Bools, Bools]
 """obs (N, O), avail (N, A), alive (N,) of one row."""
 
@@ -21,6 +23,10 @@ class ParallelVectorEnv:
     left, or whose infos say `alive` is False, sees zeros and has action 0 alone. Row b plays battles b, b + B, ...;
     battle k is reset with a seed that follows from (seed, k). `snapshot` keeps the actions of the running battles and
     `restore` plays them again: exact for environments that repeat themselves under one seed. `limit` truncates.
+
+    Whatever an environment answers must keep to what its copies showed first. RuntimeError names the field, what was
+    expected and what came: other agents, another length of an observation, mask or state, an answer of another form. A
+    ValueError of the environment's own becomes a RuntimeError too: only the caller's mistakes are ValueErrors.
     """
 
     def __init__(self, make: Callable[[], Any], batch: int, seed: int, limit: int) -> None:
@@ -31,8 +37,11 @@ class ParallelVectorEnv:
         self._agents: list[str] = list(self._envs[0].possible_agents)
         self._seed = seed
         self._counts = [_actions(self._envs[0].action_space(agent), agent) for agent in self._agents]
-        first = self._envs[0].reset(seed=0)[0]
-        obs_size = max(len(_flat(first[agent])) for agent in self._agents)
+        first = _whole("reset", 2, _asked("reset", self._envs[0].reset, seed=0))[0]
+        self._check_team(first)
+        self._lengths = {agent: len(_flat(first[agent])) for agent in self._agents}
+        obs_size = max(self._lengths.values())
+        self._state_size: int | None = None
         self._state_size = len(self._state(0))
         self.spaces = Spaces(len(self._agents), max(self._counts), obs_size, self._state_size, limit)
         self._battles = np.arange(batch, dtype=np.int64) - batch
@@ -74,6 +83,8 @@ class ParallelVectorEnv:
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
         """Begin the same battles and play the same actions."""
+        if snapshot.keys() != {"battle", "length", "actions"}:
+            raise ValueError(f"snapshot holds {sorted(snapshot)}; expected actions, battle, length")
         if snapshot["battle"].shape != self._battles.shape:
             raise ValueError(f"snapshot has {len(snapshot['battle'])} battles; this environment has {self.batch}")
         self._battles[:] = snapshot["battle"] - self.batch
@@ -83,12 +94,18 @@ class ParallelVectorEnv:
                 self._play(row, action)
         self._fresh = False
 
+    def close(self) -> None:
+        """Close every copy."""
+        for env in self._envs:
+            env.close()
+
     def _begin(self, row: int) -> View:
         self._battles[row] += self.batch
         self._played[row] = []
         seed = int(np.random.SeedSequence((self._seed, int(self._battles[row]))).generate_state(1)[0] >> 1)
-        obs, infos = self._envs[row].reset(seed=seed)
-        return self._view(row, obs, infos)
+        obs, infos = _whole("reset", 2, _asked("reset", self._envs[row].reset, seed=seed))
+        self._check_team(obs)
+        return self._view(obs, infos)
 
     def _play(self, row: int, actions: Ints) -> tuple[float, tuple[bool, bool, bool]]:
         """One step of one row: reward and (terminated, truncated, battle_won); the row's view becomes the arrival."""
@@ -96,8 +113,11 @@ class ParallelVectorEnv:
         playing = list(env.agents)
         self._played[row].append(actions.copy())
         chosen = {agent: int(a) for agent, a in zip(self._agents, actions, strict=True) if agent in playing}
-        obs, rewards, terminated, truncated, infos = env.step(chosen)
-        self._views[row] = self._view(row, obs, infos)
+        obs, rewards, terminated, truncated, infos = _whole("step", 5, _asked("step", env.step, chosen))
+        self._views[row] = self._view(obs, infos)
+        unpaid = [agent for agent in playing if agent not in rewards]
+        if unpaid:
+            raise RuntimeError(f"rewards lack {unpaid[0]}; expected one for each of {_listed(playing)}")
         reward = float(np.mean([rewards[agent] for agent in playing])) if playing else 0.0
         cut = len(self._played[row]) >= self.spaces.episode_limit or any(truncated.values())
         # A battle ends when nobody plays on; whoever was cut off makes it a truncation.
@@ -106,8 +126,11 @@ class ParallelVectorEnv:
         over_by_rule = ended and all(terminated.get(agent, True) for agent in playing)
         return reward, (over_by_rule, cut and not over_by_rule, won)
 
-    def _view(self, row: int, obs: dict[str, Any], infos: dict[str, Any]) -> View:
+    def _view(self, obs: dict[str, Any], infos: dict[str, Any]) -> View:
         """What a row shows: padded observations, masks and who takes part."""
+        strangers = [agent for agent in obs if agent not in self._agents]
+        if strangers:
+            raise RuntimeError(f"observations are of {strangers[0]}, too; expected {_listed(self._agents)} alone")
         n, sizes = len(self._agents), self.spaces
         seen = np.zeros((n, sizes.obs_size), np.float32)
         avail, alive = np.zeros((n, sizes.n_actions), np.bool_), np.zeros(n, np.bool_)
@@ -117,19 +140,28 @@ class ParallelVectorEnv:
             if not alive[i]:
                 avail[i, 0] = True
                 continue
-            flat = _flat(obs[agent])
-            seen[i, : len(flat)] = flat
+            length = self._lengths[agent]
+            seen[i, :length] = _of_length(f"the observation of {agent}", _flat(obs[agent]), length)
             mask = obs[agent].get("action_mask") if isinstance(obs[agent], dict) else None
             mask = info.get("action_mask") if mask is None else mask
-            avail[i, : self._counts[i]] = True if mask is None else np.asarray(mask, np.bool_)
+            count = self._counts[i]
+            allowed = np.ones(count, np.bool_) if mask is None else np.asarray(mask, np.bool_).reshape(-1)
+            avail[i, :count] = _of_length(f"the action mask of {agent}", allowed, count)
         return seen, avail, alive
+
+    def _check_team(self, obs: dict[str, Any]) -> None:
+        """A battle begins with everybody."""
+        if set(obs) != set(self._agents):
+            expected = f"{len(self._agents)} ({_listed(self._agents)})"
+            raise RuntimeError(f"reset shows {len(obs)} agents ({_listed(obs)}); expected {expected}")
 
     def _state(self, row: int) -> Floats:
         """The environment's own state if it has one, else nothing."""
         try:
-            return np.asarray(self._envs[row].state(), np.float32).reshape(-1)
+            state = np.asarray(_asked("state", self._envs[row].state), np.float32).reshape(-1)
         except NotImplementedError:
-            return np.zeros(0, np.float32)
+            state = np.zeros(0, np.float32)
+        return state if self._state_size is None else _of_length("the state", state, self._state_size)
 
     def _step(self, reward: Floats, flags: Bools, last: list[View]) -> Step:
         state = np.stack([self._state(row) for row in range(self.batch)])
@@ -144,6 +176,11 @@ class ParallelVectorEnv:
                     where = f"battle {self._battles[row]}, agent {i}"
                     free = np.flatnonzero(avail[i]).tolist()
                     raise ValueError(f"{where}: action {action} is not available; available now: {free}")
+
+
+def own_parallel_env(name: str, batch: int, seed: int, limit: int) -> ParallelVectorEnv:
+    """What `module:factory` makes, B times over. ValueError if it cannot be loaded."""
+    return ParallelVectorEnv(load_factory("map", name), batch, seed, limit)
 
 
 def _stacked(views: list[View]) -> View:
@@ -161,5 +198,37 @@ def _actions(space: spaces.Space[Any], agent: str) -> int:
 
 def _flat(observation: Any) -> Floats:
     """An observation as one row of numbers, without its mask."""
+    if isinstance(observation, dict) and "observation" not in observation:
+        raise RuntimeError(
+            f"an observation holds {_listed(observation)}; expected observation, and perhaps action_mask"
+        )
     value = observation["observation"] if isinstance(observation, dict) else observation
-    return np.asarray(value, np.float32).reshape(-1)
+    numbers: Floats = _asked("observation", np.asarray, value, np.float32)
+    return numbers.reshape(-1)
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(str, names))
+
+
+def _asked(what: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """The environment's answer. A ValueError of its own is no mistake of the caller's."""
+    try:
+        return call(*arguments, **named)
+    except ValueError as error:
+        raise RuntimeError(f"its {what} raised ValueError: {error}") from error
+
+
+def _whole(what: str, parts: int, answer: Any) -> Any:
+    """An answer of so many parts."""
+    if not isinstance(answer, tuple) or len(answer) != parts:
+        said = f"{len(answer)} values" if isinstance(answer, tuple) else type(answer).__name__
+        raise RuntimeError(f"its {what} returned {said}; expected a tuple of {parts}")
+    return answer
+
+
+def _of_length(what: str, row: Row, length: int) -> Row:
+    """A row of so many numbers."""
+    if len(row) != length:
+        raise RuntimeError(f"{what} has {len(row)} numbers; expected {length}")
+    return row

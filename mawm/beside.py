@@ -22,6 +22,9 @@ class Beside(Protocol):
     def load_state(self, state: State) -> None:
         """Continue from `state`."""
 
+    def close(self) -> None:
+        """Let explorers' environments go."""
+
 
 class Nobody:
     """`--gate off`: there are no explorers."""
@@ -36,3 +39,6 @@ class Nobody:
 
     def load_state(self, state: State) -> None:
         """A run without explorers goes on without those of another."""
+
+    def close(self) -> None:
+        """Nothing to let go."""

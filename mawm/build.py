@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,13 +24,15 @@ from mawm.channel import Channel
 from mawm.checkpoint import Loaded
 from mawm.codec import Wire, origin_of, rollout_bytes, scramble, segment_bytes
 from mawm.collect import Collector
-from mawm.configs.train import MARKET, TrainConfig
+from mawm.configs.train import MARKET, TrainConfig, is_own, short_name
 from mawm.deliveries.direct import Direct
 from mawm.deliveries.own import Own
 from mawm.deliveries.protocol import Delivery
 from mawm.deliveries.shuffled import Shuffled
 from mawm.deliveries.stale import Stale
 from mawm.envs.market.vector import MarketVectorEnv
+from mawm.envs.pettingzoo import own_parallel_env
+from mawm.envs.process import ProcessEnv
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.evaluation import Evaluation, evaluate
 from mawm.files import write_whole
@@ -45,6 +48,7 @@ from mawm.ledger import ledger_file
 from mawm.loop import Run
 from mawm.metrics import JsonLines, PatientWriter, TensorBoard
 from mawm.patience import Patient
+from mawm.restarting import Restarting
 from mawm.run_state import parts_of, restore
 from mawm.saving import Saver
 from mawm.schedule import Schedule
@@ -231,14 +235,25 @@ HANDOVER: dict[str, Literal["consider", "mix"] | None] = {"strict": None, "polic
 
 
 def make_env(config: TrainConfig, purpose: str, batch: int) -> VectorEnv:
-    """Battles for one purpose ("train", "eval", "test", EXPLORER): streams of their own, keyed by name."""
+    """Battles for one purpose ("train", "eval", "test", EXPLORER): streams of their own, keyed by name.
+
+    To be closed: an environment of the user's has a process.
+    """
     seed = named_seed(config.seed, f"battles/{purpose}")
+    if is_own(config.map):
+        return _own_env(config, f"{config.map} ({purpose})", batch, seed)
     env: VectorEnv
     if config.map == MARKET:
         env = MarketVectorEnv(batch, seed, config.market, explored=purpose == EXPLORER)
     else:
         env = SkirmishVectorEnv(config.map, batch, seed, config.rules)
-    return Guard(env, f"{Path(config.map).stem} ({purpose})")
+    return Guard(env, f"{short_name(config.map)} ({purpose})")
+
+
+def _own_env(config: TrainConfig, name: str, batch: int, seed: int) -> VectorEnv:
+    """A user's environment in a process of its own, which may fail."""
+    make = partial(own_parallel_env, config.map, batch, seed, config.own.episode_limit)
+    return Restarting(lambda: Guard(ProcessEnv(make, config.own.timeout_s), name), name)
 
 
 def resolve_device(name: str) -> str:
@@ -329,7 +344,8 @@ def make_run(
 
 
 def _evaluate(config: TrainConfig, team: Team) -> Evaluation:
-    return evaluate(make_env(config, "eval", config.schedule.eval_battles), team)
+    with closing(make_env(config, "eval", config.schedule.eval_battles)) as env:
+        return evaluate(env, team)
 
 
 def write_config(folder: Path, config: TrainConfig, facts: Metrics | dict[str, Any]) -> None:

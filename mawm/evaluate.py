@@ -1,5 +1,6 @@
 """`python -m mawm.evaluate RUN`: the win rate of a run's last checkpoint."""
 
+import contextlib
 import json
 import sys
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from mawm.cli import fail, parse
+from mawm.telling import tell
 
 DESCRIPTION = """Play battles with the last checkpoint of a run and print its win rate with a 95 % interval (Wilson).
 
@@ -30,10 +32,23 @@ class Command:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Parse, load, play, print."""
+    """Parse, load, play, print. Exit codes: 0 done, 1 the environment failed, 2 a mistake of the user's."""
     command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args)
     if command.episodes < 1:
         fail(f"--episodes must be at least 1; got {command.episodes}")
+    if not (command.run / "config.json").is_file():
+        fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
+    from mawm.guard import EnvFault
+
+    try:
+        with contextlib.ExitStack() as at_end:
+            return _play(command, at_end)
+    except EnvFault as error:
+        tell(str(error))
+        return 1
+
+
+def _play(command: Command, at_end: contextlib.ExitStack) -> int:
     from mawm import build  # torch and numba load only once the command line is right
     from mawm.checkpoint import newest
     from mawm.deployment import model_errors
@@ -41,12 +56,12 @@ def main(args: list[str] | None = None) -> int:
     from mawm.facts import read_config
     from mawm.run_state import load_team
 
-    if not (command.run / "config.json").is_file():
-        fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
     try:
         config = replace(read_config(command.run), device="cpu")
         checkpoint = newest(command.run)
-        env = build.make_env(replace(config, seed=0), "test", command.episodes)
+        env = at_end.enter_context(
+            contextlib.closing(build.make_env(replace(config, seed=0), "test", command.episodes))
+        )
         team = build.make_team(config, env.spaces, "cpu", "inline")
         members = build.members_of(config, env.spaces)
         load_team(team, build.learner_names(members), checkpoint.parts)

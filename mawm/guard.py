@@ -1,13 +1,14 @@
 """Between an environment and everybody else: what is not as it should be goes no further."""
 
-import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mawm.types import Ints, Step, VectorEnv
+
+T = TypeVar("T")
 
 
 class EnvFault(RuntimeError):
@@ -31,18 +32,24 @@ FIELDS: dict[str, tuple[tuple[str, ...], type[np.generic]]] = {
 FINITE = ("obs", "state", "reward", "final_obs")
 
 
+def told(what: str, error: Exception) -> str:
+    """What a call that failed did, in words: "step raised RuntimeError: ...", "reset gave no answer within 60 s"."""
+    if isinstance(error, TimeoutError):
+        return f"{what} gave {error}"
+    return f"{what} raised {type(error).__name__}: {str(error) or 'without a message'}"
+
+
 class Guard:
     """A vector environment whose every answer is looked at before anybody uses it (some 20 microseconds a step).
 
-    EnvFault for an answer that takes longer than `timeout_s` (None: the environment is code of ours that cannot hang,
-    and is called without a thread between), an error, another shape or type, a number that is not
-    finite, an agent without any action, a battle that ends in two ways at once or is won without having ended. After a
-    fault it answers no more: what the environment holds then is unknown. A user's mistake (an action that is not
-    available) stays the ValueError that it is.
+    EnvFault for an error, no answer in time (where the environment keeps time: `mawm.envs.process`), another shape or
+    type, a number that is not finite, an agent without any action, a battle that ends in two ways at once or is won
+    without having ended. After a fault it answers no more: what the environment holds then is unknown. A user's mistake
+    (an action that is not available) stays the ValueError that it is.
     """
 
-    def __init__(self, env: VectorEnv, name: str, timeout_s: float | None = None) -> None:
-        self.env, self.name, self.timeout_s = env, name, timeout_s
+    def __init__(self, env: VectorEnv, name: str) -> None:
+        self.env, self.name = env, name
         self.spaces, self.batch = env.spaces, env.batch
         sizes = {**vars(env.spaces), "batch": env.batch}
         self._expected = {
@@ -52,11 +59,10 @@ class Guard:
         self._battles = np.arange(env.batch, dtype=np.int64)
         self._begun = 0
         self._fault: EnvFault | None = None
-        self._lane = None if timeout_s is None else _Lane(name, timeout_s)
 
     def reset(self) -> Step:
         """Begin B fresh battles, as the environment does."""
-        step = self._asked("reset", self.env.reset)
+        step = self._asked("reset", lambda: self._checked("reset", self.env.reset()))
         self._battles += self.batch * self._begun
         self._begun = 1
         self._steps[:] = 0
@@ -64,30 +70,24 @@ class Guard:
 
     def step(self, actions: Ints) -> Step:
         """Play one step in every battle, as the environment does."""
-        step = self._asked("step", lambda: self.env.step(actions))
+        step = self._asked("step", lambda: self._checked("step", self.env.step(actions)))
         over = step.terminated | step.truncated
         self._steps = np.where(over, 0, self._steps + 1)
         self._battles = np.where(over, self._battles + self.batch, self._battles)
         return step
 
-    def _asked(self, what: str, call: Callable[[], Step]) -> Step:
+    def _asked(self, what: str, call: Callable[[], T], mistakes: tuple[type[Exception], ...] = (ValueError,)) -> T:
         if self._fault is not None:
             raise self._fault
         try:
-            answer = call() if self._lane is None else self._lane.ask(call)
-            self._check(what, answer)
-        except ValueError:  # an action that is not available: nothing was played
+            return call()
+        except mistakes:  # the caller's, say an action that is not available: nothing was played
             raise
         except EnvFault as fault:
             self._fault = fault
-        except TimeoutError:
-            self._fault = EnvFault(f"{self._where()}: {what} gave no answer within {self.timeout_s:g} s")
         except Exception as error:
-            said = str(error) or "without a message"
-            self._fault = EnvFault(f"{self._where()}: {what} raised {type(error).__name__}: {said}")
-        if self._fault is not None:
-            raise self._fault
-        return answer
+            self._fault = EnvFault(f"{self._where()}: {told(what, error)}")
+        raise self._fault
 
     def _where(self, row: int | None = None) -> str:
         rows = range(self.batch) if row is None else [row]
@@ -95,7 +95,7 @@ class Guard:
         steps = ", ".join(str(self._steps[r] + 1) for r in list(rows)[:4]) + (", ..." if len(rows) > 4 else "")
         return f"environment {self.name}, battle {battles}, step {steps}"
 
-    def _check(self, what: str, step: Step) -> None:
+    def _checked(self, what: str, step: Step) -> Step:
         if not isinstance(step, Step):
             raise EnvFault(f"{self._where()}: {what} returned {type(step).__name__}; expected a Step")
         for field, (shape, kind) in self._expected.items():
@@ -104,6 +104,7 @@ class Guard:
             if found != (shape, kind):
                 raise EnvFault(f"{self._where()}: {field} is {found[1]} {found[0]}; expected {kind} {shape}")
         self._check_values(step)
+        return step
 
     def _check_values(self, step: Step) -> None:
         for field in FINITE:
@@ -127,44 +128,16 @@ class Guard:
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """The environment's, and where its battles stand."""
         own = {"guard/steps": self._steps.copy(), "guard/battles": self._battles.copy()}
-        return {**self.env.snapshot(), **own}
+        return {**self._asked("snapshot", self.env.snapshot), **own}
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
         """Continue from a snapshot."""
-        self.env.restore({name: array for name, array in snapshot.items() if not name.startswith("guard/")})
+        inner = {name: array for name, array in snapshot.items() if not name.startswith("guard/")}
+        not_its_own = (ValueError, KeyError, IndexError, TypeError)
+        self._asked("restore", lambda: self.env.restore(inner), not_its_own)
         self._steps, self._battles = snapshot["guard/steps"].copy(), snapshot["guard/battles"].copy()
         self._begun = 1
 
-
-class _Lane:
-    """One thread that makes calls, so that whoever waits for one need not wait for ever."""
-
-    def __init__(self, name: str, timeout_s: float) -> None:
-        self._name, self._timeout_s = name, timeout_s
-        self._thread: threading.Thread | None = None
-        self._asked, self._answered = threading.Semaphore(0), threading.Semaphore(0)
-        self._call: Callable[[], Any] | None = None
-        self._answer: Any = None
-
-    def ask(self, call: Callable[[], Any]) -> Any:
-        """The call's result; raises what it raised, or TimeoutError when it takes too long."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name=f"environment {self._name}", daemon=True)
-            self._thread.start()
-        self._call = call
-        self._asked.release()
-        if not self._answered.acquire(timeout=self._timeout_s):
-            raise TimeoutError
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
-
-    def _serve(self) -> None:
-        while True:
-            self._asked.acquire()
-            assert self._call is not None
-            try:
-                self._answer = self._call()
-            except Exception as error:
-                self._answer = error
-            self._answered.release()
+    def close(self) -> None:
+        """Let the environment go."""
+        self.env.close()

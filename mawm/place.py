@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mawm.checkpoint import checkpoints
-from mawm.configs.train import TrainConfig
+from mawm.configs.train import TrainConfig, short_name
 from mawm.facts import map_digest, read_config, read_facts
 
 BEFORE_SETTINGS = (".lock", ".pid", "config.json.new")
@@ -41,7 +41,7 @@ def find_place(config: TrainConfig, wanted: Path | None, fresh: bool) -> Place:
             why = "and --fresh wants a new one" if fresh else "and holds no run with these settings that could go on"
             raise ValueError(f"--run-dir {wanted} is not empty, {why}; name another folder, or leave --run-dir out")
         return place
-    name = f"{Path(config.map).stem}_{config.method}_b{config.sharing.bandwidth:g}_s{config.seed}"
+    name = f"{short_name(config.map)}_{config.method}_b{config.sharing.bandwidth:g}_s{config.seed}"
     for n in range(1, 10_000):
         place = _at(config, Path("runs") / (name if n == 1 else f"{name}-{n}"), fresh)
         if place is not None:

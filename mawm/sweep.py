@@ -89,7 +89,8 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     runs = expand(grids, lambda grid: _base(grid, configure), lambda method: build.METHODS[method].selects)
     for config in {run.kind: run.config for run in runs}.values():
         build.resolve_device(config.device)
-        build.make_beside(config, build.make_env(config, "train", 1).spaces)
+        with contextlib.closing(build.make_env(config, "train", 1)) as env:
+            build.make_beside(config, env.spaces).close()
     return runs
 
 
@@ -161,7 +162,8 @@ def _dry_run(runs: list["PlannedRun"], out: Path, jobs: int) -> int:
     for run in left:
         config, family = run.config, run.name.rpartition("_s")[0]
         if run.kind not in minutes:
-            spaces = build.make_env(config, "train", config.schedule.battles).spaces
+            with contextlib.closing(build.make_env(config, "train", config.schedule.battles)) as env:
+                spaces = env.spaces
             learners = len(build.members_of(config, spaces))
             minutes[run.kind] = estimate_minutes(config, spaces, build.resolve_device(config.device), learners, 1)
         if family not in seeds:

@@ -1,5 +1,6 @@
 """`python -m mawm.train --map 3m --bandwidth 0.05`: trains a team and writes its curves."""
 
+import contextlib
 import errno
 import os
 import shlex
@@ -17,7 +18,7 @@ from mawm import __version__
 from mawm.cli import fail, parse
 from mawm.configs.check import check
 from mawm.configs.presets import load_preset
-from mawm.configs.train import MARKET, TrainConfig
+from mawm.configs.train import MARKET, TrainConfig, is_own
 from mawm.facts import read_config
 from mawm.telling import hush, show, tell
 
@@ -33,6 +34,7 @@ Without StarCraft II: battles run in the embedded engine. For instance:
   python -m mawm.train --map 3m --bandwidth 0.05              the main job, about ten minutes on two cores
   python -m mawm.train --map 2s3z --method independent        nothing is shared
   python -m mawm.train --map my_map.toml --bandwidth 1        a map of your own; everything is shared
+  PYTHONPATH=. python -m mawm.train --map my_env:make         a PettingZoo environment of your own
   python -m mawm.train --preset debug                         a few seconds, to see it run
 
 The same command again goes on where it stopped, whatever stopped it; --fresh starts over in a new folder.
@@ -122,7 +124,8 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
     from mawm.saving import SavingFailed
 
     try:
-        return _go(config, command, resumed, typed)
+        with contextlib.ExitStack() as at_end:
+            return _go(config, command, resumed, typed, at_end)
     except SavingFailed as error:
         tell(str(error))
         return NOT_SAVED
@@ -138,7 +141,7 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
         hush()
 
 
-def _go(config: TrainConfig, command: Command, resumed: Path | None, typed: str) -> int:
+def _go(config: TrainConfig, command: Command, resumed: Path | None, typed: str, at_end: contextlib.ExitStack) -> int:
     from mawm import build  # torch and numba load only once the command line is right
     from mawm.checkpoint import newest, set_aside
     from mawm.estimate import estimate_minutes
@@ -146,8 +149,8 @@ def _go(config: TrainConfig, command: Command, resumed: Path | None, typed: str)
     from mawm.place import Place, find_place
 
     device = build.resolve_device(config.device)
-    env = build.make_env(config, "train", config.schedule.battles)
-    beside = build.make_beside(config, env.spaces)
+    env = at_end.enter_context(contextlib.closing(build.make_env(config, "train", config.schedule.battles)))
+    beside = at_end.enter_context(contextlib.closing(build.make_beside(config, env.spaces)))
     place = Place(resumed, begun=True) if resumed else find_place(config, command.run_dir, command.fresh)
     folder = place.folder
     lock = FolderLock(folder)
@@ -229,6 +232,8 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
     where_played = f"map {config.map}, engine skirmish (embedded; not StarCraft II)"
     if config.map == MARKET:
         where_played = "the market of docs/market.md; `won` is a session with a profit"
+    if is_own(config.map):
+        where_played = f"environment {config.map}, your own (docs/own_environment.md), in a process of its own"
     where = "processes of their own" if facts["placement"] == "process" else "this process"
     for line in (
         f"mawm {__version__}: {where_played}",

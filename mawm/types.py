@@ -129,7 +129,10 @@ class Step:
 
 
 class VectorEnv(Protocol):
-    """B battles side by side. `step` takes actions (B, N) int64 and raises ValueError for an unavailable one."""
+    """B battles side by side. `step` takes actions (B, N) int64 and raises ValueError for an unavailable one.
+
+    A TimeoutError of any call says how long there was no answer: "no answer within 60 s".
+    """
 
     spaces: Spaces
     batch: int
@@ -145,3 +148,6 @@ class VectorEnv(Protocol):
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
         """Continue from a snapshot."""
+
+    def close(self) -> None:
+        """Let go of what it holds: processes, windows, files. Called once, after everything else."""

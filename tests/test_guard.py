@@ -1,6 +1,5 @@
 """Environments that misbehave: every fault is named, and nothing of a faulty answer is used."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -39,15 +38,10 @@ def raises(error: BaseException) -> Callable[[Step], Step]:
     return fail
 
 
-def hangs(step: Step) -> Step:
-    time.sleep(5.0)
-    return step
-
-
 FAULTS: dict[str, tuple[Callable[[Step], Any], str]] = {
     "raises": (raises(RuntimeError("the game is gone")), "raised RuntimeError: the game is gone"),
     "raises without arguments": (raises(ConnectionError()), "raised ConnectionError: without a message"),
-    "hangs": (hangs, "gave no answer within 0.2 s"),
+    "no answer in time": (raises(TimeoutError("no answer within 2 s")), "step gave no answer within 2 s"),
     "NaN": (with_("obs", (2, 1, 3), np.nan), "agent 1: obs holds nan; expected finite numbers"),
     "Inf in the state": (with_("state", (2, 0), np.inf), "state holds inf"),
     "NaN reward": (with_("reward", (2,), np.nan), "reward holds nan"),
@@ -87,18 +81,16 @@ class Faulty(MarketVectorEnv):
 @pytest.mark.parametrize("at", [1, 12, 23, 30])
 def test_a_fault_is_told_with_environment_battle_step_agent_and_field(name: str, at: int) -> None:
     fault, said = FAULTS[name]
-    env = Guard(Faulty(fault, at), "market (train)", timeout_s=0.2 if name == "hangs" else None)
+    env = Guard(Faulty(fault, at), "market (train)")
     env.reset()
     for _ in range(at - 1):
         env.step(HOLD)
-    began = time.monotonic()
     with pytest.raises(EnvFault) as caught:
         env.step(HOLD)
-    assert time.monotonic() - began < 1.2
     battle, step = (2 + 4 * (at > 24), at - 24 * (at > 24))
     message = str(caught.value)
     assert said in message and message.startswith("environment market (train), battle ")
-    if name not in ("raises", "raises without arguments", "hangs") and "expected float32" not in said:
+    if name not in ("raises", "raises without arguments", "no answer in time") and "expected float32" not in said:
         assert f"battle {battle}, step {step}" in message or "expected bool" in said or "Step" in said
     with pytest.raises(EnvFault, match="market"):
         env.step(HOLD)  # what it holds now is unknown

@@ -30,12 +30,12 @@ METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "stats", "seeds", "agents.config", "cli", "files", "lock", "patience", "careful", "telling"),
+    ("types", "stats", "seeds", "agents.config", "cli", "files", "lock", "patience", "careful", "telling", "factory"),
     ("pieces",),
     ("writing",),
     ("checkpoint",),
     ("budgets", "selectors", "picks", "codec", "gate", "guard", "ledger", "metrics", "envs", "team"),
-    ("configs",),
+    ("configs", "restarting"),
     ("beside", "broadcast", "collect", "watch", "evaluation", "schedule"),
     ("deliveries", "deployment"),
     ("channel",),

@@ -1,7 +1,12 @@
 """Any ParallelEnv behind our vector interface, shown on the engine's own PettingZoo environment."""
 
+import re
+import typing
+
 import numpy as np
 import pytest
+from gymnasium import spaces
+from pettingzoo import ParallelEnv
 
 from mawm.envs.pettingzoo import ParallelVectorEnv
 from mawm.envs.skirmish.maps import load_map
@@ -68,3 +73,133 @@ def test_an_unavailable_action_is_refused():
     env.reset()
     with pytest.raises(ValueError, match="action 8 is not available"):
         env.step(np.array([[8, 1, 1]]))
+
+
+class Changeable(ParallelEnv):
+    """Two agents that count; from the n-th call on, `change` alters what is answered."""
+
+    metadata: typing.ClassVar = {"name": "changeable"}
+    possible_agents: typing.ClassVar = ["a", "b"]
+
+    def __init__(self, at=10**9, change=None):
+        self.calls, self.at, self.change = 0, at, change
+
+    def action_space(self, agent):
+        """Two actions."""
+        return spaces.Discrete(2)
+
+    def answered(self, what, answer):
+        """What was meant, or the change."""
+        self.calls += 1
+        return self.change(answer) if self.calls >= self.at and self.change.__name__.startswith(what) else answer
+
+    def reset(self, seed=None, options=None):
+        """Begin."""
+        self.agents = ["a", "b"]
+        return self.answered("reset", (self.seen(), {"a": {}, "b": {}}))
+
+    def step(self, actions):
+        """Count."""
+        no = dict.fromkeys("ab", False)
+        return self.answered("step", (self.seen(), dict.fromkeys("ab", 1.0), no, no, {"a": {}, "b": {}}))
+
+    def seen(self):
+        """Four numbers each."""
+        return {agent: np.full(4, self.calls, np.float32) for agent in self.agents}
+
+    def state(self):
+        """Three numbers."""
+        return self.answered("state", np.zeros(3))
+
+
+def reset_shows_one_agent(answer):
+    return {"a": answer[0]["a"]}, {"a": {}}
+
+
+def reset_shows_three_agents(answer):
+    return {**answer[0], "c": answer[0]["a"]}, answer[1]
+
+
+def reset_gives_observations_alone(answer):
+    return answer[0]
+
+
+def step_shows_longer_observations(answer):
+    return ({**answer[0], "b": np.zeros(5, np.float32)}, *answer[1:])
+
+
+def step_shows_shorter_observations(answer):
+    return ({**answer[0], "b": np.zeros(1, np.float32)}, *answer[1:])
+
+
+def step_shows_a_stranger(answer):
+    return ({**answer[0], "c": np.zeros(4, np.float32)}, *answer[1:])
+
+
+def step_masks_another_number_of_actions(answer):
+    return (*answer[:4], {"a": {}, "b": {"action_mask": [1]}})
+
+
+def step_pays_one_agent(answer):
+    return (answer[0], {"a": 1.0}, *answer[2:])
+
+
+def step_answers_as_starcraft_does_after_a_crash(answer):
+    return (0, True, {})
+
+
+def step_raises(answer):
+    raise ValueError("operands could not be broadcast together")
+
+
+def step_shows_words(answer):
+    return ({**answer[0], "b": ["north"]}, *answer[1:])
+
+
+def step_shows_a_dictionary_of_its_own(answer):
+    return ({**answer[0], "b": {"eyes": np.zeros(4)}}, *answer[1:])
+
+
+def state_grows(answer):
+    return np.zeros(4)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (reset_shows_one_agent, "reset shows 1 agents (a); expected 2 (a, b)"),
+        (reset_shows_three_agents, "reset shows 3 agents (a, b, c); expected 2 (a, b)"),
+        (reset_gives_observations_alone, "its reset returned dict; expected a tuple of 2"),
+        (step_shows_longer_observations, "the observation of b has 5 numbers; expected 4"),
+        (step_shows_shorter_observations, "the observation of b has 1 numbers; expected 4"),
+        (step_shows_a_stranger, "observations are of c, too; expected a, b alone"),
+        (step_masks_another_number_of_actions, "the action mask of b has 1 numbers; expected 2"),
+        (step_pays_one_agent, "rewards lack b; expected one for each of a, b"),
+        (step_answers_as_starcraft_does_after_a_crash, "its step returned 3 values; expected a tuple of 5"),
+        (step_raises, "its step raised ValueError: operands could not be broadcast together"),
+        (step_shows_words, "its observation raised ValueError: could not convert string to float"),
+        (
+            step_shows_a_dictionary_of_its_own,
+            "an observation holds eyes; expected observation, and perhaps action_mask",
+        ),
+        (state_grows, "the state has 4 numbers; expected 3"),
+    ],
+)
+def test_an_environment_that_changes_is_told_by_field_what_was_expected_and_what_came(change, said):
+    env = ParallelVectorEnv(lambda: Changeable(12, change), batch=1, seed=0, limit=3)
+    env.reset()
+    with pytest.raises(RuntimeError, match=re.escape(said)):
+        for _ in range(10):
+            env.step(np.zeros((1, 2), np.int64))
+
+
+def test_an_environment_that_keeps_to_its_form_plays_on():
+    env = ParallelVectorEnv(Changeable, batch=2, seed=0, limit=3)
+    env.reset()
+    steps = [env.step(np.zeros((2, 2), np.int64)) for _ in range(10)]
+    assert [bool(step.truncated.all()) for step in steps] == [t % 3 == 2 for t in range(10)]
+
+
+def test_a_snapshot_of_something_else_is_refused():
+    with pytest.raises(ValueError, match=r"snapshot holds \['bodies'\]; expected actions, battle, length"):
+        adapted().restore({"bodies": np.zeros(3)})

@@ -141,3 +141,6 @@ class MarketVectorEnv:
         )
         for row in range(self.batch):
             self._draw(row)
+
+    def close(self) -> None:
+        """Nothing to let go."""

@@ -151,6 +151,9 @@ class SkirmishVectorEnv:
             own[:] = snapshot[name]
         self._begun = True
 
+    def close(self) -> None:
+        """Nothing to let go."""
+
     def show(self) -> Step:
         """Where the battles stand now, without playing a step."""
         obs, avail, alive, state = self._arrays()

@@ -102,3 +102,7 @@ class Gated:
         self.explorers.load_state(*state)
         self.evolved_at = int(state[1]["evolved_at"])
         self.failure = str(state[1]["failure"])
+
+    def close(self) -> None:
+        """Let the explorers' environment go."""
+        self.explorers.collector.env.close()

@@ -1,11 +1,10 @@
 """Selectors by name, and a user's own by where it lies."""
 
-import importlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from mawm.factory import load_factory
 from mawm.selectors.adaptive import AdaptiveRule
 from mawm.selectors.chance import Chance
 from mawm.selectors.gaussian import GaussianRule
@@ -33,7 +32,7 @@ def make_selector(
     if name in ("all", "none"):
         return Trivial(name == "all")
     if ":" in name:
-        own: Selector = load_factory(name)(bandwidth, components, window, rng)
+        own: Selector = load_factory("selector", name)(bandwidth, components, window, rng)
         return own
     if name not in NAMES:
         raise ValueError(
@@ -44,15 +43,3 @@ def make_selector(
     if name == "random":
         return Chance(bandwidth, WARM_UP, rng)
     return Scored(RULES[name](bandwidth), components, window)
-
-
-def load_factory(name: str) -> Callable[..., Any]:
-    """What `module:factory` names. ValueError if it cannot be imported."""
-    module, _, attribute = name.partition(":")
-    try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # the user's module may raise anything
-        raise ValueError(
-            f"selector {name!r} cannot be loaded ({error}); it must be module:factory on PYTHONPATH"
-        ) from None
-    return found

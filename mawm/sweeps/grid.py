@@ -4,13 +4,12 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from mawm.configs.check import check
 from mawm.configs.presets import merge
 from mawm.configs.sweeps import Grid
-from mawm.configs.train import TrainConfig
+from mawm.configs.train import TrainConfig, short_name
 
 WAYS = ("selector", "channel", "wire")
 """Settings of sharing that a grid may vary and a run's name tells where they are unusual."""
@@ -71,7 +70,7 @@ def _runs(grid: Grid, start: TrainConfig, map_name: str, seed: int, selects: Cal
 def _planned(grid: Grid, config: TrainConfig, selects: bool) -> PlannedRun:
     check(config)
     sharing, plain = config.sharing, TrainConfig().sharing
-    words = [Path(config.map).stem, config.method]
+    words = [short_name(config.map), config.method]
     args = ["--map", config.map, "--method", config.method, "--seed", str(config.seed)]
     if selects:
         words.append(f"b{sharing.bandwidth:g}")

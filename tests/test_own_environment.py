@@ -1,0 +1,171 @@
+"""`--map module:factory` as a user meets it: the document's example, and the same one while it crashes and hangs."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mawm.checkpoint import newest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = re.search(
+    r"```python\n(# my_env.py.*?)```", (ROOT / "docs/own_environment.md").read_text("utf-8"), re.DOTALL
+)[1]  # type: ignore[index]
+BAD = """
+import os, pathlib, signal, sys, time
+from my_env import Meeting
+
+here, steps = pathlib.Path(__file__).parent, 0
+(here / f"pid-{os.getpid()}").touch()
+
+
+class Bad(Meeting):
+    def step(self, actions):
+        global steps
+        steps += 1
+        if steps >= 130 and once("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if steps >= 200 and once("hung"):
+            time.sleep(1000)
+        seen, *rest = super().step(actions)
+        if steps >= 110 and os.path.exists(here / "hung") and once("spoilt"):
+            seen["blue"][0] = float("nan")
+        return seen, *rest
+
+
+def once(what):
+    try:
+        (here / what).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+class Gone(Meeting):
+    def step(self, actions):
+        global steps
+        steps += 1
+        if steps >= 140:
+            raise RuntimeError("the server is gone")
+        return super().step(actions)
+"""
+OPTIONS = ("--preset", "debug", "--placement", "inline", "--env-steps", "300", "--schedule.save-every", "100")
+PLAIN = ("--method", "ippo")
+"""Where it does not matter what learns."""
+OWN = ("--own.episode-limit", "20", "--own.timeout-s", "5")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the document's environment and some that misbehave."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "my_env.py").write_text(EXAMPLE, "utf-8")
+    (folder / "bad_env.py").write_text(BAD, "utf-8")
+    return folder
+
+
+def command(place: Path, name: str, *args: str) -> subprocess.Popen[str]:
+    paths = os.pathsep.join([str(ROOT), str(place)])
+    return subprocess.Popen(
+        [sys.executable, "-m", f"mawm.{name}", *args], cwd=place, start_new_session=True, text=True,
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def left_over(place: Path) -> list[int]:
+    """Processes of environments that are still there."""
+    pids = [int(path.name.removeprefix("pid-")) for path in place.glob("pid-*")]
+    assert pids
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """The log without what depends on the clock."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if not k.startswith(("wall_s", "time/"))} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(place: Path) -> Path:
+    code, out, err = ended(command(place, "train", *OPTIONS, *OWN, "--map", "my_env:make"))
+    assert (code, err) == (0, "")
+    assert "environment my_env:make, your own" in out and "skirmish" not in out
+    return place / "runs/my_env.make_both_b0.05_s0"
+
+
+def test_the_documents_example_trains_and_is_evaluated(undisturbed: Path, place: Path) -> None:
+    assert newest(undisturbed).env_steps >= 300 and rows(undisturbed)[-1]["eval/episodes"] == 4.0
+    code, out, err = ended(command(place, "evaluate", str(undisturbed), "--episodes", "3", "--json"))
+    assert code == 0, err
+    assert json.loads(out)["episodes"] == 3
+
+
+def test_a_run_whose_environment_is_killed_hangs_and_shows_nan_ends_as_if_it_had_not(
+    undisturbed: Path, place: Path
+) -> None:
+    code, _, err = ended(command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Bad", "--run-dir", "bad"))
+    assert code == 0, err
+    killed, hung, spoilt = err.splitlines()
+    assert "environment bad_env:Bad (train)" in killed and "its process was killed by SIGKILL" in killed
+    assert "step gave no answer within 5 s" in hung
+    assert "agent 1: obs holds nan" in spoilt and "(3 of 3)" in spoilt
+    assert rows(place / "bad") == rows(undisturbed)
+    one, other = newest(undisturbed), newest(place / "bad")
+    for part, (arrays, _) in one.parts.items():
+        for name, array in arrays.items():  # the replay's rows too
+            assert array.tobytes() == other.parts[part][0][name].tobytes(), (part, name)
+    assert left_over(place) == []
+
+
+def test_a_fault_that_stays_ends_the_run_in_one_readable_line_and_what_was_saved_is_whole(place: Path) -> None:
+    code, _, err = ended(command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Gone", *PLAIN, "--run-dir", "gone"))
+    assert code == 1 and "Traceback" not in err
+    *restarts, last = err.splitlines()
+    assert [line.endswith(f"({n} of 3)") for n, line in enumerate(restarts, 1)] == [True] * 3
+    assert last.startswith("mawm: environment bad_env:Gone (train), battle ") and "is given up" in last
+    assert "step raised RuntimeError: the server is gone (bad_env.py, line" in last
+    assert 100 <= newest(place / "gone").env_steps < 300
+    assert left_over(place) == []
+
+
+@pytest.mark.slow
+def test_sigterm_to_all_of_a_run_saves_and_leaves_no_process(place: Path) -> None:
+    longer = (*PLAIN, "--env-steps", "1000000", "--run-dir", "long")
+    process = command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Meeting", *longer)
+    try:
+        while not list((place / "long").glob("ck-*")) and process.poll() is None:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGTERM)
+        code, out, err = ended(process)
+        assert code == 143 and "saved at" in out and "Traceback" not in err, err
+    finally:
+        process.kill()
+    assert left_over(place) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nonsense:make", "map 'nonsense:make' cannot be loaded (No module named 'nonsense')"),
+        ("my_env:nobody", "map 'my_env:nobody' cannot be loaded (module 'my_env' has no attribute 'nobody')"),
+        ("my_env:np", "map 'my_env:np' is of type module and cannot be called; it must be module:factory"),
+    ],
+)
+def test_a_map_that_cannot_be_loaded_is_one_line_and_leaves_no_folder(name: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "my_env.py").write_text(EXAMPLE, "utf-8")
+    code, _, err = ended(command(tmp_path, "train", "--preset", "debug", "--map", name))
+    assert code == 2 and said in err and err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
