@@ -50,7 +50,11 @@ class Run:
     saved_at_s: float = 0.0
     """Seconds into the run when it was last saved."""
     stop: bool = False
-    """Set from outside (a signal) to end after the current round."""
+    """Whether to end after the current round."""
+
+    def end_soon(self) -> None:
+        """Let the current round be the last one."""
+        self.stop = True
 
     def log(self, results: list[Metrics]) -> None:
         """Take in what the learners said, each under its own name."""

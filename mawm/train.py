@@ -4,12 +4,10 @@ import contextlib
 import errno
 import os
 import shlex
-import signal
 import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -20,6 +18,7 @@ from mawm.configs.check import check
 from mawm.configs.presets import load_preset
 from mawm.configs.train import MARKET, TrainConfig, is_own
 from mawm.facts import read_config
+from mawm.stopping import Stopping
 from mawm.telling import hush, show, tell
 
 if TYPE_CHECKING:
@@ -45,8 +44,6 @@ Curves: tensorboard --logdir runs. Win rate of the result: python -m mawm.evalua
 NOT_SAVED = 3
 """Exit code of a run that could not be saved three times in a row."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-SAME_REQUEST_S = 0.5
-"""A second signal so soon is the first one again: a service manager's and a sweep's arrive together."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +120,13 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
     from mawm.guard import EnvFault
     from mawm.saving import SavingFailed
 
+    stopping = Stopping()
     try:
-        with contextlib.ExitStack() as at_end:
-            return _go(config, command, resumed, typed, at_end)
+        with stopping, contextlib.ExitStack() as at_end:
+            return _go(config, command, resumed, typed, at_end, stopping)
+    except KeyboardInterrupt:
+        tell("quit at once; what was saved is intact")
+        return stopping.exit_code
     except SavingFailed as error:
         tell(str(error))
         return NOT_SAVED
@@ -141,7 +142,10 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
         hush()
 
 
-def _go(config: TrainConfig, command: Command, resumed: Path | None, typed: str, at_end: contextlib.ExitStack) -> int:
+def _go(
+    config: TrainConfig, command: Command, resumed: Path | None, typed: str, at_end: contextlib.ExitStack,
+    stopping: Stopping,
+) -> int:  # fmt: skip
     from mawm import build  # torch and numba load only once the command line is right
     from mawm.checkpoint import newest, set_aside
     from mawm.estimate import estimate_minutes
@@ -174,7 +178,7 @@ def _go(config: TrainConfig, command: Command, resumed: Path | None, typed: str,
     _banner(config, folder, facts, len(members), minutes)
     team = build.make_team(config, env.spaces, device, placement)
     try:
-        return _train(build.make_run(config, env, team, beside, folder, Progress(), resume), folder)
+        return _train(build.make_run(config, env, team, beside, folder, Progress(), resume), folder, stopping)
     finally:
         team.close()
         lock.release()
@@ -195,35 +199,16 @@ def _facts(
     return facts
 
 
-def _train(run: "Run", folder: Path) -> int:
+def _train(run: "Run", folder: Path, stopping: Stopping) -> int:
     from mawm.loop import train
 
-    stopped: list[int] = []
-    asked = float("-inf")
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if stopped and time.monotonic() - asked < SAME_REQUEST_S:
-            return
-        if stopped:
-            raise KeyboardInterrupt  # a second signal does not wait for the round
-        asked = time.monotonic()
-        stopped.append(number)
-        run.stop = True
-        tell("stopping after this round; once more to quit at once")
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    try:
-        train(run)
-    except KeyboardInterrupt:
-        tell(f"quit; the last checkpoint in {folder} is intact")
-        return 128 + stopped[0]
+    stopping.stop = run.end_soon
+    train(run)
     for writer in run.writers:
         writer.close()
-    if stopped:
+    if stopping.number:
         show(f"saved at {run.collector.env_steps} steps; go on with: python -m mawm.train --resume {folder}")
-        return 128 + stopped[0]
+        return stopping.exit_code
     show(f"done: {run.collector.env_steps} steps in {run.wall_s / 60:.1f} min. Next: python -m mawm.evaluate {folder}")
     return 0
 
