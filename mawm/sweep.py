@@ -89,7 +89,9 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     runs = expand(grids, lambda grid: _base(grid, configure), lambda method: build.METHODS[method].selects)
     for config in {run.kind: run.config for run in runs}.values():
         build.resolve_device(config.device)
-        build.make_beside(config, build.make_env(config, "train", 1).spaces)
+        spaces = build.make_env(config, "train", 1).spaces
+        build.check_room(config, spaces)
+        build.make_beside(config, spaces)
     return runs
 
 

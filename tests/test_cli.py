@@ -29,8 +29,8 @@ def mawm(command: str, *args: str, cwd: Path) -> subprocess.CompletedProcess[str
         ),
         (["--behaviour.entropy", "1"], "unknown argument '--behaviour.entropy'; nearest: --agent.behaviour.entropy"),
         (["extra"], "unknown argument 'extra'. See --help"),
-        (["--seed", "x"], "Error parsing --seed: invalid literal for int() with base 10: 'x'"),
-        (["--seed"], "Missing value for argument '--seed'"),
+        (["--seed", "x"], "--seed must be a whole number in [0, 1000000000000000000]; got 'x'"),
+        (["--seed"], "--seed must be a whole number in [0, 1000000000000000000]; got nothing"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing(args: list[str], said: str, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_unknown_key_names_the_nearest() -> None:
 
 
 def test_wrong_type_is_refused() -> None:
-    with pytest.raises(ValueError, match="seed must be int"):
+    with pytest.raises(ValueError, match="seed must be a whole number in"):
         merge(TrainConfig(), {"seed": "one"}, "file")
 
 
