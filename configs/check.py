@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
+
 from mawm.configs.ranges import PRODUCTS, RANGES, interval, number, shown
-from mawm.configs.train import TrainConfig
+from mawm.configs.train import SharingConfig, TrainConfig
 from mawm.selectors.registry import NAMES, load_factory
 
 
@@ -17,7 +19,7 @@ def check(config: TrainConfig) -> None:
         _check_range(path, value)
     for paths, most in PRODUCTS:
         _check_product(config, paths, most)
-    _check_selector(config.sharing.selector)
+    _check_selector(config.sharing)
     _check_elite(config)
     _check_updates(config)
     _check_delays(config.rules.delay_low, config.rules.delay_high)
@@ -56,9 +58,10 @@ def _setting(config: TrainConfig, path: str) -> int:
     return int(found)
 
 
-def _check_selector(selector: str) -> None:
+def _check_selector(sharing: SharingConfig) -> None:
+    selector = sharing.selector
     if ":" in selector:
-        load_factory(selector)
+        _check_own(sharing)
     elif selector not in NAMES:
         near = difflib.get_close_matches(selector, NAMES, 1)
         meant = f": did you mean {near[0]!r}?" if near else ""
@@ -66,6 +69,21 @@ def _check_selector(selector: str) -> None:
             f"sharing.selector is {shown(selector)}; it must be one of {', '.join(NAMES)}, or module:factory with one "
             f"of your own{meant}"
         )
+
+
+def _check_own(sharing: SharingConfig) -> None:
+    """A selector of the user's is made once for nothing: else its mistake would come up where learners are built."""
+    try:
+        factory = load_factory(sharing.selector)
+    except ValueError as error:
+        raise ValueError(f"sharing.selector: {error}") from None
+    try:
+        factory(sharing.bandwidth, ("critic",), sharing.window, np.random.default_rng(0))
+    except Exception as error:  # the user's code may raise anything
+        raise ValueError(
+            f"sharing.selector is {shown(sharing.selector)}; it must be callable with bandwidth, components, window "
+            f"and rng, and raised {type(error).__name__}: {error}"
+        ) from None
 
 
 def _check_delays(low: float, high: float) -> None:

@@ -49,16 +49,16 @@ def load_sweep(name: str) -> list[Grid]:
     """The grids of a sweep by name, or of a file. ValueError for an unknown name, an unknown key or a wrong type."""
     if name.endswith(".toml"):
         try:
-            text = Path(name).read_text()
-        except OSError as error:
-            raise ValueError(f"{name}: cannot be read ({error.strerror})") from None
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{name}: cannot be read ({error})") from None
     elif name in sweep_names():
         text = (resources.files("mawm.configs") / "sweeps" / f"{name}.toml").read_text()
     else:
         raise ValueError(f"there is no sweep {name!r}{nearest(name, sweep_names())}; or give a path that ends in .toml")
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no TOML, an integer of thousands of digits, or too deep
         raise ValueError(f"{name}: {error}") from None
     grids = document.get("grid")
     if set(document) != {"grid"} or not isinstance(grids, list) or not all(isinstance(g, dict) for g in grids):

@@ -1,10 +1,11 @@
 """Random settings, from files and from the command line: valid, or refused in one line that helps; valid ones run."""
 
 import contextlib
-import re
 import shutil
 import signal
 import sys
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import reduce
 from pathlib import Path
@@ -22,16 +23,16 @@ from mawm.configs.train import TrainConfig
 from mawm.selectors.registry import NAMES
 from mawm.train import Command, configure, main
 
-EXAMPLES = [(340, 120, 40), pytest.param(17_300, 2_000, 700, marks=pytest.mark.slow)]
+EXAMPLES = [(370, 90, 40), pytest.param(17_500, 2_000, 500, marks=pytest.mark.slow)]
 """Of settings as a file gives them, of command lines, and of runs."""
 RELAXED: dict[str, Any] = {
     "deadline": None, "database": None, "derandomize": True, "suppress_health_check": list(HealthCheck),
 }  # fmt: skip
-Path_ = tuple[str, ...]
-Change = tuple[Path_, Any]
+Key = tuple[str, ...]
+Change = tuple[Key, Any]
 
 
-def leaves(node: Any, path: Path_ = ()) -> dict[Path_, Any]:
+def leaves(node: Any, path: Key = ()) -> dict[Key, Any]:
     """The paths of all settings with their types."""
     found = {}
     hints = get_type_hints(type(node))
@@ -75,7 +76,7 @@ def nested(changed: list[Change]) -> dict[str, Any]:
     return tree
 
 
-def flag(path: Path_) -> str:
+def flag(path: Key) -> str:
     return "--" + ".".join(path[1:] if path[0] in FLAT and len(path) > 1 else path).replace("_", "-")
 
 
@@ -102,7 +103,7 @@ def explained(change: Change, said: str) -> bool:
     return named and told(value, said) and any(rule in said for rule in rules) and all(c in said for c in choices)
 
 
-def dry(path: Path_) -> st.SearchStrategy[Any]:
+def dry(path: Key) -> st.SearchStrategy[Any]:
     """Values of a setting that a run of a second can have: all of a small range, or the low end of a large one."""
     by_name = {
         "map": st.sampled_from(["3m", "market", "2s3z", "3n", ""]),
@@ -137,22 +138,67 @@ SMALL = (
 def runs(draw: st.DrawFn) -> list[Change]:
     """Up to three settings of a run, beside what it is about."""
     chosen = draw(st.lists(st.sampled_from(list(LEAVES)), min_size=1, max_size=3, unique=True))
-    about: list[Path_] = [("method",), ("gating", "gate"), ("map",), ("agent", "information", "kind")]
+    about: list[Key] = [("method",), ("gating", "gate"), ("map",), ("agent", "information", "kind")]
     also = draw(st.lists(st.sampled_from(about), max_size=2, unique=True))
     return [(path, draw(dry(path))) for path in dict.fromkeys([*also, *chosen])]
 
 
 def play(changed: list[Change]) -> int:
     """The exit code of a short run, whatever signals it listens to."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
     try:
         return main([*SMALL, *(word for path, value in changed for word in (flag(path), str(value)))])
     except SystemExit as end:
         assert isinstance(end.code, int)
         return end.code
     finally:
-        for number_, handler in handlers.items():
-            signal.signal(number_, handler)
+        for which, handler in handlers.items():
+            signal.signal(which, handler)
+
+
+def from_a_file(changed: list[Change], seen: Counter[str]) -> None:
+    try:
+        check(merge(load_preset("debug"), nested(changed), "fuzz"))
+    except ValueError as error:
+        seen["refused"] += 1
+        said = str(error)
+        assert len(said.splitlines()) == 1 and any(explained(change, said) for change in changed), (changed, said)
+        return
+    seen["valid"] += 1
+    assert all(path in LEAVES and value is not None for path, value in changed)
+
+
+def from_the_command_line(change: Change, seen: Counter[str], capsys: pytest.CaptureFixture[str]) -> None:
+    path, value = change
+    capsys.readouterr()
+    try:
+        config = configure(["--preset", "debug", f"{flag(path)}={value}"])
+    except SystemExit as end:
+        seen["refused"] += 1
+        out, said = capsys.readouterr()
+        assert end.code == 2 and said.startswith("mawm: ") and len(said.splitlines()) == 1 and not out, (change, said)
+        assert explained(change, said), (change, said)
+        return
+    seen["valid"] += 1
+    assert isinstance(config, TrainConfig)
+
+
+def as_a_run(changed: list[Change], seen: Counter[str], capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    shutil.rmtree(folder / "runs", ignore_errors=True)
+    capsys.readouterr()
+    code = play(changed)
+    said = capsys.readouterr().err
+    if code == 2:
+        seen["refused"] += 1
+        assert len(said.splitlines()) == 1 and not list(folder.iterdir()), (changed, said)
+        assert any(path[-1] in said.replace("-", "_") for path, _ in changed), (changed, said)
+        return
+    seen["dry"] += 1
+    assert code == 0 and list(folder.glob("runs/*/ck-*")) and "explorers are out" not in said, (changed, said)
+
+
+def fuzz(drawn: st.SearchStrategy[Any], examples: int, look: Callable[[Any], None]) -> None:
+    settings(max_examples=examples, **RELAXED)(given(drawn)(look))()
 
 
 @pytest.mark.parametrize(("files", "lines", "dry_runs"), EXAMPLES)
@@ -165,64 +211,17 @@ def test_any_settings_run_or_are_refused_in_one_line_with_key_value_and_what_is_
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    seen = {"refused": 0, "valid": 0, "dry": 0}
-
-    @settings(max_examples=files, **RELAXED)
-    @given(st.lists(changes(), min_size=1, max_size=3, unique_by=lambda change: change[0]))
-    def from_a_file(changed: list[Change]) -> None:
-        try:
-            check(merge(load_preset("debug"), nested(changed), "fuzz"))
-        except ValueError as error:
-            seen["refused"] += 1
-            said = str(error)
-            assert len(said.splitlines()) == 1 and any(explained(change, said) for change in changed), (changed, said)
-            return
-        seen["valid"] += 1
-        assert all(path in LEAVES and value is not None for path, value in changed)
-
-    @settings(max_examples=lines, **RELAXED)
-    @given(changes())
-    def from_the_command_line(change: Change) -> None:
-        path, value = change
-        if re.match(r"-(?![\d.])", str(value)):
-            return  # another argument, not a value
-        capsys.readouterr()
-        try:
-            config = configure(["--preset", "debug", flag(path), str(value)])
-        except SystemExit as end:
-            seen["refused"] += 1
-            out, said = capsys.readouterr()
-            assert end.code == 2 and said.startswith("mawm: ") and len(said.splitlines()) == 1 and not out, (path, said)
-            assert explained(change, said), (change, said)
-            return
-        seen["valid"] += 1
-        assert isinstance(config, TrainConfig)
-
-    @settings(max_examples=dry_runs, **RELAXED)
-    @given(runs())
-    def as_a_run(changed: list[Change]) -> None:
-        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
-        capsys.readouterr()
-        code = play(changed)
-        said = capsys.readouterr().err
-        if code == 2:
-            seen["refused"] += 1
-            assert len(said.splitlines()) == 1 and not list(tmp_path.iterdir()), (changed, said)
-            assert any(path[-1] in said.replace("-", "_") for path, _ in changed), (changed, said)
-            return
-        seen["dry"] += 1
-        assert code == 0, (changed, said)
-
-    from_a_file()
-    from_the_command_line()
-    as_a_run()
-    shutil.rmtree(tmp_path / "runs")
+    seen: Counter[str] = Counter()
+    together = st.lists(changes(), min_size=1, max_size=3, unique_by=lambda change: change[0])
+    fuzz(together, files, lambda changed: from_a_file(changed, seen))
+    fuzz(changes(), lines, lambda change: from_the_command_line(change, seen, capsys))
+    assert list(tmp_path.iterdir()) == []
+    fuzz(runs(), dry_runs, lambda changed: as_a_run(changed, seen, capsys, tmp_path))
     total = files + lines + dry_runs
     figures = f"{seen['refused']} refused, {seen['valid']} valid, {seen['dry']} dry runs, 0 tracebacks"
     with capsys.disabled():
         sys.stdout.write(f"\nfuzz: {total} settings, {figures}\n")
     assert seen["refused"] > total / 4 and seen["valid"] > total / 20 and seen["dry"] > dry_runs / 3, seen
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_number_has_a_range_that_holds_its_default() -> None:

@@ -67,6 +67,8 @@ def test_every_sweep_of_the_package_means_runs(name: str) -> None:
         ("seeds = 5", "one or more tables"),
         ("grid = [5]", "one or more tables"),
         ("[[grid", "grid.toml"),
+        ("grid = " + "[" * 100_000, "grid.toml"),
+        ("grid = " + "9" * 5000, "grid.toml"),
     ],
 )
 def test_a_wrong_sweep_file_names_the_key(text: str, said: str, tmp_path: Path) -> None:
