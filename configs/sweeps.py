@@ -6,7 +6,11 @@ from importlib import resources
 from pathlib import Path
 
 from mawm.configs.presets import merge, nearest
+from mawm.configs.ranges import shown
 from mawm.configs.train import TrainConfig
+
+MOST_SEEDS = 10_000
+"""Of one grid."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ def check_grid(grid: Grid) -> None:
     for key in ("seeds", "env_steps"):
         if getattr(grid, key) < 1:
             raise ValueError(f"{key} must be at least 1; got {getattr(grid, key)}")
+    if grid.seeds > MOST_SEEDS:
+        raise ValueError(f"seeds must be at most {MOST_SEEDS}; got {shown(grid.seeds)}: it is how many, not which")
     for key in ("maps", "methods", "bandwidth", "selectors", "channels", "wires"):
         items = getattr(grid, key)
         if not items or len(set(items)) < len(items):

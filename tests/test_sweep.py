@@ -87,6 +87,7 @@ def test_a_wrong_sweep_file_names_the_key(text: str, said: str, tmp_path: Path) 
         (("--channels", "rael"), "did you mean 'real'"),
         (("--maps", "3m", "3m"), "each once"),
         (("--seeds", "0"), "seeds must be at least 1; got 0"),
+        (("--seeds", "20261121"), "seeds must be at most 10000; got 20261121"),
         (("--jobs", "0"), "--jobs must be at least 1; got 0"),
         (("--preset", "qick"), "did you mean 'quick'"),
         (("--preset", "quick", "--seeds", "5"), "got --seeds too: give either"),
