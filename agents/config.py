@@ -30,7 +30,7 @@ class WorldModelConfig:
     """Precision of the Gaussian observation decoder: -log p = obs_scale * |o - o'|^2 / 2."""
     action_scale: float = 0.1
     """Weight of the action decoder."""
-    decoder_grads: str = "flow"
+    decoder_grads: Literal["flow", "detach"] = "flow"
     """`flow`: Eq. 1 trains the RSSM too (Z's GradientStep(phi, Eq. 1)); `detach`: it trains the decoders alone."""
     batch: int = 16
     """Sequences of one update."""

@@ -2,11 +2,11 @@
 
 import difflib
 import tomllib
-import types
 from dataclasses import fields, is_dataclass, replace
 from importlib import resources
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from mawm.configs.ranges import allowed, shown
 from mawm.configs.train import TrainConfig
 
 T = TypeVar("T")
@@ -34,10 +34,13 @@ def merge(base: T, changes: dict[str, Any], where: str) -> T:
     done: dict[str, Any] = {}
     for key, value in changes.items():
         if key not in known:
-            raise ValueError(f"{where}: unknown key {key!r}{nearest(key, known)}")
+            raise ValueError(f"{where}: unknown key {shown(key)}{nearest(key, known)}")
         old = getattr(base, key)
         path = f"{where}.{key}"
-        done[key] = merge(old, _table(value, path), path) if is_dataclass(old) else _checked(value, hints[key], path)
+        if is_dataclass(old):
+            done[key] = merge(old, _table(value, path), path)
+        else:
+            done[key] = _checked(value, hints[key], key, path)
     merged: T = replace(base, **done)
     return merged
 
@@ -51,26 +54,24 @@ def nearest(value: str, choices: list[str]) -> str:
 
 def _table(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{where} must be a table of settings; got {value!r}")
+        raise ValueError(f"{where} must be a table of settings; got {shown(value)}")
     return value
 
 
-def _checked(value: Any, hint: Any, where: str) -> Any:
-    if get_origin(hint) is Literal:
-        choices = [str(c) for c in get_args(hint)]
-        if value not in choices:
-            raise ValueError(f"{where} is {value!r}{nearest(str(value), choices)}")
-        return value
+def _checked(value: Any, hint: Any, name: str, where: str) -> Any:
     if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
         if not isinstance(value, list) or not value:
-            raise ValueError(f"{where} must be a list of {get_args(hint)[0].__name__}; got {value!r}")
-        return tuple(_checked(item, get_args(hint)[0], where) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if (
-        isinstance(hint, types.UnionType)
-        or not isinstance(value, hint)
-        or (isinstance(value, bool) and hint is not bool)
-    ):
-        raise ValueError(f"{where} must be {hint.__name__}; got {value!r}")
-    return value
+            raise ValueError(f"{where} must be {allowed(name, hint)}; got {shown(value)}")
+        return tuple(_checked(entry, item, name, where) for entry in value)
+    if get_origin(hint) is Literal:
+        fits = value in get_args(hint)
+    elif hint is float:
+        # An integer beyond any float is no number that a setting could be.
+        fits = isinstance(value, float) or (type(value) is int and abs(value) < 2**1023)
+    else:
+        fits = type(value) is hint
+    if not fits:
+        near = nearest(value, list(get_args(hint))) if get_origin(hint) is Literal and isinstance(value, str) else ""
+        raise ValueError(f"{where} must be {allowed(name, hint)}; got {shown(value)}{near.partition(' (')[0]}")
+    return float(value) if hint is float else value

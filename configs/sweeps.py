@@ -6,7 +6,11 @@ from importlib import resources
 from pathlib import Path
 
 from mawm.configs.presets import merge, nearest
+from mawm.configs.ranges import shown
 from mawm.configs.train import TrainConfig
+
+MOST_SEEDS = 10_000
+"""Of one grid."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,16 @@ def load_sweep(name: str) -> list[Grid]:
     """The grids of a sweep by name, or of a file. ValueError for an unknown name, an unknown key or a wrong type."""
     if name.endswith(".toml"):
         try:
-            text = Path(name).read_text()
-        except OSError as error:
-            raise ValueError(f"{name}: cannot be read ({error.strerror})") from None
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{name}: cannot be read ({error})") from None
     elif name in sweep_names():
         text = (resources.files("mawm.configs") / "sweeps" / f"{name}.toml").read_text()
     else:
         raise ValueError(f"there is no sweep {name!r}{nearest(name, sweep_names())}; or give a path that ends in .toml")
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no TOML, an integer of thousands of digits, or too deep
         raise ValueError(f"{name}: {error}") from None
     grids = document.get("grid")
     if set(document) != {"grid"} or not isinstance(grids, list) or not all(isinstance(g, dict) for g in grids):
@@ -71,6 +75,8 @@ def check_grid(grid: Grid) -> None:
     for key in ("seeds", "env_steps"):
         if getattr(grid, key) < 1:
             raise ValueError(f"{key} must be at least 1; got {getattr(grid, key)}")
+    if grid.seeds > MOST_SEEDS:
+        raise ValueError(f"seeds must be at most {MOST_SEEDS}; got {shown(grid.seeds)}: it is how many, not which")
     for key in ("maps", "methods", "bandwidth", "selectors", "channels", "wires"):
         items = getattr(grid, key)
         if not items or len(set(items)) < len(items):

@@ -230,6 +230,23 @@ def make_beside(config: TrainConfig, spaces: Spaces) -> Beside:
     return Gated(explorers, learner_names(members), HANDOVER[gating.gate])
 
 
+def check_room(config: TrainConfig, spaces: Spaces) -> None:
+    """ValueError where a replay is too small for its lanes: nothing could ever be sampled from it, or learned."""
+    lanes = config.schedule.battles * len(members_of(config, spaces)[0])
+    length, capacity = config.agent.world_model.seq_len, config.agent.replay.capacity
+    if METHODS[config.method].learner is _world_model and capacity < lanes * length:
+        raise ValueError(
+            f"agent.replay.capacity is {capacity}; it must be at least {lanes * length}: {lanes} lanes (agents of a "
+            f"learner x schedule.battles) of agent.world_model.seq_len {length} steps each"
+        )
+    lanes, keeps = config.gating.explorers * spaces.n_agents, config.gating.search.keeps
+    if config.gating.gate != "off" and keeps < lanes:
+        raise ValueError(
+            f"gating.search.keeps is {keeps}; it must be at least {lanes}: a step for each of the {spaces.n_agents} "
+            f"agents of {config.gating.explorers} explorers"
+        )
+
+
 HANDOVER: dict[str, Literal["consider", "mix"] | None] = {"strict": None, "policy": "consider", "open": "mix"}
 """What of the explorers reaches the primary, by mode: the learners' method that takes it in."""
 

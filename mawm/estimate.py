@@ -33,7 +33,7 @@ def _learning(learner: Any, config: TrainConfig, spaces: Spaces) -> float:
 @_learning.register
 def _(learner: Agent, config: TrainConfig, spaces: Spaces) -> float:
     steps = config.agent.world_model.seq_len
-    learner.remember([_made_up(spaces, steps, lane) for lane in range(4)])
+    learner.remember([_made_up(spaces, steps, lane) for lane in range(min(4, learner.replay.own.lanes))])
     learner.fit_world_model(1)
     model = _seconds(lambda: learner.fit_world_model(2)) / 2
 

@@ -90,6 +90,7 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     for config in {run.kind: run.config for run in runs}.values():
         build.resolve_device(config.device)
         with contextlib.closing(build.make_env(config, "train", 1)) as env:
+            build.check_room(config, env.spaces)
             build.make_beside(config, env.spaces).close()
     return runs
 

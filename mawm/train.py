@@ -16,6 +16,7 @@ from mawm import __version__
 from mawm.cli import fail, parse
 from mawm.configs.check import check
 from mawm.configs.presets import load_preset
+from mawm.configs.ranges import RANGES
 from mawm.configs.train import MARKET, TrainConfig, is_own
 from mawm.facts import read_config
 from mawm.stopping import Stopping
@@ -101,7 +102,9 @@ def _command(args: list[str]) -> Command:
         default = Command(config=load_preset(preset), preset=preset)
     except ValueError as error:
         fail(str(error))
-    return parse(Command, prog="python -m mawm.train", description=DESCRIPTION, default=default, args=args)
+    return parse(
+        Command, prog="python -m mawm.train", description=DESCRIPTION, default=default, args=args, ranges=RANGES
+    )
 
 
 def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
@@ -138,6 +141,9 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
     except (EnvFault, RuntimeError) as error:
         tell(str(error))
         return 1
+    except MemoryError as error:
+        tell(f"there is not enough memory ({error}); smaller sizes or fewer battles need less")
+        return 1
     finally:
         hush()
 
@@ -154,6 +160,7 @@ def _go(
 
     device = build.resolve_device(config.device)
     env = at_end.enter_context(contextlib.closing(build.make_env(config, "train", config.schedule.battles)))
+    build.check_room(config, env.spaces)
     beside = at_end.enter_context(contextlib.closing(build.make_beside(config, env.spaces)))
     place = Place(resumed, begun=True) if resumed else find_place(config, command.run_dir, command.fresh)
     folder = place.folder

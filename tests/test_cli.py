@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from mawm.train import main
 
-def mawm(command: str, *args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+
+def mawm(command: str, *args: str, cwd: Path, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parents[1]
-    env = {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    env = {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "PYTHONIOENCODING": encoding}
     return subprocess.run(
         [sys.executable, "-m", f"mawm.{command}", *args], cwd=cwd, env=env, capture_output=True, text=True, check=False
     )
@@ -29,15 +31,44 @@ def mawm(command: str, *args: str, cwd: Path) -> subprocess.CompletedProcess[str
         ),
         (["--behaviour.entropy", "1"], "unknown argument '--behaviour.entropy'; nearest: --agent.behaviour.entropy"),
         (["extra"], "unknown argument 'extra'. See --help"),
-        (["--seed", "x"], "Error parsing --seed: invalid literal for int() with base 10: 'x'"),
-        (["--seed"], "Missing value for argument '--seed'"),
+        (["--seed", "x"], "--seed must be a whole number in [0, 1000000000000000000]; got 'x'"),
+        (["--schedule.battles", "1.5"], "--schedule.battles must be a whole number in [1, 4096]; got '1.5'"),
+        (["--env-steps", str(10**30)], f"env_steps must lie in [1, 1000000000000]; got {10**30}: did you mean"),
+        (["--agent.world_model.deter", "9" * 5000], "--agent.world-model.deter must be a whole number in [1, 8192]"),
+        (["--preset", "debug", "--agent.replay.capacity", "31"], "agent.replay.capacity is 31; it must be at least 32"),
+        (["--gate", "strict", "--search.keeps", "47"], "gating.search.keeps is 47; it must be at least 48"),
+        (["--xyz", "1"], "unknown argument '--xyz'; nearest: --"),
+        (["--selector", "math:sqrt"], "sharing.selector is 'math:sqrt'; it must be callable with bandwidth"),
+        (["--seed"], "--seed must be a whole number in [0, 1000000000000000000]; got nothing"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing(args: list[str], said: str, tmp_path: Path) -> None:
     done = mawm("train", *args, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
+    assert done.stdout == "" and list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_is_told_alike_where_a_terminal_has_no_unicode(tmp_path: Path) -> None:
+    for args in (["--seed", "x"], ["--sede", "3"]):
+        told = {mawm("train", *args, cwd=tmp_path, encoding=name).stderr for name in ("utf-8", "ascii")}
+        assert len(told) == 1 and "--+" not in told.pop()
+
+
+def test_too_little_memory_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make_team(*_: object) -> None:
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mawm.build.make_team", make_team)
+    assert main(["--preset", "debug"]) == 1
+    said = capsys.readouterr().err
+    assert (
+        said
+        == "mawm: there is not enough memory (Unable to allocate 9 TiB); smaller sizes or fewer battles need less\n"
+    )
 
 
 def test_help_teaches(tmp_path: Path) -> None:

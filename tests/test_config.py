@@ -1,5 +1,6 @@
 """Presets, merging and ranges; named generators."""
 
+import re
 from dataclasses import asdict, replace
 
 import pytest
@@ -29,13 +30,37 @@ def test_unknown_key_names_the_nearest() -> None:
 
 
 def test_wrong_type_is_refused() -> None:
-    with pytest.raises(ValueError, match="seed must be int"):
+    with pytest.raises(ValueError, match="seed must be a whole number in"):
         merge(TrainConfig(), {"seed": "one"}, "file")
 
 
 def test_bandwidth_out_of_range_names_value_and_fix() -> None:
     with pytest.raises(ValueError, match=r"\[0, 1\]; got 2: did you mean 1"):
         check(replace(TrainConfig(), sharing=SharingConfig(bandwidth=2.0)))
+
+
+@pytest.mark.parametrize(("key", "rule"), [("seed", "[0, 1000000000000000000]"), ("env_steps", "[1, 1000000000000]")])
+def test_a_number_too_long_to_be_printed_is_refused_like_any_other(key: str, rule: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{key} must lie in {rule}; got a number of thousands of digits")):
+        check(merge(TrainConfig(), {key: 16**5000}, "file"))  # as a file can write it, in hexadecimal digits
+
+
+def test_sizes_that_are_large_together_are_refused_with_their_product() -> None:
+    config = merge(TrainConfig(), {"agent": {"world_model": {"groups": 256, "classes": 256}}}, "file")
+    said = "agent.world_model.groups x agent.world_model.classes is 256 x 256 = 65536; at most 8192"
+    with pytest.raises(ValueError, match=said):
+        check(config)
+
+
+def test_more_imagination_than_memory_holds_is_refused() -> None:
+    changed = {"battles": 1000, "round_steps": 100, "updates_per_step": 10.0}
+    with pytest.raises(ValueError, match=r"imagined states a round; at most 10000000"):
+        check(merge(TrainConfig(), {"schedule": changed}, "file"))
+
+
+def test_a_delay_is_drawn_upwards() -> None:
+    with pytest.raises(ValueError, match=r"rules.delay_low is 1, but rules.delay_high 0.5"):
+        check(merge(TrainConfig(), {"rules": {"delay_low": 1.0, "delay_high": 0.5}}, "file"))
 
 
 def test_generators_are_keyed_by_seed_and_name_alone() -> None:

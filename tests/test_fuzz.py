@@ -1,95 +1,244 @@
-"""Random settings, from files and from the command line: valid, or refused in one line that names the key."""
+"""Random settings, from files and from the command line: valid, or refused in one line that helps; valid ones run."""
 
+import contextlib
+import shutil
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mawm.cli import flags
 from mawm.configs.check import check
 from mawm.configs.presets import load_preset, merge
+from mawm.configs.ranges import PRODUCTS, RANGES, number, shown
 from mawm.configs.train import TrainConfig
-from mawm.train import configure
+from mawm.selectors.registry import NAMES
+from mawm.train import Command, configure, main
 
-EXAMPLES = [(450, 50), pytest.param(18_000, 2_000, marks=pytest.mark.slow)]
-"""Of settings as a file gives them, and of command lines."""
+EXAMPLES = [(370, 90, 40), pytest.param(17_500, 2_000, 500, marks=pytest.mark.slow)]
+"""Of settings as a file gives them, of command lines, and of runs."""
+RELAXED: dict[str, Any] = {
+    "deadline": None, "database": None, "derandomize": True, "suppress_health_check": list(HealthCheck),
+}  # fmt: skip
+Key = tuple[str, ...]
+Change = tuple[Key, Any]
 
 
-def leaves(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """The paths of all settings."""
-    found = []
+def leaves(node: Any, path: Key = ()) -> dict[Key, Any]:
+    """The paths of all settings with their types."""
+    found = {}
+    hints = get_type_hints(type(node))
     for entry in fields(node):
         value, here = getattr(node, entry.name), (*path, entry.name)
-        found += leaves(value, here) if is_dataclass(value) else [here]
+        found |= leaves(value, here) if is_dataclass(value) else {here: hints[entry.name]}
     return found
 
 
 LEAVES = leaves(TrainConfig())
 FLAT = {"sharing", "gating"}
 """Groups whose settings have no prefix on the command line."""
-numbers = st.one_of(
-    st.integers(-(10**30), 10**30),
-    st.floats(allow_nan=True, allow_infinity=True),
-    st.sampled_from([0, 1, -1, 0.5, 1e-9]),
-)
 words = st.one_of(st.sampled_from(["both", "bth", "gaussian", "3m", "", "nan", "1e999", "0x10"]), st.text(max_size=12))
-values = st.one_of(numbers, words, st.booleans(), st.none(), st.lists(st.integers(), max_size=2))
+others = st.one_of(words, st.booleans(), st.none(), st.lists(st.integers(), max_size=2), st.just("9" * 5000))
+numbers = st.one_of(st.integers(-(10**30), 10**30), st.floats(), st.sampled_from([0, 1, -1, 0.5, 1e-9, 10**400]))
+
+
+def around(low: float, high: float) -> st.SearchStrategy[Any]:
+    """Numbers in a range, at its ends and just beyond them."""
+    inside = st.integers(low, high) if isinstance(low, int) else st.floats(low, high)
+    return st.one_of(inside, st.sampled_from([low, high, low - 1, high + 1, 2 * high]))
 
 
 @st.composite
-def changes(draw: st.DrawFn) -> tuple[tuple[str, ...], Any]:
+def changes(draw: st.DrawFn) -> Change:
     """A setting, sometimes with a letter too many, and any value."""
-    path = draw(st.sampled_from(LEAVES))
+    path = draw(st.sampled_from(list(LEAVES)))
+    kinds = [numbers, others] + ([around(*RANGES[path[-1]])] * 2 if path[-1] in RANGES else [])
+    if get_origin(LEAVES[path]) is Literal:
+        kinds += [st.sampled_from(get_args(LEAVES[path]))] * 2
+    value = draw(st.one_of(kinds))
     if draw(st.integers(0, 9)) == 0:
         path = (*path[:-1], path[-1] + draw(st.sampled_from(["x", "_", "s"])))
-    return path, draw(values)
+    return path, value
 
 
-def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    return {path[0]: nested(path[1:], value) if path[1:] else value}
+def nested(changed: list[Change]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in changed:
+        reduce(lambda table, key: table.setdefault(key, {}), path[:-1], tree)[path[-1]] = value
+    return tree
 
 
-@pytest.mark.parametrize(("files", "lines"), EXAMPLES)
-def test_any_setting_is_valid_or_refused_in_one_line_that_names_it(
-    files: int, lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def flag(path: Key) -> str:
+    return "--" + ".".join(path[1:] if path[0] in FLAT and len(path) > 1 else path).replace("_", "-")
+
+
+def told(value: Any, said: str) -> bool:
+    """Whether a message quotes a value, as it came or as the number that it means."""
+    meant = {shown(value), shown(str(value))}
+    for kind in (int, float):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            meant.add(number(kind(str(value))))
+    return any(text in said for text in meant)
+
+
+def explained(change: Change, said: str) -> bool:
+    """Whether a refusal names this setting, its value and what is allowed; of an unknown key, the nearest."""
+    path, value = change
+    if path not in LEAVES:
+        known = [leaf for leaf in LEAVES if leaf[:-1] == path[:-1] and path[-1].startswith(leaf[-1])]
+        assert known
+        near = [f"did you mean {leaf[-1]!r}" for leaf in known] + [flag(leaf) for leaf in known]
+        return "unknown" in said and any(name in said.partition(";")[2] for name in near)
+    named = ".".join(path) in said or flag(path) in said
+    choices = [str(choice) for choice in get_args(LEAVES[path]) if get_origin(LEAVES[path]) is Literal]
+    rules = ("must lie in [", "must be ", "at most", "at least", "between", "cannot be loaded")
+    return named and told(value, said) and any(rule in said for rule in rules) and all(c in said for c in choices)
+
+
+def dry(path: Key) -> st.SearchStrategy[Any]:
+    """Values of a setting that a run of a second can have: all of a small range, or the low end of a large one."""
+    by_name = {
+        "map": st.sampled_from(["3m", "market", "2s3z", "3n", ""]),
+        "device": st.sampled_from(["cpu", "cuda:99", "gpu"]),
+        "selector": st.sampled_from([*NAMES, "gausian", "no_such_module:f"]),
+        "placement": st.just("inline"),
+        "updates_per_step": st.floats(0.0, 1.0),
+        "updates_per_behaviour": st.floats(0.1, 10.0),
+    }
+    if path[-1] in by_name:
+        return by_name[path[-1]]
+    if get_origin(LEAVES[path]) is Literal:
+        return st.sampled_from(get_args(LEAVES[path]))
+    low, high = RANGES[path[-1]]
+    if LEAVES[path] is float:
+        return st.one_of(st.floats(low, high), st.sampled_from([low, high]))
+    small = st.integers(low, min(high, low + 40))
+    return st.one_of(small, st.just(low))
+
+
+SMALL = (
+    "--preset", "debug", "--env-steps", "48", "--placement", "inline", "--schedule.battles", "2", "--schedule.prefill",
+    "16", "--schedule.warmup", "1", "--schedule.updates-per-step", "0.1", "--schedule.eval-battles", "2",
+    "--agent.world-model.seq-len", "4", "--agent.replay.capacity", "2000", "--explorers", "2", "--search.population",
+    "10", "--search.probes", "8", "--search.evolve-every", "20", "--agent.information.others", "3",
+    "--agent.information.snapshot-every", "8", "--agent.ppo.rollout", "8", "--window", "50",
+)  # fmt: skip
+"""Two or three rounds with updates of everything."""
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> list[Change]:
+    """Up to three settings of a run, beside what it is about."""
+    chosen = draw(st.lists(st.sampled_from(list(LEAVES)), min_size=1, max_size=3, unique=True))
+    about: list[Key] = [("method",), ("gating", "gate"), ("map",), ("agent", "information", "kind")]
+    also = draw(st.lists(st.sampled_from(about), max_size=2, unique=True))
+    return [(path, draw(dry(path))) for path in dict.fromkeys([*also, *chosen])]
+
+
+def play(changed: list[Change]) -> int:
+    """The exit code of a short run, whatever signals it listens to."""
+    handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return main([*SMALL, *(word for path, value in changed for word in (flag(path), str(value)))])
+    except SystemExit as end:
+        assert isinstance(end.code, int)
+        return end.code
+    finally:
+        for which, handler in handlers.items():
+            signal.signal(which, handler)
+
+
+def from_a_file(changed: list[Change], seen: Counter[str]) -> None:
+    try:
+        check(merge(load_preset("debug"), nested(changed), "fuzz"))
+    except ValueError as error:
+        seen["refused"] += 1
+        said = str(error)
+        assert len(said.splitlines()) == 1 and any(explained(change, said) for change in changed), (changed, said)
+        return
+    seen["valid"] += 1
+    assert all(path in LEAVES and value is not None for path, value in changed)
+
+
+def from_the_command_line(change: Change, seen: Counter[str], capsys: pytest.CaptureFixture[str]) -> None:
+    path, value = change
+    capsys.readouterr()
+    try:
+        config = configure(["--preset", "debug", f"{flag(path)}={value}"])
+    except SystemExit as end:
+        seen["refused"] += 1
+        out, said = capsys.readouterr()
+        assert end.code == 2 and said.startswith("mawm: ") and len(said.splitlines()) == 1 and not out, (change, said)
+        assert explained(change, said), (change, said)
+        return
+    seen["valid"] += 1
+    assert isinstance(config, TrainConfig)
+
+
+def as_a_run(changed: list[Change], seen: Counter[str], capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    shutil.rmtree(folder / "runs", ignore_errors=True)
+    capsys.readouterr()
+    code = play(changed)
+    said = capsys.readouterr().err
+    if code == 2:
+        seen["refused"] += 1
+        assert len(said.splitlines()) == 1 and not list(folder.iterdir()), (changed, said)
+        assert any(path[-1] in said.replace("-", "_") for path, _ in changed), (changed, said)
+        return
+    seen["dry"] += 1
+    assert code == 0 and list(folder.glob("runs/*/ck-*")) and "explorers are out" not in said, (changed, said)
+
+
+def fuzz(drawn: st.SearchStrategy[Any], examples: int, look: Callable[[Any], None]) -> None:
+    settings(max_examples=examples, **RELAXED)(given(drawn)(look))()
+
+
+@pytest.mark.parametrize(("files", "lines", "dry_runs"), EXAMPLES)
+def test_any_settings_run_or_are_refused_in_one_line_with_key_value_and_what_is_allowed(
+    files: int,
+    lines: int,
+    dry_runs: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    relaxed = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-    seen = {"valid": 0, "refused": 0}
-
-    @settings(max_examples=files, derandomize=True, **relaxed)
-    @given(changes())
-    def from_a_file(change: tuple[tuple[str, ...], Any]) -> None:
-        path, value = change
-        try:
-            check(merge(load_preset("debug"), nested(path, value), "fuzz"))
-        except ValueError as error:
-            seen["refused"] += 1
-            said = str(error)
-            assert "\n" not in said.replace(repr(value), "") and path[-1] in said, (path, value, said)
-            return
-        seen["valid"] += 1
-        assert path in LEAVES and value is not None
-
-    @settings(max_examples=lines, derandomize=True, **relaxed)
-    @given(changes())
-    def from_the_command_line(change: tuple[tuple[str, ...], Any]) -> None:
-        path, value = change
-        name = ".".join(path[1:] if path[0] in FLAT and len(path) > 1 else path).replace("_", "-")
-        capsys.readouterr()
-        try:
-            config = configure(["--preset", "debug", f"--{name}", str(value)])
-        except SystemExit as end:
-            seen["refused"] += 1
-            said = capsys.readouterr().err
-            assert end.code == 2 and said.startswith("mawm: ") and "Traceback" not in said, (path, value, said)
-            return
-        seen["valid"] += 1
-        assert isinstance(config, TrainConfig)
-
-    from_a_file()
-    from_the_command_line()
-    assert seen["valid"] > 20 and seen["refused"] > 100, seen
+    seen: Counter[str] = Counter()
+    together = st.lists(changes(), min_size=1, max_size=3, unique_by=lambda change: change[0])
+    fuzz(together, files, lambda changed: from_a_file(changed, seen))
+    fuzz(changes(), lines, lambda change: from_the_command_line(change, seen, capsys))
     assert list(tmp_path.iterdir()) == []
+    fuzz(runs(), dry_runs, lambda changed: as_a_run(changed, seen, capsys, tmp_path))
+    total = files + lines + dry_runs
+    figures = f"{seen['refused']} refused, {seen['valid']} valid, {seen['dry']} dry runs, 0 tracebacks"
+    with capsys.disabled():
+        sys.stdout.write(f"\nfuzz: {total} settings, {figures}\n")
+    assert seen["refused"] > total / 4 and seen["valid"] > total / 20 and seen["dry"] > dry_runs / 3, seen
+
+
+def test_every_number_has_a_range_that_holds_its_default() -> None:
+    names = {path[-1] for path, hint in LEAVES.items() if hint in (int, float)}
+    assert set(RANGES) == names
+    for path, hint in LEAVES.items():
+        if hint in (int, float):
+            low, high = RANGES[path[-1]]
+            assert low <= reduce(getattr, path, TrainConfig()) <= high
+            assert {type(low), type(high)} == {hint}
+
+
+def test_every_product_is_of_settings_that_are() -> None:
+    assert all(tuple(path.split(".")) in LEAVES for paths, _ in PRODUCTS for path in paths)
+
+
+def test_every_setting_is_an_argument_with_what_it_must_be() -> None:
+    known = flags(Command, RANGES)
+    assert {flag(path) for path in LEAVES} | {"--preset", "--run-dir", "--fresh", "--resume"} == set(known)
+    assert known["--agent.world-model.deter"] == "a whole number in [1, 8192]"

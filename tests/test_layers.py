@@ -30,14 +30,14 @@ METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "stats", "seeds", "agents.config", "cli", "files", "lock", "patience", "careful", "telling", "factory"),
+    ("types", "stats", "seeds", "agents.config", "files", "lock", "patience", "careful", "telling", "factory"),
     ("stopping",),
     ("pieces",),
     ("writing",),
     ("checkpoint",),
     ("budgets", "selectors", "picks", "codec", "gate", "guard", "ledger", "metrics", "envs", "team"),
     ("configs", "restarting"),
-    ("beside", "broadcast", "collect", "watch", "evaluation", "schedule"),
+    ("beside", "broadcast", "cli", "collect", "watch", "evaluation", "schedule"),
     ("deliveries", "deployment"),
     ("channel",),
     ("loop", "saving"),

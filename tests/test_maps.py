@@ -143,6 +143,8 @@ def test_own_terrain_rows_run_from_south_to_north(tmp_path):
         ("attack_point = [9, 16]", 'enemy_types = ["marine"]', ("enemy_types", "permutation")),
         ("attack_point = [9, 16]", 'assumed = "all"', ("assumed", "list of strings")),
         ("limit = 90", "limit = ", ("not valid TOML",)),
+        ("limit = 90", "limit = " + "9" * 5000, ("not valid TOML",)),
+        ("limit = 90", "limit = " + "[" * 100_000, ("not valid TOML",)),
     ],
 )
 def test_a_wrong_file_gets_one_line_with_file_key_value_and_rule(old, new, words):

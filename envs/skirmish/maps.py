@@ -84,7 +84,11 @@ def load_map(name_or_path: str | Path, cliff_margin: int = 0) -> MapSpec:
         path = Path(text)
         if not path.is_file():
             raise ValueError(f"map file '{path}' does not exist: give the path of a .toml file or one of {map_names()}")
-        return parse_map(path.read_text(encoding="utf-8"), path.stem, text, cliff_margin)
+        try:
+            content = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"map file '{path}' cannot be read ({error})") from None
+        return parse_map(content, path.stem, text, cliff_margin)
     if text not in map_names():
         near = _nearest(text, map_names())
         raise ValueError(f"map '{text}' is unknown{near}; a map of your own is a path ending in .toml")
@@ -149,7 +153,7 @@ def _table(text: str, file: str, fail: _Fail) -> dict[str, Any]:
     """The file's keys and values, with nothing unknown, nothing missing and a sound limit."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no TOML, an integer of thousands of digits, or too deep
         raise ValueError(f"{file} is not valid TOML: {error}") from None
     for key in table:
         if key not in _KEYS:

@@ -93,4 +93,7 @@ def _places(
             places.append((x, y))
         if len(places) == count:
             return places
-    raise ValueError(f"there is no room for {count} units round {list(point)}; choose a point with more walkable cells")
+    raise ValueError(
+        f"there is no room for {count} units round {list(point)}, {spacing:g} cells apart; choose a point with more "
+        "walkable cells, or a smaller rules.spawn_spacing or rules.cliff_margin"
+    )
