@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from real_runs import rows
 
 from mawm import train
 from mawm.checkpoint import newest
@@ -39,14 +40,8 @@ def test_the_same_settings_and_a_resumed_run_give_the_same_numbers_bit_for_bit(t
     for other in (again, resumed):
         assert once.keys() == other.keys()
         assert [name for name in once if not np.array_equal(once[name], other[name])] == []
-    first, second = metrics_of(tmp_path / "a"), metrics_of(tmp_path / "c")
+    first, second = rows(tmp_path / "a"), rows(tmp_path / "c")
     assert first == second and len(first) >= 8
-
-
-def metrics_of(folder: Path) -> list[dict[str, float]]:
-    """Rows of `metrics.jsonl` without what the clock says."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if k not in ("wall_s", "time/env_steps_per_s")} for row in rows]
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:

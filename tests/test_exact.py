@@ -13,6 +13,7 @@ import exact
 import numpy as np
 import pytest
 from exact import AFTER, BEFORE, CASES, close, config_of, on_the_way, play, start
+from real_runs import rows
 
 from mawm.build import prepare_process
 from mawm.checkpoint import Loaded, Part
@@ -51,12 +52,6 @@ def name_of(case: str) -> str:
 def rounds(folder: Path, case: str, what: str) -> Rounds:
     found: Rounds = json.loads((folder / f"{name_of(case)}-{what}.json").read_text())
     return found
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    """The log without what the clock says."""
-    kept = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if not k.startswith(("wall_s", "time/"))} for row in kept]
 
 
 @pytest.mark.parametrize("case", CASES)

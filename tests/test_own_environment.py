@@ -8,13 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from real_runs import ROOT, differences, ended, rows
 
 from mawm.checkpoint import newest
 
-ROOT = Path(__file__).parents[1]
 EXAMPLE = re.search(
     r"```python\n(# my_env.py.*?)```", (ROOT / "docs/own_environment.md").read_text("utf-8"), re.DOTALL
 )[1]  # type: ignore[index]
@@ -80,22 +79,11 @@ def command(place: Path, name: str, *args: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
-
-
 def left_over(place: Path) -> list[int]:
     """Processes of environments that are still there."""
     pids = [int(path.name.removeprefix("pid-")) for path in place.glob("pid-*")]
     assert pids
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    """The log without what depends on the clock."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if not k.startswith(("wall_s", "time/"))} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +110,7 @@ def test_a_run_whose_environment_is_killed_hangs_and_shows_nan_ends_as_if_it_had
     assert "environment bad_env:Bad (train)" in killed and "its process was killed by SIGKILL" in killed
     assert "step gave no answer within 5 s" in hung
     assert "agent 1: obs holds nan" in spoilt and "(3 of 3)" in spoilt
-    assert rows(place / "bad") == rows(undisturbed)
-    one, other = newest(undisturbed), newest(place / "bad")
-    for part, (arrays, _) in one.parts.items():
-        for name, array in arrays.items():  # the replay's rows too
-            assert array.tobytes() == other.parts[part][0][name].tobytes(), (part, name)
+    assert differences(undisturbed, place / "bad") == []  # of the replays' rows too
     assert left_over(place) == []
 
 

@@ -1,21 +1,18 @@
 """Processes that are killed: what they had saved is whole, and the same command goes on from it."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from real_runs import ENVIRONMENT, differences, ended, train
 
 from mawm.checkpoint import newest
 
-ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 SAVER = """
 import sys
 from pathlib import Path
@@ -57,26 +54,11 @@ def test_whenever_a_saving_process_is_killed_the_last_save_it_told_of_loads(kill
     assert told >= kills
 
 
-def train(folder: Path, *more: str) -> subprocess.Popen[str]:
-    """The same command line every time."""
-    options = ["--preset", "debug", "--placement", "inline", "--env-steps", "700", "--schedule.save-every", "60"]
-    command = [sys.executable, "-m", "mawm.train", *options, "--run-dir", str(folder), *more]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    """The log without what depends on the clock."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    timed = ("wall_s", "time/")
-    return [{k: v for k, v in json.loads(line).items() if not k.startswith(timed)} for line in lines]
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("storm") / "undisturbed"
-    process = train(folder)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    code, _, err = ended(train(folder))
+    assert code == 0, err
     return folder
 
 
@@ -99,18 +81,11 @@ def test_a_killed_run_ends_as_if_nothing_had_happened_by_the_same_command(
         process.kill()
         process.communicate()
         killed += 1
-    process = train(folder)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    one, other = newest(undisturbed), newest(folder)
-    assert one.env_steps == other.env_steps >= 700
-    for part, (arrays, _) in one.parts.items():
-        for name, array in arrays.items():
-            assert array.tobytes() == other.parts[part][0][name].tobytes(), (part, name)
-    assert rows(undisturbed) == rows(folder)
-    again = train(folder)
-    said, _ = again.communicate(timeout=120)
-    assert again.returncode == 0 and "nothing to do" in said and "--fresh" in said
+    code, _, err = ended(train(folder))
+    assert code == 0, err
+    assert differences(undisturbed, folder) == [] and newest(folder).env_steps >= 700
+    code, said, _ = ended(train(folder))
+    assert code == 0 and "nothing to do" in said and "--fresh" in said
 
 
 def test_a_second_run_in_one_folder_is_refused_and_told_who_is_first(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""Disks that are really full: a limit on the size of files, and a file system of two megabytes."""
+
+import re
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from real_runs import differences, ended, rows, train
+
+from mawm.checkpoint import checkpoints, newest
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("room") / "undisturbed"
+    code, _, err = ended(train(folder))
+    assert code == 0, err
+    return folder
+
+
+def begun(folder: Path) -> int:
+    """A run that was stopped on its way; gives how far it had come."""
+    process = train(folder)
+    while process.poll() is None and not any(c.env_steps > 150 for c in checkpoints(folder)):
+        time.sleep(0.01)
+    process.terminate()
+    code, _, err = ended(process)
+    assert code == 143, err
+    return newest(folder).env_steps
+
+
+def told(err: str, folder: Path) -> None:
+    """Three failed saves were told with path, needed and free bytes, and the run gave up."""
+    lines = [line for line in err.splitlines() if "no checkpoint could be written" in line]
+    assert len(lines) == 3 and all(str(folder) in line for line in lines), err
+    assert all(re.search(r"it needs about [\d,]+ bytes, [\d,]+ are free", line) for line in lines)
+    assert "The run stops; its last complete checkpoint is intact" in lines[-1] and "Traceback" not in err
+
+
+def test_where_files_may_not_grow_training_goes_on_and_the_old_checkpoint_loads(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    before = begun(folder)
+    kept = rows(folder)
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # less than a learner's weights
+
+    code, _, err = ended(train(folder, before=limited))
+    assert code == 3
+    told(err, folder)
+    said: list[str] = []
+    assert newest(folder, said.append).env_steps == before and said == []
+    assert rows(folder)[: len(kept)] == kept and len(rows(folder)) > len(kept)
+    code, _, err = ended(train(folder))
+    assert (code, err) == (0, "") and differences(undisturbed, folder) == []
+
+
+@pytest.fixture
+def small() -> Iterator[Path]:
+    """A file system with room for a few checkpoints."""
+    folder = Path(tempfile.mkdtemp())
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("file systems may not be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_on_a_full_disk_nothing_is_torn_and_with_room_again_the_same_command_ends_as_if_undisturbed(
+    undisturbed: Path, small: Path, record_property: Callable[[str, object], None]
+) -> None:
+    folder = small / "run"
+    before = begun(folder)
+    ballast = small / "ballast"
+    ballast.write_bytes(bytes(shutil.disk_usage(small).free - 200_000))
+    code, _, err = ended(train(folder))
+    assert code == 3
+    told(err, folder)
+    said: list[str] = []
+    assert newest(folder, said.append).env_steps == before and said == []
+    ballast.unlink()
+    code, _, err = ended(train(folder))
+    assert (code, err) == (0, "") and differences(undisturbed, folder) == []
+    record_property(
+        "storm", "full disk: three failed saves told, exit 3, nothing torn, ends bit for bit with room again"
+    )

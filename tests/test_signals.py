@@ -1,0 +1,70 @@
+"""Signals at any time: saved within ten seconds, the right exit code, and the same command goes on."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from real_runs import ended, train
+
+from mawm.checkpoint import checkpoints, newest
+
+ENDLESS = ("--env-steps", "1000000", "--schedule.eval-every", "100", "--schedule.eval-battles", "64")
+
+
+def holds(process: subprocess.Popen[str], folder: Path) -> None:
+    """Wait until the run has its folder."""
+    while not ((folder / ".pid").exists() and (folder / ".pid").read_text() == f"{process.pid}\n"):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_signal_at_any_time_saves_within_ten_seconds(
+    times: int, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    rng, took, saved = np.random.default_rng(times), [], 0
+    for n in range(times):
+        process = train(tmp_path / "run", *ENDLESS)
+        try:
+            holds(process, tmp_path / "run")
+            time.sleep(float(rng.uniform(0.0, 6.0)) if n else 5.0)  # building, playing, learning, saving, evaluating
+            number = (signal.SIGINT, signal.SIGTERM)[int(rng.integers(2))]
+            asked = time.monotonic()
+            process.send_signal(number)
+            code, out, err = ended(process)
+            took.append(time.monotonic() - asked)
+        finally:
+            process.kill()
+        assert code == 128 + number and "Traceback" not in err, err
+        said: list[str] = []
+        if "quit at once; what" not in err:  # where the run had begun
+            steps = newest(tmp_path / "run", said.append).env_steps
+            assert f"saved at {steps} steps" in out and steps > saved and said == []
+            saved = steps
+    assert max(took) < 10.0 and saved > 0
+    record_property("storm", f"{times} signals: saved and ended after {max(took):.1f} s at most, none lost a step")
+
+
+def test_a_second_signal_ends_at_once_and_what_was_saved_loads(tmp_path: Path) -> None:
+    process = train(tmp_path / "run", *ENDLESS, "--schedule.eval-every", "400", "--schedule.eval-battles", "10000")
+    try:
+        while not [c for c in checkpoints(tmp_path / "run") if c.env_steps > 300]:
+            time.sleep(0.02)
+        time.sleep(1.0)  # it evaluates now, for many seconds
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.7)
+        assert process.poll() is None
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        code, out, err = ended(process)
+    finally:
+        process.kill()
+    assert code == 130 and time.monotonic() - asked < 2.0 and "saved at" not in out
+    assert "once more to quit at once" in err and "quit at once; what was saved is intact" in err
+    assert "Traceback" not in err
+    said: list[str] = []
+    assert newest(tmp_path / "run", said.append).env_steps > 300 and said == []
