@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 
 class Optimiser:
@@ -33,7 +34,8 @@ class Optimiser:
         self.skipped = 0
         self.in_a_row = 0
         self._spoilt: tuple[int, Mapping[str, Tensor]] | None = None
-        self.adam = torch.optim.Adam([self.flat], lr=lr, eps=1e-5, fused=True)
+        self.moments: dict[str, Tensor] = {}
+        """exp_avg, exp_avg_sq (P,) and step (), from the first step on."""
 
     @staticmethod
     def _views(flat: Tensor, params: list[nn.Parameter]) -> Iterator[Tensor]:
@@ -45,8 +47,7 @@ class Optimiser:
     @property
     def rate(self) -> float:
         """The learning rate of the next step."""
-        entry = self.adam.state.get(self.flat)
-        taken = float(entry["step"]) if entry else 0.0
+        taken = float(self.moments["step"]) if self.moments else 0.0
         return self.lr * min(1.0, (taken + 1.0) / self.warmup) if self.warmup else self.lr
 
     def step(self, loss: Tensor, inputs: Mapping[str, Tensor] | None = None) -> float:
@@ -67,9 +68,21 @@ class Optimiser:
         self.in_a_row = 0
         if norm > self.clip:
             grad.mul_(self.clip / norm)
-        self.adam.param_groups[0]["lr"] = self.rate
-        self.adam.step()
+        self._adam(grad)
         return norm
+
+    @torch.no_grad()
+    def _adam(self, grad: Tensor) -> None:
+        # The function and not the class: making a torch.optim.Optimizer imports torch's compiler, which takes longer
+        # than torch itself, in every process of a run.
+        if not self.moments:
+            self.moments = {"exp_avg": torch.zeros_like(grad), "exp_avg_sq": torch.zeros_like(grad)}
+            self.moments["step"] = torch.zeros((), device=grad.device)
+        rate = self.rate
+        adam(
+            [self.flat], [grad], [self.moments["exp_avg"]], [self.moments["exp_avg_sq"]], [], [self.moments["step"]],
+            fused=True, amsgrad=False, beta1=0.9, beta2=0.999, lr=rate, weight_decay=0.0, eps=1e-5, maximize=False,
+        )  # fmt: skip
 
     def incident(self) -> tuple[int, dict[str, NDArray[Any]]] | None:
         """The last skipped step since the last call: the how manieth in a row it was, and its inputs. None without."""
@@ -81,23 +94,16 @@ class Optimiser:
 
     def state(self) -> dict[str, NDArray[np.float32]]:
         """Adam's moments and step count as arrays by name."""
-        entry = self.adam.state.get(self.flat)
-        if not entry:
-            return {}
-        return {
-            key: np.array(entry[key].detach().cpu().numpy(), dtype=np.float32)
-            for key in ("exp_avg", "exp_avg_sq", "step")
-        }
+        return {key: np.array(value.cpu().numpy(), dtype=np.float32) for key, value in self.moments.items()}
 
     def load_state(self, arrays: dict[str, NDArray[np.float32]]) -> None:
         """Continue from `state`. Raises ValueError where a moment's length is not that of the parameters."""
-        if not arrays:
-            self.adam.state.clear()
-            return
-        for key in ("exp_avg", "exp_avg_sq"):
+        self.moments = {}
+        for key in ("exp_avg", "exp_avg_sq") if arrays else ():
             if arrays[key].size != self.flat.numel():
                 raise ValueError(
                     f"optimiser moment {key} has {arrays[key].size} values; the module has {self.flat.numel()}"
                 )
-        moments = {key: torch.from_numpy(arrays[key].copy()).to(self.flat.device) for key in ("exp_avg", "exp_avg_sq")}
-        self.adam.state[self.flat] = {"step": torch.tensor(float(arrays["step"].reshape(-1)[0])), **moments}
+            self.moments[key] = torch.from_numpy(arrays[key].copy()).to(self.flat.device)
+        if arrays:
+            self.moments["step"] = torch.tensor(float(arrays["step"].reshape(-1)[0]), device=self.flat.device)

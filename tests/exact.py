@@ -103,18 +103,8 @@ def children(node: Any) -> Iterable[tuple[str, Any]]:
         return ((str(key), value) for key, value in node.items())
     if isinstance(node, (set, frozenset, list, tuple, deque)):
         return ((str(i), item) for i, item in enumerate(sorted(node) if isinstance(node, (set, frozenset)) else node))
-    if isinstance(node, torch.optim.Optimizer):
-        return optimised(node)
     ours = type(node).__module__.startswith("mawm.") or isinstance(node, torch.nn.Module)
     return vars(node).items() if ours and hasattr(node, "__dict__") else ()
-
-
-def optimised(optimiser: torch.optim.Optimizer) -> Iterator[tuple[str, Any]]:
-    """Its settings, and what it keeps of each parameter."""
-    for g, group in enumerate(optimiser.param_groups):
-        yield f"group{g}", {k: v for k, v in group.items() if k != "params"}
-        for p, parameter in enumerate(group["params"]):
-            yield f"group{g}.{p}", optimiser.state.get(parameter, {})
 
 
 LEFT_OUT = ("run.wall_s", "run.saved_at_s", "run.writers", "run.watch", "run.save", "run.book")

@@ -1,5 +1,7 @@
 """Fast products and the flat optimiser against the plain computation they replace, in float64."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -109,6 +111,16 @@ def test_flat_optimiser_equals_adam_with_clipping_on_separate_tensors():
         plain.step()
     for a, b in zip(layers[0].parameters(), layers[1].parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-7)
+
+
+def test_a_step_does_not_import_torchs_compiler():
+    """It takes longer than torch itself, and every process of a run would pay it."""
+    code = (
+        "import sys, torch; from mawm.agents.optimiser import Optimiser; layer = torch.nn.Linear(2, 1); "
+        "Optimiser(layer, 0.1, 1.0).step(layer(torch.ones(1, 2)).sum()); print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_a_non_finite_gradient_changes_nothing_and_is_counted():
