@@ -1,9 +1,9 @@
-"""`python -m mawm.bench engine|learner|wire`: figures of this machine, one JSON line a measurement."""
+"""`python -m mawm.bench engine|learner|wire|saving`: figures of this machine, one JSON line a measurement."""
 
 import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import tyro
@@ -14,7 +14,8 @@ DESCRIPTION = """Measure speed on this machine, on one thread.
 
   python -m mawm.bench engine --map 3m --batch 1 32 --json       environment steps a second, random valid actions
   python -m mawm.bench learner --agents 3 --preset paper --json  one iteration of learning, beside plain code
-  python -m mawm.bench wire --map 3m --preset paper              bytes of a message and what half floats lose"""
+  python -m mawm.bench wire --map 3m --preset paper              bytes of a message and what half floats lose
+  python -m mawm.bench saving --map 3m                           what checkpoints cost a run with full replays"""
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,20 @@ class Wire:
     """One JSON line a message instead of text."""
 
 
+@dataclass(frozen=True)
+class Saving:
+    """Seconds of a checkpoint once replays are full, its share of wall time, and those of one that writes all rows."""
+
+    map: str = "3m"
+    json: bool = False
+    """One JSON line instead of text."""
+
+
 Command = (
     Annotated[Engine, tyro.conf.subcommand("engine", prefix_name=False)]
     | Annotated[Learner, tyro.conf.subcommand("learner", prefix_name=False)]
     | Annotated[Wire, tyro.conf.subcommand("wire", prefix_name=False)]
+    | Annotated[Saving, tyro.conf.subcommand("saving", prefix_name=False)]
 )
 
 
@@ -79,9 +90,11 @@ def main(args: list[str] | None = None) -> int:
     return 0
 
 
-def _rows(command: Engine | Learner | Wire) -> list[dict[str, Any]]:
+def _rows(command: Command) -> list[dict[str, Any]]:
     if isinstance(command, Engine):
         return _engine(command)
+    if isinstance(command, Saving):
+        return _saving(command)
     return _learner(command) if isinstance(command, Learner) else _wire(command)
 
 
@@ -110,6 +123,16 @@ def _wire(command: Wire) -> list[dict[str, Any]]:
     from mawm.configs.presets import load_preset
 
     return measure_wire(load_preset(command.preset), command.map)
+
+
+def _saving(command: Saving) -> list[dict[str, Any]]:
+    from mawm.benchmarks.saving import measure as measure_saving
+    from mawm.build import prepare_process
+    from mawm.configs.presets import load_preset
+
+    config = replace(load_preset("default"), map=command.map)
+    prepare_process(config.precision)
+    return [measure_saving(config, os.cpu_count() or 1)]
 
 
 def _short(value: Any) -> str:

@@ -4,14 +4,17 @@ import errno
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mawm import __version__
+from mawm.benchmarks.saving import measure
 from mawm.careful import DamagedError, digest
 from mawm.checkpoint import Checkpoint, Part, base_for, checkpoints, newest, set_aside, write
+from mawm.configs.presets import load_preset
 from mawm.patience import Patient
 from mawm.pieces import MOST_PIECES
 from mawm.saving import Saver, SavingFailed
@@ -278,3 +281,12 @@ def test_a_table_in_many_pieces_is_written_anew_as_one(tmp_path: Path) -> None:
         most = max(most, pieces)
         assert np.array_equal(newest(tmp_path).parts["learner"][0]["rows/own/at"], np.arange(step))
     assert most == MOST_PIECES and pieces < MOST_PIECES
+
+
+def test_the_benchmark_of_saving_times_saves_that_write_new_rows_only() -> None:
+    config = load_preset("debug")
+    agent = replace(config.agent, replay=replace(config.agent.replay, capacity=8000))
+    schedule = replace(config.schedule, save_every=200)
+    row = measure(replace(config, agent=agent, schedule=schedule, placement="inline"), 1)
+    assert row["save_every"] == 200 and 0 < row["share_of_wall"] < 1 and row["save_s"] > 0
+    assert row["save_mb"] < 0.5 * row["whole_mb"] and row["whole_mb"] > 2

@@ -1,0 +1,106 @@
+"""What saving costs a run whose replays are full: seconds of a checkpoint beside those of the interval before it."""
+
+import statistics
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mawm.build import make_beside, make_env, make_run, make_team, members_of, resolve_placement
+from mawm.checkpoint import base_for, write
+from mawm.configs.train import TrainConfig
+from mawm.loop import Run, round_
+from mawm.run_state import parts_of
+from mawm.types import Origin, Role, Segment, Spaces
+
+TIMED_STEPS = 2000
+"""Environment steps of learning that are timed, after those of the prefill and the warm-up."""
+SAVES = 5
+STRETCH = 50
+"""Steps of a made-up segment."""
+
+
+def measure(config: TrainConfig, cores: int) -> dict[str, Any]:
+    """One row: steps a second without saving, then saves at full replays, new rows only and (the baseline) all rows.
+
+    `share_of_wall` is a save's part of the time from one save to the next at the default interval.
+    """
+    with tempfile.TemporaryDirectory() as folder, closing(make_env(config, "train", config.schedule.battles)) as env:
+        spaces = env.spaces
+        placement = resolve_placement(config, len(members_of(config, spaces)), "cpu", cores)
+        team = make_team(config, spaces, "cpu", placement)
+        beside = make_beside(config, spaces)
+        run = make_run(config, env, team, beside, Path(folder), lambda *_: None, None)
+        try:
+            return {"map": config.map, "placement": placement, **_figures(run, config, spaces, Path(folder))}
+        finally:
+            for writer in run.writers:
+                writer.close()
+            team.close()
+            beside.close()
+
+
+def _figures(run: Run, config: TrainConfig, spaces: Spaces, folder: Path) -> dict[str, Any]:
+    while run.collector.env_steps < config.schedule.prefill + 500:
+        round_(run)
+    began, first = time.perf_counter(), run.collector.env_steps
+    while run.collector.env_steps < first + TIMED_STEPS:
+        round_(run)
+    step_s = (time.perf_counter() - began) / (run.collector.env_steps - first)
+    interval = min(config.schedule.save_every, int(60 * config.schedule.save_minutes / step_s))
+    rng = np.random.default_rng(0)
+    _fill(run, rng, spaces, config.agent.replay.capacity)
+    shared = [_saved(run, rng, spaces, folder / "shared", n, interval, whole=False) for n in range(SAVES)]
+    whole = [_saved(run, rng, spaces, folder / "whole", n, interval, whole=True) for n in range(SAVES)]
+    # The first two have nothing to share with.
+    save_s, whole_s = (statistics.median(seconds for seconds, _ in saves[2:]) for saves in (shared, whole))
+    return {
+        "replay_rows": config.agent.replay.capacity,
+        "env_steps_per_s": 1.0 / step_s,
+        "save_every": interval,
+        "save_s": save_s,
+        "save_mb": shared[-1][1] / 1e6,
+        "share_of_wall": save_s / (save_s + interval * step_s),
+        "whole_s": whole_s,
+        "whole_mb": whole[-1][1] / 1e6,
+        "whole_over_this": whole_s / save_s,
+    }
+
+
+def _fill(run: Run, rng: np.random.Generator, spaces: Spaces, steps: int) -> None:
+    """Give every agent so many steps of its own more, made up."""
+    for at in range(0, steps, 100 * STRETCH):
+        count = max(1, min(100 * STRETCH, steps - at) // STRETCH)
+        lanes = run.collector.env.batch
+        new = [[_segment(rng, m[0], i, lanes, spaces) for i in range(count)] for m in run.team.members]
+        run.team.map("remember", new)
+
+
+def _segment(rng: np.random.Generator, agent: int, number: int, lanes: int, spaces: Spaces) -> Segment:
+    return Segment(
+        Origin(agent, Role.PRIMARY, number),
+        number % lanes,
+        0,
+        rng.random((STRETCH, spaces.obs_size), np.float32),
+        rng.integers(0, spaces.n_actions, STRETCH),
+        np.zeros(STRETCH, np.float32),
+        np.zeros(STRETCH, np.bool_),
+        np.arange(STRETCH) == 0,
+        np.ones((STRETCH, spaces.n_actions), np.bool_),
+    )
+
+
+def _saved(
+    run: Run, rng: np.random.Generator, spaces: Spaces, folder: Path, number: int, interval: int, *, whole: bool
+) -> tuple[float, int]:
+    """Seconds of a save after an interval's new steps, and the bytes it wrote: gathering, writing, hashing, fsync."""
+    folder.mkdir(exist_ok=True)
+    _fill(run, rng, spaces, interval)
+    since, began = time.time_ns(), time.perf_counter()
+    base = None if whole else base_for(folder)
+    path = write(folder, number + 1, parts_of(run, base), 2, base)
+    seconds = time.perf_counter() - began
+    return seconds, sum(f.stat().st_size for f in path.iterdir() if f.stat().st_mtime_ns > since)
