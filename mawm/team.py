@@ -1,5 +1,6 @@
 """The roster of learners and where they run: in this process, or one process each. Same numbers either way."""
 
+import contextlib
 import multiprocessing
 import os
 import traceback
@@ -103,10 +104,11 @@ def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Cal
             pipe.send(
                 (True, [getattr(learners[i], method)(*row, **shared) for i, row in zip(indices, rows, strict=True)])
             )
-    except EOFError:
+    except (EOFError, ConnectionResetError, BrokenPipeError):  # the main process is gone
         return
     except Exception:
-        pipe.send((False, traceback.format_exc()))
+        with contextlib.suppress(OSError):
+            pipe.send((False, traceback.format_exc()))
 
 
 class ProcessTeam(_Roster):

@@ -154,6 +154,7 @@ def _go(
 ) -> int:  # fmt: skip
     from mawm import build  # torch and numba load only once the command line is right
     from mawm.checkpoint import newest, set_aside
+    from mawm.disk import most_bytes
     from mawm.estimate import estimate_minutes
     from mawm.lock import FolderLock
     from mawm.place import Place, find_place
@@ -182,7 +183,7 @@ def _go(
     build.write_config(folder, config, facts)
     workers = min(cores, len(members)) if placement == "process" else 1
     minutes = estimate_minutes(config, env.spaces, device, len(members), workers)
-    _banner(config, folder, facts, len(members), minutes)
+    _banner(config, folder, facts, len(members), minutes, most_bytes(config, env.spaces))
     team = build.make_team(config, env.spaces, device, placement)
     try:
         return _train(build.make_run(config, env, team, beside, folder, Progress(), resume), folder, stopping)
@@ -220,7 +221,7 @@ def _train(run: "Run", folder: Path, stopping: Stopping) -> int:
     return 0
 
 
-def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float) -> None:
+def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float, disk: int) -> None:
     where_played = f"map {config.map}, engine skirmish (embedded; not StarCraft II)"
     if config.map == MARKET:
         where_played = "the market of docs/market.md; `won` is a session with a profit"
@@ -233,7 +234,7 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
         f"device {facts['device']}, {learners} learner(s) in {where}, one thread each, {facts['cores']} core(s), "
         f"products in {facts['precision']}",
         f"budget {config.env_steps} environment steps, ETA about {minutes:.1f} min on a machine that does nothing else",
-        f"run folder {folder}",
+        f"run folder {folder}, at most {disk / 1e6:,.0f} MB",
         f"curves: tensorboard --logdir {folder.parent}",
     ):
         show(line)

@@ -53,7 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents.agent", "agents.ppo"),
     ("gating",),
     ("build",),
-    ("estimate", "facts"),
+    ("disk", "estimate", "facts"),
     ("place",),
     ("results", "theory"),
     ("auditing",),

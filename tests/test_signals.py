@@ -49,8 +49,10 @@ def test_a_signal_at_any_time_saves_within_ten_seconds(
     record_property("storm", f"{times} signals: saved and ended after {max(took):.1f} s at most, none lost a step")
 
 
-def test_a_second_signal_ends_at_once_and_what_was_saved_loads(tmp_path: Path) -> None:
-    process = train(tmp_path / "run", *ENDLESS, "--schedule.eval-every", "400", "--schedule.eval-battles", "10000")
+@pytest.mark.parametrize("placement", ["inline", "process"])
+def test_a_second_signal_ends_at_once_and_what_was_saved_loads(placement: str, tmp_path: Path) -> None:
+    slow = ("--schedule.eval-every", "400", "--schedule.eval-battles", "10000", "--placement", placement)
+    process = train(tmp_path / "run", *ENDLESS, *slow)
     try:
         while not [c for c in checkpoints(tmp_path / "run") if c.env_steps > 300]:
             time.sleep(0.02)

@@ -1,0 +1,150 @@
+"""`python -m mawm.benchmarks.soak`: a long run, watched from outside: memory, threads, file handles, disk."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mawm.cli import fail, parse
+
+DESCRIPTION = """Train small agents for a million environment steps and watch what the run holds on to.
+
+  python -m mawm.benchmarks.soak                         a million steps, about half an hour
+  python -m mawm.benchmarks.soak --env-steps 20000       a look at it
+
+Exit code 1 if memory grows by 1 MB an hour or more once replays are full, if threads or file handles become more, or if
+the run's folder outgrows what the run declared."""
+SETTINGS = (
+    "--preset", "debug", "--placement", "inline", "--fresh", "--schedule.battles", "32", "--schedule.log-every", "2000",
+    "--schedule.eval-every", "20000", "--schedule.save-every", "10000", "--agent.replay.capacity", "20000",
+    "--bandwidth", "0.2", "--schedule.updates-per-step", "0.01",
+)  # fmt: skip
+SETTLED = 0.3
+"""Share of the steps after which everything that fills up is full."""
+MOST_MB_PER_HOUR = 1.0
+EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command line."""
+
+    env_steps: int = 1_000_000
+    run_dir: Path | None = None
+    """Where the run goes (default: a folder that is deleted afterwards)."""
+
+
+class Sample(NamedTuple):
+    """What a run holds at a moment."""
+
+    seconds: float
+    env_steps: int
+    memory_mb: float
+    threads: int
+    handles: int
+    disk_mb: float
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run, watch, print a table; exit code 0 if everything held."""
+    command = parse(Arguments, prog="python -m mawm.benchmarks.soak", description=DESCRIPTION, args=args)
+    if not Path("/proc/self/status").exists():
+        fail("the soak reads /proc, which this system does not have; run it on Linux")
+    if command.env_steps < 2000:
+        fail(f"--env-steps is {command.env_steps}; a soak needs at least 2000 to see anything")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = command.run_dir or Path(temporary) / "run"
+        samples, code = _watched(folder, command.env_steps)
+        return _judged(samples, code, _declared_mb(command.env_steps))
+
+
+def _options(env_steps: int) -> list[str]:
+    return [*SETTINGS, "--env-steps", str(env_steps)]
+
+
+def _declared_mb(env_steps: int) -> float:
+    from mawm.build import make_env
+    from mawm.disk import most_bytes
+    from mawm.train import configure
+
+    config = configure([o for o in _options(env_steps) if o != "--fresh"])
+    with closing(make_env(config, "train", 1)) as env:
+        return most_bytes(config, env.spaces) / 1e6
+
+
+def _watched(folder: Path, env_steps: int) -> tuple[list[Sample], int]:
+    command = [sys.executable, "-m", "mawm.train", *_options(env_steps), "--run-dir", str(folder)]
+    began, samples, told = time.monotonic(), list[Sample](), 0.0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            while process.poll() is None:
+                time.sleep(EVERY_S)
+                sample = _sample(process.pid, folder, time.monotonic() - began)
+                if sample is not None:
+                    samples.append(sample)
+                if sample is not None and time.monotonic() - told > 30:
+                    told = time.monotonic()
+                    left = (env_steps / max(1, sample.env_steps) - 1) * sample.seconds
+                    print(f"{sample.env_steps}/{env_steps} steps, ETA {left / 60:.0f} min, {sample.memory_mb:.1f} MB,"
+                          f" {sample.handles} handles, {sample.disk_mb:.1f} MB on disk", flush=True)  # fmt: skip
+        except KeyboardInterrupt:
+            process.wait()
+    return samples, process.returncode
+
+
+def _sample(pid: int, folder: Path, seconds: float) -> Sample | None:
+    """What the process holds now; None before its first row of the log, or once it is gone."""
+    try:
+        last = (folder / "metrics.jsonl").read_bytes()[-65536:].splitlines()[-1]
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        handles = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        memory, threads = int(status["VmRSS"].split()[0]), int(status["Threads"])
+        return Sample(seconds, json.loads(last)["env_steps"], memory / 1024, threads, handles, disk / 1e6)
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
+
+
+def _judged(samples: list[Sample], code: int, declared_mb: float) -> int:
+    if code != 0 or not samples:
+        print(f"the run ended with exit code {code}")
+        return 1
+    settled = [s for s in samples if s.env_steps >= SETTLED * samples[-1].env_steps]
+    hours = np.array([s.seconds for s in settled]) / 3600
+    slope, error = _slope(hours, np.array([s.memory_mb for s in settled]))
+    disk = max(s.disk_mb for s in samples)
+    threads, handles = ({getattr(s, name) for s in settled} for name in ("threads", "handles"))
+    lines = [
+        ("environment steps", f"{samples[-1].env_steps:,} in {samples[-1].seconds / 60:.1f} min", True),
+        ("memory once full", f"{slope:+.2f} MB an hour (standard error {error:.2f}), {settled[-1].memory_mb:.1f} MB at "
+         "the end", slope < MOST_MB_PER_HOUR),
+        ("threads", _span(threads), len(threads) == 1),
+        ("file handles", _span(handles), settled[-1].handles <= settled[0].handles and max(handles) - min(handles) <= 8),
+        ("disk", f"{disk:.1f} MB at most, {declared_mb:.1f} MB declared", disk <= declared_mb),
+    ]  # fmt: skip
+    for name, figure, holds in lines:
+        print(f"{name:20} {figure:70} {'holds' if holds else 'DOES NOT HOLD'}")
+    return 0 if all(holds for _, _, holds in lines) else 1
+
+
+def _span(values: set[int]) -> str:
+    return f"{min(values)} to {max(values)}" if len(values) > 1 else str(min(values))
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope of the line through points, by least squares, and its standard error."""
+    x = x - x.mean()
+    slope = float((x * y).sum() / (x * x).sum())
+    rest = y - y.mean() - slope * x
+    return slope, float(np.sqrt((rest * rest).sum() / (len(x) - 2) / (x * x).sum()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
