@@ -1,7 +1,31 @@
-"""One thread a process in all tests and what they start: two lose up to 17-fold beside a busy neighbour."""
+"""One thread a process in all tests and what they start: two lose up to 17-fold beside a busy neighbour.
+
+Tests of what a run survives tell a figure each (the fixture `figure`); they are listed at the end of `make storm`.
+"""
 
 import os
+from collections.abc import Callable
+
+import pytest
 
 # Read when torch, numpy or numba load, so before anything imports them.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str, str], None]:
+    """Takes what was tried and what came of it."""
+    return lambda tried, came: record_property("figure", f"| {tried} | {came} |")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The table of figures, where the long versions ran."""
+    if "slow or" not in str(config.option.markexpr):
+        return
+    passed = terminalreporter.stats.get("passed", [])
+    told = [text for report in passed for key, text in report.user_properties if key == "figure"]
+    if told:
+        terminalreporter.section("what was survived")
+        for line in ("| tried | came of it |", "|---|---|", *dict.fromkeys(told)):
+            terminalreporter.write_line(line)

@@ -12,6 +12,8 @@ from mawm.checkpoint import newest
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+Figure = Callable[[str, str], None]
+"""The fixture `figure`: what was tried, and what came of it."""
 SHORT = (
     "--preset", "debug", "--placement", "inline", "--env-steps", "700", "--bandwidth", "1",
     "--schedule.save-every", "60",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from real_runs import Figure
 
 from mawm import __version__
 from mawm.benchmarks.saving import measure
@@ -92,7 +93,7 @@ def told(folder: Path) -> tuple[int, list[str]]:
 
 
 def test_a_thousand_flipped_bits_and_a_hundred_truncations_are_all_noticed_and_the_one_before_is_used(
-    tmp_path: Path,
+    tmp_path: Path, figure: Figure
 ) -> None:
     last, rng = saved(tmp_path, 2, 4, 6, 10, 20), np.random.default_rng(1)  # with shared pieces
     assert len(list(last.glob("*.own.*"))) == 3
@@ -115,6 +116,7 @@ def test_a_thousand_flipped_bits_and_a_hundred_truncations_are_all_noticed_and_t
             assert used == 10 and len(said) == 1 and str(last) in said[0] and "passed over" in said[0], (path, trial)
         path.write_bytes(whole)
     assert told(tmp_path) == (20, [])
+    figure("1 000 flipped bits, 100 truncations of a checkpoint", "all noticed, the one before used and named")
 
 
 @pytest.mark.parametrize("what", ["missing", "extra", "link"])

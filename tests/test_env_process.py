@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from own_env import FAULTS, Moody, Shaky
+from real_runs import Figure
 
 from mawm.envs.market.vector import MarketVectorEnv
 from mawm.envs.process import ProcessDied, ProcessEnv
@@ -80,7 +81,7 @@ def played(steps: int, seed: int = 0) -> Iterator[tuple[np.ndarray, Step]]:
     ids=["within a battle", "at its first step", "at its last step"],
 )
 def test_after_a_fault_battles_go_on_as_if_nothing_had_happened(
-    at: int, faults: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    at: int, faults: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], figure: Figure
 ) -> None:
     plan = {2 * LENGTH * k + at: fault for k, fault in enumerate(faults)}
     with closing(restarting(partial(Shaky, BATCH, plan, tmp_path))) as env:
@@ -91,6 +92,7 @@ def test_after_a_fault_battles_go_on_as_if_nothing_had_happened(
     assert len(lines) == len(faults)
     for line, fault in zip(lines, faults, strict=True):
         assert SAID[fault] in line and "a fresh one takes its place and goes on from there" in line
+    figure(f"{len(FAULTS)} faults of an environment in its process", "told once each, battles go on bit for bit")
 
 
 def test_faults_at_construction_reset_and_between_two_steps_count_and_are_mended(

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import exact
 import numpy as np
 import pytest
 from exact import AFTER, BEFORE, CASES, close, config_of, on_the_way, play, start
-from real_runs import rows
+from real_runs import Figure, rows
 
 from mawm.build import prepare_process
 from mawm.checkpoint import Loaded, Part
@@ -55,7 +54,9 @@ def rounds(folder: Path, case: str, what: str) -> Rounds:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_round_after_a_resume_is_the_round_of_a_run_that_was_never_stopped(case: str, folder: Path) -> None:
+def test_every_round_after_a_resume_is_the_round_of_a_run_that_was_never_stopped(
+    case: str, folder: Path, figure: Figure
+) -> None:
     one, other = (rounds(folder, case, what) for what in ("straight", "resumed"))
     for number, (a, b) in enumerate(zip(one, other, strict=True), 1):
         assert [path for path in sorted(a.keys() | b.keys()) if a.get(path) != b.get(path)] == [], number
@@ -63,6 +64,9 @@ def test_every_round_after_a_resume_is_the_round_of_a_run_that_was_never_stopped
     kept, again = folder / "kept" / name_of(case), folder / name_of(case)
     assert rows(kept) == rows(again) and len(rows(again)) >= 5
     assert (kept / "channel.csv").read_text() == (again / "channel.csv").read_text()
+    figure(
+        f"going on in another process, {len(CASES)} methods, gates and channels", f"{AFTER} rounds, each bit for bit"
+    )
 
 
 def test_curves_go_on_without_a_gap_or_a_doubled_point(folder: Path) -> None:
@@ -181,7 +185,7 @@ def unnoticed(case: str, parts: dict[str, Part], expected: Rounds, folder: Path)
     [("policy", NAMED), *(pytest.param(case, ("",), marks=pytest.mark.slow) for case in MUTATED)],
 )
 def test_whatever_piece_of_state_is_left_out_it_shows_within_five_rounds(
-    case: str, named: tuple[str, ...], tmp_path: Path, record_property: Callable[[str, object], None]
+    case: str, named: tuple[str, ...], tmp_path: Path, figure: Figure
 ) -> None:
     saved, fresh, expected = half_played(case, tmp_path)
     assert not unnoticed(case, {}, expected, tmp_path / "none") and unnoticed(
@@ -194,7 +198,10 @@ def test_whatever_piece_of_state_is_left_out_it_shows_within_five_rounds(
             (missed if unnoticed(case, changed, expected, tmp_path / "mutant") else noticed).append(name)
     assert [name for name in missed if not any(part in name for part in MADE_ANEW)] == []
     assert all(any(part in name for name in noticed) for part in named) and len(noticed) >= len(named)
-    record_property("storm", f"{case}: {len(noticed)} pieces of state left out one by one, all noticed in {AFTER}")
+    figure(
+        f"pieces of state left out one by one ({case})",
+        f"{len(noticed)} of {len(noticed)} noticed within {AFTER} rounds",
+    )
 
 
 @pytest.mark.slow

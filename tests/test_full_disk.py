@@ -6,11 +6,11 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_runs import differences, ended, rows, train
+from real_runs import Figure, differences, ended, rows, train
 
 from mawm.checkpoint import checkpoints, newest
 
@@ -43,7 +43,7 @@ def told(err: str, folder: Path) -> None:
 
 
 def test_where_files_may_not_grow_training_goes_on_and_the_old_checkpoint_loads(
-    undisturbed: Path, tmp_path: Path
+    undisturbed: Path, tmp_path: Path, figure: Figure
 ) -> None:
     folder = tmp_path / "run"
     before = begun(folder)
@@ -60,6 +60,10 @@ def test_where_files_may_not_grow_training_goes_on_and_the_old_checkpoint_loads(
     assert rows(folder)[: len(kept)] == kept and len(rows(folder)) > len(kept)
     code, _, err = ended(train(folder))
     assert (code, err) == (0, "") and differences(undisturbed, folder) == []
+    figure(
+        "files that may not grow",
+        "3 failed saves told, exit 3, the old checkpoint loads; without the limit bit for bit",
+    )
 
 
 @pytest.fixture
@@ -74,7 +78,7 @@ def small() -> Iterator[Path]:
 
 
 def test_on_a_full_disk_nothing_is_torn_and_with_room_again_the_same_command_ends_as_if_undisturbed(
-    undisturbed: Path, small: Path, record_property: Callable[[str, object], None]
+    undisturbed: Path, small: Path, figure: Figure
 ) -> None:
     folder = small / "run"
     before = begun(folder)
@@ -88,6 +92,4 @@ def test_on_a_full_disk_nothing_is_torn_and_with_room_again_the_same_command_end
     ballast.unlink()
     code, _, err = ended(train(folder))
     assert (code, err) == (0, "") and differences(undisturbed, folder) == []
-    record_property(
-        "storm", "full disk: three failed saves told, exit 3, nothing torn, ends bit for bit with room again"
-    )
+    figure("a full file system", "3 failed saves told, exit 3, nothing torn; with room again bit for bit")

@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import signal
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -14,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from real_runs import Figure
 
 from mawm.cli import flags
 from mawm.configs.check import check
@@ -209,6 +209,7 @@ def test_any_settings_run_or_are_refused_in_one_line_with_key_value_and_what_is_
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    figure: Figure,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     seen: Counter[str] = Counter()
@@ -219,9 +220,8 @@ def test_any_settings_run_or_are_refused_in_one_line_with_key_value_and_what_is_
     fuzz(runs(), dry_runs, lambda changed: as_a_run(changed, seen, capsys, tmp_path))
     total = files + lines + dry_runs
     figures = f"{seen['refused']} refused, {seen['valid']} valid, {seen['dry']} dry runs, 0 tracebacks"
-    with capsys.disabled():
-        sys.stdout.write(f"\nfuzz: {total} settings, {figures}\n")
     assert seen["refused"] > total / 4 and seen["valid"] > total / 20 and seen["dry"] > dry_runs / 3, seen
+    figure(f"{total:,} random settings", figures)
 
 
 def test_every_number_has_a_range_that_holds_its_default() -> None:

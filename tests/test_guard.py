@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from real_runs import Figure
 
 from mawm.collect import Collector
 from mawm.envs.market.vector import MarketVectorEnv
@@ -79,7 +80,7 @@ class Faulty(MarketVectorEnv):
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("at", [1, 12, 23, 30])
-def test_a_fault_is_told_with_environment_battle_step_agent_and_field(name: str, at: int) -> None:
+def test_a_fault_is_told_with_environment_battle_step_agent_and_field(name: str, at: int, figure: Figure) -> None:
     fault, said = FAULTS[name]
     env = Guard(Faulty(fault, at), "market (train)")
     env.reset()
@@ -94,6 +95,7 @@ def test_a_fault_is_told_with_environment_battle_step_agent_and_field(name: str,
         assert f"battle {battle}, step {step}" in message or "expected bool" in said or "Step" in said
     with pytest.raises(EnvFault, match="market"):
         env.step(HOLD)  # what it holds now is unknown
+    figure(f"{len(FAULTS)} faults at the first, a middle and the last step", "told by battle, step, agent and field")
 
 
 def test_a_fault_at_the_reset_is_told_too() -> None:

@@ -47,6 +47,21 @@ def once(what):
     return True
 
 
+class Stuck(Meeting):
+    forever = False
+
+    def step(self, actions):
+        global steps
+        steps += 1
+        if steps >= 140 and (once("stuck") or self.forever):
+            time.sleep(1000)
+        return super().step(actions)
+
+
+class StuckForEver(Stuck):
+    forever = True
+
+
 class Gone(Meeting):
     def step(self, actions):
         global steps
@@ -122,6 +137,29 @@ def test_a_fault_that_stays_ends_the_run_in_one_readable_line_and_what_was_saved
     assert last.startswith("mawm: environment bad_env:Gone (train), battle ") and "is given up" in last
     assert "step raised RuntimeError: the server is gone (bad_env.py, line" in last
     assert 100 <= newest(place / "gone").env_steps < 300
+    assert left_over(place) == []
+
+
+@pytest.mark.parametrize("name", ["Stuck", pytest.param("StuckForEver", marks=pytest.mark.slow)])
+def test_a_signal_while_an_environment_hangs_ends_the_run_within_ten_seconds(name: str, place: Path) -> None:
+    (place / "stuck").unlink(missing_ok=True)
+    patient = ("--own.timeout-s", "1000", "--map", f"bad_env:{name}", "--run-dir", name)
+    process = command(place, "train", *OPTIONS, *OWN, *PLAIN, *patient, "--env-steps", "1000000")
+    try:
+        while not (place / "stuck").exists() and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        asked = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        code, out, err = ended(process)
+    finally:
+        process.kill()
+    assert code == 143 and time.monotonic() - asked < 10.5 and "Traceback" not in err, err
+    if name == "Stuck":  # a fresh one took its place, so that the round could end
+        assert "was killed by SIGKILL; a fresh one takes its place" in err
+        assert f"saved at {newest(place / name).env_steps} steps" in out
+    else:
+        assert "quit at once; what was saved is intact" in err and newest(place / name).env_steps >= 100
     assert left_over(place) == []
 
 

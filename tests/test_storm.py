@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real_runs import ENVIRONMENT, differences, ended, train
+from real_runs import ENVIRONMENT, Figure, differences, ended, train
 
 from mawm.checkpoint import newest
 
@@ -34,7 +34,9 @@ KILLS = [20, pytest.param(200, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("kills", KILLS)
-def test_whenever_a_saving_process_is_killed_the_last_save_it_told_of_loads(kills: int, tmp_path: Path) -> None:
+def test_whenever_a_saving_process_is_killed_the_last_save_it_told_of_loads(
+    kills: int, tmp_path: Path, figure: Figure
+) -> None:
     rng, told = np.random.default_rng(kills), 0
     for _ in range(kills):
         command = [sys.executable, "-c", SAVER, str(tmp_path)]
@@ -52,6 +54,7 @@ def test_whenever_a_saving_process_is_killed_the_last_save_it_told_of_loads(kill
         assert (learner["x"] == step).all() and learner["rows/own/at"].tolist() == list(range(max(0, step - 40), step))
         assert found.parts["run"][1] == {"step": found.env_steps}
     assert told >= kills
+    figure(f"kill -9 while saving, {kills} times", f"0 torn, 0 lost of {told:,} saves, 0 repairs by hand")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_as_if_nothing_had_happened_by_the_same_command(
-    kills: int, undisturbed: Path, tmp_path: Path
+    kills: int, undisturbed: Path, tmp_path: Path, figure: Figure
 ) -> None:
     rng, folder, killed = np.random.default_rng(kills), tmp_path / "run", 0
     while killed < kills:
@@ -86,6 +89,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened_by_the_same_command(
     assert differences(undisturbed, folder) == [] and newest(folder).env_steps >= 700
     code, said, _ = ended(train(folder))
     assert code == 0 and "nothing to do" in said and "--fresh" in said
+    figure(f"kill -9 of a training, {kills} time(s)", "the same command ends bit for bit like an undisturbed run")
 
 
 def test_a_second_run_in_one_folder_is_refused_and_told_who_is_first(tmp_path: Path) -> None:

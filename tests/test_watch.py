@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from real_runs import Figure
 
 from mawm.agents.agent import Agent
 from mawm.auditing.stream import Playback, Recorder
@@ -57,7 +58,7 @@ def numbers(agent: Agent) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("what", ["world_model", "actor", "critic"])
 def test_bad_updates_are_left_out_told_and_kept_and_no_number_is_spoilt(
-    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], figure: Figure
 ) -> None:
     run, agents = started(tmp_path)
     optimiser = {
@@ -79,6 +80,7 @@ def test_bad_updates_are_left_out_told_and_kept_and_no_number_is_spoilt(
     kept = sorted(tmp_path.glob(f"incident-*-agent_1-{what}.safetensors"))
     assert kept and str(kept[0]) in said
     assert ("obs" if what == "world_model" else "advantage") in read_tensors(kept[0])
+    figure("losses of NaN and Inf in world model, actor and critic", "left out, told, kept; no number was spoilt")
 
 
 def test_ten_in_a_row_stop_the_run_with_what_to_do(tmp_path: Path) -> None:
