@@ -1,7 +1,7 @@
 # What CI and CONTRIBUTING call. `make check PYTHON=.venv/bin/python` uses another interpreter.
 PYTHON ?= python
 
-.PHONY: check format test slow storm
+.PHONY: check format test slow storm soak
 
 check:  ## Lint, formatting, types.
 	$(PYTHON) -m ruff check .
@@ -15,8 +15,13 @@ format:  ## Mend what ruff can mend.
 test:  ## The fast suite.
 	$(PYTHON) -m pytest
 
-storm:  ## Kills, damage, hostile files and random settings in their long versions.
-	$(PYTHON) -m pytest -n 0 -m "slow or not slow" --durations=0 tests/test_storm.py tests/test_checkpoint.py tests/test_careful.py tests/test_guard.py tests/test_env_process.py tests/test_own_environment.py tests/test_watch.py tests/test_fuzz.py
+SURVIVED = storm exact signals full_disk checkpoint careful replay guard watch env_process own_environment fuzz
+
+storm:  ## Kills, damage, full disks, hostile files, faults and random settings in their long versions, and a table of them.
+	$(PYTHON) -m pytest -m "slow or not slow" $(SURVIVED:%=tests/test_%.py)
+
+soak:  ## A million environment steps, watched: memory, threads, file handles, disk.
+	$(PYTHON) -m mawm.benchmarks.soak
 
 slow:  ## The tests that take more than a few seconds each.
 	$(PYTHON) -m pytest -m slow

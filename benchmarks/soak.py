@@ -127,8 +127,8 @@ def _judged(samples: list[Sample], code: int, declared_mb: float) -> int:
     disk = max(s.disk_mb for s in samples)
     lines = [
         ("environment steps", f"{samples[-1].env_steps:,} in {samples[-1].seconds / 60:.1f} min", True),
-        ("memory once full", f"{slope:+.2f} MB an hour (between {memory[0]:.1f} and {memory[-1]:.1f} MB; a save takes the "
-         "difference for a moment)", slope < MOST_MB_PER_HOUR),
+        ("memory once full", f"{slope:+.2f} MB an hour; between {memory[0]:.1f} and {memory[-1]:.1f} MB, the most for "
+         "the moment of a save", slope < MOST_MB_PER_HOUR),
         ("threads", _span(threads), _steady([s.threads for s in settled])),
         ("file handles", _span(handles), _steady([s.handles for s in settled])),
         ("disk", f"{disk:.1f} MB at most, {declared_mb:.1f} MB declared", disk <= declared_mb),

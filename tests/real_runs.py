@@ -20,11 +20,16 @@ SHORT = (
 )  # fmt: skip
 
 
-def train(folder: Path, *more: str, before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
-    """The same short run in a folder, with what is changed in it; `before` is called in its process first."""
+def train(folder: Path, *more: str, before: Callable[[], None] | None = None, **env: str) -> subprocess.Popen[str]:
+    """The same short run in a folder, with what is changed in it and its environment; `before` is called there first."""
     command = [sys.executable, "-m", "mawm.train", *SHORT, "--run-dir", str(folder), *more]
     return subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=before
+        command,
+        env={**ENVIRONMENT, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=before,
     )
 
 

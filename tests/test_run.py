@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mawm import train
 from mawm.checkpoint import newest
 
 ROOT = Path(__file__).parents[1]
@@ -92,3 +94,13 @@ def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path) -> None:
     assert f"saved at {saved} steps" in out
     finished("train", "--resume", "r", "--env-steps", str(saved + 40), "--placement", "inline", cwd=tmp_path)
     assert newest(tmp_path / "r").env_steps >= saved + 40
+
+
+def test_a_run_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(ROOT / "tests/golden/run-0.1.0", folder)
+    before = newest(folder)
+    assert before.env_steps == 384 and len(before.parts) == 4
+    assert train.main(["--resume", str(folder), "--env-steps", "450"]) == 0
+    assert newest(folder).env_steps >= 450
+    assert "learner_agent_2" in newest(folder).parts

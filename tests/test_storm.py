@@ -135,3 +135,10 @@ def test_output_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
             command, cwd=tmp_path, env=ENVIRONMENT, stdout=full, stderr=full, timeout=120, check=False
         )
     assert done.returncode == 0 and newest(tmp_path / "run").env_steps >= 200
+
+
+def test_the_number_of_threads_that_the_environment_asks_for_changes_nothing(undisturbed: Path, tmp_path: Path) -> None:
+    """One thread a learner is set by the run itself; so no resume on another machine can differ by it."""
+    code, _, err = ended(train(tmp_path / "run", OMP_NUM_THREADS="2", MKL_NUM_THREADS="2"))
+    assert code == 0, err
+    assert differences(undisturbed, tmp_path / "run") == []
