@@ -21,7 +21,7 @@ SHORT = (
 
 
 def train(folder: Path, *more: str, before: Callable[[], None] | None = None, **env: str) -> subprocess.Popen[str]:
-    """The same short run in a folder, with what is changed in it and its environment; `before` is called there first."""
+    """The same short run in a folder, with what is changed in it and its environment; `before` is called there."""
     command = [sys.executable, "-m", "mawm.train", *SHORT, "--run-dir", str(folder), *more]
     return subprocess.Popen(
         command,

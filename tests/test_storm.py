@@ -1,5 +1,6 @@
 """Processes that are killed: what they had saved is whole, and the same command goes on from it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from real_runs import ENVIRONMENT, Figure, differences, ended, train
 
 from mawm.checkpoint import newest
+from mawm.facts import read_facts
 
 SAVER = """
 import sys
@@ -142,3 +144,22 @@ def test_the_number_of_threads_that_the_environment_asks_for_changes_nothing(und
     code, _, err = ended(train(tmp_path / "run", OMP_NUM_THREADS="2", MKL_NUM_THREADS="2"))
     assert code == 0, err
     assert differences(undisturbed, tmp_path / "run") == []
+
+
+def test_a_run_that_goes_on_with_other_versions_or_threads_says_that_it_is_not_exact(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert ended(train(folder, "--env-steps", "200"))[0] == 0
+    code, _, err = ended(train(folder, "--env-steps", "260"))
+    assert (code, err) == (0, "") and read_facts(folder)["not_exact"] == []
+    settings = json.loads((folder / "config.json").read_text())
+    settings["threads"], settings["packages"]["torch"] = 4, "2.9.9"
+    (folder / "config.json").write_text(json.dumps(settings))
+    steps = newest(folder).env_steps
+    code, _, err = ended(train(folder, "--env-steps", "320"))
+    lines = read_facts(folder)["not_exact"]
+    assert code == 0 and [f"mawm: not exact {line}" for line in lines] == err.splitlines()
+    assert lines[1] == f"from {steps} steps on: threads 1, before 4" and len(lines) == 2
+    assert "packages {" in lines[0] and "'torch': '2.9.9'" in lines[0]
+    code, _, err = ended(train(folder, "--env-steps", "380"))
+    facts = read_facts(folder)
+    assert (code, err) == (0, "") and facts["not_exact"] == lines and len(facts["commands"]) == 4
