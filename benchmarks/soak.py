@@ -67,7 +67,7 @@ def main(args: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = command.run_dir or Path(temporary) / "run"
         samples, code = _watched(folder, command.env_steps)
-        return _judged(samples, code, _declared_mb(command.env_steps))
+        return _judged(samples, code, command.env_steps, _declared_mb(command.env_steps))
 
 
 def _options(env_steps: int) -> list[str]:
@@ -117,7 +117,7 @@ def _sample(pid: int, folder: Path, seconds: float) -> Sample | None:
         return None
 
 
-def _judged(samples: list[Sample], code: int, declared_mb: float) -> int:
+def _judged(samples: list[Sample], code: int, env_steps: int, declared_mb: float) -> int:
     if code != 0 or not samples:
         print(f"the run ended with exit code {code}")
         return 1
@@ -126,7 +126,7 @@ def _judged(samples: list[Sample], code: int, declared_mb: float) -> int:
     memory, threads, handles = (sorted(getattr(s, name) for s in settled) for name in Sample._fields[2:5])
     disk = max(s.disk_mb for s in samples)
     lines = [
-        ("environment steps", f"{samples[-1].env_steps:,} in {samples[-1].seconds / 60:.1f} min", True),
+        ("environment steps", f"{env_steps:,} in {samples[-1].seconds / 60:.1f} min", True),
         ("memory once full", f"{slope:+.2f} MB an hour; between {memory[0]:.1f} and {memory[-1]:.1f} MB, the most for "
          "the moment of a save", slope < MOST_MB_PER_HOUR),
         ("threads", _span(threads), _steady([s.threads for s in settled])),

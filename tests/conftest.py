@@ -5,12 +5,24 @@ Tests of what a run survives tell a figure each (the fixture `figure`); they are
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 # Read when torch, numpy or numba load, so before anything imports them.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run that nothing happened to (`real_runs.train`)."""
+    from real_runs import ended, train  # once the threads are set
+
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    code, _, err = ended(train(folder))
+    assert code == 0, err
+    return folder
 
 
 @pytest.fixture

@@ -15,14 +15,6 @@ from real_runs import Figure, differences, ended, rows, train
 from mawm.checkpoint import checkpoints, newest
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("room") / "undisturbed"
-    code, _, err = ended(train(folder))
-    assert code == 0, err
-    return folder
-
-
 def begun(folder: Path) -> int:
     """A run that was stopped on its way; gives how far it had come."""
     process = train(folder)

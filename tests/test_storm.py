@@ -59,14 +59,6 @@ def test_whenever_a_saving_process_is_killed_the_last_save_it_told_of_loads(
     figure(f"kill -9 while saving, {kills} times", f"0 torn, 0 lost of {told:,} saves, 0 repairs by hand")
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("storm") / "undisturbed"
-    code, _, err = ended(train(folder))
-    assert code == 0, err
-    return folder
-
-
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_as_if_nothing_had_happened_by_the_same_command(
     kills: int, undisturbed: Path, tmp_path: Path, figure: Figure
