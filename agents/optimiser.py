@@ -84,6 +84,14 @@ class Optimiser:
             fused=True, amsgrad=False, beta1=0.9, beta2=0.999, lr=rate, weight_decay=0.0, eps=1e-5, maximize=False,
         )  # fmt: skip
 
+    def counters(self) -> list[int]:
+        """Steps that were skipped, ever and last in a row."""
+        return [self.skipped, self.in_a_row]
+
+    def load_counters(self, counters: list[int]) -> None:
+        """Continue from `counters`."""
+        self.skipped, self.in_a_row = (int(count) for count in counters)
+
     def incident(self) -> tuple[int, dict[str, NDArray[Any]]] | None:
         """The last skipped step since the last call: the how manieth in a row it was, and its inputs. None without."""
         spoilt, self._spoilt = self._spoilt, None

@@ -83,10 +83,10 @@ class ParameterInformation:
         """Weights and the optimiser's moments; steps that were skipped."""
         arrays = save_weights({"ensemble": self.ensemble})
         arrays |= {f"optimiser/{name}": value for name, value in self.optimiser.state().items()}
-        return arrays, {"skipped": self.optimiser.skipped}
+        return arrays, {"skipped": self.optimiser.counters()}
 
     def load_state(self, arrays: Arrays, rest: dict[str, Any]) -> None:
         """Continue from `state`. ValueError where a weight is missing or has another shape."""
         load_weights("param_ig", {"ensemble": self.ensemble}, arrays)
         self.optimiser.load_state(under(arrays, "optimiser/"))
-        self.optimiser.skipped = int(rest["skipped"])
+        self.optimiser.load_counters(rest["skipped"])

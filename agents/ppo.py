@@ -172,13 +172,13 @@ class Ppo:
         arrays |= {f"optimiser/ppo/{key}": value for key, value in self.optimiser.state().items()}
         arrays |= {f"battles/{key}": value for key, value in self.log.state().items()}
         generators = {purpose: rng.bit_generator.state for purpose, rng in self.rngs.items()}
-        return arrays, {"generators": generators, "skipped": self.optimiser.skipped}
+        return arrays, {"generators": generators, "skipped": self.optimiser.counters()}
 
     def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
         """Continue from `state`. ValueError where a weight is missing or has another shape."""
         load_weights(self.name, {"ppo": self.nets}, arrays)
         self.optimiser.load_state(under(arrays, "optimiser/ppo/"))
-        self.optimiser.skipped = int(rest["skipped"])
+        self.optimiser.load_counters(rest["skipped"])
         self.log.load_state(under(arrays, "battles/"))
         for purpose, rng in self.rngs.items():
             rng.bit_generator.state = rest["generators"][purpose]

@@ -60,7 +60,7 @@ def save(agent: "Agent", since: Since) -> tuple[Arrays, dict[str, Any]]:
         "round": agent.behaving.round,
         "model_updates": agent.modelling.updates,
         "learned_from": sorted(agent.learned_from),
-        "skipped": {name: optimiser.skipped for name, optimiser in optimisers(agent).items()},
+        "skipped": {name: optimiser.counters() for name, optimiser in optimisers(agent).items()},
     }
     return arrays, rest
 
@@ -80,7 +80,7 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
     load_weights(agent.name, _modules(agent), arrays)
     for name, optimiser in optimisers(agent).items():
         optimiser.load_state(under(arrays, f"optimiser/{name}/"))
-        optimiser.skipped = int(rest["skipped"][name])
+        optimiser.load_counters(rest["skipped"][name])
     agent.replay.load_state(arrays)
     for slot in {key.split("/")[1] for key in arrays if key.startswith("memory/")}:
         saved = under(arrays, f"memory/{slot}/")

@@ -1,4 +1,4 @@
-"""What saving costs a run whose replays are full: seconds of a checkpoint beside those of the interval before it."""
+"""What saving costs a run whose own replays are full: seconds of a checkpoint beside those between two."""
 
 import statistics
 import tempfile

@@ -5,7 +5,9 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
+import weakref
 from collections.abc import Callable
 from multiprocessing import connection, util
 from multiprocessing.connection import Connection
@@ -19,6 +21,21 @@ from mawm.types import Ints, Step, VectorEnv
 
 FAREWELL_S = 5.0
 """How long an environment that is let go may take to close; then it is killed."""
+BEGINNING_S = 60.0
+"""How long it may take to begin at least: imports alone take a while on a busy machine."""
+_ALL: "weakref.WeakSet[ProcessEnv]" = weakref.WeakSet()
+"""Those of this process, for a signal that wants to know which of them keeps its run waiting."""
+
+
+def hurry(seconds: float) -> bool:
+    """Kill every environment whose answer has been awaited for so long: whoever waits goes on with ProcessDied.
+
+    Whether there was one.
+    """
+    overdue = [env for env in _ALL if time.monotonic() - env.waiting_since >= seconds]
+    for env in overdue:
+        env.process.kill()
+    return bool(overdue)
 
 
 class ProcessDied(RuntimeError):
@@ -28,9 +45,9 @@ class ProcessDied(RuntimeError):
 class ProcessEnv:
     """A vector environment that lives in a spawned process; calls and answers go through a pipe.
 
-    `make` builds it there, so it must be picklable by reference. Every answer, the construction's too, may take
-    `timeout_s` seconds: then the process is killed and TimeoutError says so. An exception inside is raised here under
-    its own name, with what it said and where; ValueError stays ValueError. ProcessDied if the process ended.
+    `make` builds it there, so it must be picklable by reference. Every answer may take `timeout_s` seconds (the
+    construction a minute at least): then the process is killed and TimeoutError says so. An exception inside is raised
+    here under its own name, with what it said and where; ValueError stays ValueError. ProcessDied if it ended.
 
     The process leads a session of its own: what stops the main process (Ctrl-C, `timeout`) is not meant for it. It is
     killed, with all that it started, by `close`, when this object is gone, and when the main process is, in any way.
@@ -38,6 +55,8 @@ class ProcessEnv:
 
     def __init__(self, make: Callable[[], VectorEnv], timeout_s: float) -> None:
         self.timeout_s = timeout_s
+        self.waiting_since = float("inf")
+        """When the answer that is awaited was asked for."""
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
         self.process = context.Process(target=_serve, args=(there, make), name="mawm-environment", daemon=True)
@@ -45,8 +64,9 @@ class ProcessEnv:
         there.close()
         # At exit it must run before multiprocessing waits for its daemons, of which this one heeds no SIGTERM.
         self._kill = util.Finalize(self, _kill, args=(self.process,), exitpriority=10)
+        _ALL.add(self)
         try:
-            self.spaces, self.batch = self._answer()
+            self.spaces, self.batch = self._answer(max(timeout_s, BEGINNING_S))
         except BaseException:
             self._kill()
             raise
@@ -82,12 +102,13 @@ class ProcessEnv:
         # A pipe that is broken already says so once more where the answer is awaited.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._pipe.send((what, arguments))
-        return self._answer()
+        return self._answer(self.timeout_s)
 
-    def _answer(self) -> Any:
+    def _answer(self, timeout_s: float) -> Any:
+        self.waiting_since = time.monotonic()
         try:
-            if not self._pipe.poll(self.timeout_s):
-                raise TimeoutError(f"no answer within {self.timeout_s:g} s")
+            if not self._pipe.poll(timeout_s):
+                raise TimeoutError(f"no answer within {timeout_s:g} s")
             error, answer = self._pipe.recv()
         except (EOFError, ConnectionResetError):
             connection.wait([self.process.sentinel], FAREWELL_S)
@@ -96,6 +117,8 @@ class ProcessEnv:
         except BaseException:  # too late, or whoever waits was interrupted: an answer still to come is nobody's
             self._kill()
             raise
+        finally:
+            self.waiting_since = float("inf")
         if error == "ValueError":
             raise ValueError(answer)
         if error:

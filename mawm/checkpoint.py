@@ -10,9 +10,9 @@ from typing import Any
 from mawm import __version__
 from mawm.careful import DamagedError, digest, only, plain_file, read_json, read_tensors
 from mawm.files import sync
-from mawm.pieces import Arrays, Base, Piece, base_of, joined, tables_of
+from mawm.pieces import Arrays, Base, Table, joined, tables_of
 from mawm.telling import tell
-from mawm.writing import MANIFEST, SCHEMA, Writing
+from mawm.writing import MANIFEST, SCHEMA, Writing, seal
 
 _NAME = re.compile(r"ck-(\d{9,18})")
 _FILE = re.compile(r"[A-Za-z0-9_]{1,80}(\.[a-z]{1,40}\.\d{9,18})?\.(safetensors|json)")
@@ -35,37 +35,47 @@ class Checkpoint:
             raise DamagedError(f"{self.path} cannot be read ({error.strerror or error})") from None
 
     def _checked(self) -> dict[str, Part]:
+        files, tables = self.listed()
+        only(self.path, [*files, MANIFEST])
+        for name, facts in files.items():
+            self.check(name, facts)
+        pieces = [piece.file for found in tables.values() for table in found.values() for piece in table.pieces]
+        if len(set(pieces)) != len(pieces):  # listed often, a small file would become a large table
+            raise DamagedError(f"{self.path / MANIFEST}: `tables` names a file twice")
+        stems = sorted({Path(name).stem for name in files if name not in pieces})
+        return {stem: self._part(stem, files, tables.get(stem, {})) for stem in stems}
+
+    def listed(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Table]]]:
+        """What the manifest says: files with size and SHA-256, and tables by part. DamagedError if it is damaged."""
         manifest = read_json(self.path / MANIFEST)
         if manifest.get("schema") != SCHEMA:
             raise DamagedError(
                 f"{self.path} has layout {manifest.get('schema')!r} (mawm {manifest.get('mawm')}); this is layout "
                 f"{SCHEMA} (mawm {__version__})"
             )
+        if manifest.get("seal") != seal(manifest):
+            raise DamagedError(f"{self.path / MANIFEST} is damaged: its seal is not that of what it says")
         files = manifest.get("files")
         if not isinstance(files, dict) or not files or not all(_FILE.fullmatch(name) for name in files):
             raise DamagedError(f"{self.path / MANIFEST}: `files` names something that is no part of a checkpoint")
-        tables = tables_of(self.path, manifest)
-        only(self.path, [*files, MANIFEST])
-        for name, facts in files.items():
-            path = self.path / name
-            size = plain_file(path)
-            if not isinstance(facts, dict) or facts.get("bytes") != size:
-                raise DamagedError(f"{path} has {size:,} bytes; the manifest says otherwise")
-            if facts.get("sha256") != digest(path):
-                raise DamagedError(f"{path} is damaged: its SHA-256 is not the manifest's")
-        pieces = [piece.file for found in tables.values() for listed in found.values() for piece in listed]
-        if len(set(pieces)) != len(pieces):  # listed often, a small file would become a large table
-            raise DamagedError(f"{self.path / MANIFEST}: `tables` names a file twice")
-        stems = sorted({Path(name).stem for name in files if name not in pieces})
-        return {stem: self._part(stem, files, tables.get(stem, {})) for stem in stems}
+        return files, tables_of(self.path, manifest)
 
-    def _part(self, stem: str, files: dict[str, Any], tables: dict[str, list[Piece]]) -> Part:
-        names = [f"{stem}.safetensors", f"{stem}.json", *(p.file for pieces in tables.values() for p in pieces)]
+    def check(self, name: str, facts: Any) -> None:
+        """DamagedError if a file is not what the manifest says."""
+        path = self.path / name
+        size = plain_file(path)
+        if not isinstance(facts, dict) or facts.get("bytes") != size:
+            raise DamagedError(f"{path} has {size:,} bytes; the manifest says otherwise")
+        if facts.get("sha256") != digest(path):
+            raise DamagedError(f"{path} is damaged: its SHA-256 is not the manifest's")
+
+    def _part(self, stem: str, files: dict[str, Any], tables: dict[str, Table]) -> Part:
+        names = [f"{stem}.safetensors", f"{stem}.json", *(p.file for t in tables.values() for p in t.pieces)]
         if missing := [name for name in names if name not in files]:
             raise DamagedError(f"{self.path / MANIFEST}: {stem} lacks {missing[0]}")
         arrays = read_tensors(self.path / names[0])
-        for table, pieces in tables.items():
-            arrays |= joined(table, [read_tensors(self.path / piece.file) for piece in pieces], str(self.path))
+        for name, table in tables.items():
+            arrays |= joined(name, [read_tensors(self.path / piece.file) for piece in table.pieces], str(self.path))
         return arrays, read_json(self.path / names[1])
 
 
@@ -105,28 +115,37 @@ def newest(folder: Path, say: Callable[[str], None] = tell) -> Loaded:
 
 
 def set_aside(folder: Path, env_steps: int) -> None:
-    """Rename checkpoints past `env_steps`, found damaged, so that they no longer count among those that are kept."""
+    """Rename checkpoints past `env_steps`, found damaged, so that they no longer count among those that are kept.
+
+    Only the last one to be set aside stays, for whoever wants to look into it.
+    """
     for checkpoint in checkpoints(folder):
         if checkpoint.env_steps > env_steps:
-            target = checkpoint.path.with_name(f"damaged-{checkpoint.path.name}")
-            shutil.rmtree(target, ignore_errors=True)
-            checkpoint.path.rename(target)
+            for older in folder.glob("damaged-ck-*"):
+                shutil.rmtree(older, ignore_errors=True)
+            checkpoint.path.rename(checkpoint.path.with_name(f"damaged-{checkpoint.path.name}"))
 
 
-def base_for(folder: Path) -> Base | None:
-    """The checkpoint that the next one shares rows with: the last but one. None where there is no such checkpoint.
+def base_for(folder: Path, say: Callable[[str], None] = tell) -> Base | None:
+    """The checkpoint that the next one shares rows with: the last but one. None where there is none, or it is damaged.
 
-    So no two in a row have a file in common: one that is damaged can never take both of the last two.
+    So no two checkpoints in a row have a file in common: one that is damaged can never take both of the last two. What
+    is shared is checked first, so that damage is not handed on: then the next one writes all rows.
     """
     found = checkpoints(folder)
     if len(found) < 2:
         return None
-    path = found[-2].path
+    old = found[-2]
     try:
-        manifest = read_json(path / MANIFEST)
-        return base_of(path, manifest) if manifest.get("schema") == SCHEMA else None
-    except (DamagedError, OSError):
+        files, tables = old.listed()
+        kept = {part: {name: t for name, t in of.items() if t.shareable} for part, of in tables.items()}
+        for of in kept.values():
+            for piece in (piece for table in of.values() for piece in table.pieces):
+                old.check(piece.file, files.get(piece.file))
+    except (DamagedError, OSError) as error:
+        say(f"{error}; the next checkpoint shares nothing with it")
         return None
+    return Base(old.path, files, kept)
 
 
 def write(folder: Path, env_steps: int, parts: dict[str, Part], keep: int, base: Base | None = None) -> Path:
@@ -151,8 +170,9 @@ def write(folder: Path, env_steps: int, parts: dict[str, Part], keep: int, base:
         _remove(final)
     temporary.rename(final)
     sync(folder)
-    for left in [*folder.glob("writing-ck-*"), *folder.glob("ck-*")]:  # of saves and removals that were interrupted
-        if left.is_dir() and not left.is_symlink() and not (left / MANIFEST).exists():
+    torn = [left for left in folder.glob("ck-*") if not (left / MANIFEST).exists()]
+    for left in [*folder.glob("writing-ck-*"), *torn]:  # of saves and removals that were interrupted
+        if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)
     for old in checkpoints(folder)[:-keep]:
         _remove(old.path)

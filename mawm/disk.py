@@ -4,7 +4,7 @@ import math
 
 from mawm.build import learner_names, make_learner, members_of
 from mawm.configs.train import TrainConfig
-from mawm.pieces import split
+from mawm.pieces import MOST_ROWS, split
 from mawm.types import Spaces
 
 TAGS = 60
@@ -18,9 +18,10 @@ REST = 1 << 20
 
 
 def most_bytes(config: TrainConfig, spaces: Spaces) -> int:
-    """Bytes that the run's folder never exceeds: the checkpoints that are kept and one being written, and the logs.
+    """Bytes that the run's folder takes at most: the checkpoints that are kept and one being written, and the logs.
 
-    The batches that incidents may leave (`mawm.watch`, 20 at most) come on top.
+    What misfortunes leave comes on top: batches of incidents (`mawm.watch`, 20 at most), a damaged checkpoint that was
+    set aside, an event file for each resume.
     """
     members = members_of(config, spaces)
     learners = len(learner_names(members))
@@ -32,7 +33,8 @@ def most_bytes(config: TrainConfig, spaces: Spaces) -> int:
         rows[name] * sum(column.itemsize * math.prod(column.shape[1:]) for column in columns.values())
         for name, columns in tables.items()
     )
-    explorers = 0 if config.gating.gate == "off" else 8 * config.gating.search.keeps * (spaces.obs_size + 16)
+    kept = (MOST_ROWS + 1) * config.gating.search.keeps
+    explorers = 0 if config.gating.gate == "off" else 8 * kept * (spaces.obs_size + 16)
     checkpoint = learners * (3 * weights + table_bytes + REST) + explorers  # three: Adam has two moments of each
     plan = config.schedule
     lines = (
@@ -45,15 +47,15 @@ def most_bytes(config: TrainConfig, spaces: Spaces) -> int:
 
 
 def _rows(table: str, config: TrainConfig, members: int, learners: int) -> int:
-    """Rows of a replay's ring that lie in a checkpoint at most: of a full one, a piece may be half out of date."""
+    """Rows of a replay's ring that lie in a checkpoint at most: beside those that are held, those out of date."""
     capacity, sharing = config.agent.replay.capacity, config.sharing
     if table == "own":
         lived = members * (config.env_steps + config.schedule.battles * config.schedule.round_steps)
     elif table == "considered":
-        lived = 0 if config.gating.gate != "policy" else capacity
+        lived = 0 if config.gating.gate != "policy" else (MOST_ROWS + 1) * capacity
     elif sharing.budget == "enforce" and not sharing.budget_bytes_per_step and config.gating.gate != "open":
         burst = sharing.window * config.agent.world_model.seq_len
         lived = int((learners - 1) * sharing.bandwidth * (config.env_steps + burst))
     else:
-        lived = capacity
-    return lived if lived < capacity else 2 * capacity
+        lived = (MOST_ROWS + 1) * capacity
+    return min(lived, (MOST_ROWS + 1) * capacity)

@@ -112,8 +112,11 @@ class Guard:
             if not np.isfinite(value).all():
                 at = np.argwhere(~np.isfinite(value))[0]
                 self._refuse(field, at, f"holds {value[tuple(at)]}; expected finite numbers")
-        if not step.avail.any(-1).all():
-            self._refuse("avail", np.argwhere(~step.avail.any(-1))[0], "forbids every action; expected one at least")
+        # What could be done at the end of a battle counts where it was cut off: imagination goes on from there.
+        for field, rows in (("avail", np.ones(self.batch, np.bool_)), ("final_avail", step.truncated)):
+            none = rows[:, None] & ~getattr(step, field).any(-1)
+            if none.any():
+                self._refuse(field, np.argwhere(none)[0], "forbids every action; expected one at least")
         both, unended = step.terminated & step.truncated, step.battle_won & ~(step.terminated | step.truncated)
         if both.any():
             self._refuse("terminated", np.argwhere(both)[0], "and truncated are both true; a battle ends in one way")
@@ -121,7 +124,7 @@ class Guard:
             self._refuse("battle_won", np.argwhere(unended)[0], "is true in a battle that goes on")
 
     def _refuse(self, field: str, at: NDArray[np.int64], why: str) -> None:
-        by_agent = field in ("obs", "avail", "final_obs")
+        by_agent = field in ("obs", "avail", "final_obs", "final_avail")
         agent = f", agent {at[1]}" if by_agent else ""
         raise EnvFault(f"{self._where(int(at[0]))}{agent}: {field} {why}")
 

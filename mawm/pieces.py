@@ -21,51 +21,61 @@ Arrays = dict[str, NDArray[Any]]
 BOUNDS = ("start", "end")
 MOST_PIECES = 64
 """A table in as many pieces is written anew as one: a run that saves often must not leave thousands of files."""
+MOST_ROWS = 2
+"""So is one whose pieces have so many times the rows that are held: a slow lane's row keeps a piece of a fast one."""
 
 
 class Piece(NamedTuple):
-    """A file with rows of a table, and the table's `end` after them."""
+    """A file with rows of a table, how many, and the table's `end` after them."""
 
     file: str
+    rows: int
     end: tuple[int, ...]
+
+
+class Table(NamedTuple):
+    """A table's pieces in a checkpoint, and how many of their rows are held."""
+
+    held: int
+    pieces: list[Piece]
+
+    @property
+    def shareable(self) -> bool:
+        """Whether a later checkpoint goes on from these pieces."""
+        return len(self.pieces) < MOST_PIECES and sum(p.rows for p in self.pieces) <= MOST_ROWS * self.held
 
 
 @dataclass(frozen=True)
 class Base:
-    """The earlier checkpoint that the next one shares pieces with: where it lies, and its pieces by part and table."""
+    """The earlier checkpoint that the next one shares pieces with: where it lies, and its tables by part and name."""
 
     path: Path
     files: dict[str, dict[str, Any]]
     """Size and SHA-256 of its files, from its manifest."""
-    tables: dict[str, dict[str, list[Piece]]]
+    tables: dict[str, dict[str, Table]]
 
     def since(self, part: str) -> dict[str, list[int]]:
         """What a part need not save again."""
-        return {table: list(pieces[-1].end) for table, pieces in self.tables.get(part, {}).items()}
+        return {name: list(table.pieces[-1].end) for name, table in self.tables.get(part, {}).items()}
 
     def shared(self, part: str, table: str, start: Sequence[int]) -> list[Piece]:
         """The pieces with a row that is still held: at or after `start`."""
-        pieces = self.tables.get(part, {}).get(table, [])
+        found = self.tables.get(part, {}).get(table)
+        pieces = [] if found is None else found.pieces
         return [piece for piece in pieces if any(e > s for e, s in zip(piece.end, start, strict=True))]
 
 
-def base_of(path: Path, manifest: dict[str, Any]) -> Base:
-    """The base that a checkpoint makes, by its manifest. DamagedError for a manifest that says something else."""
-    tables = {
-        part: {table: pieces for table, pieces in found.items() if len(pieces) < MOST_PIECES}
-        for part, found in tables_of(path, manifest).items()
-    }
-    return Base(path, dict(manifest["files"]), tables)
-
-
-def tables_of(path: Path, manifest: dict[str, Any]) -> dict[str, dict[str, list[Piece]]]:
-    """The pieces of every table by part, as a manifest lists them. DamagedError where it does not."""
+def tables_of(path: Path, manifest: dict[str, Any]) -> dict[str, dict[str, Table]]:
+    """The tables of every part, as a manifest lists them. DamagedError where it does not."""
     try:
         return {
             part: {
-                table: [Piece(str(piece["file"]), tuple(int(n) for n in piece["end"])) for piece in pieces]
-                for table, pieces in tables.items()
-                if pieces
+                name: Table(
+                    int(table["held"]),
+                    [Piece(str(p["file"]), int(p["rows"]), tuple(int(n) for n in p["end"])) for p in table["pieces"]],
+                )
+                for name, table in tables.items()
+                if table["pieces"]
             }
             for part, tables in manifest["tables"].items()
         }

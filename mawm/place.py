@@ -7,8 +7,9 @@ from pathlib import Path
 from mawm.checkpoint import checkpoints
 from mawm.configs.train import TrainConfig, short_name
 from mawm.facts import map_digest, read_config, read_facts
+from mawm.saving import UNSAVED
 
-BEFORE_SETTINGS = (".lock", ".pid", "config.json.new")
+BEFORE_SETTINGS = (".lock", ".pid", UNSAVED, "config.json.new")
 """What is there before a run's settings are: a folder with nothing else is free."""
 LEFTOVERS = ("metrics.jsonl", "channel.csv", "events.out.tfevents.*", "config.json", "incident-*")
 """What a run that was stopped before its first checkpoint leaves behind."""
@@ -27,6 +28,7 @@ class Place:
             for pattern in LEFTOVERS:
                 for path in self.folder.glob(pattern):
                     path.unlink()
+            (self.folder / UNSAVED).touch()
 
 
 def find_place(config: TrainConfig, wanted: Path | None, fresh: bool) -> Place:
@@ -73,10 +75,13 @@ def _at(config: TrainConfig, folder: Path, fresh: bool) -> Place | None:
 def nothing_saved(folder: Path, save_every: int) -> bool:
     """Whether a run ended before it had saved anything, so that nothing is lost if it begins anew.
 
-    Not so where a checkpoint may have been: something is called like one, or the log goes on past the first save.
+    Not so where a checkpoint may have been: something is called like one, or the log goes on past the first save,
+    and the mark that nothing was saved is gone.
     """
     if any(folder.glob("ck-*")) or (folder / "evaluation.json").exists():
         return False
+    if (folder / UNSAVED).exists():
+        return True
     try:
         lines = (folder / "metrics.jsonl").read_text().splitlines()
         return all(json.loads(line)["env_steps"] < save_every for line in lines[-2:-1])

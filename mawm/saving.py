@@ -11,6 +11,8 @@ from mawm.patience import Patient
 from mawm.pieces import Base
 
 LOGS = ("metrics.jsonl", "channel.csv")
+UNSAVED = ".unsaved"
+"""The mark of a folder whose run has not been saved yet: it may begin anew, whatever its logs say."""
 PATIENCE = 3
 """Failed saves in a row after which a run stops: from then on it would only lose work."""
 
@@ -34,7 +36,7 @@ class Saver:
 
         `parts_since` gives the run's state: all but the rows that the base has.
         """
-        base = base_for(self.folder)
+        base = base_for(self.folder, self.say)
         parts = parts_since(base)
         try:
             if not all([log.drain() for log in self.logs]):
@@ -50,6 +52,7 @@ class Saver:
             self.say(told)
             return False
         self.failed = 0
+        (self.folder / UNSAVED).unlink(missing_ok=True)
         return True
 
     def _trouble(self, parts: dict[str, Part], error: OSError) -> str:

@@ -1,7 +1,5 @@
 """What signals ask of a run: to save and end, and then to end at once."""
 
-import contextlib
-import multiprocessing
 import signal
 import time
 from collections.abc import Callable
@@ -12,30 +10,35 @@ from mawm.telling import tell
 
 SAME_REQUEST_S = 0.5
 """A second signal so soon is the first one again: a service manager's and a sweep's arrive together."""
-HURRY_S = (4.0, 9.0)
-"""Seconds after which an environment in a process of its own that hangs is killed, and after which its run ends."""
-ENVIRONMENT = "mawm-environment"
-"""The name of such a process."""
+LOOK_S = 0.5
+"""How often it is looked whether the run waits for an environment that gives no answer."""
+PATIENCE_S = 3.0
+"""How long an environment may take for an answer once its run has been told to end."""
+GIVE_UP_S = 9.0
+"""When a run ends unsaved that still waits for one: a service manager waits ten seconds before it kills."""
 
 
 class Stopping:
     """Listens for SIGINT and SIGTERM while it is entered.
 
     The first one is handed to `stop`, which lets the run save after its round; before there is a run, and for a second
-    one, KeyboardInterrupt. A service manager waits ten seconds: a round that waits for somebody else's environment is
-    hurried, by a fresh one in its place, and given up after nine, while the last checkpoint is whole.
+    one, KeyboardInterrupt. A round that waits for an environment that hangs would not end: `hurry` puts an end to what
+    has waited so many seconds, and says whether anything has. That happens once, so that a fresh one may take its
+    place; if the run waits again it ends, while the last checkpoint is whole. A round that is only slow is let be.
     """
 
     def __init__(self) -> None:
         self.stop: Callable[[], None] | None = None
+        self.hurry: Callable[[float], bool] = lambda seconds: False
         self.number = 0
         """The signal that came, if one did."""
         self._asked_s = float("-inf")
+        self._hurried = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Stopping":
         for number, act in (
-            (signal.SIGINT, self._asked), (signal.SIGTERM, self._asked), (signal.SIGALRM, self._hurried),
+            (signal.SIGINT, self._asked), (signal.SIGTERM, self._asked), (signal.SIGALRM, self._look),
         ):  # fmt: skip
             self._before[number] = signal.signal(number, act)
         return self
@@ -59,14 +62,10 @@ class Stopping:
             raise KeyboardInterrupt
         self.stop()
         tell("stopping after this round; once more to quit at once")
-        signal.setitimer(signal.ITIMER_REAL, HURRY_S[0], HURRY_S[1] - HURRY_S[0])
+        signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
 
-    def _hurried(self, number: int, frame: FrameType | None) -> None:
-        theirs = [child for child in multiprocessing.active_children() if child.name == ENVIRONMENT]
-        if not theirs:
-            return
-        if time.monotonic() - self._asked_s >= HURRY_S[1] - SAME_REQUEST_S:
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        if not self._hurried:
+            self._hurried = self.hurry(PATIENCE_S)
+        elif time.monotonic() - self._asked_s > GIVE_UP_S and self.hurry(LOOK_S):
             raise KeyboardInterrupt
-        for child in theirs:
-            with contextlib.suppress(OSError):
-                child.kill()

@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -12,6 +13,7 @@ import numpy as np
 
 from mawm.types import Bools, Floats, Ints
 
+FAREWELL_S = 5.0
 MakeLearner = Callable[[int], Any]
 """Builds learner i; picklable, because it is built where it will run."""
 
@@ -38,8 +40,8 @@ class Team(Protocol):
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
         """Actions (B, N) for observations (B, N, O), masks (B, N, A) and battle starts (B,)."""
 
-    def close(self) -> None:
-        """Let the learners go."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Let the learners go; `at_once`: without waiting for what they are doing."""
 
 
 class _Roster:
@@ -80,7 +82,7 @@ class InlineTeam(_Roster):
         rows = zip(*arguments, strict=True) if arguments else [()] * len(self.learners)
         return [getattr(learner, method)(*row, **shared) for learner, row in zip(self.learners, rows, strict=True)]
 
-    def close(self) -> None:
+    def close(self, *, at_once: bool = False) -> None:
         """Nothing to let go."""
 
 
@@ -173,14 +175,13 @@ class ProcessTeam(_Roster):
             "checkpoints already written are intact: go on with --resume"
         )
 
-    def close(self) -> None:
-        """Stop all workers."""
-        for pipe in self._pipes:
-            try:
+    def close(self, *, at_once: bool = False) -> None:
+        """Stop all workers: asked to, they have five seconds together; then, or `at_once`, they are killed."""
+        deadline = time.monotonic() + (0.0 if at_once else FAREWELL_S)
+        for pipe in () if at_once else self._pipes:
+            with contextlib.suppress(OSError):
                 pipe.send(None)
-            except (BrokenPipeError, OSError):
-                continue
         for process in self._processes:
-            process.join(timeout=5)
-            if process.is_alive():
-                process.kill()
+            process.join(timeout=max(0.0, deadline - time.monotonic()))
+            process.kill()
+            process.join()

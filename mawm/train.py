@@ -186,10 +186,13 @@ def _go(
     _banner(config, folder, facts, len(members), minutes, most_bytes(config, env.spaces))
     team = build.make_team(config, env.spaces, device, placement)
     try:
-        return _train(build.make_run(config, env, team, beside, folder, Progress(), resume), folder, stopping)
-    finally:
-        team.close()
-        lock.release()
+        code = _train(build.make_run(config, env, team, beside, folder, Progress(), resume), folder, stopping)
+    except BaseException:
+        team.close(at_once=True)
+        raise
+    team.close()
+    lock.release()
+    return code
 
 
 def _facts(
@@ -208,9 +211,10 @@ def _facts(
 
 
 def _train(run: "Run", folder: Path, stopping: Stopping) -> int:
+    from mawm.envs.process import hurry
     from mawm.loop import train
 
-    stopping.stop = run.end_soon
+    stopping.stop, stopping.hurry = run.end_soon, hurry
     train(run)
     for writer in run.writers:
         writer.close()

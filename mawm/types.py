@@ -17,11 +17,11 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Metrics = dict[str, float]
+"""Tag to value; an agent's tags carry no agent name (`world_model/reward_loss`), the loop adds the prefix."""
 TABLES = "rows/"
 """An array of a learner's state named `rows/TABLE/COLUMN` is a column of a table that only grows (`mawm.pieces`)."""
 Since = Mapping[str, Sequence[int]]
-"""For each table, how many rows of each of its streams were ever appended at an earlier save: its `end` then."""
-"""Tag to value; an agent's tags carry no agent name (`world_model/reward_loss`), the loop adds the prefix."""
+"""For each table, how many rows of each of its lanes were ever appended at an earlier save: its `end` then."""
 
 
 class Role(StrEnum):

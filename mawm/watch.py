@@ -30,7 +30,7 @@ class Watch:
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.folder, self.say = folder, say
         self.seen: dict[str, float] = {}
-        self.kept = 0
+        self.kept = len(list(folder.glob("incident-*")))  # of before a resume
 
     def look(self, team: Team, names: Sequence[str], metrics: Sequence[Metrics], env_steps: int) -> None:
         """Take in a round's metrics of all learners. Diverged after ten updates in a row that had to be left out."""

@@ -46,11 +46,13 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Arrays of two runs' last checkpoints that differ in a bit, and whether their logs do."""
+    """What of two runs' last checkpoints differs in a bit, arrays and rest, and whether their logs do."""
     a, b = newest(one), newest(other)
     found = [] if a.env_steps == b.env_steps and a.parts.keys() == b.parts.keys() else ["checkpoints"]
     for part in a.parts.keys() & b.parts.keys():
         arrays, others = a.parts[part][0], b.parts[part][0]
         names = sorted(arrays.keys() | others.keys())
         found += [f"{part}/{n}" for n in names if n not in arrays or arrays[n].tobytes() != others[n].tobytes()]
+        rest, other_rest = ({**state.parts[part][1], "wall_s": 0} for state in (a, b))
+        found += [f"{part}: {key}" for key in rest if json.dumps(rest[key]) != json.dumps(other_rest.get(key))]
     return found if rows(one) == rows(other) else [*found, "metrics.jsonl"]

@@ -1,4 +1,4 @@
-"""Disks that are really full: a limit on the size of files, and a file system of two megabytes."""
+"""Disks that are really full: a limit on the size of files, and a file system of four megabytes."""
 
 import re
 import resource

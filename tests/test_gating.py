@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import exact
 import numpy as np
 import pytest
 
@@ -17,7 +18,7 @@ from mawm.gate import ProvenanceError
 from mawm.gating.fitness import distance, diversity
 from mawm.gating.policy import ExplorerPolicy, log_softmax
 from mawm.gating.search import RandomSearch
-from mawm.loop import Run, train
+from mawm.loop import Run, round_, train
 from mawm.run_state import load_team
 from mawm.team import InlineTeam
 from mawm.train import main
@@ -216,3 +217,24 @@ def test_lambda_times_the_mean_gain_of_its_arrivals_is_added_to_what_a_rollout_e
     extra = (with_.reward - without.reward).sum(0).mean()
     assert float(extra) == pytest.approx(0.3 * with_term.behaving.gain, rel=1e-4)
     assert np.array_equal(with_.action, without.action) and with_term.behaving.gain != 0.0
+
+
+def test_explorers_whose_environment_fails_are_out_and_the_primary_saves_and_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = start(config_of("strict"), tmp_path / "run")
+    for _ in range(4):
+        round_(run)
+    env = run.beside.explorers.collector.env  # type: ignore[attr-defined]
+    monkeypatch.setattr(env.env, "step", lambda actions: 1 / 0)
+    for _ in range(4):
+        round_(run)
+    told = run.beside.round(run.team, 8, 0)
+    assert told["out"] == 1.0 and told["env_steps"] > 0 and run.save(run)
+    assert "explorers are out for the rest of the run" in capsys.readouterr().err
+    again = exact.start(config_of("strict"), tmp_path / "run", newest(tmp_path / "run"))
+    for either in (run, again):
+        round_(either)
+    assert same(primary_state(run), primary_state(again)) and again.save(again)
+    assert again.beside.round(again.team, 8, 0) == told
+    exact.close(run), exact.close(again)

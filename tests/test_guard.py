@@ -98,6 +98,26 @@ def test_a_fault_is_told_with_environment_battle_step_agent_and_field(name: str,
     figure(f"{len(FAULTS)} faults at the first, a middle and the last step", "told by battle, step, agent and field")
 
 
+def test_where_a_battle_is_cut_off_its_last_masks_count_and_where_it_is_over_they_do_not() -> None:
+    def ends(by: str) -> Callable[[Step], Step]:
+        def change(step: Step) -> Step:
+            over = with_(by, (2,), True)(with_("terminated" if by == "truncated" else "truncated", (2,), False)(step))
+            return with_("final_avail", (2, 1), False)(over)
+
+        return change
+
+    for by, said in (("truncated", "battle 2, step 24, agent 1: final_avail forbids every action"), ("terminated", "")):
+        env = Guard(Faulty(ends(by), 24), "market")
+        env.reset()
+        for _ in range(23):
+            env.step(HOLD)
+        if said:
+            with pytest.raises(EnvFault, match=said):
+                env.step(HOLD)
+        else:
+            env.step(HOLD)
+
+
 def test_a_fault_at_the_reset_is_told_too() -> None:
     with pytest.raises(EnvFault, match=r"environment market, battle 2, step 1, agent 1: obs holds nan"):
         Guard(Faulty(FAULTS["NaN"][0], 0), "market").reset()

@@ -10,6 +10,7 @@ from mawm.checkpoint import write
 from mawm.configs.presets import load_preset
 from mawm.facts import map_digest
 from mawm.place import Place, find_place
+from mawm.saving import UNSAVED
 
 CONFIG = load_preset("debug")
 
@@ -53,7 +54,7 @@ def test_what_was_stopped_before_its_first_checkpoint_begins_anew_in_its_folder(
     place = find_place(CONFIG, None, fresh=False)
     assert place == Place(first, begun=False)
     place.clear()
-    assert [path.name for path in first.iterdir()] == ["notes.txt"]
+    assert [path.name for path in first.iterdir()] == [".unsaved", "notes.txt"]
 
 
 def test_clearing_a_run_with_a_checkpoint_deletes_nothing() -> None:
@@ -114,3 +115,14 @@ def test_a_folder_with_a_lock_alone_is_free() -> None:
     for name in (".lock", ".pid"):
         (folder / name).write_text("1")
     assert find_place(CONFIG, folder, fresh=True) == Place(folder, begun=False)
+
+
+def test_a_run_that_never_could_save_begins_anew_whatever_its_logs_say() -> None:
+    place = find_place(CONFIG, None, fresh=False)
+    place.clear()
+    begun(place, saved=False)
+    (place.folder / "metrics.jsonl").write_text("".join(f'{{"env_steps": {n}}}\n' for n in range(0, 5000, 100)))
+    assert find_place(CONFIG, place.folder, fresh=False) == place
+    (place.folder / UNSAVED).unlink()  # it was saved once: its checkpoints were moved away
+    with pytest.raises(ValueError, match="holds no run with these settings that could go on"):
+        find_place(CONFIG, place.folder, fresh=False)

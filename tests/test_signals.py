@@ -70,3 +70,20 @@ def test_a_second_signal_ends_at_once_and_what_was_saved_loads(placement: str, t
     assert "Traceback" not in err
     said: list[str] = []
     assert newest(tmp_path / "run", said.append).env_steps > 300 and said == []
+
+
+def test_a_second_signal_does_not_wait_for_learners_that_are_busy(tmp_path: Path) -> None:
+    slow = ("--schedule.updates-per-step", "50", "--schedule.prefill", "32", "--schedule.warmup", "5000")
+    process = train(tmp_path / "run", *ENDLESS, *slow, "--placement", "process")
+    try:
+        while "run folder" not in process.stdout.readline():  # type: ignore[union-attr]
+            assert process.poll() is None
+        time.sleep(8.0)  # the workers fit for a minute now
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.7)
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        code, _, err = ended(process)
+    finally:
+        process.kill()
+    assert code == 130 and time.monotonic() - asked < 2.0 and "Traceback" not in err, err

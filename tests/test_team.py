@@ -1,6 +1,7 @@
 """Placements: the same numbers in one process or several, and failures that name the agent."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -23,6 +24,10 @@ class Walker:
         """Raise in one learner."""
         if who == self.index:
             raise ValueError("out of luck")
+
+    def sleep(self) -> None:
+        """Be busy."""
+        time.sleep(60.0)
 
     def die(self, who: int) -> None:
         """End one worker."""
@@ -55,3 +60,12 @@ def test_a_dead_worker_is_named_with_its_exit_code() -> None:
             team.map("die", [1] * 2)
     finally:
         team.close()
+
+
+def test_workers_that_are_busy_are_not_waited_for_when_it_has_to_be_at_once() -> None:
+    team = ProcessTeam(Walker, MEMBERS, nothing)
+    for pipe in team._pipes:
+        pipe.send(("sleep", [()], {}))
+    began = time.monotonic()
+    team.close(at_once=True)
+    assert time.monotonic() - began < 2.0 and not any(process.is_alive() for process in team._processes)

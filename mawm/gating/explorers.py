@@ -89,7 +89,7 @@ class Explorers:
         chosen: Ints = (logits + self.rngs["act"].gumbel(size=logits.shape)).argmax(-1)
         return chosen
 
-    def close(self) -> None:
+    def close(self, *, at_once: bool = False) -> None:
         """Nothing to let go."""
 
     def state(self, since: Since) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

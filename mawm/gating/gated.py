@@ -1,6 +1,5 @@
 """Explorers beside the primary, of which a stated part reaches it."""
 
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Literal
@@ -10,7 +9,9 @@ from numpy.typing import NDArray
 from mawm.beside import State
 from mawm.gate import Gate
 from mawm.gating.explorers import Explorers
+from mawm.guard import EnvFault
 from mawm.team import Team
+from mawm.telling import tell
 from mawm.types import Metrics, Role, Segment, Since
 
 Arrays = dict[str, NDArray[Any]]
@@ -42,11 +43,15 @@ class Gated:
         self.evolved_at = 0
         self.failure = ""
         """Why explorers are out, if they are."""
+        self.told: Metrics = {}
+        """What was logged of them last: all that is left of explorers that are out."""
 
     def round(self, team: Team, vector_steps: int, env_steps: int) -> Metrics:
         """Explorers play as many steps as the primary did, evolve when due, and hand over what the mode allows."""
+        if self.failure:
+            return {**self.told, "out": 1.0}
         weights: list[tuple[str, Arrays]] = []
-        if not self.failure and env_steps - self.evolved_at >= self.explorers.config.evolve_every:
+        if env_steps - self.evolved_at >= self.explorers.config.evolve_every:
             self.evolved_at = env_steps
             weights = list(zip(self.names, team.map("policy_weights"), strict=True))
         new = not self.explorers.collector.env_steps or bool(weights)
@@ -55,12 +60,13 @@ class Gated:
             team.map(self.handover, [[s for s in segments if s.origin.agent in members] for members in team.members])
         if self.handover is not None and policies and new:
             team.map("compare_with", [policies] * len(team.members))
-        return {
-            **self.explorers.metrics,
-            "env_steps": float(self.explorers.collector.env_steps),
-            "replay_steps": float(len(self.explorers.replay)),
-            "out": float(bool(self.failure)),
-        }
+        if not self.failure:
+            self.told = {
+                **self.explorers.metrics,
+                "env_steps": float(self.explorers.collector.env_steps),
+                "replay_steps": float(len(self.explorers.replay)),
+            }
+        return {**self.told, "out": float(bool(self.failure))}
 
     def _explore(self, vector_steps: int, weights: list[tuple[str, Arrays]]) -> tuple[list[Segment], Arrays]:
         segments = self.explorers.explore(vector_steps)
@@ -72,8 +78,6 @@ class Gated:
 
     def _guarded(self, call: Callable[[], tuple[list[Segment], Arrays]]) -> tuple[list[Segment], Arrays]:
         """What explorers hand over, or nothing and a note of why they are out."""
-        if self.failure:
-            return [], {}
         answers: list[tuple[list[Segment], Arrays]] = []
         errors: list[str] = []
 
@@ -88,20 +92,32 @@ class Gated:
         thread.join(self.patience_s)
         if answers:
             return answers[0]
-        self.failure = errors[0] if errors else f"no answer within {self.patience_s:g} s"
-        sys.stderr.write(f"mawm: explorers are out for the rest of the run ({self.failure}); the primary goes on\n")
+        self._out(errors[0] if errors else f"no answer within {self.patience_s:g} s")
         return [], {}
 
+    def _out(self, why: str) -> None:
+        """From now on nobody asks explorers, or their environment, for anything."""
+        self.failure = why
+        tell(f"explorers are out for the rest of the run ({why}); the primary goes on")
+
     def state(self, since: Since) -> State | None:
-        """The explorers' state, when they last evolved, and whether they are out."""
-        arrays, rest = self.explorers.state(since)
-        return arrays, {**rest, "evolved_at": self.evolved_at, "failure": self.failure}
+        """The explorers' state, when they last evolved, and whether they are out: then nothing else."""
+        arrays, rest = ({}, {}) if self.failure else self._state(since)
+        return arrays, {**rest, "evolved_at": self.evolved_at, "failure": self.failure, "told": self.told}
+
+    def _state(self, since: Since) -> State:
+        try:
+            return self.explorers.state(since)
+        except EnvFault as error:  # their environment cannot say where it stands
+            self._out(str(error))
+            return {}, {}
 
     def load_state(self, state: State) -> None:
         """Continue from `state`."""
-        self.explorers.load_state(*state)
-        self.evolved_at = int(state[1]["evolved_at"])
-        self.failure = str(state[1]["failure"])
+        arrays, rest = state
+        self.evolved_at, self.failure, self.told = int(rest["evolved_at"]), str(rest["failure"]), dict(rest["told"])
+        if not self.failure:
+            self.explorers.load_state(arrays, rest)
 
     def close(self) -> None:
         """Let the explorers' environment go."""
