@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -71,29 +69,6 @@ def test_evaluate_prints_one_line_of_json_with_an_interval(run: Path) -> None:
 def test_a_finished_run_says_so(run: Path) -> None:
     said = finished("train", "--resume", str(run), cwd=run)
     assert "nothing to do. Raise --env-steps to go on" in said
-
-
-def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path) -> None:
-    args = ("--preset", "debug", "--placement", "process", "--env-steps", "1000000", "--run-dir", "r")
-    process = subprocess.Popen(
-        command("train", *args),
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    metrics = tmp_path / "r" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (metrics.exists() and metrics.read_text()):
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and "Traceback" not in err
-    saved = newest(tmp_path / "r").env_steps
-    assert f"saved at {saved} steps" in out
-    finished("train", "--resume", "r", "--env-steps", str(saved + 40), "--placement", "inline", cwd=tmp_path)
-    assert newest(tmp_path / "r").env_steps >= saved + 40
 
 
 def test_a_run_of_an_earlier_release_goes_on(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def holds(process: subprocess.Popen[str], folder: Path) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_signal_at_any_time_saves_within_ten_seconds(times: int, tmp_path: Path, figure: Figure) -> None:
     rng, took, saves = np.random.default_rng(times), [], [0]
     for n in range(times):
@@ -78,7 +78,7 @@ def test_a_second_signal_does_not_wait_for_learners_that_are_busy(tmp_path: Path
     try:
         while "run folder" not in process.stdout.readline():  # type: ignore[union-attr]
             assert process.poll() is None
-        time.sleep(8.0)  # the workers fit for a minute now
+        time.sleep(5.0)  # the workers fit for a minute now
         process.send_signal(signal.SIGINT)
         time.sleep(0.7)
         asked = time.monotonic()
