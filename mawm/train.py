@@ -85,8 +85,8 @@ def _checked(config: TrainConfig) -> TrainConfig:
         fail(str(error))
     if config.env == "smac":
         fail(
-            "--env smac needs a StarCraft II driver that is not part of this version; "
-            "use --env skirmish, the embedded engine"
+            "--env is 'smac', but its StarCraft II driver is not part of this version; it must be --env skirmish, the "
+            "embedded engine"
         )
     return config
 

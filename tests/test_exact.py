@@ -143,6 +143,13 @@ MADE_ANEW = {
     "experience.budget": "both, one purse, at random",  # the rollouts' is the same one
 }
 """Pieces that may be left out, and in which case (all of them where none is named)."""
+CONSTANT = (
+    "battles/rows",  # how many there are
+    "agent_1: intrinsic", "channel.delivery",  # nothing, where neither has a memory; in other cases what they have
+    "rollouts.picks.", "rollouts.selector.windows",  # of a rollout nobody counts phases, and it has one loss alone
+    "run: wall_s",
+)  # fmt: skip
+"""Pieces that do not move in any case, and why."""
 NAMED = (
     "optimiser/world_model", "optimiser/actor", "weights/slow_critic", "weights/actor", "memory/train", "rows/own",
     "rows/received", "generators.act", "generators.model", "generators.behaviour", "generators.gains", "selector.past",
@@ -214,7 +221,8 @@ def test_every_piece_of_state_moves_in_some_case(tmp_path: Path) -> None:
             all_.add(name)
             if without(saved.parts, fresh, piece) is not None:
                 moved.add(name)
-    still = [name for name in sorted(all_ - moved) if not any(part in name for part in (*NEEDS_A_FAULT, *MADE_ANEW))]
+    excused = (*NEEDS_A_FAULT, *MADE_ANEW, *CONSTANT)
+    still = [name for name in sorted(all_ - moved) if not any(part in name for part in excused)]
     assert still == []
 
 

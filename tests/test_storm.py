@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -167,3 +168,12 @@ def test_a_run_that_goes_on_with_other_versions_or_threads_says_that_it_is_not_e
     code, _, err = ended(train(folder, "--env-steps", "380"))
     facts = read_facts(folder)
     assert (code, err) == (0, "") and facts["not_exact"] == lines and len(facts["commands"]) == 3
+
+
+def test_a_run_takes_no_more_room_than_it_says_before_it_begins(tmp_path: Path) -> None:
+    code, out, err = ended(train(tmp_path / "run", "--agent.replay.capacity", "100", "--schedule.log-every", "40"))
+    assert code == 0, err
+    said = re.search(r"run folder .*, at most ([\d,]+) MB", out)
+    assert said is not None
+    taken = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert 0.05 * float(said[1]) < taken / 1e6 < float(said[1])
