@@ -102,7 +102,7 @@ def below(node: dict[str, Any], depth: int) -> list[tuple[str, ...]]:
     """Paths of the values of nested dicts, at most `depth` deep."""
     found: list[tuple[str, ...]] = []
     for key, value in node.items():
-        whole = not isinstance(value, dict) or not value or depth == 1 or "bit_generator" in value
+        whole = not isinstance(value, dict) or not value or depth == 1 or "bit_generator" in value or key == "averages"
         deeper = [()] if whole else below(value, depth - 1)
         found += [(key, *path) for path in deeper]
     return found
