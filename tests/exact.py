@@ -48,23 +48,28 @@ BUSY = {
         "information": {"snapshot_every": 2 * ROUND, "kind": "none"},
     },
 }
-CASES: dict[str, dict[str, Any]] = {
+METHODS: dict[str, dict[str, Any]] = {
     "independent": {"method": "independent"},
     "experience": {"method": "experience", "sharing": {"selector": "quantile"}},
     "rollouts": {"method": "rollouts", "sharing": {"selector": "random"}},
     "both": {"method": "both"},
-    "both, adaptive and late": {"sharing": {"selector": "adaptive", "channel": "stale", "stale_rounds": 3}},
-    "both, one purse, at random": {"sharing": {"channel": "random", "budget_bytes_per_step": 400.0}},
-    "both, their own": {"sharing": {"channel": "self", "wire": "float16"}},
-    "both, shuffled": {"sharing": {"channel": "shuffled"}},
     "centralized": {"method": "centralized"},
     "ippo": {"method": "ippo"},
     "mappo": {"method": "mappo"},
     "strict": {"gating": {"gate": "strict"}, "agent": {"information": {"kind": "param_ig"}}},
     "policy": {"gating": {"gate": "policy"}, "agent": {"information": {"kind": "policy_mi"}}},
     "open": {"gating": {"gate": "open", "explorer": "random"}, "agent": {"information": {"kind": "param_ig"}}},
+}
+"""Methods and gates."""
+CHANNELS: dict[str, dict[str, Any]] = {
+    "both, adaptive and late": {"sharing": {"selector": "adaptive", "channel": "stale", "stale_rounds": 3}},
+    "both, one purse, at random": {"sharing": {"channel": "random", "budget_bytes_per_step": 400.0}},
+    "both, their own": {"sharing": {"channel": "self", "wire": "float16"}},
+    "both, shuffled": {"sharing": {"channel": "shuffled"}},
     "the market": {"map": "market", "gating": {"gate": "policy"}},
 }
+"""Other ways of sharing, and the other map."""
+CASES = METHODS | CHANNELS
 
 
 def config_of(case: str) -> TrainConfig:
@@ -176,4 +181,4 @@ def main(what: str, folder: Path, *cases: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), *(sys.argv[3:] or CASES))
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

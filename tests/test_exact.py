@@ -5,13 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import exact
 import numpy as np
 import pytest
-from exact import AFTER, BEFORE, CASES, close, config_of, on_the_way, play, start
+from exact import AFTER, BEFORE, CHANNELS, METHODS, close, config_of, on_the_way, play, start
 from real_runs import Figure, rows
 
 from mawm.build import prepare_process
@@ -21,27 +22,30 @@ from mawm.run_state import parts_of
 Rounds = list[dict[str, str]]
 
 
-def run_script(what: str, folder: Path, hash_seed: str) -> None:
+def run_script(what: str, folder: Path, hash_seed: str, cases: Iterable[str]) -> None:
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(
-        [sys.executable, exact.__file__, what, str(folder)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, exact.__file__, what, str(folder), *cases]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All cases played to their end in one process, and from there on in another one."""
-    folder = tmp_path_factory.mktemp("exact")
-    run_script("straight", folder, "1")
-    for case in CASES:
+def both_ways(folder: Path, cases: Iterable[str]) -> Path:
+    """Cases played to their end in one process, and from there on in another one."""
+    run_script("straight", folder, "1", cases)
+    for case in cases:
         shutil.copytree(folder / name_of(case), folder / "kept" / name_of(case))
-    run_script("resumed", folder, "2")
+    run_script("resumed", folder, "2", cases)
     return folder
+
+
+@pytest.fixture(scope="module")
+def methods(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return both_ways(tmp_path_factory.mktemp("methods"), METHODS)
+
+
+@pytest.fixture(scope="module")
+def channels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return both_ways(tmp_path_factory.mktemp("channels"), CHANNELS)
 
 
 def name_of(case: str) -> str:
@@ -53,10 +57,11 @@ def rounds(folder: Path, case: str, what: str) -> Rounds:
     return found
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*METHODS, *(pytest.param(case, marks=pytest.mark.slow) for case in CHANNELS)])
 def test_every_round_after_a_resume_is_the_round_of_a_run_that_was_never_stopped(
-    case: str, folder: Path, figure: Figure
+    case: str, request: pytest.FixtureRequest, figure: Figure
 ) -> None:
+    folder = request.getfixturevalue("methods" if case in METHODS else "channels")
     one, other = (rounds(folder, case, what) for what in ("straight", "resumed"))
     for number, (a, b) in enumerate(zip(one, other, strict=True), 1):
         assert [path for path in sorted(a.keys() | b.keys()) if a.get(path) != b.get(path)] == [], number
@@ -64,12 +69,11 @@ def test_every_round_after_a_resume_is_the_round_of_a_run_that_was_never_stopped
     kept, again = folder / "kept" / name_of(case), folder / name_of(case)
     assert rows(kept) == rows(again) and len(rows(again)) >= 5
     assert (kept / "channel.csv").read_text() == (again / "channel.csv").read_text()
-    figure(
-        f"going on in another process, {len(CASES)} methods, gates and channels", f"{AFTER} rounds, each bit for bit"
-    )
+    what = "methods and gates" if case in METHODS else "other channels, and the market"
+    figure(f"going on in another process: {what}", f"{AFTER} rounds, each bit for bit")
 
 
-def test_curves_go_on_without_a_gap_or_a_doubled_point(folder: Path) -> None:
+def test_curves_go_on_without_a_gap_or_a_doubled_point(methods: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
@@ -77,9 +81,9 @@ def test_curves_go_on_without_a_gap_or_a_doubled_point(folder: Path) -> None:
         tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("time/")]
         return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags}
 
-    one, other = curves(folder / "kept" / "both"), curves(folder / "both")
+    one, other = curves(methods / "kept" / "both"), curves(methods / "both")
     assert one == other and len(one["train/return"]) >= 5
-    assert len(list((folder / "both").glob("events.*"))) == 2
+    assert len(list((methods / "both").glob("events.*"))) == 2
 
 
 def pieces(parts: dict[str, Part]) -> dict[str, list[tuple[str, ...]]]:

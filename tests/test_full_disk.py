@@ -69,6 +69,7 @@ def small() -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_nothing_is_torn_and_with_room_again_the_same_command_ends_as_if_undisturbed(
     undisturbed: Path, small: Path, figure: Figure
 ) -> None:

@@ -23,7 +23,7 @@ from mawm.configs.train import TrainConfig
 from mawm.selectors.registry import NAMES
 from mawm.train import Command, configure, main
 
-EXAMPLES = [(370, 90, 40), pytest.param(17_500, 2_000, 500, marks=pytest.mark.slow)]
+EXAMPLES = [(385, 90, 25), pytest.param(17_500, 2_000, 500, marks=pytest.mark.slow)]
 """Of settings as a file gives them, of command lines, and of runs."""
 RELAXED: dict[str, Any] = {
     "deadline": None, "database": None, "derandomize": True, "suppress_health_check": list(HealthCheck),
