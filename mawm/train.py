@@ -165,7 +165,7 @@ def _go(
     beside = at_end.enter_context(contextlib.closing(build.make_beside(config, env.spaces)))
     place = Place(resumed, begun=True) if resumed else find_place(config, command.run_dir, command.fresh)
     folder = place.folder
-    lock = FolderLock(folder)
+    at_end.callback(FolderLock(folder).release)
     place.clear()
     resume = newest(folder) if place.begun else None
     if resume is not None and resume.env_steps >= config.env_steps:
@@ -191,7 +191,6 @@ def _go(
         team.close(at_once=True)
         raise
     team.close()
-    lock.release()
     return code
 
 

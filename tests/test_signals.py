@@ -1,13 +1,15 @@
 """Signals at any time: saved within ten seconds, the right exit code, and the same command goes on."""
 
+import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from real_runs import Figure, ended, train
+from real_runs import ENVIRONMENT, Figure, ended, train
 
 from mawm.checkpoint import checkpoints, newest
 
@@ -87,3 +89,24 @@ def test_a_second_signal_does_not_wait_for_learners_that_are_busy(tmp_path: Path
     finally:
         process.kill()
     assert code == 130 and time.monotonic() - asked < 2.0 and "Traceback" not in err, err
+
+
+@pytest.mark.slow
+def test_a_signal_is_answered_in_time_at_the_papers_sizes(tmp_path: Path, figure: Figure) -> None:
+    """Rounds are what a signal waits for: the preset's are short, because its updates take long."""
+    folder, took = tmp_path / "run", []
+    begun = ("--schedule.prefill", "64", "--schedule.warmup", "2", "--schedule.log-every", "16")
+    command = [sys.executable, "-m", "mawm.train", "--preset", "paper", *begun, "--run-dir", str(folder)]
+    for pause_s in (0.0, 2.0, 4.0):
+        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        while not re.match(r"steps (9[6-9]|[1-9]\d\d)", process.stdout.readline()):
+            assert process.poll() is None
+        time.sleep(pause_s)
+        asked = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        code, out, err = ended(process)
+        took.append(time.monotonic() - asked)
+        assert code == 143 and f"saved at {newest(folder).env_steps} steps" in out and "Traceback" not in err, err
+    assert max(took) < 10.0
+    figure("SIGTERM at the paper's sizes, 3 times", f"saved and ended in {max(took):.1f} s at most")
