@@ -1,4 +1,4 @@
-"""Weapons: who may hit whom, windups, second hits, damage, splash, bursts and healing."""
+"""Weapons: who may hit whom, windups, second hits, shots under way, damage, splash, bursts and healing."""
 
 import math
 
@@ -7,6 +7,10 @@ from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.layout import (
     COOLDOWN,
     ENERGY,
+    FLIGHT,
+    FLIGHT_TO,
+    FLIGHT_X,
+    FLIGHT_Y,
     HP,
     QUIET,
     RECOVER,
@@ -24,7 +28,9 @@ from mawm.envs.skirmish.layout import (
     S_HITS_AIR,
     S_HP,
     S_MELEE,
+    S_MELEE_PERIOD,
     S_MELEE_POINT,
+    S_MISSILE,
     S_PERIOD,
     S_POINT,
     S_RADIUS,
@@ -44,12 +50,18 @@ from mawm.envs.skirmish.rng import uniform
 
 LOOPS_PER_SECOND = 16.0
 BACKSWING = named.INDEX["backswing"]
-MIN_DAMAGE = named.INDEX["min_damage"]
-CARRY = named.INDEX["carry_cooldown"]
-DELAY_LOW, DELAY_HIGH = named.INDEX["delay_low"], named.INDEX["delay_high"]
-SWEEP_HALF, SWEEP_RADIUS = named.INDEX["sweep_half_length"], named.INDEX["sweep_radius"]
-BURST_ON_DEATH, SPLASH_TO_EDGE = named.INDEX["burst_on_death"], named.INDEX["splash_to_edge"]
 HIT, HEAL = 0.0, 1.0
+# Facts of the game's data, the same in all versions.
+LEAST_DAMAGE = 0.5
+"""Of a hit on health, whatever the armour."""
+DELAY_LOW, DELAY_HIGH = -0.0625, 0.125
+"""Game seconds added to each weapon period, drawn uniformly."""
+SWEEP_HALF, SWEEP_RADIUS = 1.25, 0.15
+"""Colossus: half the line that its beams sweep across the line of fire, and how far from it an edge is still hit."""
+SWEEP_LOOPS = 3.0
+"""Loops from its shot to its hits: the beams find a unit after 2.2 and hit it after 6.2, one moment stands for both."""
+HEAL_SLOP, LEAST_ENERGY = 1.0, 5.0
+"""How much farther than its range a heal goes on, and the energy that it takes to begin one."""
 
 
 @scalar
@@ -79,6 +91,12 @@ def can_heal(bodies, stats, a, b):  # type: ignore[no-untyped-def]
 
 
 @scalar
+def doomed(bodies, wounds, b):  # type: ignore[no-untyped-def]
+    """Whether unit b is dead or will be at the end of this loop: shots that hit at once are never wasted on it."""
+    return wounds[b, 0] >= bodies[b, HP]
+
+
+@scalar
 def note(log, book, kind, a, b, amount):  # type: ignore[no-untyped-def]
     """Add a row (loop, kind, source, target, amount) to a battle's event log; a log without rows takes none."""
     if log.shape[0] < 2:
@@ -101,7 +119,7 @@ def damage_to(stats, a, b):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def _strike(bodies, stats, wounds, rules, book, log, a, b):  # type: ignore[no-untyped-def]
+def _strike(bodies, stats, wounds, book, log, a, b):  # type: ignore[no-untyped-def]
     """One hit of a on b: shields take it unarmoured, the rest meets armour; bodies are cleared at the loop's end."""
     amount = damage_to(stats, a, b)
     shield = bodies[b, SHIELD] - wounds[b, 1]
@@ -109,49 +127,71 @@ def _strike(bodies, stats, wounds, rules, book, log, a, b):  # type: ignore[no-u
         wounds[b, 1] += amount
     else:
         wounds[b, 1] += shield
-        wounds[b, 0] += max(rules[MIN_DAMAGE], amount - shield - stats[b, S_ARMOR])
+        wounds[b, 0] += max(LEAST_DAMAGE, amount - shield - stats[b, S_ARMOR])
     if wounds[b, 2] < 0.0:
         wounds[b, 2] = a
     note(log, book, HIT, a, b, amount)
 
 
 @scalar
-def _burst(bodies, stats, wounds, rules, book, log, a, n_agents):  # type: ignore[no-untyped-def]
+def _burst(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-untyped-def]
     """A baneling bursts: every foe on the ground within its radius is hit, no friend is."""
     for b in range(len(bodies)):
         if (a < n_agents) == (b < n_agents) or bodies[b, HP] <= 0.0 or stats[b, S_AIR] > 0.0:
             continue
-        reach = stats[a, S_BURST] + rules[SPLASH_TO_EDGE] * stats[b, S_RADIUS]
-        if apart(bodies, a, b) <= reach:
-            _strike(bodies, stats, wounds, rules, book, log, a, b)
+        if apart(bodies, a, b) <= stats[a, S_BURST]:
+            _strike(bodies, stats, wounds, book, log, a, b)
 
 
 @scalar
-def _sweep(bodies, stats, wounds, rules, book, log, a, target, n_agents):  # type: ignore[no-untyped-def]
-    """A colossus sweeps a line through its target, across the line of fire: each foe on it is hit once."""
-    dx, dy = bodies[target, X] - bodies[a, X], bodies[target, Y] - bodies[a, Y]
+def _sweep(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-untyped-def]
+    """A colossus's two beams sweep a line through the place it aimed at, across the line of fire: each hits a foe once.
+
+    Who stood at that place and has left the line is missed.
+    """
+    at_x, at_y = bodies[a, FLIGHT_X], bodies[a, FLIGHT_Y]
+    dx, dy = at_x - bodies[a, X], at_y - bodies[a, Y]
     distance = max(1e-6, math.hypot(dx, dy))
     across_x, across_y = -dy / distance, dx / distance
     for b in range(len(bodies)):
         if (a < n_agents) == (b < n_agents) or bodies[b, HP] <= 0.0 or stats[b, S_AIR] > 0.0:
             continue
-        rx, ry = bodies[b, X] - bodies[target, X], bodies[b, Y] - bodies[target, Y]
-        along = min(max(rx * across_x + ry * across_y, -rules[SWEEP_HALF]), rules[SWEEP_HALF])
-        off = math.hypot(rx - along * across_x, ry - along * across_y)
-        if b == target or off <= rules[SWEEP_RADIUS] + stats[b, S_RADIUS]:
-            _strike(bodies, stats, wounds, rules, book, log, a, b)
+        rx, ry = bodies[b, X] - at_x, bodies[b, Y] - at_y
+        along = min(max(rx * across_x + ry * across_y, -SWEEP_HALF), SWEEP_HALF)
+        if math.hypot(rx - along * across_x, ry - along * across_y) <= SWEEP_RADIUS + stats[b, S_RADIUS]:
+            for _ in range(int(stats[a, S_HITS])):
+                _strike(bodies, stats, wounds, book, log, a, b)
 
 
 @scalar
-def _land(bodies, stats, wounds, rules, book, log, a, target, n_agents):  # type: ignore[no-untyped-def]
-    """What one hit of a's weapon does when it lands."""
+def _land(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyped-def]
+    """What a's weapon does when its hit is due: burst, send beams or a missile on their way, or strike."""
     if stats[a, S_SUICIDE] > 0.0:
         # It bursts in `bury`, with those that were killed.
         wounds[a, 0], wounds[a, 3] = bodies[a, HP], 1.0
     elif stats[a, S_SWEEP] > 0.0:
-        _sweep(bodies, stats, wounds, rules, book, log, a, target, n_agents)
+        bodies[a, FLIGHT], bodies[a, FLIGHT_TO] = SWEEP_LOOPS, target
+        bodies[a, FLIGHT_X], bodies[a, FLIGHT_Y] = bodies[target, X], bodies[target, Y]
+    elif stats[a, S_MISSILE] > 0.0:
+        bodies[a, FLIGHT] = max(1.0, gap(bodies, stats, a, target) / stats[a, S_MISSILE])
+        bodies[a, FLIGHT_TO] = target
     else:
-        _strike(bodies, stats, wounds, rules, book, log, a, target)
+        _strike(bodies, stats, wounds, book, log, a, target)
+
+
+@scalar
+def fly(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-untyped-def]
+    """One loop of a's shot under way. It lands whatever becomes of a; on a target that died it is lost."""
+    if bodies[a, FLIGHT] <= 0.0:
+        return
+    bodies[a, FLIGHT] -= 1.0
+    if bodies[a, FLIGHT] > 0.0:
+        return
+    target = int(bodies[a, FLIGHT_TO])
+    if stats[a, S_SWEEP] > 0.0:
+        _sweep(bodies, stats, wounds, book, log, a, n_agents)
+    elif bodies[target, HP] > 0.0:
+        _strike(bodies, stats, wounds, book, log, a, target)
 
 
 @scalar
@@ -168,22 +208,21 @@ def cancel(body):  # type: ignore[no-untyped-def]
 def begin_attack(bodies, stats, rules, book, a, target):  # type: ignore[no-untyped-def]
     """Start the weapon's cycle: a hit after the damage point, the next attack after period and random delay."""
     body, stat = bodies[a], stats[a]
-    delay = rules[DELAY_LOW] + (rules[DELAY_HIGH] - rules[DELAY_LOW]) * uniform(book)
-    carried = body[COOLDOWN] if rules[CARRY] > 0.0 else 0.0
-    body[COOLDOWN] = (stat[S_PERIOD] + delay) * LOOPS_PER_SECOND + carried
-    point = stat[S_POINT]
+    point, period = stat[S_POINT], stat[S_PERIOD]
     if stat[S_MELEE] > 0.0 and gap(bodies, stats, a, target) <= stat[S_MELEE]:
-        point = stat[S_MELEE_POINT]
+        point, period = stat[S_MELEE_POINT], stat[S_MELEE_PERIOD]
+    delay = DELAY_LOW + (DELAY_HIGH - DELAY_LOW) * uniform(book)
+    body[COOLDOWN] = (period + delay) * LOOPS_PER_SECOND
     body[WINDUP] = point * LOOPS_PER_SECOND
-    body[SECOND] = body[WINDUP] + stat[S_SECOND] * LOOPS_PER_SECOND if stat[S_HITS] > 1.0 else -1.0
+    body[SECOND] = body[WINDUP] + stat[S_SECOND] * LOOPS_PER_SECOND if stat[S_SECOND] > 0.0 else -1.0
     body[RECOVER] = rules[BACKSWING] * (body[WINDUP] + stat[S_BACKSWING] * LOOPS_PER_SECOND)
 
 
 @scalar
-def run_attack(bodies, stats, wounds, rules, book, log, a, n_agents):  # type: ignore[no-untyped-def]
-    """Advance a running attack; hits land when their time has come. A target that died breaks it off."""
+def run_attack(bodies, stats, wounds, book, log, a):  # type: ignore[no-untyped-def]
+    """Advance a running attack; hits land when their time has come. A target that dies breaks it off."""
     body, target = bodies[a], int(bodies[a, TARGET])
-    if target < 0 or bodies[target, HP] <= 0.0:
+    if target < 0 or doomed(bodies, wounds, target):
         # What has hit swings back; what has not is broken off.
         left = body[RECOVER] if body[WINDUP] < 0.0 else 0.0
         cancel(body)
@@ -192,13 +231,13 @@ def run_attack(bodies, stats, wounds, rules, book, log, a, n_agents):  # type: i
     if body[WINDUP] >= 0.0:
         if body[WINDUP] < 1e-9:
             body[WINDUP] = -1.0
-            _land(bodies, stats, wounds, rules, book, log, a, target, n_agents)
+            _land(bodies, stats, wounds, book, log, a, target)
         else:
             body[WINDUP] = max(0.0, body[WINDUP] - 1.0)
     if body[SECOND] >= 0.0:
         if body[SECOND] < 1e-9:
             body[SECOND] = -1.0
-            _land(bodies, stats, wounds, rules, book, log, a, target, n_agents)
+            _land(bodies, stats, wounds, book, log, a, target)
         else:
             body[SECOND] = max(0.0, body[SECOND] - 1.0)
 
@@ -214,7 +253,7 @@ def heal(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untype
 
 
 @scalar
-def bury(bodies, stats, wounds, rules, book, log, n_agents):  # type: ignore[no-untyped-def]
+def bury(bodies, stats, wounds, book, log, n_agents):  # type: ignore[no-untyped-def]
     """Apply the loop's wounds; banelings that die burst, and what that kills dies in the same loop too."""
     again = True
     while again:
@@ -232,6 +271,6 @@ def bury(bodies, stats, wounds, rules, book, log, n_agents):  # type: ignore[no-
             if body[HP] > 1e-9:
                 continue
             body[HP] = 0.0
-            if stats[b, S_SUICIDE] > 0.0 and (rules[BURST_ON_DEATH] > 0.0 or wounds[b, 3] > 0.0):
-                _burst(bodies, stats, wounds, rules, book, log, b, n_agents)
+            if stats[b, S_SUICIDE] > 0.0:
+                _burst(bodies, stats, wounds, book, log, b, n_agents)
                 again = True

@@ -1,12 +1,21 @@
 """How the engine's scalar functions are compiled: cached on disk, in one piece, and without reference counts."""
 
+import contextlib
+import hashlib
+import os
+import tempfile
+import time
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
-from numba import njit
+from numba import config, njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "_nrt": False, "forceinline": True}
+_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy"}
+_UNUSED_S = 86_400.0
+"""Seconds after which machine code of other sources is deleted: nothing that runs now still reads it."""
 
 
 def scalar(function: Function) -> Function:
@@ -16,5 +25,48 @@ def scalar(function: Function) -> Function:
     atomic instruction each, would buy nothing; it took two fifths of the engine's time. LLVM copies the function into
     its callers: an array is nine machine words, and handing seven of them to each rule of each unit took half the rest.
     """
-    compiled: Function = njit(**_OPTIONS)(function)
-    return compiled
+    return compiled(function, _nrt=False, forceinline=True)
+
+
+def compiled(function: Function, **options: Any) -> Function:
+    """Compile a function and cache its machine code under a digest of all sources of the engine.
+
+    Numba's own cache looks at the file of the compiled function alone. A function that was copied into it from another
+    file would stay as it was when that file is edited, and the old rules would go on being played.
+    """
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(_cache_folder(before))
+    try:
+        result: Function = njit(**_OPTIONS, **options)(function)
+    finally:
+        config.CACHE_DIR = before
+    return result
+
+
+@cache
+def _cache_folder(chosen: str) -> Path:
+    """Where machine code of these sources lies: below NUMBA_CACHE_DIR, beside the sources, or in the user's cache."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for source in sorted(here.glob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for root in (Path(chosen),) if chosen else (here / "__pycache__", own / "mawm"):
+        folder = root / f"kernels-{digest.hexdigest()[:16]}"
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                os.utime(folder)
+                _delete_unused(root)
+                return folder
+    return Path(tempfile.gettempdir()) / f"mawm-{os.getuid()}" / folder.name
+
+
+def _delete_unused(root: Path) -> None:
+    """Delete folders of other sources that nobody has used for a day."""
+    for folder in root.glob("kernels-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _UNUSED_S:
+                for path in sorted(folder.rglob("*"), reverse=True):
+                    path.rmdir() if path.is_dir() else path.unlink()
+                folder.rmdir()

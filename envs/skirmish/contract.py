@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.layout import COOLDOWN, ENERGY, HP, SHIELD, X, Y
 from mawm.envs.skirmish.maps import MapSpec, type_orders
-from mawm.envs.skirmish.units import PROTOSS, units
+from mawm.envs.skirmish.rules import Version
+from mawm.envs.skirmish.units import PROTOSS, kinds_of
 
 SIGHT, ATTACK_RANGE = 9.0, 6.0
 """Cells, the same for every kind: seen strictly inside, attacked or healed up to and including."""
@@ -78,9 +79,11 @@ class Contract(NamedTuple):
         return 1 + int(self.enemy_shields) + self.type_bits, 1 + int(self.ally_shields) + self.type_bits
 
 
-def build_contract(spec: MapSpec) -> Contract:
-    """The contract of a map."""
-    return make_contract(spec.allies, spec.enemies, spec.limit, spec.pathable, enemy_types=spec.enemy_types)
+def build_contract(spec: MapSpec, version: Version = "4.10") -> Contract:
+    """The contract of a map, with the health and shields of a version of the unit data."""
+    return make_contract(
+        spec.allies, spec.enemies, spec.limit, spec.pathable, enemy_types=spec.enemy_types, version=version
+    )
 
 
 def make_contract(
@@ -91,17 +94,16 @@ def make_contract(
     hp_max: NDArray[np.floating] | None = None,
     shield_max: NDArray[np.floating] | None = None,
     enemy_types: tuple[str, ...] | None = None,
+    version: Version = "4.10",
 ) -> Contract:
-    """The contract of a battle of these kinds, in id order; maxima (U,) default to those of the unit table.
+    """The contract of a battle of these kinds, in id order; maxima (U,) default to those of the unit data's version.
 
     SMAC looks type bits, shields and the medivac rule up by map type; all of them follow from the kinds.
     `enemy_types` overrides the order of the enemies' type bits.
     """
-    kinds = (*allies, *enemies)
-    n = len(allies)
-    known = units()
-    hp = np.array([known[k].hp for k in kinds]) if hp_max is None else hp_max.astype(np.float64)
-    shield = np.array([known[k].shield for k in kinds]) if shield_max is None else shield_max.astype(np.float64)
+    kinds, n = kinds_of(allies, enemies, version), len(allies)
+    hp = np.array([kind.hp for kind in kinds]) if hp_max is None else hp_max.astype(np.float64)
+    shield = np.array([kind.shield for kind in kinds]) if shield_max is None else shield_max.astype(np.float64)
     ally_types, default_types = type_orders(tuple(allies), tuple(enemies))
     enemy_types = default_types if enemy_types is None else enemy_types
     types = np.zeros(len(kinds), np.int64)
@@ -121,10 +123,10 @@ def make_contract(
         limit=limit,
         max_reward=float(DEATH_VALUE * len(enemies) + WIN_VALUE + hp[n:].sum() + shield[n:].sum()),
         types=types,
-        healer=np.array([known[k].heals for k in kinds], np.bool_),
+        healer=np.array([kind.heals for kind in kinds], np.bool_),
         hp_max=hp,
         shield_max=shield,
-        max_cooldown=np.array([MAX_COOLDOWN.get(k, 15.0) for k in kinds], np.float64),
+        max_cooldown=np.array([MAX_COOLDOWN.get(kind.name, 15.0) for kind in kinds], np.float64),
         grid=np.ascontiguousarray(grid, np.bool_),
     )
 

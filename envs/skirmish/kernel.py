@@ -4,7 +4,7 @@ import numpy as np
 
 from mawm.envs.skirmish import rules as named
 from mawm.envs.skirmish.behaviour import act, alarm, give_order, think
-from mawm.envs.skirmish.combat import bury
+from mawm.envs.skirmish.combat import bury, doomed, fly
 from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.contract import WON, may, settle, write_views
 from mawm.envs.skirmish.layout import (
@@ -25,6 +25,7 @@ from mawm.envs.skirmish.layout import (
     S_ENERGY,
     S_ENERGY_MAX,
     S_ENERGY_REGEN,
+    S_HEAL,
     S_HP,
     S_REGEN,
     S_SHIELD,
@@ -43,7 +44,8 @@ from mawm.envs.skirmish.rng import battle_key, uniform
 
 LOOPS_PER_STEP = 8
 JITTER = named.INDEX["spawn_jitter"]
-SHIELD_DELAY, SHIELD_REGEN = named.INDEX["shield_delay"], named.INDEX["shield_regen"]
+SHIELD_DELAY, SHIELD_REGEN = 160.0, 0.125
+"""Facts of the game's data: loops without damage until shields come back, and their points a loop then."""
 # Columns of `flags` (B, ...).
 TERMINATED, TRUNCATED, BATTLE_WON = 0, 1, 2
 
@@ -65,47 +67,30 @@ def spawn(c, stats, rules, spawns, attack, seed, battle, bodies, book):  # type:
         body[HP], body[SHIELD], body[ENERGY] = stats[u, S_HP], stats[u, S_SHIELD], stats[u, S_ENERGY]
         body[WINDUP], body[SECOND], body[TARGET] = -1.0, -1.0, -1.0
         body[QUIET], body[ORDER] = 1e9, STOP
-    _order_agents(c, bodies)
     if attack[0, 0] >= 0.0:
         share = uniform(book) if attack[0, 0] != attack[1, 0] or attack[0, 1] != attack[1, 1] else 0.0
         for u in range(c.n_agents, len(bodies)):
+            if stats[u, S_HEAL] > 0.0:
+                continue  # it has no attack ability, so the order passes it by
             bodies[u, ORDER] = MOVE
             bodies[u, GOAL_X] = attack[0, 0] + (attack[1, 0] - attack[0, 0]) * share
             bodies[u, GOAL_Y] = attack[0, 1] + (attack[1, 1] - attack[0, 1]) * share
 
 
 @scalar
-def _order_agents(c, bodies):  # type: ignore[no-untyped-def]
-    """SMAC numbers allies of one kind by x, then y."""
-    for i in range(1, c.n_agents):
-        j = i
-        while j > 0 and c.types[j - 1] == c.types[j]:
-            earlier = bodies[j, X] < bodies[j - 1, X] or (
-                bodies[j, X] == bodies[j - 1, X] and bodies[j, Y] < bodies[j - 1, Y]
-            )
-            if not earlier:
-                break
-            for k in (X, Y):
-                kept = bodies[j, k]
-                bodies[j, k] = bodies[j - 1, k]
-                bodies[j - 1, k] = kept
-            j -= 1
-
-
-@scalar
-def _recover(bodies, stats, rules):  # type: ignore[no-untyped-def]
+def _recover(bodies, stats):  # type: ignore[no-untyped-def]
     """Timers, shields, health and energy of one loop."""
     for u in range(len(bodies)):
         body = bodies[u]
         if body[HP] <= 0.0:
             continue
         if body[COOLDOWN] > 0.0:
-            body[COOLDOWN] -= 1.0  # below zero, by less than a loop, lies what `carry_cooldown` carries over
+            body[COOLDOWN] -= 1.0
         body[CALL] = max(0.0, body[CALL] - 1.0)
         body[RECOVER] = max(0.0, body[RECOVER] - 1.0)
         body[QUIET] += 1.0
-        if body[QUIET] > rules[SHIELD_DELAY] * 16.0:
-            body[SHIELD] = min(stats[u, S_SHIELD], body[SHIELD] + rules[SHIELD_REGEN] / 16.0)
+        if body[QUIET] > SHIELD_DELAY:
+            body[SHIELD] = min(stats[u, S_SHIELD], body[SHIELD] + SHIELD_REGEN)
         body[HP] = min(stats[u, S_HP], body[HP] + stats[u, S_REGEN] / 16.0)
         body[ENERGY] = min(stats[u, S_ENERGY_MAX], body[ENERGY] + stats[u, S_ENERGY_REGEN] / 16.0)
 
@@ -114,24 +99,26 @@ def _recover(bodies, stats, rules):  # type: ignore[no-untyped-def]
 def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log):  # type: ignore[no-untyped-def]
     """One of sixteen loops of a game second: all choose and strike from where they stand, then all move."""
     book[LOOPS] += np.uint64(1)
-    _recover(bodies, stats, rules)
+    _recover(bodies, stats)
     # Who strikes first is drawn anew in every loop; who would die of an earlier strike does not strike any more.
+    for u in range(len(bodies)):
+        fly(bodies, stats, wounds, book, log, u, c.n_agents)
     backwards = uniform(book) < 0.5
     for k in range(len(bodies)):
         u = len(bodies) - 1 - k if backwards else k
-        if bodies[u, HP] > 0.0 and wounds[u, 0] < bodies[u, HP]:
+        if not doomed(bodies, wounds, u):
             if u >= c.n_agents:
                 think(bodies, stats, rules, u, c.n_agents)
             act(bodies, stats, wounds, rules, book, log, u, c.n_agents, want[u])
         else:
             want[u, 0] = 0.0
-    bury(bodies, stats, wounds, rules, book, log, c.n_agents)
+    bury(bodies, stats, wounds, book, log, c.n_agents)
     for u in range(c.n_agents, len(bodies)):
         alarm(bodies, stats, wounds, rules, u, c.n_agents)
     for u in range(len(bodies)):
         if want[u, 0] > 0.0 and bodies[u, HP] > 0.0 and stats[u, S_SPEED] > 0.0:
             step_towards(grounds, toward, bodies[u], stats[u], want[u, 1], want[u, 2])
-    separate(grounds, bodies, stats)
+    separate(grounds, bodies, stats, rules, want, c.n_agents)
 
 
 @scalar

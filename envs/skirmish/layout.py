@@ -13,9 +13,13 @@ CALL = 13  # loops until the unit may call for help again
 HOME_X, HOME_Y = 14, 15  # where the running chase began
 SPEED = 16  # cells a loop; units that accelerate build it up
 RECOVER = 17  # loops until the backswing of the last attack is over
-BODY = 18
+FLIGHT = 18  # loops until the unit's shot lands; 0: none is under way
+FLIGHT_TO = 19  # whom it will hit
+FLIGHT_X, FLIGHT_Y = 20, 21  # where a colossus aims its beams
+BODY = 22
 
 STOP, MOVE, ATTACK = 0.0, 1.0, 2.0
+RETURN = 3.0  # of an enemy without orders that gave up a chase and walks home
 
 # Columns of a unit's row in `stats` (U, ...): what its kind is.
 S_HP, S_SHIELD, S_ARMOR, S_DMG, S_HITS, S_SECOND, S_PERIOD, S_RANGE, S_SLOP = 0, 1, 2, 3, 4, 5, 6, 7, 8
@@ -26,7 +30,12 @@ S_MELEE, S_MELEE_POINT, S_BONUS = 30, 31, 32  # S_BONUS .. S_BONUS + 5: bonus da
 S_ATTR = 38  # S_ATTR .. S_ATTR + 5: whether the unit has each attribute
 S_CLIFFS = 44  # whether it walks over cliffs
 S_BACKSWING = 45
-STAT = 46
+S_SCAN = 46  # how far it acquires, edge to edge
+S_MISSILE = 47  # cells a loop of its shots; 0: they hit at once
+S_MELEE_PERIOD = 48
+S_CREATED = 49  # its place in the order in which the map's script creates its team
+S_ALWAYS = 50  # whether it is a threat to every enemy
+STAT = 51
 
 # Columns of a battle's row in `books` (B, ...), uint64.
 KEY, DRAWS, BATTLE, STEPS, LOOPS = 0, 1, 2, 3, 4

@@ -4,23 +4,28 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from mawm.envs.skirmish.compiled import scalar
+from mawm.envs.skirmish import rules as named
+from mawm.envs.skirmish.compiled import compiled, scalar
 from mawm.envs.skirmish.layout import (
     HP,
     S_ACCEL,
     S_AIR,
     S_CLIFFS,
+    S_RANGE,
     S_SEP,
     S_SPEED,
     SPEED,
+    TARGET,
     X,
     Y,
 )
 
 LOOPS_PER_SECOND = 16.0
+MELEE_RANGE = 1.0
+"""Cells; weapons that reach farther shoot."""
+YIELDING = named.INDEX["yielding"]
 _EDGE = 1e-3
 
 
@@ -92,8 +97,8 @@ def step_towards(grounds, toward, body, stat, goal_x, goal_y):  # type: ignore[n
 
 
 @scalar
-def separate(grounds, bodies, stats):  # type: ignore[no-untyped-def]
-    """Push overlapping units of one plane apart, half each; what cannot move is not pushed."""
+def separate(grounds, bodies, stats, rules, want, n_agents):  # type: ignore[no-untyped-def]
+    """Push overlapping units of one plane apart; `want` (U, ...) says first who walked in this loop."""
     units = len(bodies)
     for a in range(units):
         if bodies[a, HP] <= 0.0:
@@ -108,31 +113,47 @@ def separate(grounds, bodies, stats):  # type: ignore[no-untyped-def]
             # What flies, and the colossus, walks over everything but its own kind.
             if stats[a, S_AIR] != stats[b, S_AIR] or stats[a, S_CLIFFS] != stats[b, S_CLIFFS]:
                 continue
-            _push(grounds, bodies, stats, a, b, dx, dy, math.sqrt(square), least)
+            share = _gives_way(bodies, stats, rules, a, b, want[a, 0] > 0.0, want[b, 0] > 0.0, n_agents)
+            _part(grounds, bodies, stats, a, b, dx, dy, math.sqrt(square), share)
 
 
 @scalar
-def _push(grounds, bodies, stats, a, b, dx, dy, distance, least):  # type: ignore[no-untyped-def]
+def _gives_way(bodies, stats, rules, a, b, walks_a, walks_b, n_agents):  # type: ignore[no-untyped-def]
+    """The share of their overlap by which a, rather than b, gives way.
+
+    A structure never does. Foes do not push each other: the one who walked gives way. A friend who stands and shoots
+    gives way to one who walks by `yielding`; all others by half.
+    """
+    if stats[a, S_SPEED] <= 0.0 or stats[b, S_SPEED] <= 0.0:
+        return 0.0 if stats[a, S_SPEED] <= 0.0 else 1.0
+    if walks_a == walks_b:
+        return 0.5
+    if a < n_agents <= b:
+        return 1.0 if walks_a else 0.0
+    stands = b if walks_a else a
+    if bodies[stands, TARGET] < 0.0 or stats[stands, S_RANGE] < MELEE_RANGE:
+        return 0.5
+    return 1.0 - rules[YIELDING] if walks_a else rules[YIELDING]
+
+
+@scalar
+def _part(grounds, bodies, stats, a, b, dx, dy, distance, share):  # type: ignore[no-untyped-def]
+    """Move a and b apart along the line between them; what one cannot give the other does, unless it is fixed."""
+    overlap = stats[a, S_SEP] + stats[b, S_SEP] - distance
     if distance < 1e-6:
         # Two units on one spot part along a direction that depends on their numbers alone.
         angle = 2.399963 * (a * 31 + b)
         dx, dy, distance = math.cos(angle), math.sin(angle), 1.0
-        overlap = least
-    else:
-        overlap = least - distance
-    fixed_a, fixed_b = stats[a, S_SPEED] <= 0.0, stats[b, S_SPEED] <= 0.0
-    share_a = 0.0 if fixed_a else (1.0 if fixed_b else 0.5)
-    share_b = 0.0 if fixed_b else (1.0 if fixed_a else 0.5)
+        overlap = stats[a, S_SEP] + stats[b, S_SEP]
     ux, uy = dx / distance * overlap, dy / distance * overlap
-    flies = stats[a, S_AIR] > 0.0
-    moved_a = share_a > 0.0 and _put(
-        grounds[int(stats[a, S_CLIFFS])], flies, bodies[a], bodies[a, X] - ux * share_a, bodies[a, Y] - uy * share_a
-    )
-    if not moved_a:
-        share_b = 0.0 if fixed_b else 1.0
-    if share_b > 0.0:
+    flies, rest = stats[a, S_AIR] > 0.0, 1.0 - share
+    if share > 0.0:
+        ground = grounds[int(stats[a, S_CLIFFS])]
+        if not _put(ground, flies, bodies[a], bodies[a, X] - ux * share, bodies[a, Y] - uy * share):
+            rest = 0.0 if stats[b, S_SPEED] <= 0.0 else 1.0
+    if rest > 0.0:
         ground = grounds[int(stats[b, S_CLIFFS])]
-        _put(ground, flies, bodies[b], bodies[b, X] + ux * share_b, bodies[b, Y] + uy * share_b)
+        _put(ground, flies, bodies[b], bodies[b, X] + ux * rest, bodies[b, Y] + uy * rest)
 
 
 def ways_round(grid: NDArray[np.bool_]) -> NDArray[np.int16]:
@@ -169,7 +190,7 @@ def _needs_ways(grid):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True)
+@compiled
 def _fill_ways(grid, table):  # type: ignore[no-untyped-def]
     """Breadth-first search back from every goal; diagonal steps only where both sides are walkable."""
     width, height = grid.shape

@@ -8,12 +8,19 @@ from numpy.typing import NDArray
 from mawm.envs.skirmish import layout as col
 from mawm.envs.skirmish.maps import MapSpec
 from mawm.envs.skirmish.rules import Rules
-from mawm.envs.skirmish.units import ATTRIBUTES, units
+from mawm.envs.skirmish.units import ATTRIBUTES, kinds_of, units
+
+LOOPS_PER_SECOND = 16.0
+CREATED = (
+    *("colossus", "stalker", "zealot", "marine", "marauder", "medivac"),
+    *("hydralisk", "zergling", "baneling", "spine_crawler"),
+)
+"""The order in which the scripts of SMAC's maps create the kinds of one point: who comes first stands in the middle."""
 
 
-def stat_table(spec: MapSpec) -> NDArray[np.float64]:
+def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
     """(U, ...) numbers of each unit's kind, allies first, in the columns of `layout`."""
-    kinds = [units()[kind] for kind in (*spec.allies, *spec.enemies)]
+    kinds = kinds_of(spec.allies, spec.enemies, rules.version)
     table = np.zeros((len(kinds), col.STAT), np.float64)
     for row, kind in zip(table, kinds, strict=True):
         plain = {
@@ -26,9 +33,12 @@ def stat_table(spec: MapSpec) -> NDArray[np.float64]:
             col.S_SECOND: kind.second_hit_delay,
             col.S_PERIOD: kind.period,
             col.S_RANGE: kind.range,
-            col.S_SLOP: kind.range_slop if kind.name != "colossus" else 0.0,
+            col.S_SLOP: kind.range_slop,
+            # Ranged kinds: as far as a shot may still land. That equals the data's own scan range and half a cell.
+            col.S_SCAN: max(kind.scan_range, kind.range + kind.range_slop),
             col.S_POINT: kind.damage_point,
             col.S_BACKSWING: kind.backswing,
+            col.S_MISSILE: kind.missile_speed / LOOPS_PER_SECOND if rules.missiles > 0.0 else 0.0,
             col.S_SPEED: kind.speed,
             col.S_ACCEL: kind.accel,
             col.S_RADIUS: kind.radius,
@@ -52,6 +62,8 @@ def stat_table(spec: MapSpec) -> NDArray[np.float64]:
             col.S_CLIFFS: float(kind.name == "colossus"),
             col.S_MELEE: kind.melee_range,
             col.S_MELEE_POINT: kind.melee_damage_point,
+            col.S_MELEE_PERIOD: kind.melee_period,
+            col.S_ALWAYS: float(kind.always_threatens),
         }
         for column, value in plain.items():
             row[column] = value
@@ -61,21 +73,35 @@ def stat_table(spec: MapSpec) -> NDArray[np.float64]:
     return table
 
 
-def formation(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
-    """Starts (U, 2): units of one team and point stand on a square grid round it, enemies mirror allies."""
+def formation(spec: MapSpec, rules: Rules) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Starts (U, 2), and each unit's place (U,) in the order in which its team is created.
+
+    Units of one team and point stand on a square grid round it, enemies mirror allies. Allies of one kind are numbered
+    by x, then y, as SMAC does. These are the starts before `spawn_jitter`, which stands for what scatters battles of
+    the real game: there, too, agent i has the same place in every battle.
+    """
     starts: list[tuple[float, float]] = []
-    known = units()
+    created: list[int] = []
+    known = units(rules.version)
     for kinds, points, side in ((spec.allies, spec.ally_spawns, 1.0), (spec.enemies, spec.enemy_spawns, -1.0)):
-        team = list(points)
+        team, places = list(points), [0] * len(points)
         for point in dict.fromkeys(points):
             group = [u for u, at in enumerate(points) if at == point]
+            group.sort(key=lambda u: CREATED.index(kinds[u]))
             members = [known[kinds[u]] for u in group]
             spacing = 2.0 * max(kind.sep_radius for kind in members) * rules.spawn_spacing
             flies = all(kind.flies for kind in members)
-            for u, place in zip(group, _places(point, len(group), spacing, side, spec.walkable, flies), strict=True):
-                team[u] = place
+            grid = _places(point, len(group), spacing, side, spec.walkable, flies)
+            for number, (u, place) in enumerate(zip(group, grid, strict=True)):
+                team[u], places[u] = place, number
         starts += team
-    return np.array(starts, np.float64)
+        created += places
+    for kind in dict.fromkeys(spec.allies):
+        numbers = [u for u, other in enumerate(spec.allies) if other == kind]
+        ordered = sorted((starts[u], created[u]) for u in numbers)
+        for u, (start, place) in zip(numbers, ordered, strict=True):
+            starts[u], created[u] = start, place
+    return np.array(starts, np.float64), np.array(created, np.float64)
 
 
 def _places(

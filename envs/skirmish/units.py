@@ -1,10 +1,13 @@
-"""Unit data of StarCraft II's Wings of Liberty base mod, the one that SMAC's maps depend on."""
+"""Unit data of StarCraft II's multiplayer layers, which SMAC's battles are played with, in the versions of `Rules`."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
+
+from mawm.envs.skirmish.rules import Version
 
 ATTRIBUTES = ("light", "armored", "biological", "mechanical", "massive", "structure")
 PROTOSS = frozenset({"stalker", "zealot", "colossus"})
@@ -26,6 +29,8 @@ class Unit:
     period: float = 1.0
     range: float = 0.0
     range_slop: float = 1.0
+    scan_range: float = 5.0
+    """How far it acquires when it attacks by itself, edge to edge."""
     damage_point: float = 0.0
     backswing: float = 0.5
     speed: float = 0.0
@@ -37,13 +42,17 @@ class Unit:
     attrs: tuple[str, ...] = ()
     targets: str = ""
     plane: str = "ground"
-    missile: bool = False
+    missile_speed: float = 0.0
+    """Cells per game second of its shots; 0: they hit at once."""
+    always_threatens: bool = False
+    """A threat to every enemy, although it attacks none (`behaviour.threatens`)."""
     hp_regen: float = 0.0
     suicide: bool = False
     splash_radius: float = 0.0
     structure_dmg: float = 0.0
     melee_range: float = 0.0
     melee_damage_point: float = 0.0
+    melee_period: float = 0.0
     energy_start: float = 0.0
     energy_max: float = 0.0
     energy_regen: float = 0.0
@@ -69,14 +78,21 @@ class Unit:
 
 
 @cache
-def units() -> dict[str, Unit]:
-    """All unit kinds by name."""
-    table = json.loads((resources.files("mawm.envs.skirmish") / "units.json").read_text())["units"]
+def units(version: Version = "4.10", *, allied: bool = False) -> dict[str, Unit]:
+    """All kinds of unit by name. The allied ones are SMAC's own copies, which differ in a few fields."""
+    table = json.loads((resources.files("mawm.envs.skirmish") / "units.json").read_text())
     known = set(Unit.__dataclass_fields__)
     out = {}
-    for name, values in table.items():
+    for name, values in table["units"].items():
+        values = values | table["versions"][version].get(name, {}) | (table["allied"].get(name, {}) if allied else {})
         kept: dict[str, Any] = {
             key: tuple(value) if key == "attrs" else value for key, value in values.items() if key in known
         }
         out[name] = Unit(name=name, **kept)
     return out
+
+
+def kinds_of(allies: Sequence[str], enemies: Sequence[str], version: Version) -> list[Unit]:
+    """The units of a battle, allies first."""
+    own, foes = units(version, allied=True), units(version)
+    return [own[kind] for kind in allies] + [foes[kind] for kind in enemies]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mawm.envs.skirmish import kernel
 from mawm.envs.skirmish.contract import available, build_contract
-from mawm.envs.skirmish.layout import BATTLE, BODY, BOOK, STAT
+from mawm.envs.skirmish.layout import BATTLE, BODY, BOOK, S_CREATED, STAT
 from mawm.envs.skirmish.maps import MapSpec, load_map
 from mawm.envs.skirmish.movement import ways_round
 from mawm.envs.skirmish.rules import Rules
@@ -46,15 +46,15 @@ class SkirmishVectorEnv:
         self.rules = rules or Rules()
         self.spec = map if isinstance(map, MapSpec) else load_map(map, int(self.rules.cliff_margin))
         self.batch = batch
-        self.contract = build_contract(self.spec)
+        self.contract = build_contract(self.spec, self.rules.version)
         c = self.contract
         self.spaces = Spaces(c.n_agents, c.n_actions, c.obs_size, c.state_size, c.limit)
-        self._stats = stat_table(self.spec)
+        self._stats = stat_table(self.spec, self.rules)
         assert self._stats.shape[1] == STAT
         self._numbers = self.rules.array()
         self._grounds = np.stack([self.spec.walkable, self.spec.pathable])
         self._toward = ways_round(self.spec.walkable)
-        self._spawns = formation(self.spec, self.rules)
+        self._spawns, self._stats[:, S_CREATED] = formation(self.spec, self.rules)
         self._attack = np.array(self.spec.attack or ((-1.0, -1.0), (-1.0, -1.0)), np.float64)
         self._seed = np.uint64(seed)
         self._stride = np.uint64(batch if stride is None else stride)
