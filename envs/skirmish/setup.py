@@ -11,6 +11,11 @@ from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.units import ATTRIBUTES, kinds_of, units
 
 LOOPS_PER_SECOND = 16.0
+SCAN_MARGIN = 0.5
+"""Cells that units which can walk acquire farther than their data's scan range says: fitted to battles of the real game.
+
+For kinds with a range slop it makes the scan range what a shot may still reach, weapon range and slop.
+"""
 CREATED = (
     *("colossus", "stalker", "zealot", "marine", "marauder", "medivac"),
     *("hydralisk", "zergling", "baneling", "spine_crawler"),
@@ -34,8 +39,7 @@ def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
             col.S_PERIOD: kind.period,
             col.S_RANGE: kind.range,
             col.S_SLOP: kind.range_slop,
-            # Ranged kinds: as far as a shot may still land. That equals the data's own scan range and half a cell.
-            col.S_SCAN: max(kind.scan_range, kind.range + kind.range_slop),
+            col.S_SCAN: max(kind.scan_range, kind.range) + (SCAN_MARGIN if kind.speed > 0.0 else 0.0),
             col.S_POINT: kind.damage_point,
             col.S_BACKSWING: kind.backswing,
             col.S_MISSILE: kind.missile_speed / LOOPS_PER_SECOND if rules.missiles > 0.0 else 0.0,
