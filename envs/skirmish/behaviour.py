@@ -125,15 +125,15 @@ def _aim(body, target):  # type: ignore[no-untyped-def]
 
 @scalar
 def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
-    """An enemy's choice of target, unless an attack is running.
+    """An enemy's choice of target: any time but between the blows of an attack and in its backswing.
 
     A target in weapon range is kept while it is a threat, and otherwise left for a threat that is in weapon range, too.
     A target out of weapon range is left for anybody in weapon range. Else the enemy goes on after it if it is a threat,
     and if not turns to whoever is best in scan range. Alternating fire, which wins 2m_vs_1z and 2s_vs_1sc without a
-    scratch on StarCraft II, shows the rule of threats; docs/engine.md has the measurements.
+    scratch on StarCraft II, shows the rule of threats, and that it holds while the enemy takes aim, too.
     """
     body = bodies[a]
-    if body[WINDUP] >= 0.0 or body[SECOND] >= 0.0 or body[RECOVER] > 0.0:
+    if (body[SECOND] >= 0.0 or body[RECOVER] > 0.0) and body[WINDUP] < 0.0:
         return
     if stats[a, S_HEAL] > 0.0:
         _think_of_healing(bodies, stats, a, n_agents)
