@@ -25,7 +25,6 @@ def check(config: TrainConfig) -> None:
     _check_selector(config.sharing)
     _check_elite(config)
     _check_updates(config)
-    _check_delays(config.rules.delay_low, config.rules.delay_high)
 
 
 def _numbers(node: Any, path: str) -> Iterator[tuple[str, float]]:
@@ -84,13 +83,6 @@ def _check_own(sharing: SharingConfig) -> None:
             f"sharing.selector is {shown(sharing.selector)}; it must be callable with bandwidth, components, window "
             f"and rng, and raised {type(error).__name__}: {error}"
         ) from None
-
-
-def _check_delays(low: float, high: float) -> None:
-    if low > high:
-        raise ValueError(
-            f"rules.delay_low is {number(low)}, but rules.delay_high {number(high)}; a delay is drawn between the two"
-        )
 
 
 def _check_elite(config: TrainConfig) -> None:

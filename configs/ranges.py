@@ -43,12 +43,8 @@ RANGES: Ranges = {
     # information
     "weight": WEIGHT, "observations": (1, 100_000), "others": (1, 1000), "snapshot_every": (1, MANY),
     # the embedded engine
-    "spawn_spacing": (0.01, 10.0), "spawn_jitter": LENGTH, "cliff_margin": (0.0, 8.0), "min_scan_range": LENGTH,
-    "scan_uses_weapon_range": SWITCH, "switch_targets": SWITCH, "leash": LENGTH, "resume_after_chase": SWITCH,
-    "arrive_radius": LENGTH, "help_radius": LENGTH, "help_period": SECONDS,
-    "delay_low": (-10.0, 10.0), "delay_high": (-10.0, 10.0), "carry_cooldown": SWITCH, "backswing": SWITCH,
-    "sweep_half_length": LENGTH, "sweep_radius": LENGTH, "burst_on_death": SWITCH, "splash_to_edge": SWITCH,
-    "heal_lowest": SWITCH, "shield_delay": SECONDS, "shield_regen": (0.0, 1e4), "min_damage": (0.0, 1e4),
+    "spawn_spacing": (0.01, 10.0), "spawn_jitter": LENGTH, "cliff_margin": (0.0, 8.0), "threat": SWITCH,
+    "missiles": SWITCH, "yielding": SHARE, "backswing": SWITCH,
     # an environment of one's own
     "episode_limit": (1, 10**6), "timeout_s": (0.1, 1e6),
     # the market

@@ -1,18 +1,21 @@
-"""`python -m mawm.bench engine|learner|wire|saving`: figures of this machine, one JSON line a measurement."""
+"""`python -m mawm.bench engine|fidelity|learner|wire|saving`: figures of this machine and of the engine."""
 
 import json
 import os
 import sys
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from mawm.cli import fail, parse
+from mawm.envs.skirmish.rules import Rules
 
-DESCRIPTION = """Measure speed on this machine, on one thread.
+DESCRIPTION = """Measure speed on this machine, on one thread, and how near the engine comes to the real StarCraft II.
 
   python -m mawm.bench engine --map 3m --batch 1 32 --json       environment steps a second, random valid actions
+  python -m mawm.bench fidelity                                  our battles beside figures of StarCraft II
   python -m mawm.bench learner --agents 3 --preset paper --json  one iteration of learning, beside plain code
   python -m mawm.bench wire --map 3m --preset paper              bytes of a message and what half floats lose
   python -m mawm.bench saving --map 3m                           what checkpoints cost a run with full replays"""
@@ -29,6 +32,21 @@ class Engine:
     """Length of one measurement."""
     json: bool = False
     """One JSON line a measurement instead of text."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Battles of the embedded engine beside figures of the real StarCraft II, a row a figure (docs/engine.md)."""
+
+    real: tuple[Path, ...] = ()
+    """JSON files of further figures, in place of those that come with the package: scores of scripted battles
+    ({"maps": {MAP: {"AC" | "AW" | "AF": {"score": [...]}}}}) or lengths of evaluations ({"maps": {MAP: {"early" |
+    "all_won": {"length": STEPS}}}})."""
+    battles: int = 200
+    """Our battles a row."""
+    json: bool = False
+    """One JSON object with rows, rms_score, held and of instead of a table."""
+    rules: Rules = field(default_factory=Rules)
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,7 @@ class Saving:
 
 Command = (
     Annotated[Engine, tyro.conf.subcommand("engine", prefix_name=False)]
+    | Annotated[Fidelity, tyro.conf.subcommand("fidelity", prefix_name=False)]
     | Annotated[Learner, tyro.conf.subcommand("learner", prefix_name=False)]
     | Annotated[Wire, tyro.conf.subcommand("wire", prefix_name=False)]
     | Annotated[Saving, tyro.conf.subcommand("saving", prefix_name=False)]
@@ -82,6 +101,8 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     command = parse(Arguments, prog="python -m mawm.bench", description=DESCRIPTION, args=args).what
     try:
+        if isinstance(command, Fidelity):
+            return _fidelity(command)
         rows = _rows(command)
     except (ValueError, FileNotFoundError) as error:
         fail(str(error))
@@ -90,7 +111,18 @@ def main(args: list[str] | None = None) -> int:
     return 0
 
 
-def _rows(command: Command) -> list[dict[str, Any]]:
+def _fidelity(command: Fidelity) -> int:
+    from mawm.benchmarks.fidelity import report, text  # numba loads only once the command line is right
+
+    if command.battles < 1:
+        raise ValueError(f"--battles must be at least 1; got {command.battles}")
+    done = report(command.rules, command.battles, command.real)
+    for line in [json.dumps(done.json())] if command.json else text(done):
+        print(line)
+    return 0
+
+
+def _rows(command: Engine | Learner | Wire | Saving) -> list[dict[str, Any]]:
     if isinstance(command, Engine):
         return _engine(command)
     if isinstance(command, Saving):

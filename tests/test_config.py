@@ -58,11 +58,6 @@ def test_more_imagination_than_memory_holds_is_refused() -> None:
         check(merge(TrainConfig(), {"schedule": changed}, "file"))
 
 
-def test_a_delay_is_drawn_upwards() -> None:
-    with pytest.raises(ValueError, match=r"rules.delay_low is 1, but rules.delay_high 0.5"):
-        check(merge(TrainConfig(), {"rules": {"delay_low": 1.0, "delay_high": 0.5}}, "file"))
-
-
 def test_generators_are_keyed_by_seed_and_name_alone() -> None:
     draws = {named_generator(s, n).integers(2**62) for s in (0, 1) for n in ("a", "b")}
     assert len(draws) == 4

@@ -10,10 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from numba import config, njit
+from numba import config as numba_config
+from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy"}
+_CONFIG: Any = numba_config  # its fields are made when it is loaded, so no type checker knows them
 _UNUSED_S = 86_400.0
 """Seconds after which machine code of other sources is deleted: nothing that runs now still reads it."""
 
@@ -34,12 +36,12 @@ def compiled(function: Function, **options: Any) -> Function:
     Numba's own cache looks at the file of the compiled function alone. A function that was copied into it from another
     file would stay as it was when that file is edited, and the old rules would go on being played.
     """
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(_cache_folder(before))
+    before = _CONFIG.CACHE_DIR
+    _CONFIG.CACHE_DIR = str(_cache_folder(before))
     try:
         result: Function = njit(**_OPTIONS, **options)(function)
     finally:
-        config.CACHE_DIR = before
+        _CONFIG.CACHE_DIR = before
     return result
 
 

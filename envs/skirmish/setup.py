@@ -12,7 +12,7 @@ from mawm.envs.skirmish.units import ATTRIBUTES, kinds_of, units
 
 LOOPS_PER_SECOND = 16.0
 SCAN_MARGIN = 0.5
-"""Cells that units which can walk acquire farther than their data's scan range says: fitted to battles of the real game.
+"""Cells that units which can walk acquire farther than the scan range of their data: fitted to real battles.
 
 For kinds with a range slop it makes the scan range what a shot may still reach, weapon range and slop.
 """
@@ -103,8 +103,8 @@ def formation(spec: MapSpec, rules: Rules) -> tuple[NDArray[np.float64], NDArray
     for kind in dict.fromkeys(spec.allies):
         numbers = [u for u, other in enumerate(spec.allies) if other == kind]
         ordered = sorted((starts[u], created[u]) for u in numbers)
-        for u, (start, place) in zip(numbers, ordered, strict=True):
-            starts[u], created[u] = start, place
+        for u, (start, rank) in zip(numbers, ordered, strict=True):
+            starts[u], created[u] = start, rank
     return np.array(starts, np.float64), np.array(created, np.float64)
 
 

@@ -1,0 +1,131 @@
+"""Scripts that play battles as SMAC's agents do, eight loops a step within the action masks.
+
+They read the engine's positions: they are a yardstick, not agents.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mawm.envs.skirmish.contract import NO_ATTACK_ACTIONS
+from mawm.envs.skirmish.kernel import LOOPS_PER_STEP
+from mawm.envs.skirmish.layout import COOLDOWN, HP, SHIELD, TARGET, X, Y
+from mawm.envs.skirmish.vector import SkirmishVectorEnv
+from mawm.types import Bools, Ints, Step
+
+NOOP, STOP, NORTH, SOUTH, EAST, WEST, ATTACK = range(NO_ATTACK_ACTIONS + 1)
+Policy = Callable[[SkirmishVectorEnv, Step], Ints]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """First battles (B,) of a policy: won, return, steps, health the first enemy lost, whether an agent was hurt."""
+
+    won: Bools
+    returns: NDArray[np.float64]
+    steps: Ints
+    taken: NDArray[np.float64]
+    hurt: Bools
+
+
+def play(env: SkirmishVectorEnv, policy: Policy) -> Outcome:
+    """Play each row's first battle to its end, SMAC's steps and masks."""
+    step, batch, n = env.reset(), env.batch, env.contract.n_agents
+    won, done, hurt = (np.zeros(batch, np.bool_) for _ in range(3))
+    returns, steps = np.zeros(batch), np.zeros(batch, np.int64)
+    foe, before = env.bodies[:, n, HP].copy(), env.bodies[:, :n, [HP, SHIELD]].sum((1, 2))
+    whole = foe.copy()
+    while not done.all():
+        step = env.step(policy(env, step))
+        over = step.terminated | step.truncated
+        returns += np.where(done, 0.0, step.reward)
+        steps += ~done
+        won |= over & step.battle_won & ~done
+        # A row whose battle is over shows the next one: a team without survivors was hurt, a winner is as it was.
+        now = np.where(over, np.where(step.battle_won, before, 0.0), env.bodies[:, :n, [HP, SHIELD]].sum((1, 2)))
+        hurt |= ~done & (now < before - 1e-9)
+        foe = np.where(done | over, foe, env.bodies[:, n, HP])
+        done |= over
+    return Outcome(won, returns, steps, np.where(won, whole, whole - foe), hurt)
+
+
+def _directions(env: SkirmishVectorEnv, step: Step) -> Ints:
+    """Every agent attacks the nearest enemy that its mask allows, or walks towards the nearest one (B, N)."""
+    n, bodies = env.contract.n_agents, env.bodies
+    dx = bodies[:, None, n:, X] - bodies[:, :n, None, X]
+    dy = bodies[:, None, n:, Y] - bodies[:, :n, None, Y]
+    far = np.where(bodies[:, None, n:, HP] > 0.0, np.hypot(dx, dy), np.inf)
+    may = step.avail[:, :, ATTACK : ATTACK + env.contract.n_enemies]
+    near = far.argmin(-1)[..., None]
+    x, y = np.take_along_axis(dx, near, -1)[..., 0], np.take_along_axis(dy, near, -1)[..., 0]
+    walk = np.where(np.abs(x) > np.abs(y), np.where(x > 0, EAST, WEST), np.where(y > 0, NORTH, SOUTH))
+    walk = np.where(np.take_along_axis(step.avail, walk[..., None], -1)[..., 0], walk, STOP)
+    attack = ATTACK + np.where(may, far, np.inf).argmin(-1)
+    chosen: Ints = np.where(step.alive, np.where(may.any(-1), attack, walk), NOOP)
+    return chosen
+
+
+def attack_closest(env: SkirmishVectorEnv, step: Step) -> Ints:
+    """Attack the nearest enemy within the mask's 6 cells, or walk towards the nearest one; healers stop, (B, N)."""
+    actions = _directions(env, step)
+    actions[:, env.contract.healer[: env.contract.n_agents]] = STOP
+    return np.where(step.alive, actions, NOOP)
+
+
+def stand_and_fire(env: SkirmishVectorEnv, step: Step) -> Ints:
+    """All attack as soon as they may and stand until then, (B, N)."""
+    return np.where(step.alive, np.where(step.avail[:, :, ATTACK], ATTACK, STOP), NOOP)
+
+
+class UniformPolicy:
+    """Each agent picks uniformly among the actions that its mask allows."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def __call__(self, env: SkirmishVectorEnv, step: Step) -> Ints:
+        """Actions (B, N)."""
+        chosen: Ints = np.where(step.avail, self._rng.random(step.avail.shape), -1.0).argmax(2)
+        return chosen
+
+
+class AlternatingFire:
+    """Two agents against one enemy: the far one shoots, the near one only stands; they swap when it comes near."""
+
+    NEAR = 3.0
+    """Cells between centres."""
+
+    def __init__(self, batch: int) -> None:
+        self._shooter = np.full(batch, -1)
+
+    def __call__(self, env: SkirmishVectorEnv, step: Step) -> Ints:
+        """Actions (B, 2). Nobody moves."""
+        rows, places = np.arange(env.batch), env.bodies[:, :, [X, Y]]
+        far = np.linalg.norm(places[:, :2] - places[:, 2:], axis=-1)
+        shooter = np.where(self._shooter < 0, far.argmax(1), self._shooter)
+        swap = (far[rows, shooter] < self.NEAR) & (far[rows, 1 - shooter] > far[rows, shooter])
+        self._shooter = np.where(swap, 1 - shooter, shooter)
+        fires = (np.arange(2) == self._shooter[:, None]) & step.avail[:, :, ATTACK]
+        return np.where(step.alive, np.where(fires, ATTACK, STOP), NOOP)
+
+
+class StopAlternation:
+    """Two stalkers walk up and shoot; the one aimed at stops for a step while its weapon cools, after so many hits."""
+
+    def __init__(self, batch: int, hits: int) -> None:
+        self.hits = hits
+        self._taken = np.zeros((batch, 2), np.int64)
+        self._before = np.full((batch, 2), -np.inf)
+
+    def __call__(self, env: SkirmishVectorEnv, step: Step) -> Ints:
+        """Actions (B, 2)."""
+        health, target = env.bodies[:, :2, [HP, SHIELD]].sum(-1), env.bodies[:, 2, TARGET]
+        self._taken += health < self._before - 5.0  # a crawler's hit takes 29 or 30, shields come back by 1 a step
+        self._before = health
+        aimed_at = target[:, None] == np.arange(2)
+        cools = env.bodies[:, :2, COOLDOWN] > LOOPS_PER_STEP
+        stops = aimed_at & cools & (self._taken >= self.hits) & step.alive & step.alive[:, ::-1]
+        self._taken[stops] = 0
+        return np.where(stops, STOP, _directions(env, step))

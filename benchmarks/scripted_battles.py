@@ -1,0 +1,138 @@
+"""Battles of scripted teams as others had them played on StarCraft II: orders every two loops, at any distance."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mawm.envs.skirmish.behaviour import NO_ATTACK_ACTIONS, give_order
+from mawm.envs.skirmish.combat import cancel, gap
+from mawm.envs.skirmish.compiled import scalar
+from mawm.envs.skirmish.kernel import LOOPS_PER_STEP, game_loop
+from mawm.envs.skirmish.layout import (
+    COOLDOWN,
+    HP,
+    MOVE,
+    ORDER,
+    RECOVER,
+    S_HEAL,
+    S_HP,
+    S_RANGE,
+    TARGET,
+    WINDUP,
+)
+from mawm.envs.skirmish.rules import Rules
+from mawm.envs.skirmish.vector import SkirmishVectorEnv
+
+SCRIPTS = {"AC": 0, "AW": 1, "AF": 2}
+"""Attack the closest living enemy; attack the enemy with the least health, the first of equals; alternating fire."""
+LOOPS_PER_DECISION = 2
+ORDER_LOOPS = 2.0
+"""Loops that a repeated attack-move costs an enemy: as many as pass between an order and a first hit in captures."""
+NEAR = 1.0
+"""Alternating fire: how near to its weapon's range, edge to edge, the enemy comes before the shooter hands over."""
+STOP = 1
+
+
+@scalar
+def _attack(bodies, stats, agents, script):  # type: ignore[no-untyped-def]
+    """Order every agent that can fight to attack, at any distance, the foe that the script names."""
+    for i in range(agents):
+        if bodies[i, HP] <= 0.0 or stats[i, S_HEAL] > 0.0:
+            continue  # a medivac has no attack ability, so the order passes it by
+        least, found = 1e18, -1
+        for j in range(agents, len(bodies)):
+            value = gap(bodies, stats, i, j) if script == 0 else bodies[j, HP]
+            if bodies[j, HP] > 0.0 and value < least:
+                least, found = value, j
+        if found >= 0:
+            give_order(bodies[i], stats[i], NO_ATTACK_ACTIONS + found - agents, agents)
+
+
+@scalar
+def _alternate(bodies, stats, agents, shooter):  # type: ignore[no-untyped-def]
+    """The far one of two agents shoots at the first enemy, the near one stands; who shoots now.
+
+    They swap once the enemy is near the shooter and the shooter has fired, so that its weapon cools.
+    """
+    far = 0 if gap(bodies, stats, 0, agents) >= gap(bodies, stats, 1, agents) else 1
+    if shooter < 0:
+        shooter = far
+    near = gap(bodies, stats, shooter, agents) <= stats[agents, S_RANGE] + NEAR
+    fired = bodies[shooter, COOLDOWN] > 0.0 and bodies[shooter, WINDUP] < 0.0
+    if near and fired and bodies[1 - shooter, HP] > 0.0:
+        shooter = 1 - shooter
+    for i in range(2):
+        if bodies[i, HP] > 0.0:
+            give_order(bodies[i], stats[i], NO_ATTACK_ACTIONS if i == shooter else STOP, agents)
+    return shooter
+
+
+@scalar
+def _repeat_orders(bodies, stats, agents):  # type: ignore[no-untyped-def]
+    """The enemies get their attack-move again: targets and attacks under way are dropped."""
+    for j in range(agents, len(bodies)):
+        if bodies[j, HP] > 0.0 and bodies[j, ORDER] == MOVE and stats[j, S_HEAL] == 0.0:
+            cancel(bodies[j])
+            bodies[j, TARGET] = -1.0
+            bodies[j, RECOVER] = ORDER_LOOPS
+
+
+@scalar
+def _health(rows, first, last, column):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for u in range(first, last):
+        total += max(0.0, rows[u, column])
+    return total
+
+
+@scalar
+def _living(bodies, agents):  # type: ignore[no-untyped-def]
+    count = 0
+    for i in range(agents):
+        count += bodies[i, HP] > 0.0
+    return count
+
+
+@scalar
+def _play(c, stats, rules, grounds, toward, bodies, books, scratch, log, script, loops, out):  # type: ignore[no-untyped-def]
+    """First battles under a script: score and whether won, into `out` (B, 2)."""
+    n, units = c.n_agents, bodies.shape[1]
+    at_start = _health(stats, 0, units, S_HP)
+    foes_at_start = _health(stats, n, units, S_HP)
+    for b in range(len(bodies)):
+        body, alive, died, shooter = bodies[b], n, False, -1
+        scratch[:] = 0.0
+        scratch[0, :, 2] = -1.0
+        for t in range(loops):
+            if died:
+                _repeat_orders(body, stats, n)
+            if t % LOOPS_PER_DECISION == 0:
+                if script == 2:
+                    shooter = _alternate(body, stats, n, shooter)
+                else:
+                    _attack(body, stats, n, script)
+            game_loop(c, stats, rules, grounds, toward, body, books[b], scratch[0], scratch[1], log)
+            living = _living(body, n)
+            died, alive = living < alive, living
+            if living == 0 or _health(body, n, units, HP) <= 0.0:
+                break
+        foes = _health(body, n, units, HP)
+        out[b, 0] = (_health(body, 0, n, HP) + foes_at_start - foes) / at_start
+        out[b, 1] = 1.0 if foes <= 0.0 and alive > 0 else 0.0
+
+
+def scripted(map_name: str, script: str, rules: Rules, battles: int, seed: int = 3) -> NDArray[np.float64]:
+    """Score and whether won (B, 2) of battles of a scripted team, on maps that repeat the enemies' orders.
+
+    Decisions every two loops, no limit to the distance of attacks. ValueError where alternating fire lacks its two
+    agents and one enemy.
+    """
+    env = SkirmishVectorEnv(map_name, battles, seed, rules)
+    if script == "AF" and (env.contract.n_agents, env.contract.n_enemies) != (2, 1):
+        raise ValueError(f"script AF is two agents' alternating fire at one enemy; map {map_name} has others")
+    env.reset()
+    out = np.zeros((battles, 2))
+    _play(
+        env.contract, env._stats, env._numbers, env._grounds, env._toward, env.bodies, env._books, env._scratch,
+        env._logs[0], SCRIPTS[script], env.spec.limit * LOOPS_PER_STEP, out,
+    )  # fmt: skip
+    return out
