@@ -100,6 +100,8 @@ class ProcessEnv:
         self._pipe.close()
 
     def _ask(self, what: str, *arguments: Any) -> Any:
+        if self._pipe.closed:
+            raise ProcessDied(f"its process {_how_it_ended(self.process.exitcode)}")
         # A pipe that is broken already says so once more where the answer is awaited.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._pipe.send((what, arguments))
@@ -117,6 +119,7 @@ class ProcessEnv:
             raise ProcessDied(f"its process {_how_it_ended(self.process.exitcode)}") from None
         except BaseException:  # too late, or whoever waits was interrupted: an answer still to come is nobody's
             self._kill()
+            self._pipe.close()  # it may have come meanwhile, and would be taken for the next call's
             raise
         finally:
             self.waiting_since = float("inf")
