@@ -15,7 +15,7 @@ format:  ## Mend what ruff can mend.
 test:  ## The fast suite.
 	$(PYTHON) -m pytest
 
-SURVIVED = storm exact signals full_disk checkpoint careful replay guard watch env_process own_environment fuzz
+SURVIVED = storm exact signals stopping full_disk checkpoint careful replay guard watch env_process own_environment fuzz
 
 storm:  ## Kills, damage, full disks, hostile files, faults and random settings in their long versions, and a table of them.
 	$(PYTHON) -m pytest -m "slow or not slow" $(SURVIVED:%=tests/test_%.py)

@@ -17,6 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from mawm.processes import ignore_signals, kill, start
 from mawm.types import Ints, Step, VectorEnv
 
 FAREWELL_S = 5.0
@@ -60,7 +61,7 @@ class ProcessEnv:
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
         self.process = context.Process(target=_serve, args=(there, make), name="mawm-environment", daemon=True)
-        self.process.start()
+        start(self.process)
         there.close()
         # At exit it must run before multiprocessing waits for its daemons, of which this one heeds no SIGTERM.
         self._kill = util.Finalize(self, _kill, args=(self.process,), exitpriority=10)
@@ -99,6 +100,8 @@ class ProcessEnv:
         self._pipe.close()
 
     def _ask(self, what: str, *arguments: Any) -> Any:
+        if self._pipe.closed:
+            raise ProcessDied(f"its process {_how_it_ended(self.process.exitcode)}")
         # A pipe that is broken already says so once more where the answer is awaited.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._pipe.send((what, arguments))
@@ -116,6 +119,7 @@ class ProcessEnv:
             raise ProcessDied(f"its process {_how_it_ended(self.process.exitcode)}") from None
         except BaseException:  # too late, or whoever waits was interrupted: an answer still to come is nobody's
             self._kill()
+            self._pipe.close()  # it may have come meanwhile, and would be taken for the next call's
             raise
         finally:
             self.waiting_since = float("inf")
@@ -134,17 +138,13 @@ def _how_it_ended(exitcode: int | None) -> str:
 
 def _kill(process: BaseProcess) -> None:
     """End a process and what it started."""
-    assert process.pid is not None
-    with contextlib.suppress(OSError):  # it has no session yet, or is gone
-        os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
+    kill(process)
     process.join()
 
 
 def _serve(pipe: Connection, make: Callable[[], VectorEnv]) -> None:
     """The process's whole life: build the environment, answer calls until told to stop."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
     os.setsid()
     os.dup2(2, 1)  # what an environment prints is no result of ours, which a program may read
     threading.Thread(target=_end_with_the_main_process, daemon=True).start()

@@ -15,6 +15,8 @@ import tyro
 from mawm.cli import fail, parse
 from mawm.configs.sweeps import Grid, check_grid, load_sweep
 from mawm.configs.train import TrainConfig
+from mawm.processes import STOP_SIGNALS, ignore_signals
+from mawm.telling import tell_from_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,17 +112,24 @@ def _prepared(runs: list["PlannedRun"], out: Path, jobs: int, typed: str) -> "Ru
 
 
 def _run(runner: "Runner") -> int:
-    from mawm.sweeps.board import Board
-
     stopped: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopped.append(number)
         runner.stop()
-        print("mawm: every run saves and ends; once more to quit at once", file=sys.stderr)
+        tell_from_handler("every run saves and ends; once more to quit at once")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOP_SIGNALS:
         signal.signal(number, stop)
+    try:
+        return _worked(runner, stopped)
+    finally:
+        ignore_signals()
+
+
+def _worked(runner: "Runner", stopped: list[int]) -> int:
+    from mawm.sweeps.board import Board
+
     total, done = len(runner.runs), runner.count("done")
     _say(f"{total} runs into {runner.folder}, {runner.jobs} at a time; {done} are done")
     runner.work(Board(sys.stdout))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mawm.processes import ignore_signals, start
 from mawm.types import Bools, Floats, Ints
 
 FAREWELL_S = 5.0
@@ -90,10 +91,7 @@ def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Cal
     """A worker's whole life: build its learners, answer calls until told to stop."""
     # Being stopped is the main process's affair: it saves through the workers before it lets them go, and what stops it
     # (Ctrl-C, `timeout`, a service manager) often tells all its processes at once.
-    import signal  # only ever needed inside a worker
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
     try:
         prepare()
         learners = {i: make(i) for i in indices}
@@ -133,7 +131,7 @@ class ProcessTeam(_Roster):
             process = context.Process(
                 target=_serve, args=(there, make, indices, prepare), name=f"mawm-worker-{w}", daemon=True
             )
-            process.start()
+            start(process)
             there.close()
             self._pipes.append(here)
             self._processes.append(process)

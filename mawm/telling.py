@@ -11,6 +11,12 @@ def tell(line: str) -> None:
         print(f"mawm: {line}", file=sys.stderr, flush=True)
 
 
+def tell_from_handler(line: str) -> None:
+    """A line on stderr from a signal handler. It goes past the buffers, since a write into them may be interrupted."""
+    with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a file
+        os.write(sys.stderr.fileno(), f"mawm: {line}\n".encode())
+
+
 def show(line: str) -> None:
     """A line on stdout, if it can be written."""
     with contextlib.suppress(OSError):

@@ -65,12 +65,14 @@ class Command:
 def main(args: list[str] | None = None) -> int:
     """Parse, check, build, train. Exit codes: 0 done, 1 failed, 2 a mistake of the user's, 3 no room to save.
 
-    130 and 143: stopped by a signal.
+    130 and 143: stopped by a signal. Without `args` it is the process's own command: signals are not listened to once
+    it is done, because the process ends with it.
     """
+    stopping = Stopping(until_exit=args is None)
     args = sys.argv[1:] if args is None else args
     command = _command(args)
     config, folder = _resumed(command, args) if command.resume else (command.config, None)
-    return _run(_checked(config), command, folder, shlex.join(["python", "-m", "mawm.train", *args]))
+    return _run(_checked(config), command, folder, shlex.join(["python", "-m", "mawm.train", *args]), stopping)
 
 
 def configure(args: list[str]) -> TrainConfig:
@@ -119,15 +121,14 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
     return config, folder
 
 
-def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str) -> int:
+def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str, stopping: Stopping) -> int:
     from mawm.guard import EnvFault
     from mawm.saving import SavingFailed
 
-    stopping = Stopping()
     try:
         with stopping, contextlib.ExitStack() as at_end:
             return _go(config, command, resumed, typed, at_end, stopping)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # in a process that is not ours to end
         tell("quit at once; what was saved is intact")
         return stopping.exit_code
     except SavingFailed as error:

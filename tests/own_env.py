@@ -94,6 +94,6 @@ class WithChild(Shaky):
     """Prints a greeting and starts a game of its own."""
 
     def __init__(self, batch: int, plan: dict[int, str], pid_file: Path) -> None:
-        super().__init__(batch, plan)
+        super().__init__(batch, plan, pid_file.parent)
         os.write(1, b"welcome")
         pid_file.write_text(str(subprocess.Popen(["sleep", "1000"]).pid))

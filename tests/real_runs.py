@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mawm.checkpoint import newest
 
@@ -37,6 +39,65 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Exit code, and what it said on both channels."""
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+def until(
+    condition: Callable[[], bool], process: "subprocess.Popen[str] | None" = None, seconds: float = 240.0
+) -> None:
+    """Wait for a condition, which may take long on a busy machine, while the process that brings it about lives."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def told(stream: IO[str] | None, text: str) -> str:
+    """Read lines until one holds the text; gives them all."""
+    assert stream is not None
+    lines = ""
+    while text not in lines:
+        line = stream.readline()
+        assert line, f"{text!r} was not told: {lines}"
+        lines += line
+    return lines
+
+
+def stat(pid: int) -> list[str]:
+    """What Linux knows of a process, from its state on; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    return bool(found := stat(pid)) and found[0] not in "ZX"
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [other for other in pids if stat(other)[1:2] == [str(pid)]]
+
+
+def worked_s(pid: int) -> float:
+    """Seconds of CPU that a process and its children took: how far it is, whatever else the machine does."""
+    ticks = [found for each in (pid, *children(pid)) if (found := stat(each))]
+    return sum(int(found[11]) + int(found[12]) for found in ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def works(process: "subprocess.Popen[str]", seconds: float) -> None:
+    """Wait until it took so many more seconds of CPU."""
+    before = worked_s(process.pid)
+    until(lambda: worked_s(process.pid) > before + seconds, process)
+
+
+def listens(pid: int) -> bool:
+    """Whether a run listens to signals: SIGALRM is the last that it asks for."""
+    caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    return bool(int(caught, 16) >> (signal.SIGALRM - 1) & 1)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

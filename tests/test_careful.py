@@ -76,11 +76,11 @@ def test_hostile_files_are_refused_by_name_at_little_cost(
 ) -> None:
     path = tmp_path / "part.bin"
     path.write_bytes(content)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(DamagedError) as caught:
         read(path)
     assert str(path) in str(caught.value) and said in str(caught.value) and len(str(caught.value)) < 600
-    assert time.monotonic() - began < 1.0 and EXECUTED == []
+    assert time.process_time() - began < 1.0 and EXECUTED == []
 
 
 READ_ALL = """
@@ -169,10 +169,10 @@ def test_pieces_that_lie_are_refused(pieces: Any, said: str, tmp_path: Path) -> 
 def test_a_million_keys_are_read_in_a_moment(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text("{" + ", ".join(f'"k{i}": 0' for i in range(200_000)) + ', "k7": 1}')
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(DamagedError, match="'k7' stands twice"):
         read_json(path)
-    assert time.monotonic() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 def test_what_is_sound_is_read_as_it_was_written(tmp_path: Path) -> None:

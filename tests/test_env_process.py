@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from own_env import FAULTS, Moody, Shaky
-from real_runs import Figure
+from real_runs import Figure, running, until
 
 from mawm.envs.market.vector import MarketVectorEnv
 from mawm.envs.process import ProcessDied, ProcessEnv
@@ -42,10 +42,14 @@ SAID = {
 
 
 def patient(make: Callable[[], VectorEnv]) -> ProcessEnv:
-    """Time to start for a machine that is busy; once there, an answer may take a second."""
-    env = ProcessEnv(make, 30.0)
-    env.timeout_s = 1.0
-    return env
+    """Time to answer for a machine that is busy."""
+    return ProcessEnv(make, 120.0)
+
+
+def hurried(env: Restarting) -> None:
+    """What is played next hangs: a second is enough to see it. The fresh environment after it has all its time."""
+    assert isinstance(env._env, Guard) and isinstance(env._env.env, ProcessEnv)
+    env._env.env.timeout_s = 1.0
 
 
 def restarting(make: Callable[[], VectorEnv]) -> Restarting:
@@ -54,14 +58,6 @@ def restarting(make: Callable[[], VectorEnv]) -> Restarting:
 
 def alike(one: Step, other: Step) -> bool:
     return all(vars(one)[name].tobytes() == value.tobytes() for name, value in vars(other).items())
-
-
-def running(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def played(steps: int, seed: int = 0) -> Iterator[tuple[np.ndarray, Step]]:
@@ -87,6 +83,8 @@ def test_after_a_fault_battles_go_on_as_if_nothing_had_happened(
     with closing(restarting(partial(Shaky, BATCH, plan, tmp_path))) as env:
         env.reset()
         for t, (actions, expected) in enumerate(played(max(plan) + 3)):
+            if plan.get(t + 1, "").startswith("hangs"):
+                hurried(env)
             assert alike(expected, env.step(actions)), (t, plan)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == len(faults)
@@ -141,20 +139,23 @@ def test_a_hang_is_found_in_time_a_mistake_stays_a_mistake_and_nothing_is_left_o
         env.step(HOLD + 7)
     env.reset()
     env.step(HOLD)
-    began = time.monotonic()
+    env.timeout_s, began = 1.0, time.monotonic()
     with pytest.raises(TimeoutError, match="no answer within 1 s"):
         env.step(HOLD)
-    assert 1.0 <= time.monotonic() - began < 2.0 and not running(env.process.pid or 0)
+    assert 1.0 <= time.monotonic() - began < 20.0 and not running(env.process.pid or 0)
     with pytest.raises(ProcessDied, match="killed by SIGKILL"):
         env.reset()
     env.close()
 
 
 def test_an_answer_that_nobody_waits_for_any_more_is_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(timeout: float) -> bool:
-        raise KeyboardInterrupt
-
     with closing(patient(partial(Shaky, BATCH, {}))) as env:
+        poll = env._pipe.poll
+
+        def interrupted(timeout: float) -> bool:
+            assert poll(timeout)  # the answer comes while the interruption is on its way
+            raise KeyboardInterrupt
+
         monkeypatch.setattr(env._pipe, "poll", interrupted)
         with pytest.raises(KeyboardInterrupt):
             env.reset()
@@ -176,7 +177,8 @@ env = ProcessEnv(partial(WithChild, 12, {1: "hangs"}, Path(sys.argv[1])), 60.0)
 env.reset()
 print(env.process.pid, flush=True)
 threading.Thread(target=env.step, args=(np.zeros((12, 3), np.int64),), daemon=True).start()
-time.sleep(0.3)
+while not Path(sys.argv[1]).with_name("1").exists():  # at its first step it leaves a mark and hangs
+    time.sleep(0.01)
 """
 
 
@@ -185,11 +187,8 @@ def test_no_process_outlives_the_one_that_plays_even_while_it_hangs(end: str, tm
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     done = subprocess.run(
         [sys.executable, "-c", PARENT + end, str(tmp_path / "pid")],
-        env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False, timeout=30,
+        env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     pids = [int(done.stdout), int((tmp_path / "pid").read_text())]
     assert done.returncode in (-9, 0, 3) and done.stderr.startswith("welcome"), done.stderr
-    until = time.monotonic() + 5.0
-    while any(running(pid) for pid in pids) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert [pid for pid in pids if running(pid)] == []
+    until(lambda: not any(running(pid) for pid in pids), seconds=30.0)

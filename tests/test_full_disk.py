@@ -5,12 +5,11 @@ import resource
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_runs import Figure, differences, ended, rows, train
+from real_runs import Figure, differences, ended, rows, train, until
 
 from mawm.checkpoint import checkpoints, newest
 
@@ -18,8 +17,7 @@ from mawm.checkpoint import checkpoints, newest
 def begun(folder: Path) -> int:
     """A run that was stopped on its way; gives how far it had come."""
     process = train(folder)
-    while process.poll() is None and not any(c.env_steps > 150 for c in checkpoints(folder)):
-        time.sleep(0.01)
+    until(lambda: any(c.env_steps > 150 for c in checkpoints(folder)), process)
     process.terminate()
     code, _, err = ended(process)
     assert code == 143, err

@@ -31,6 +31,7 @@ METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "stats", "seeds", "agents.config", "files", "lock", "patience", "careful", "telling", "factory"),
+    ("processes",),
     ("stopping",),
     ("pieces",),
     ("writing",),

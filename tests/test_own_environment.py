@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from real_runs import ROOT, differences, ended, rows
+from real_runs import ROOT, differences, ended, rows, running, until
 
 from mawm.checkpoint import newest
 
@@ -94,11 +94,11 @@ def command(place: Path, name: str, *args: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def left_over(place: Path) -> list[int]:
-    """Processes of environments that are still there."""
+def nothing_left_over(place: Path) -> None:
+    """No process of an environment is there any more, or stays."""
     pids = [int(path.name.removeprefix("pid-")) for path in place.glob("pid-*")]
     assert pids
-    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    until(lambda: not any(running(pid) for pid in pids), seconds=10.0)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_a_run_whose_environment_is_killed_hangs_and_shows_nan_ends_as_if_it_had
     assert "step gave no answer within 5 s" in hung
     assert "agent 1: obs holds nan" in spoilt and "(3 of 3)" in spoilt
     assert differences(undisturbed, place / "bad") == []  # of the replays' rows too
-    assert left_over(place) == []
+    nothing_left_over(place)
 
 
 def test_a_fault_that_stays_ends_the_run_in_one_readable_line_and_what_was_saved_is_whole(place: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_fault_that_stays_ends_the_run_in_one_readable_line_and_what_was_saved
     assert last.startswith("mawm: environment bad_env:Gone (train), battle ") and "is given up" in last
     assert "step raised RuntimeError: the server is gone (bad_env.py, line" in last
     assert 100 <= newest(place / "gone").env_steps < 300
-    assert left_over(place) == []
+    nothing_left_over(place)
 
 
 @pytest.mark.parametrize("name", ["Stuck", pytest.param("StuckForEver", marks=pytest.mark.slow)])
@@ -146,9 +146,7 @@ def test_a_signal_while_an_environment_hangs_ends_the_run_within_ten_seconds(nam
     patient = ("--own.timeout-s", "1000", "--map", f"bad_env:{name}", "--run-dir", name)
     process = command(place, "train", *OPTIONS, *OWN, *PLAIN, *patient, "--env-steps", "1000000")
     try:
-        while not (place / "stuck").exists() and process.poll() is None:
-            time.sleep(0.05)
-        time.sleep(0.5)
+        until((place / "stuck").exists, process)
         asked = time.monotonic()
         process.send_signal(signal.SIGTERM)
         code, out, err = ended(process)
@@ -160,7 +158,7 @@ def test_a_signal_while_an_environment_hangs_ends_the_run_within_ten_seconds(nam
         assert f"saved at {newest(place / name).env_steps} steps" in out
     else:
         assert "quit at once; what was saved is intact" in err and newest(place / name).env_steps >= 100
-    assert left_over(place) == []
+    nothing_left_over(place)
 
 
 @pytest.mark.slow
@@ -168,14 +166,13 @@ def test_sigterm_to_all_of_a_run_saves_and_leaves_no_process(place: Path) -> Non
     longer = (*PLAIN, "--env-steps", "1000000", "--run-dir", "long")
     process = command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Meeting", *longer)
     try:
-        while not list((place / "long").glob("ck-*")) and process.poll() is None:
-            time.sleep(0.05)
+        until(lambda: any((place / "long").glob("ck-*")), process)
         os.killpg(process.pid, signal.SIGTERM)
         code, out, err = ended(process)
         assert code == 143 and "saved at" in out and "Traceback" not in err, err
     finally:
         process.kill()
-    assert left_over(place) == []
+    nothing_left_over(place)
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real_runs import ENVIRONMENT, Figure, ended, train
+from real_runs import ENVIRONMENT, Figure, children, ended, running, told, train, until, works
 
 from mawm.checkpoint import checkpoints, newest
+from mawm.stopping import SAME_REQUEST_S
 
 ENDLESS = ("--env-steps", "1000000", "--schedule.eval-every", "100", "--schedule.eval-battles", "64")
+AT_ONCE_S = 10.0
+"""More than a busy machine needs to end a run at once, and less than what the run was doing would take."""
 
 
 def holds(process: subprocess.Popen[str], folder: Path) -> None:
     """Wait until the run has its folder."""
-    while not ((folder / ".pid").exists() and (folder / ".pid").read_text() == f"{process.pid}\n"):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+    until(lambda: (folder / ".pid").exists() and (folder / ".pid").read_text() == f"{process.pid}\n", process)
+
+
+def second_signal(process: subprocess.Popen[str]) -> None:
+    """Send two signals to a run that is busy for long; the second one ends it at once, and all that it started."""
+    process.send_signal(signal.SIGINT)
+    told(process.stderr, "once more to quit at once")
+    time.sleep(SAME_REQUEST_S + 0.1)  # counted from when it was told
+    assert process.poll() is None
+    started = children(process.pid)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    code, out, err = ended(process)
+    assert code == 130 and time.monotonic() - asked < AT_ONCE_S, err
+    assert err == "mawm: quit at once; what was saved is intact\n" and "saved at" not in out
+    until(lambda: not any(running(pid) for pid in started), seconds=AT_ONCE_S)
 
 
 @pytest.mark.parametrize("times", [3, pytest.param(50, marks=pytest.mark.slow)])
@@ -30,7 +46,9 @@ def test_a_signal_at_any_time_saves_within_ten_seconds(times: int, tmp_path: Pat
         process = train(tmp_path / "run", *ENDLESS)
         try:
             holds(process, tmp_path / "run")
-            time.sleep(float(rng.uniform(0.0, 6.0)) if n else 5.0)  # building, playing, learning, saving, evaluating
+            if n == 0:
+                until(lambda: bool(checkpoints(tmp_path / "run")), process)  # the first one is sure to come mid-run
+            time.sleep(float(rng.uniform(0.0, 6.0)) if n else 0.0)  # building, playing, learning, saving, evaluating
             number = (signal.SIGINT, signal.SIGTERM)[int(rng.integers(2))]
             asked = time.monotonic()
             process.send_signal(number)
@@ -56,39 +74,24 @@ def test_a_second_signal_ends_at_once_and_what_was_saved_loads(placement: str, t
     slow = ("--schedule.eval-every", "400", "--schedule.eval-battles", "10000", "--placement", placement)
     process = train(tmp_path / "run", *ENDLESS, *slow)
     try:
-        while not [c for c in checkpoints(tmp_path / "run") if c.env_steps > 300]:
-            time.sleep(0.02)
-        time.sleep(1.0)  # it evaluates now, for many seconds
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.7)
-        assert process.poll() is None
-        asked = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        code, out, err = ended(process)
+        until(lambda: any(c.env_steps > 380 for c in checkpoints(tmp_path / "run")), process)
+        works(process, 1.0)  # the next round ended at 416 steps: it evaluates now, for long
+        second_signal(process)
     finally:
         process.kill()
-    assert code == 130 and time.monotonic() - asked < 2.0 and "saved at" not in out
-    assert "once more to quit at once" in err and "quit at once; what was saved is intact" in err
-    assert "Traceback" not in err
     said: list[str] = []
-    assert newest(tmp_path / "run", said.append).env_steps > 300 and said == []
+    assert newest(tmp_path / "run", said.append).env_steps > 380 and said == []
 
 
 def test_a_second_signal_does_not_wait_for_learners_that_are_busy(tmp_path: Path) -> None:
-    slow = ("--schedule.updates-per-step", "50", "--schedule.prefill", "32", "--schedule.warmup", "5000")
+    slow = ("--schedule.updates-per-step", "50", "--schedule.prefill", "32", "--schedule.warmup", "50000")
     process = train(tmp_path / "run", *ENDLESS, *slow, "--placement", "process")
     try:
-        while "run folder" not in process.stdout.readline():  # type: ignore[union-attr]
-            assert process.poll() is None
-        time.sleep(5.0)  # the workers fit for a minute now
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.7)
-        asked = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        code, _, err = ended(process)
+        until(lambda: any((tmp_path / "run").glob("events.*")), process)  # the workers are there
+        works(process, 3.0)  # they fit for minutes now
+        second_signal(process)
     finally:
         process.kill()
-    assert code == 130 and time.monotonic() - asked < 2.0 and "Traceback" not in err, err
 
 
 @pytest.mark.slow

@@ -7,12 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from real_runs import told, until
 
 from mawm.build import write_config
 from mawm.configs.sweeps import Grid, load_sweep, sweep_names
@@ -198,22 +197,17 @@ def sweep(folder: Path, *args: str, terminal: int | None = None) -> "subprocess.
     return subprocess.Popen(command, env=ENVIRONMENT, stdout=out, stderr=subprocess.PIPE, text=True)
 
 
-def until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
 def test_a_sweep_survives_kill_9_runs_nothing_twice_and_reports_what_failed(tmp_path: Path) -> None:
     """The first call is killed with one run done and one in training; the second has a run that cannot work."""
     first = sweep(tmp_path, "--methods", "ippo", "both", "independent")
     done, training = tmp_path / "3m_ippo_s0" / "evaluation.json", tmp_path / "3m_independent_s0"
-    until(lambda: done.exists() and any(training.glob("ck-*")))
+    until(lambda: any(training.glob("ck-*")), first)
     child = holder(training)
+    assert child
+    os.kill(child, signal.SIGSTOP)  # so that it is still in training when the other one is done
+    until(done.exists, first)
     first.kill()
     first.communicate()
-    assert child
     os.kill(child, signal.SIGKILL)
     before = done.stat().st_mtime_ns
     broken = ("--selectors", "gaussian", "own_selector:broken")
@@ -242,8 +236,7 @@ def test_a_run_that_outlived_its_sweep_is_waited_for_and_ctrl_c_leaves_it_alone(
         first.kill()
     child = holder(tmp_path / "3m_independent_s0")
     with sweep(tmp_path, *args) as second:
-        until(lambda: "running" in (tmp_path / "manifest.json").read_text())
-        time.sleep(5)
+        told(second.stdout, "1 runs into")  # it listens to signals
         second.send_signal(signal.SIGINT)
         out, _ = second.communicate(timeout=30)
     assert second.returncode == 130 and "the same command goes on" in out
