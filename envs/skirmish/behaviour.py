@@ -82,15 +82,18 @@ def threatens(bodies, stats, rules, a, b):  # type: ignore[no-untyped-def]
 
     Who attacks somebody else, moves or stops is none. Allied medivacs always are: their data say so.
     """
-    if rules[THREAT] == 0.0:
+    if rules[THREAT] == 0.0 or not (_aims_at(bodies, a, b) or stats[b, S_ALWAYS] > 0.0):
         return False
-    if stats[b, S_ALWAYS] > 0.0:
-        return True
-    return bodies[b, ORDER] == ATTACK and bodies[b, TARGET] == a and gap(bodies, stats, a, b) <= stats[b, S_RANGE]
+    return stats[b, S_ALWAYS] > 0.0 or gap(bodies, stats, a, b) <= stats[b, S_RANGE]
 
 
 @scalar
-def _best_foe(bodies, stats, rules, a, n_agents, reach, threats_only):  # type: ignore[no-untyped-def]
+def _aims_at(bodies, a, b):  # type: ignore[no-untyped-def]
+    return bodies[b, TARGET] == a and bodies[b, ORDER] == ATTACK
+
+
+@scalar
+def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-untyped-def]
     """Whom enemy a would choose within `reach`, edge to edge; -1: nobody.
 
     Who is in weapon range comes first, then who is a threat. Among equals in weapon range the one that was created
@@ -103,12 +106,25 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach, threats_only):  # type: 
         distance = gap(bodies, stats, a, b)
         if distance > reach:
             continue
-        threat, within = threatens(bodies, stats, rules, a, b), distance <= stats[a, S_RANGE]
-        if threats_only and not threat:
-            continue
-        rank, value = 2 * int(within) + int(threat), stats[b, S_CREATED] if within else distance
+        within = distance <= stats[a, S_RANGE]
+        rank = 2 * int(within) + int(threatens(bodies, stats, rules, a, b))
+        value = stats[b, S_CREATED] if within else distance
         if rank > best_rank or (rank == best_rank and value < best_value):
             found, best_rank, best_value = b, rank, value
+    return found
+
+
+@scalar
+def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
+    """The threat in enemy a's weapon range that was created first; -1 if there is none."""
+    found = -1
+    for b in range(n_agents):
+        if bodies[b, HP] <= 0.0 or not can_hit(stats, a, b) or not threatens(bodies, stats, rules, a, b):
+            continue
+        if gap(bodies, stats, a, b) <= stats[a, S_RANGE] and (
+            found < 0 or stats[b, S_CREATED] < stats[found, S_CREATED]
+        ):
+            found = b
     return found
 
 
@@ -138,14 +154,15 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     if stats[a, S_HEAL] > 0.0:
         _think_of_healing(bodies, stats, a, n_agents)
         return
-    target = int(body[TARGET])
+    target, other = int(body[TARGET]), -1
     lives = target >= 0 and bodies[target, HP] > 0.0
     threat = lives and threatens(bodies, stats, rules, a, target)
-    within = lives and gap(bodies, stats, a, target) <= stats[a, S_RANGE]
-    if within and (threat or rules[THREAT] == 0.0):
-        return
-    reach = stats[a, S_RANGE] if within or threat else stats[a, S_SCAN]
-    other = _best_foe(bodies, stats, rules, a, n_agents, reach, within)
+    if lives and gap(bodies, stats, a, target) <= stats[a, S_RANGE]:
+        if threat or rules[THREAT] == 0.0:
+            return
+        other = _threat_in_range(bodies, stats, rules, a, n_agents)
+    else:
+        other = _best_foe(bodies, stats, rules, a, n_agents, stats[a, S_RANGE] if threat else stats[a, S_SCAN])
     if other >= 0:
         _aim(body, float(other))
     elif not lives:
