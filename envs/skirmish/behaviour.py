@@ -13,7 +13,7 @@ from mawm.envs.skirmish.combat import (
     heal,
     run_attack,
 )
-from mawm.envs.skirmish.compiled import scalar
+from mawm.envs.skirmish.compiled import called, scalar
 from mawm.envs.skirmish.layout import (
     ATTACK,
     CALL,
@@ -172,7 +172,7 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
         body[ORDER], body[GOAL_X], body[GOAL_Y] = RETURN, body[HOME_X], body[HOME_Y]
 
 
-@scalar
+@called
 def _think_of_healing(bodies, stats, a, n_agents):  # type: ignore[no-untyped-def]
     """An enemy healer goes on with a hurt friend in its range, else takes the one with the least share of health."""
     target, found, least = int(bodies[a, TARGET]), -1, 1.0

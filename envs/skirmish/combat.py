@@ -3,7 +3,7 @@
 import math
 
 from mawm.envs.skirmish import rules as named
-from mawm.envs.skirmish.compiled import scalar
+from mawm.envs.skirmish.compiled import called, scalar
 from mawm.envs.skirmish.layout import (
     COOLDOWN,
     ENERGY,
@@ -133,7 +133,7 @@ def _strike(bodies, stats, wounds, book, log, a, b):  # type: ignore[no-untyped-
     note(log, book, HIT, a, b, amount)
 
 
-@scalar
+@called
 def _burst(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-untyped-def]
     """A baneling bursts: every foe on the ground within its radius is hit, no friend is."""
     for b in range(len(bodies)):
@@ -143,7 +143,7 @@ def _burst(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-un
             _strike(bodies, stats, wounds, book, log, a, b)
 
 
-@scalar
+@called
 def _sweep(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-untyped-def]
     """A colossus's two beams sweep a line through the place it aimed at, across the line of fire: each hits a foe once.
 
@@ -179,11 +179,9 @@ def _land(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyp
         _strike(bodies, stats, wounds, book, log, a, target)
 
 
-@scalar
+@called
 def fly(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-untyped-def]
     """One loop of a's shot under way. It lands whatever becomes of a; on a target that died it is lost."""
-    if bodies[a, FLIGHT] <= 0.0:
-        return
     bodies[a, FLIGHT] -= 1.0
     if bodies[a, FLIGHT] > 0.0:
         return
@@ -242,7 +240,7 @@ def run_attack(bodies, stats, wounds, book, log, a):  # type: ignore[no-untyped-
             body[SECOND] = max(0.0, body[SECOND] - 1.0)
 
 
-@scalar
+@called
 def heal(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyped-def]
     """One loop of healing, paid with energy."""
     missing = stats[target, S_HP] - bodies[target, HP]

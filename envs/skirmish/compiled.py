@@ -30,6 +30,11 @@ def scalar(function: Function) -> Function:
     return compiled(function, _nrt=False, forceinline=True)
 
 
+def called(function: Function) -> Function:
+    """Compile a scalar function that is seldom needed: a call costs little there, and the callers stay short."""
+    return compiled(function, _nrt=False)
+
+
 def compiled(function: Function, **options: Any) -> Function:
     """Compile a function and cache its machine code under a digest of all sources of the engine.
 

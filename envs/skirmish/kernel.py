@@ -13,6 +13,7 @@ from mawm.envs.skirmish.layout import (
     COOLDOWN,
     DRAWS,
     ENERGY,
+    FLIGHT,
     GOAL_X,
     GOAL_Y,
     HP,
@@ -101,11 +102,11 @@ def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log)
     book[LOOPS] += np.uint64(1)
     _recover(bodies, stats)
     # Who strikes first is drawn anew in every loop; who would die of an earlier strike does not strike any more.
-    for u in range(len(bodies)):
-        fly(bodies, stats, wounds, book, log, u, c.n_agents)
     backwards = uniform(book) < 0.5
     for k in range(len(bodies)):
         u = len(bodies) - 1 - k if backwards else k
+        if bodies[u, FLIGHT] > 0.0:
+            fly(bodies, stats, wounds, book, log, u, c.n_agents)
         if not doomed(bodies, wounds, u):
             if u >= c.n_agents:
                 think(bodies, stats, rules, u, c.n_agents)
