@@ -188,7 +188,7 @@ def _think_of_healing(bodies, stats, a, n_agents):  # type: ignore[no-untyped-de
     _aim(bodies[a], float(found))
 
 
-@scalar
+@called
 def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped-def]
     """An enemy that was hit turns to who hit it unless its target is a threat or in reach; idle friends near do too."""
     attacker = int(wounds[a, 2])

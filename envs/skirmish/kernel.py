@@ -115,7 +115,8 @@ def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log)
             want[u, 0] = 0.0
     bury(bodies, stats, wounds, book, log, c.n_agents)
     for u in range(c.n_agents, len(bodies)):
-        alarm(bodies, stats, wounds, rules, u, c.n_agents)
+        if wounds[u, 2] >= 0.0:
+            alarm(bodies, stats, wounds, rules, u, c.n_agents)
     for u in range(len(bodies)):
         if want[u, 0] > 0.0 and bodies[u, HP] > 0.0 and stats[u, S_SPEED] > 0.0:
             step_towards(grounds, toward, bodies[u], stats[u], want[u, 1], want[u, 2])
