@@ -35,6 +35,7 @@ from mawm.envs.skirmish.layout import (
     S_HEAL_RANGE,
     S_HEAL_SCAN,
     S_HP,
+    S_RADIUS,
     S_RANGE,
     S_SCAN,
     S_SLOP,
@@ -101,11 +102,12 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
     """
     found, best_rank, best_value = -1, -1, 0.0
     for b in range(n_agents):
-        if bodies[b, HP] <= 0.0 or not can_hit(stats, a, b):
+        # Asked first, because most foes are far off: whether the square of the distance lets b be in reach at all.
+        dx, dy = bodies[b, X] - bodies[a, X], bodies[b, Y] - bodies[a, Y]
+        most = reach + stats[a, S_RADIUS] + stats[b, S_RADIUS]
+        if dx * dx + dy * dy > most * most or bodies[b, HP] <= 0.0 or not can_hit(stats, a, b):
             continue
         distance = gap(bodies, stats, a, b)
-        if distance > reach:
-            continue
         within = distance <= stats[a, S_RANGE]
         rank = 2 * int(within) + int(threatens(bodies, stats, rules, a, b))
         value = stats[b, S_CREATED] if within else distance
@@ -119,11 +121,12 @@ def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-unty
     """The threat in enemy a's weapon range that was created first; -1 if there is none."""
     found = -1
     for b in range(n_agents):
-        if bodies[b, HP] <= 0.0 or not can_hit(stats, a, b) or not threatens(bodies, stats, rules, a, b):
+        # Asked first, because most foes aim at somebody else.
+        if (bodies[b, TARGET] != a and stats[b, S_ALWAYS] == 0.0) or not threatens(bodies, stats, rules, a, b):
             continue
-        if gap(bodies, stats, a, b) <= stats[a, S_RANGE] and (
-            found < 0 or stats[b, S_CREATED] < stats[found, S_CREATED]
-        ):
+        if bodies[b, HP] <= 0.0 or not can_hit(stats, a, b) or gap(bodies, stats, a, b) > stats[a, S_RANGE]:
+            continue
+        if found < 0 or stats[b, S_CREATED] < stats[found, S_CREATED]:
             found = b
     return found
 
