@@ -1,5 +1,7 @@
 """What units do in one loop: carry out the agents' orders, and on the other side acquire, chase, retaliate and call."""
 
+import math
+
 from mawm.envs.skirmish import rules as named
 from mawm.envs.skirmish.combat import (
     HEAL_SLOP,
@@ -52,6 +54,8 @@ from mawm.envs.skirmish.layout import (
 MOVE_AMOUNT = 2.0
 NO_ATTACK_ACTIONS = 6
 THREAT = named.INDEX["threat"]
+LARGEST_RADIUS = 1.0
+"""Of any unit: a colossus."""
 ARRIVE = 1.0
 """Cells from its point at which an attack-move ends; inferred from battles."""
 # Facts of the game's data.
@@ -101,14 +105,18 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
     first is chosen, among equals out of it the nearest.
     """
     found, best_rank, best_value = -1, -1, 0.0
+    x, y, weapon, own = bodies[a, X], bodies[a, Y], stats[a, S_RANGE], stats[a, S_RADIUS]
+    most = (reach + own + LARGEST_RADIUS) ** 2
     for b in range(n_agents):
-        # Asked first, because most foes are far off: whether the square of the distance lets b be in reach at all.
-        dx, dy = bodies[b, X] - bodies[a, X], bodies[b, Y] - bodies[a, Y]
-        most = reach + stats[a, S_RADIUS] + stats[b, S_RADIUS]
-        if dx * dx + dy * dy > most * most or bodies[b, HP] <= 0.0 or not can_hit(stats, a, b):
+        dx, dy = bodies[b, X] - x, bodies[b, Y] - y
+        square = dx * dx + dy * dy
+        # Asked first, because most foes are far off.
+        if square > most or bodies[b, HP] <= 0.0 or not can_hit(stats, a, b):
             continue
-        distance = gap(bodies, stats, a, b)
-        within = distance <= stats[a, S_RANGE]
+        distance = math.sqrt(square) - own - stats[b, S_RADIUS]
+        if distance > reach:
+            continue
+        within = distance <= weapon
         rank = 2 * int(within) + int(threatens(bodies, stats, rules, a, b))
         value = stats[b, S_CREATED] if within else distance
         if rank > best_rank or (rank == best_rank and value < best_value):
@@ -119,10 +127,10 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
 @scalar
 def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     """The threat in enemy a's weapon range that was created first; -1 if there is none."""
-    found = -1
+    found, always = -1, stats[a, S_ALWAYS] > 0.0
     for b in range(n_agents):
         # Asked first, because most foes aim at somebody else.
-        if (bodies[b, TARGET] != a and stats[b, S_ALWAYS] == 0.0) or not threatens(bodies, stats, rules, a, b):
+        if (bodies[b, TARGET] != a and not always) or not threatens(bodies, stats, rules, a, b):
             continue
         if bodies[b, HP] <= 0.0 or not can_hit(stats, a, b) or gap(bodies, stats, a, b) > stats[a, S_RANGE]:
             continue

@@ -34,7 +34,7 @@ S_SCAN = 46  # how far it acquires, edge to edge
 S_MISSILE = 47  # cells a loop of its shots; 0: they hit at once
 S_MELEE_PERIOD = 48
 S_CREATED = 49  # its place in the order in which the map's script creates its team
-S_ALWAYS = 50  # whether it is a threat to every enemy
+S_ALWAYS = 50  # of an ally: whether it is a threat to every enemy; of an enemy: whether any ally is
 STAT = 51
 
 # Columns of a battle's row in `books` (B, ...), uint64.
