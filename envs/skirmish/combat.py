@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from mawm.envs.skirmish import rules as named
 from mawm.envs.skirmish.compiled import called, scalar
 from mawm.envs.skirmish.layout import (
@@ -11,6 +13,7 @@ from mawm.envs.skirmish.layout import (
     FLIGHT_TO,
     FLIGHT_X,
     FLIGHT_Y,
+    FLYING,
     HP,
     QUIET,
     RECOVER,
@@ -170,9 +173,11 @@ def _land(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyp
         # It bursts in `bury`, with those that were killed.
         wounds[a, 0], wounds[a, 3] = bodies[a, HP], 1.0
     elif stats[a, S_SWEEP] > 0.0:
+        book[FLYING] += np.uint64(1)
         bodies[a, FLIGHT], bodies[a, FLIGHT_TO] = SWEEP_LOOPS, target
         bodies[a, FLIGHT_X], bodies[a, FLIGHT_Y] = bodies[target, X], bodies[target, Y]
     elif stats[a, S_MISSILE] > 0.0:
+        book[FLYING] += np.uint64(1)
         bodies[a, FLIGHT] = max(1.0, gap(bodies, stats, a, target) / stats[a, S_MISSILE])
         bodies[a, FLIGHT_TO] = target
     else:
@@ -185,6 +190,7 @@ def fly(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-untyp
     bodies[a, FLIGHT] -= 1.0
     if bodies[a, FLIGHT] > 0.0:
         return
+    book[FLYING] -= np.uint64(1)
     target = int(bodies[a, FLIGHT_TO])
     if stats[a, S_SWEEP] > 0.0:
         _sweep(bodies, stats, wounds, book, log, a, n_agents)

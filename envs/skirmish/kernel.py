@@ -14,6 +14,7 @@ from mawm.envs.skirmish.layout import (
     DRAWS,
     ENERGY,
     FLIGHT,
+    FLYING,
     GOAL_X,
     GOAL_Y,
     HP,
@@ -55,7 +56,7 @@ TERMINATED, TRUNCATED, BATTLE_WON = 0, 1, 2
 def spawn(c, stats, rules, spawns, attack, seed, battle, bodies, book):  # type: ignore[no-untyped-def]
     """Set up battle number `battle` in one row: everything in it follows from (seed, battle)."""
     book[KEY], book[DRAWS] = battle_key(seed, battle), np.uint64(0)
-    book[BATTLE], book[STEPS], book[LOOPS] = battle, np.uint64(0), np.uint64(0)
+    book[BATTLE], book[STEPS], book[LOOPS], book[FLYING] = battle, np.uint64(0), np.uint64(0), np.uint64(0)
     for u in range(len(bodies)):
         body = bodies[u]
         body[:] = 0.0
@@ -102,11 +103,13 @@ def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log)
     book[LOOPS] += np.uint64(1)
     _recover(bodies, stats)
     # Who strikes first is drawn anew in every loop; who would die of an earlier strike does not strike any more.
+    if book[FLYING] > 0:
+        for u in range(len(bodies)):
+            if bodies[u, FLIGHT] > 0.0:
+                fly(bodies, stats, wounds, book, log, u, c.n_agents)
     backwards = uniform(book) < 0.5
     for k in range(len(bodies)):
         u = len(bodies) - 1 - k if backwards else k
-        if bodies[u, FLIGHT] > 0.0:
-            fly(bodies, stats, wounds, book, log, u, c.n_agents)
         if not doomed(bodies, wounds, u):
             if u >= c.n_agents:
                 think(bodies, stats, rules, u, c.n_agents)

@@ -39,4 +39,5 @@ STAT = 51
 
 # Columns of a battle's row in `books` (B, ...), uint64.
 KEY, DRAWS, BATTLE, STEPS, LOOPS = 0, 1, 2, 3, 4
-BOOK = 5
+FLYING = 5  # shots under way
+BOOK = 6
