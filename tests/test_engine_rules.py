@@ -43,13 +43,14 @@ def play_randomly(env: SkirmishVectorEnv, steps: int) -> NDArray[np.int64]:
 @pytest.mark.parametrize(
     ("attacker", "target", "amount"),
     [
-        ("marine", "stalker", 6), ("stalker", "stalker", 14), ("stalker", "zealot", 10), ("marauder", "stalker", 20),
+        ("marine", "stalker", 6), ("stalker", "stalker", 18), ("stalker", "zealot", 13), ("marauder", "stalker", 20),
         ("marauder", "zergling", 10), ("baneling", "marine", 35), ("baneling", "stalker", 20),
-        ("baneling", "spine_crawler", 80), ("spine_crawler", "stalker", 30), ("colossus", "zergling", 20),
+        ("baneling", "spine_crawler", 80), ("spine_crawler", "stalker", 30), ("colossus", "zergling", 15),
+        ("colossus", "stalker", 10),
     ],
 )  # fmt: skip
 def test_damage_of_one_hit_before_armour(attacker: str, target: str, amount: float) -> None:
-    stats = stat_table(field({(5.0, 5.0): attacker}, {(25.0, 25.0): target}))
+    stats = stat_table(field({(5.0, 5.0): attacker}, {(25.0, 25.0): target}), Rules())
     assert damage_to(stats, 0, 1) == amount
 
 
@@ -192,13 +193,14 @@ def test_enemies_find_their_way_round_in_corridor() -> None:
 
 
 def test_formation_mirrors_the_teams() -> None:
-    starts = formation(load_map("3m"), Rules())
+    starts, created = formation(load_map("3m"), Rules())
     ours, theirs = starts[:3] - [9.0, 16.0], starts[3:] - [23.0, 16.0]
     np.testing.assert_allclose(sorted(ours.tolist()), sorted((theirs * [-1.0, 1.0]).tolist()))
+    assert created.tolist() == [1.0, 0.0, 2.0, 0.0, 1.0, 2.0]  # who is created first stands in the middle
 
 
 def test_the_stat_table_has_the_layout_of_the_kernel() -> None:
-    assert stat_table(load_map("MMM")).shape == (20, STAT)
+    assert stat_table(load_map("MMM"), Rules()).shape == (20, STAT)
 
 
 def test_a_step_before_the_first_battle_says_what_to_do() -> None:

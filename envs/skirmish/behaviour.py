@@ -59,8 +59,8 @@ LARGEST_RADIUS = 1.0
 ARRIVE = 1.0
 """Cells from its point at which an attack-move ends; inferred from battles."""
 # Facts of the game's data.
-LEASH = 21.0
-"""Cells after which an enemy without orders gives up a chase."""
+LEASH, LEASH_RESET = 21.0, 5.0
+"""Cells from home at which an enemy without orders gives up a chase, and from which on it acquires again."""
 HELP_RADIUS, HELP_LOOPS = 4.0, 32.0
 """How near, edge to edge, are the friends that an attacked unit calls, and loops until it calls again."""
 
@@ -165,6 +165,13 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     if stats[a, S_HEAL] > 0.0:
         _think_of_healing(bodies, stats, a, n_agents)
         return
+    home = (body[X] - body[HOME_X]) ** 2 + (body[Y] - body[HOME_Y]) ** 2
+    if body[ORDER] == RETURN and home > LEASH_RESET**2:
+        return
+    if body[ORDER] == STOP and body[TARGET] >= 0.0 and home > LEASH**2:
+        _aim(body, -1.0)
+        body[ORDER], body[GOAL_X], body[GOAL_Y] = RETURN, body[HOME_X], body[HOME_Y]
+        return
     target, other = int(body[TARGET]), -1
     lives = target >= 0 and bodies[target, HP] > 0.0
     threat = lives and threatens(bodies, stats, rules, a, target)
@@ -178,9 +185,6 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
         _aim(body, float(other))
     elif not lives:
         _aim(body, -1.0)
-    elif body[ORDER] != MOVE and (body[X] - body[HOME_X]) ** 2 + (body[Y] - body[HOME_Y]) ** 2 > LEASH**2:
-        _aim(body, -1.0)
-        body[ORDER], body[GOAL_X], body[GOAL_Y] = RETURN, body[HOME_X], body[HOME_Y]
 
 
 @called
@@ -206,14 +210,14 @@ def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped
     wounds[a, 2] = -1.0
     if attacker < 0 or attacker >= n_agents or bodies[attacker, HP] <= 0.0 or bodies[a, HP] <= 0.0:
         return
-    if can_hit(stats, a, attacker) and not _engaged(bodies, stats, rules, a):
+    if can_hit(stats, a, attacker) and bodies[a, ORDER] != RETURN and not _engaged(bodies, stats, rules, a):
         _aim(bodies[a], float(attacker))
     if bodies[a, CALL] > 0.0:
         return
     bodies[a, CALL] = HELP_LOOPS
     for b in range(n_agents, len(bodies)):
-        idle = bodies[b, HP] > 0.0 and bodies[b, TARGET] < 0.0 and can_hit(stats, b, attacker)
-        if idle and gap(bodies, stats, a, b) <= HELP_RADIUS:
+        idle = bodies[b, HP] > 0.0 and bodies[b, TARGET] < 0.0 and bodies[b, ORDER] != RETURN
+        if idle and can_hit(stats, b, attacker) and gap(bodies, stats, a, b) <= HELP_RADIUS:
             _aim(bodies[b], float(attacker))
 
 

@@ -1,0 +1,299 @@
+"""Whom enemies attack, how shots fly, who gives way: the rules that make battles those of StarCraft II."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mawm.benchmarks.battle_scripts import AlternatingFire, play
+from mawm.benchmarks.fidelity import micro_rows
+from mawm.envs.skirmish.layout import (
+    ENERGY,
+    FLIGHT,
+    FLIGHT_TO,
+    FLYING,
+    HOME_X,
+    HOME_Y,
+    HP,
+    ORDER,
+    S_SCAN,
+    S_SPEED,
+    SHIELD,
+    TARGET,
+    WINDUP,
+    X,
+    Y,
+)
+from mawm.envs.skirmish.layout import RETURN as RETURNING
+from mawm.envs.skirmish.rules import Rules
+from mawm.envs.skirmish.units import kinds_of, units
+from mawm.envs.skirmish.vector import SkirmishVectorEnv
+from tests.engine_arena import ATTACK, EAST, STOP, all_stop, arena
+
+ROOT = Path(__file__).parents[1]
+ATTACK_SECOND = ATTACK + 1
+
+
+def orders(*actions):
+    """One battle's actions; the last agent is the arena's keeper."""
+    return np.array([[*actions, STOP]])
+
+
+def aim(env, enemy, agent):
+    """Let an enemy have a target, from where it stands."""
+    env.bodies[:, enemy, TARGET] = agent
+    env.bodies[:, enemy, HOME_X], env.bodies[:, enemy, HOME_Y] = env.bodies[:, enemy, X], env.bodies[:, enemy, Y]
+
+
+def test_the_plays_that_decide_the_two_agent_maps_come_out_as_on_the_real_game():
+    rows = list(micro_rows(Rules(), 100))
+    assert [f"{row.map}: {row.test} {row.ours:.3f}" for row in rows if not row.held] == []
+    assert len(rows) == 12
+
+
+def test_without_the_threat_rule_alternating_fire_does_not_win():
+    fire = play(SkirmishVectorEnv("2m_vs_1z", 100, 5, Rules(threat=0.0)), AlternatingFire(100))
+    assert not fire.won.any() and fire.hurt.all()
+
+
+def test_an_enemy_leaves_a_target_that_stops_for_one_that_attacks_it():
+    env = arena([("marine", 10.0, 15.0), ("marine", 10.0, 17.0)], [("marine", 14.5, 16.0)])
+    env.step(orders(ATTACK, STOP))
+    assert env.bodies[0, 3, TARGET] == 0
+    for _ in range(2):
+        env.step(orders(STOP, ATTACK))
+    assert env.bodies[0, 3, TARGET] == 1
+    for _ in range(2):  # it keeps a target that attacks it, whoever else begins to
+        env.step(orders(ATTACK, ATTACK))
+    assert env.bodies[0, 3, TARGET] == 1
+
+
+def test_a_foe_that_attacks_somebody_else_is_no_threat():
+    allies = [("marine", 10.0, 15.0), ("marine", 10.0, 17.0)]
+    env = arena(allies, [("marine", 14.5, 16.0), ("marine", 14.6, 17.0)])
+    env.step(orders(STOP, ATTACK_SECOND))
+    before = env.bodies[0, 3, TARGET]
+    for _ in range(3):
+        env.step(orders(STOP, ATTACK_SECOND))
+    assert before >= 0 and env.bodies[0, 3, TARGET] == before
+
+
+def test_an_enemy_that_takes_aim_turns_to_a_threat_and_its_shot_is_lost():
+    env = arena([("stalker", 10.0, 15.0), ("stalker", 10.0, 17.0)], [("spine_crawler", 15.0, 16.0)], events=9)
+    aim(env, 3, 0)
+    env.bodies[0, 3, WINDUP] = 4.0  # it would hit in the fifth loop
+    env.step(orders(STOP, ATTACK))
+    assert env.bodies[0, 3, TARGET] == 1 and env.bodies[0, 0, SHIELD] == 80.0
+    env.step(orders(STOP, ATTACK))
+    assert env.bodies[0, 1, SHIELD] == 50.0 and env.bodies[0, 0, SHIELD] == 80.0
+
+
+def test_an_order_aimed_from_beyond_its_weapons_range_is_no_threat_yet():
+    env = arena([("marine", 9.0, 16.0), ("zealot", 11.6, 16.0)], [("marine", 14.0, 16.0)])
+    aim(env, 3, 0)
+    env.step(orders(STOP, STOP))
+    assert env.bodies[0, 3, TARGET] == 0
+    env.bodies[0, 1, X] = 10.5  # a zealot that comes, not yet in reach of its blades
+    env.step(orders(STOP, ATTACK))
+    assert env.bodies[0, 3, TARGET] == 0
+
+
+def chased_east(env, steps):
+    """The farthest that enemy 2 comes after agent 0, which keeps a few cells ahead of it, and where it ends."""
+    farthest = 0.0
+    for _ in range(steps):
+        ahead = env.bodies[0, 0, X] - env.bodies[0, 2, X]
+        env.step(orders(EAST if ahead < 4.0 and env.bodies[0, 0, X] < 30.5 else STOP))
+        env.bodies[0, 0, SHIELD] = 80.0
+        farthest = max(farthest, env.bodies[0, 2, X])
+    return farthest
+
+
+def test_an_enemy_without_orders_gives_up_a_chase_after_21_cells_and_walks_home():
+    env = arena([("stalker", 5.0, 16.0)], [("zealot", 3.0, 16.0)])
+    assert 23.0 <= chased_east(env, 26) <= 24.2 and env.bodies[0, 2, ORDER] == RETURNING
+    env.bodies[0, 0, X] = env.bodies[0, 2, X] + 3.0  # it looks at nobody on its way ...
+    env.step(orders(STOP))
+    assert env.bodies[0, 2, TARGET] == -1
+    for _ in range(15):
+        env.step(orders(STOP))
+    env.bodies[0, 0, X] = env.bodies[0, 2, X] + 3.0  # ... until it is nearly home
+    env.step(orders(STOP))
+    assert env.bodies[0, 2, X] < 8.5 and env.bodies[0, 2, TARGET] == 0
+
+
+def test_an_attack_move_has_no_leash():
+    env = arena([("stalker", 5.0, 16.0)], [("zealot", 3.0, 16.0)], attack=((9.0, 16.0), (9.0, 16.0)))
+    assert chased_east(env, 30) > 25.0 and env.bodies[0, 2, TARGET] == 0
+
+
+def test_help_reaches_idle_friends_within_four_cells_between_edges():
+    for apart, comes in ((4.7, True), (4.8, False)):
+        enemies = [("marine", 16.0, 16.0), ("marine", 16.0, 16.0 + apart)]
+        env = arena([("stalker", 10.5, 16.0)], enemies)
+        env._stats[2:, S_SCAN] = 0.0  # nobody acquires by itself
+        while env.bodies[0, 2, HP] == 45.0:
+            env.step(orders(ATTACK))
+        assert (env.bodies[0, 3, TARGET] == 0) == comes
+
+
+@pytest.mark.parametrize(("missiles", "loops"), [(1.0, 5), (0.0, 0)])
+def test_a_shot_flies_at_the_speed_of_its_data(missiles, loops):
+    env = arena([("stalker", 10.0, 16.0)], [("zealot", 16.0, 16.0)], rules=Rules(missiles=missiles), events=9)
+    env._stats[2, S_SPEED] = 0.0
+    while not len(env.events(0)):
+        env.step(orders(ATTACK))
+    # Aimed for 2.67 loops from the first loop on; then 6 - 0.625 - 0.5 cells between edges at 18.75 a second: 4.16.
+    assert env.events(0)[0, 0] == 4 + loops
+
+
+def test_a_shot_lands_though_its_shooter_died():
+    env = arena([("stalker", 10.0, 16.0)], [("zealot", 16.0, 16.0)], events=9)
+    env._stats[2, S_SPEED] = 0.0
+    env.bodies[0, 0, HP] = 0.0
+    env.bodies[0, 0, FLIGHT], env.bodies[0, 0, FLIGHT_TO], env._books[0, FLYING] = 4.0, 2.0, 1
+    env.step(np.array([[0, STOP]]))
+    assert env.bodies[0, 2, SHIELD] == 37.0 and env._books[0, FLYING] == 0
+
+
+def test_nobody_wastes_a_shot_on_one_that_dies_in_the_same_loop():
+    allies = [("marine", 10.0, 15.0), ("marine", 10.0, 16.0), ("marine", 10.0, 17.0)]
+    env = arena(allies, [("marine", 14.0, 16.0), ("marine", 14.5, 16.0)], events=20)
+    env.bodies[0, 4, HP] = 5.0
+    env.step(orders(ATTACK, ATTACK, ATTACK))
+    events = env.events(0)
+    assert np.sum(events[:, 3] == 4.0) == 1
+
+
+def test_foes_do_not_push_each_other_and_a_friend_that_shoots_gives_way_by_its_share():
+    env = arena([("marine", 10.0, 16.0)], [("zealot", 10.9, 16.0)])
+    for _ in range(3):
+        env.step(orders(STOP))
+    assert env.bodies[0, 0, X] == 10.0
+    for yielding in (0.0, 0.35, 0.5):
+        env = arena(
+            [("marine", 10.0, 16.0), ("marine", 8.9, 16.0)], [("marine", 14.5, 16.0)], rules=Rules(yielding=yielding)
+        )
+        env._stats[3, 3] = 0.0
+        env.step(orders(ATTACK, EAST))
+        moved = env.bodies[0, 0, X] - 10.0
+        assert (moved == 0.0) == (yielding == 0.0) and moved >= 0.0
+
+
+def test_enemy_medivacs_stay_where_they_are_and_allied_ones_are_always_a_threat():
+    env = SkirmishVectorEnv("MMM", 1, 0)
+    env.reset()
+    n = env.contract.n_agents
+    places = env.bodies[0, n:, [X, Y]].T.copy()
+    env.bodies[0, :n, X] = 0.5  # nobody is near
+    for _ in range(3):
+        env.step(all_stop(env))
+    moved = np.hypot(*(env.bodies[0, n:, [X, Y]] - places.T))
+    assert moved[-1] == 0.0 and (moved[:-1] > 2.0).all()
+    allies = [("medivac", 14.0, 17.0), ("marine", 14.0, 15.0)]
+    env = arena(allies, [("marine", 17.0, 16.0)])
+    aim(env, 3, 1)  # the medivac attacks nobody, and yet the marine that stands is left for it
+    env.step(orders(STOP, STOP))
+    assert env.bodies[0, 3, TARGET] == 0
+
+
+def test_enemy_medivacs_heal_the_least_share_of_health_first_and_need_five_points_to_begin():
+    enemies = [("marine", 20.0, 16.0), ("marauder", 20.0, 18.0), ("medivac", 21.0, 17.0)]
+    env = arena([("marine", 5.0, 16.0)], enemies)
+    env.bodies[0, 2, HP], env.bodies[0, 3, HP] = 30.0, 60.0  # 67 % and 48 %
+    env.bodies[0, 4, ENERGY] = 4.0
+    env.step(orders(STOP))
+    assert env.bodies[0, 3, HP] == 60.0
+    env.bodies[0, 4, ENERGY] = 50.0
+    env.step(orders(STOP))
+    assert env.bodies[0, 3, HP] > 64.0 and env.bodies[0, 2, HP] == 30.0
+
+
+def test_the_versions_differ_where_their_data_do_and_allied_copies_keep_their_own():
+    assert units("4.10")["hydralisk"].period == 0.825 and units("4.6.2")["hydralisk"].period == 0.75
+    assert (units("5.0")["colossus"].hp, units("5.0")["colossus"].shield, units("5.0")["baneling"].dmg) == (
+        250,
+        100,
+        16,
+    )
+    ally, enemy = kinds_of(["hydralisk"], ["hydralisk"], "4.10")
+    assert (ally.hp, enemy.hp) == (80, 90)
+    assert kinds_of(["colossus"], ["colossus"], "5.0")[0].hp == 200
+    env = SkirmishVectorEnv("6h_vs_8z", 1, 0, Rules(version="4.6.2"))
+    env.reset()
+    assert (env.bodies[0, :6, HP] == 80.0).all() and (env.contract.hp_max[:6] == 80.0).all()
+
+
+def test_starts_scatter_a_little_and_agents_keep_their_numbers():
+    env = SkirmishVectorEnv("3m", 50, 0)
+    env.reset()
+    plain = SkirmishVectorEnv("3m", 1, 0, Rules(spawn_jitter=0.0))
+    plain.reset()
+    off = env.bodies[:, :, [X, Y]] - plain.bodies[:, :, [X, Y]]
+    assert 0.0 < np.abs(off).max() <= 0.1 and np.ptp(off, axis=0).min() > 0.05
+    assert (np.diff(env.bodies[:, :3, Y], axis=1) > 0.5).all()
+
+
+PROBE = """
+import numpy as np
+from mawm.envs.skirmish.compiled import scalar
+from mawm.envs.skirmish.rng import mix
+import mawm.envs.skirmish, sys
+sys.path.insert(0, sys.argv[1])
+from probe import reach
+print(reach(np.zeros((2, 60)), np.zeros((2, 60))))
+"""
+CALLER = """
+from mawm.envs.skirmish.combat import gap
+from mawm.envs.skirmish.compiled import scalar
+
+@scalar
+def reach(bodies, stats):
+    return gap(bodies, stats, 0, 1)
+"""
+
+
+def test_an_edit_of_an_inlined_module_is_seen_by_functions_of_other_files(tmp_path):
+    for folder in ("mawm", "agents", "envs", "configs", "benchmarks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "probe.py").write_text(CALLER)
+    told = []
+    for change in (0.0, 7.0):
+        source = tmp_path / "envs" / "skirmish" / "combat.py"
+        text = source.read_text()
+        old = "    return apart(bodies, a, b) - stats[a, S_RADIUS] - stats[b, S_RADIUS]"
+        assert old in text or change
+        source.write_text(text.replace(old, old + f" + {change}") if change else text)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", PROBE, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True,
+            env={k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {"PYTHONPATH": str(tmp_path)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        told.append(float(done.stdout))
+    assert told == [0.0, 7.0]
+
+
+def test_the_fidelity_command_reads_figures_of_other_maps_and_says_what_is_wrong_with_a_file(tmp_path, capsys):
+    from mawm.bench import main
+
+    file = tmp_path / "real.json"
+    file.write_text('{"maps": {"2m_vs_1z": {"AC": {"score": [0.23, 0.22]}, "early": {"length": 20.0}}}}')
+    assert main(["fidelity", "--real", str(file), "--battles", "20"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[2].split()[:3] == ["2m_vs_1z", "AC", "0.225"] and out[-1].endswith("of 2 rows hold")
+    wrong = (
+        ('{"maps": {"4z": {}}}', "map '4z' is unknown"),
+        ('{"maps": {"3m": {"AX": {"score": [1]}}}}', "3m.AX must be a table under one of AC, AW, AF, early, all_won"),
+        ('{"maps": {"3m": {"AC": {"score": []}}}}', "3m.AC.score must be a list of numbers"),
+        ('{"maps": {"3m": {"AF": {"score": [1.0]}}}}', "two agents' alternating fire at one enemy; map 3m has others"),
+        ('{"figures": 1}', "it needs a key 'maps'"),
+    )
+    for text, said in wrong:
+        file.write_text(text)
+        with pytest.raises(SystemExit, match="2"):
+            main(["fidelity", "--real", str(file), "--battles", "2"])
+        assert said in capsys.readouterr().err
