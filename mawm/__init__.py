@@ -1,3 +1,3 @@
 """Decentralized, Dreamer-style world models for cooperative multi-agent reinforcement learning."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

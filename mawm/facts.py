@@ -38,6 +38,12 @@ def read_config(folder: Path) -> TrainConfig:
     settings = read_json(path).get("config")
     if not isinstance(settings, dict):
         raise ValueError(f"{path} holds no settings")
+    rules = settings.get("rules", {})
+    if isinstance(rules, dict) and rules and "version" not in rules:
+        raise ValueError(
+            f"{path} is of mawm 0.1, whose engine played by other unit data and rules than mawm {__version__}: what was "
+            "learned there does not go on here; begin the run anew, or use mawm 0.1"
+        )
     return merge(TrainConfig(), settings, str(path))
 
 

@@ -97,10 +97,10 @@ def _about(study: Study) -> list[str]:
         f"{budget} environment steps each. Methods, with the paper's names first: {'; '.join(methods)}.",
         f"A win rate is the share of evaluation battles won; final: the last policy over {basis}.",
     ]
-    if any(run.config.get("env", "skirmish") != "smac" for run in runs):
+    if engines := sorted({run.engine for run in runs} - {""}):
         told.append(
-            "Battles ran in the embedded engine, which stands in for StarCraft II: orderings between methods are what "
-            "to read here, not win rates to compare with published ones."
+            f"Battles ran in the {' and the '.join(engines)}, which stands in for StarCraft II: read orderings between "
+            "methods here, and compare win rates with published ones only where docs/engine.md says how near it comes."
         )
     return told
 

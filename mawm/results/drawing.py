@@ -114,8 +114,8 @@ def title_panel(axis: Axes, text: str, cells: Sequence[Cell]) -> None:
     seeds = f"{counts[0]}-{counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed{'s' * (counts[0] > 1)}"
     if counts[0] < MIN_SEEDS:
         seeds += f" ({NO_INTERVAL if counts[-1] < MIN_SEEDS else NO_BAND})"
-    stand_in = any(run.config.get("env", "skirmish") != "smac" for cell in cells for run in cell.runs)
-    axis.set_title(f"{text}\n{seeds}{', embedded engine' if stand_in else ''}")
+    engines = sorted({run.engine for cell in cells for run in cell.runs} - {""})
+    axis.set_title("\n".join((text, ", ".join((seeds, *engines)))))
 
 
 def plain_log(axis: Axis, subs: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:

@@ -45,6 +45,14 @@ class RunRecord:
         return Path(self.config["map"]).name
 
     @property
+    def engine(self) -> str:
+        """What played its battles, with the unit data's version; empty for StarCraft II itself."""
+        if self.config.get("env", "skirmish") == "smac":
+            return ""
+        version = self.config.get("rules", {}).get("version")
+        return f"embedded engine, rules {version}" if version else "embedded engine of mawm 0.1"
+
+    @property
     def method(self) -> str:
         """What is shared."""
         return str(self.config["method"])
