@@ -39,7 +39,7 @@ RANGES: Ranges = {
     "horizon": (1, 1000), "starts": (1, 100_000), "explorer_starts": SHARE, "epochs": (1, 1000),
     "minibatch": (1, 10**7), "discount": SHARE, "lam": SHARE, "target_decay": SHARE,
     "entropy": WEIGHT, "entropy_target": SHARE, "entropy_decay": SHARE, "ppo_clip": WEIGHT,
-    "rollout": (1, 100_000), "minibatches": (1, 10**6), "reward_scale": (1e-6, 1e6),
+    "rollout": (1, 100_000), "minibatches": (1, 10**6),
     # information
     "weight": WEIGHT, "observations": (1, 100_000), "others": (1, 1000), "snapshot_every": (1, MANY),
     # the embedded engine
