@@ -111,7 +111,7 @@ class PPOConfig:
 
     hidden: int = 64
     """Width of the layer before the GRU and of the GRU itself, in actor and critic."""
-    rollout: int = 128
+    rollout: int = 64
     """Steps of every battle side by side between two updates."""
     epochs: int = 10
     """Passes over the battles of one update."""
