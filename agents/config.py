@@ -114,17 +114,13 @@ class PPOConfig:
     rollout: int = 64
     """Steps of every battle side by side between two updates."""
     epochs: int = 10
-    """Passes over the battles of one update."""
-    minibatches: int = 1
-    """Gradient steps of one pass, on some of the battles each."""
+    """Gradient steps of one update, each on all of its battles."""
     lr: float = 5e-4
     ppo_clip: float = 0.2
     lam: float = 0.95
     """Lambda of the generalised advantages."""
     entropy: float = 0.01
     """Weight of the policy's entropy."""
-    value_weight: float = 1.0
-    """Weight of the critic's squared error."""
     clip: float = 10.0
     """Largest gradient norm."""
 

@@ -20,7 +20,7 @@ from mawm.gate import Gate
 from mawm.seeds import named_generator, named_seed
 from mawm.types import Bools, Floats, Ints, Metrics, Role, Segment, Since, Spaces
 
-GENERATORS = ("act", "evaluate", "behaviour")
+GENERATORS = ("act", "evaluate")
 """One generator a purpose; a draw for one never moves another."""
 
 
@@ -127,11 +127,7 @@ class Ppo:
         )
         returns = batch.returns[batch.lived]
         self.norm.update(returns)
-        said = []
-        for _ in range(self.config.epochs):
-            order = self.rngs["behaviour"].permutation(batch.obs.shape[2])
-            parts = np.array_split(order, min(self.config.minibatches, len(order)))
-            said += [self._update(batch.pick(self._tensor(part))) for part in parts]
+        said = [self._update(batch) for _ in range(self.config.epochs)]
         means = {tag: float(np.mean([metrics[tag] for metrics in said])) for tag in said[0]}
         return {
             **means,
@@ -140,7 +136,7 @@ class Ppo:
         }
 
     def _update(self, batch: PpoBatch) -> Metrics:
-        """One gradient step on some battles: -min(ratio A, clip(ratio) A) - entropy + (V - normalised G)^2 / 2.
+        """One gradient step on whole battles: -min(ratio A, clip(ratio) A) - entropy + (V - normalised G)^2 / 2.
 
         Hidden states run from the battles' start, where they are zero. Rows where an agent did not act are left out:
         those of the dead, and padding.
@@ -156,7 +152,8 @@ class Ppo:
         actor_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean() - config.entropy * entropy
         value = self.nets.value(batch.obs).unsqueeze(1)[lived]
         critic_loss = 0.5 * (value - self.norm.normalise(batch.returns[lived])).square().mean()
-        norm = self.optimiser.step(actor_loss + config.value_weight * critic_loss, vars(batch))
+        # The two networks share no weight, and Adam follows no scale: the losses need no weights.
+        norm = self.optimiser.step(actor_loss + critic_loss, vars(batch))
         most = avail.sum(-1).to(torch.float32).log().mean()
         return {
             "actor/loss": float(actor_loss.detach()),

@@ -32,10 +32,6 @@ class PpoBatch:
         """Where (T+1, 1, B) anybody acted, so that there is a value to learn."""
         return self.acted.any(1, keepdim=True)
 
-    def pick(self, battles: Tensor) -> "PpoBatch":
-        """Some of the battles by number (n,)."""
-        return PpoBatch(**{name: array.index_select(2, battles) for name, array in vars(self).items()})
-
 
 def gae(reward: Tensor, discount: Tensor, value: Tensor, lived: Tensor, lam: float) -> Tensor:
     """Generalised advantages (T+1, B): A_t = delta_t + d_{t+1} lam A_{t+1}, delta_t = r_{t+1} + d_{t+1} v_{t+1} - v_t.

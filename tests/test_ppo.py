@@ -169,9 +169,9 @@ def test_padding_and_the_order_of_battles_change_nothing(method: str) -> None:
     play(learner, rounds=1, steps=1, begun=2)
     battles = learner.log.take()
     assert [battle.steps for battle in battles] == [3, 3, 9, 9]
-    alone, beside = (batch_from(learner, some) for some in (battles[:2], battles))
-    assert torch.allclose(alone.returns, beside.returns[:4, :, :2], atol=1e-5)
-    padded = replace(beside.pick(torch.tensor([1, 0])), advantage=beside.returns[:, :, [1, 0]])
+    alone, beside = (batch_from(learner, some) for some in (battles[:2], battles[::-1]))
+    assert torch.allclose(alone.returns, beside.returns[:4, :, [3, 2]], atol=1e-5)
+    padded = replace(beside, acted=beside.acted & torch.tensor([False, False, True, True]), advantage=beside.returns)
     said, states = [], []
     for batch in (replace(alone, advantage=alone.returns), padded):
         other = make(method)
