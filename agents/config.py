@@ -109,25 +109,19 @@ class ReplayConfig:
 class PPOConfig:
     """The model-free methods `ippo` and `mappo`; their discount is `behaviour.discount`, the collector's."""
 
-    hidden: int = 128
-    """Width of the two hidden layers of actor and critic."""
-    rollout: int = 128
+    hidden: int = 64
+    """Width of the layer before the GRU and of the GRU itself, in actor and critic."""
+    rollout: int = 64
     """Steps of every battle side by side between two updates."""
-    epochs: int = 8
-    """Passes over the rows of one update."""
-    minibatches: int = 4
-    """Gradient steps of one pass."""
+    epochs: int = 10
+    """Gradient steps of one update, each on all of its battles."""
     lr: float = 5e-4
     ppo_clip: float = 0.2
     lam: float = 0.95
     """Lambda of the generalised advantages."""
     entropy: float = 0.01
     """Weight of the policy's entropy."""
-    value_weight: float = 1.0
-    """Weight of the critic's squared error."""
-    reward_scale: float = 0.25
-    """Factor on rewards, so that returns (at most 20) suit a critic without normalisation."""
-    clip: float = 0.5
+    clip: float = 10.0
     """Largest gradient norm."""
 
 

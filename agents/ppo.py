@@ -11,23 +11,26 @@ from mawm.agents.battle_log import BattleLog
 from mawm.agents.categorical import sample
 from mawm.agents.config import AgentConfig
 from mawm.agents.optimiser import Optimiser
+from mawm.agents.ppo_batch import PpoBatch, batch_of
 from mawm.agents.ppo_nets import PpoNets
-from mawm.agents.ppo_rows import PpoRows, rows_of
+from mawm.agents.returns import ValueNorm
 from mawm.agents.snapshot_weights import load_weights, save_weights, under
 from mawm.broadcast import Outbox
 from mawm.gate import Gate
 from mawm.seeds import named_generator, named_seed
 from mawm.types import Bools, Floats, Ints, Metrics, Role, Segment, Since, Spaces
 
-GENERATORS = ("act", "evaluate", "behaviour")
+GENERATORS = ("act", "evaluate")
 """One generator a purpose; a draw for one never moves another."""
 
 
 class Ppo:
-    """PPO for one agent, or for all of them with one actor and a critic that sees everybody's observations (`members`).
+    """Recurrent PPO (Schulman et al. 2017) for one agent, or for all of them with one actor and one critic (`members`).
 
-    An action follows from the agent's own observation alone in both cases. Nothing is offered to other learners. An
-    update is due once the battles played to their end since the last one hold `rollout` steps a battle side by side.
+    One agent a learner is IPPO (de Witt et al. 2020); all in one, with a critic that sees everybody's observations, is
+    MAPPO (Yu et al. 2022), whose recipe both follow. An action follows from the agent's own observations alone in both
+    cases. Nothing is offered to other learners. An update is due once the battles played to their end since the last
+    one hold `rollout` steps a battle side by side.
     """
 
     def __init__(
@@ -55,28 +58,36 @@ class Ppo:
         nets = PpoNets(len(members), spaces.obs_size, spaces.n_actions, self.config.hidden, weights)
         self.nets = nets.to(device)
         self.optimiser = Optimiser(self.nets, self.config.lr, self.config.clip)
+        self.norm = ValueNorm()
         self.log = BattleLog(spaces, members, lanes // len(members))
+        self.hidden: dict[str, Tensor] = {}
+        """The actor's hidden states (L, H) in the lanes of each slot."""
 
     def begin(self, slot: str, lanes: int) -> None:
-        """Forget the unfinished rollout if `slot` is "train"; an evaluation leaves nothing to forget."""
+        """Forget what `slot` ("train" or "eval") remembers, and the unfinished rollout if it is "train"."""
+        self.hidden[slot] = self.nets.initial(lanes)
         if slot == "train":
             self.log = BattleLog(self.spaces, self.members, lanes // len(self.members))
 
     @torch.no_grad()
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
-        """Actions (L,) of the lanes of a slot, each from its own observation (L, O) alone; a member's lanes adjoin."""
+        """Actions (L,) of the lanes of a slot, from its own observations (L, O) alone; a member's lanes adjoin."""
         rng = self.rngs["act" if slot == "train" else "evaluate"]
-        rows = len(obs) // len(self.members)
+        members, rows = len(self.members), len(obs) // len(self.members)
         noise = self._tensor(rng.random(len(obs), dtype=np.float32))
-        member = torch.arange(len(self.members), device=self.device).repeat_interleave(rows)
         allowed = self._tensor(avail)
-        logits = self.nets.logits(self._tensor(obs), member, allowed)
+        logits, self.hidden[slot] = self.nets.logits(
+            self._tensor(obs).view(1, members, rows, -1),
+            allowed.view(1, members, rows, -1),
+            self.hidden[slot].masked_fill(self._tensor(is_first).unsqueeze(-1), 0.0),
+        )
+        logits = logits.view_as(allowed)
         if mode == "random":
             logits = torch.where(allowed, 0.0, -1e9)
         log_probs = torch.log_softmax(logits, -1)
         action = log_probs.argmax(-1) if mode == "greedy" else sample(log_probs.exp(), noise)
         if slot == "train":
-            chosen = log_probs.gather(-1, action.unsqueeze(-1)).view(len(self.members), rows)
+            chosen = log_probs.gather(-1, action.unsqueeze(-1)).view(members, rows)
             self.log.acted(is_first[:rows], chosen.cpu().numpy())
         return action.cpu().numpy().astype(np.int64)
 
@@ -111,39 +122,38 @@ class Ppo:
         assert not messages
         if self.log.steps < self.config.rollout * len(self.log.rows):
             return {}
-        rows = rows_of(
-            self.log.take(),
-            self.nets,
-            discount=self.discount,
-            lam=self.config.lam,
-            reward_scale=self.config.reward_scale,
-            device=self.device,
+        batch = batch_of(
+            self.log.take(), self.nets, self.norm, discount=self.discount, lam=self.config.lam, device=self.device
         )
-        said = []
-        for _ in range(self.config.epochs):
-            order = self.rngs["behaviour"].permutation(len(rows))
-            parts = np.array_split(order, min(self.config.minibatches, len(order)))
-            said += [self._update(rows, self._tensor(part)) for part in parts]
+        returns = batch.returns[batch.lived]
+        self.norm.update(returns)
+        said = [self._update(batch) for _ in range(self.config.epochs)]
         means = {tag: float(np.mean([metrics[tag] for metrics in said])) for tag in said[0]}
         return {
             **means,
-            "critic/mean_return": float(rows.returns.mean()) / self.config.reward_scale,
+            "critic/mean_return": float(returns.mean()),
             "behaviour/skipped_updates": float(self.optimiser.skipped),
         }
 
-    def _update(self, rows: PpoRows, index: Tensor) -> Metrics:
-        """One gradient step on some rows (index (n,)): -min(ratio A, clip(ratio) A) - entropy + (V - G)^2 / 2."""
-        config, member, arrival = self.config, rows.member[index], rows.arrival[index]
-        avail, advantage = rows.avail[index], rows.advantage[index]
-        log_probs = torch.log_softmax(self.nets.logits(rows.obs[arrival, member], member, avail), -1)
-        log_prob = log_probs.gather(-1, rows.action[index].unsqueeze(-1)).squeeze(-1)
-        ratio = (log_prob - rows.old_log_prob[index]).exp()
+    def _update(self, batch: PpoBatch) -> Metrics:
+        """One gradient step on whole battles: -min(ratio A, clip(ratio) A) - entropy + (V - normalised G)^2 / 2.
+
+        Hidden states run from the battles' start, where they are zero. Rows where an agent did not act are left out:
+        those of the dead, and padding.
+        """
+        config, acted, lived = self.config, batch.acted, batch.lived
+        avail, advantage = batch.avail[acted], batch.advantage.expand_as(acted)[acted]
+        logits, _ = self.nets.logits(batch.obs, batch.avail, self.nets.initial(acted[0].numel()))
+        log_probs = torch.log_softmax(logits[acted], -1)
+        log_prob = log_probs.gather(-1, batch.action[acted].unsqueeze(-1)).squeeze(-1)
+        ratio = (log_prob - batch.old_log_prob[acted]).exp()
         clipped = ratio.clamp(1.0 - config.ppo_clip, 1.0 + config.ppo_clip)
         entropy = -(log_probs.exp() * log_probs.clamp_min(-50.0)).sum(-1).mean()
         actor_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean() - config.entropy * entropy
-        value = self.nets.value(rows.obs[arrival].flatten(1), member)
-        critic_loss = 0.5 * (value - rows.returns[index]).square().mean()
-        norm = self.optimiser.step(actor_loss + config.value_weight * critic_loss, vars(rows))
+        value = self.nets.value(batch.obs).unsqueeze(1)[lived]
+        critic_loss = 0.5 * (value - self.norm.normalise(batch.returns[lived])).square().mean()
+        # The two networks share no weight, and Adam follows no scale: the losses need no weights.
+        norm = self.optimiser.step(actor_loss + critic_loss, vars(batch))
         most = avail.sum(-1).to(torch.float32).log().mean()
         return {
             "actor/loss": float(actor_loss.detach()),
@@ -171,8 +181,9 @@ class Ppo:
         arrays = save_weights({"ppo": self.nets})
         arrays |= {f"optimiser/ppo/{key}": value for key, value in self.optimiser.state().items()}
         arrays |= {f"battles/{key}": value for key, value in self.log.state().items()}
+        arrays |= {f"memory/{slot}": hidden.cpu().numpy() for slot, hidden in self.hidden.items()}
         generators = {purpose: rng.bit_generator.state for purpose, rng in self.rngs.items()}
-        return arrays, {"generators": generators, "skipped": self.optimiser.counters()}
+        return arrays, {"generators": generators, "skipped": self.optimiser.counters(), "returns": self.norm.averages}
 
     def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
         """Continue from `state`. ValueError where a weight is missing or has another shape."""
@@ -180,5 +191,7 @@ class Ppo:
         self.optimiser.load_state(under(arrays, "optimiser/ppo/"))
         self.optimiser.load_counters(rest["skipped"])
         self.log.load_state(under(arrays, "battles/"))
+        self.hidden = {slot: self._tensor(hidden) for slot, hidden in under(arrays, "memory/").items()}
+        self.norm.averages = [float(average) for average in rest["returns"]]
         for purpose, rng in self.rngs.items():
             rng.bit_generator.state = rest["generators"][purpose]

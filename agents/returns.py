@@ -1,4 +1,6 @@
-"""Returns of imagined rollouts, the two-hot scale of rewards and values, and the percentile scale of advantages."""
+"""Returns of rollouts, and scales: two-hot ones of rewards and values, of advantages, and normalised values."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -74,3 +76,42 @@ class ReturnScale:
             self.spread = decay * self.spread + (1.0 - decay) * spread
             self.seen += 1
         return max(self.floor, self.spread)
+
+
+class ValueNorm:
+    """Running mean and deviation of returns: a critic predicts numbers near one, whatever the scale of rewards.
+
+    Value normalisation (Yu et al. 2022, section 5.1). Averages of 1, x and x^2 forget with `decay`; divided by the
+    first one they are debiased, so that the first returns count in full.
+    """
+
+    def __init__(self, decay: float = 0.99, floor: float = 0.1) -> None:
+        self.decay = decay
+        self.floor = floor
+        self.averages = [0.0, 0.0, 0.0]
+
+    def update(self, returns: Tensor) -> None:
+        """Take in the returns (...) of one rollout; nothing where one is not finite."""
+        x = returns.detach().double()
+        seen = (1.0, float(x.mean()), float(x.square().mean()))
+        if math.isfinite(seen[2]):
+            pairs = zip(self.averages, seen, strict=True)
+            self.averages = [self.decay * old + (1.0 - self.decay) * new for old, new in pairs]
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Mean and deviation of what was taken in, the latter at least `floor`; 0 and 1 at first."""
+        ones, x, square = self.averages
+        if ones == 0.0:
+            return 0.0, 1.0
+        return x / ones, max(self.floor**2, square / ones - (x / ones) ** 2) ** 0.5
+
+    def normalise(self, returns: Tensor) -> Tensor:
+        """What the critic shall predict for returns (...)."""
+        mean, deviation = self.scale
+        return (returns - mean) / deviation
+
+    def denormalise(self, value: Tensor) -> Tensor:
+        """The returns (...) that predictions (...) stand for."""
+        mean, deviation = self.scale
+        return value * deviation + mean

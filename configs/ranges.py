@@ -32,14 +32,14 @@ RANGES: Ranges = {
     # networks and how they are fitted; a class index is one byte, a stretch has two steps, two-hot needs three bins
     "deter": (1, 8192), "groups": (1, 256), "classes": (1, 256), "hidden": (1, 4096), "layers": (1, 8),
     "bins": (3, 4096), "unimix": SHARE, "free_nats": WEIGHT, "dyn_scale": WEIGHT, "rep_scale": WEIGHT,
-    "obs_scale": (1e-6, 1e6), "action_scale": WEIGHT, "value_weight": WEIGHT,
+    "obs_scale": (1e-6, 1e6), "action_scale": WEIGHT,
     "batch": (1, 10_000), "seq_len": (2, 1000), "capacity": (2, 10**8),
     "lr": RATE, "actor_lr": RATE, "critic_lr": RATE, "lr_warmup": (0, 10**9), "clip": (1e-6, 1e9),
     # behaviour
     "horizon": (1, 1000), "starts": (1, 100_000), "explorer_starts": SHARE, "epochs": (1, 1000),
     "minibatch": (1, 10**7), "discount": SHARE, "lam": SHARE, "target_decay": SHARE,
     "entropy": WEIGHT, "entropy_target": SHARE, "entropy_decay": SHARE, "ppo_clip": WEIGHT,
-    "rollout": (1, 100_000), "minibatches": (1, 10**6), "reward_scale": (1e-6, 1e6),
+    "rollout": (1, 100_000),
     # information
     "weight": WEIGHT, "observations": (1, 100_000), "others": (1, 1000), "snapshot_every": (1, MANY),
     # the embedded engine

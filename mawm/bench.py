@@ -1,5 +1,6 @@
-"""`python -m mawm.bench engine|fidelity|learner|wire|saving`: figures of this machine and of the engine."""
+"""`python -m mawm.bench engine|fidelity|learner|learning|wire|saving`: figures of this machine and of the engine."""
 
+import contextlib
 import json
 import os
 import sys
@@ -12,10 +13,11 @@ import tyro
 from mawm.cli import fail, parse
 from mawm.envs.skirmish.rules import Rules
 
-DESCRIPTION = """Measure speed on this machine, on one thread, and how near the engine comes to the real StarCraft II.
+DESCRIPTION = """Measure speed on this machine, on one thread, and how near we come to the real StarCraft II.
 
   python -m mawm.bench engine --map 3m --batch 1 32 --json       environment steps a second, random valid actions
   python -m mawm.bench fidelity                                  our battles beside figures of StarCraft II
+  python -m mawm.bench learning --maps 3m --methods ippo mappo   how fast methods learn, beside published figures
   python -m mawm.bench learner --agents 3 --preset paper --json  one iteration of learning, beside plain code
   python -m mawm.bench wire --map 3m --preset paper              bytes of a message and what half floats lose
   python -m mawm.bench saving --map 3m                           what checkpoints cost a run with full replays"""
@@ -47,6 +49,25 @@ class Fidelity:
     json: bool = False
     """One JSON object with rows, rms_score, held and of instead of a table."""
     rules: Rules = field(default_factory=Rules)
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How fast methods learn, beside published figures of the real StarCraft II: a row a map and method.
+
+    Steps to a win rate of 50, 80 and 90 %, and the last win rate, both of training battles (sampled actions) and of
+    greedy evaluations. The runs are a sweep's (python -m mawm.sweep): the same command after any stop goes on where it
+    stopped.
+    """
+
+    maps: tuple[str, ...] = ("2m_vs_1z", "2s_vs_1sc", "2s3z", "3m", "8m")
+    methods: tuple[str, ...] = ("ippo", "mappo")
+    seeds: int = 3
+    env_steps: int = 100_000
+    out: Path = Path("runs/learning")
+    """Folder of the runs."""
+    json: bool = False
+    """One JSON line a row instead of a table."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +104,7 @@ class Saving:
 Command = (
     Annotated[Engine, tyro.conf.subcommand("engine", prefix_name=False)]
     | Annotated[Fidelity, tyro.conf.subcommand("fidelity", prefix_name=False)]
+    | Annotated[Learning, tyro.conf.subcommand("learning", prefix_name=False)]
     | Annotated[Learner, tyro.conf.subcommand("learner", prefix_name=False)]
     | Annotated[Wire, tyro.conf.subcommand("wire", prefix_name=False)]
     | Annotated[Saving, tyro.conf.subcommand("saving", prefix_name=False)]
@@ -103,6 +125,8 @@ def main(args: list[str] | None = None) -> int:
     try:
         if isinstance(command, Fidelity):
             return _fidelity(command)
+        if isinstance(command, Learning):
+            return _learning(command)
         rows = _rows(command)
     except (ValueError, FileNotFoundError) as error:
         fail(str(error))
@@ -120,6 +144,20 @@ def _fidelity(command: Fidelity) -> int:
     for line in [json.dumps(done.json())] if command.json else text(done):
         print(line)
     return 0
+
+
+def _learning(command: Learning) -> int:
+    from mawm import sweep
+    from mawm.benchmarks.learning import rows, text
+
+    grid = ["--maps", *command.maps, "--methods", *command.methods, "--seeds", str(command.seeds)]
+    with contextlib.redirect_stdout(sys.stderr):  # the table is alone on its way out
+        code = sweep.main([*grid, "--env-steps", str(command.env_steps), "--out", str(command.out)])
+    if code == 0:
+        done = rows(command.out, command.maps, command.methods, command.seeds)
+        for line in (json.dumps(row.json()) for row in done) if command.json else text(done):
+            print(line)
+    return code
 
 
 def _rows(command: Engine | Learner | Wire | Saving) -> list[dict[str, Any]]:

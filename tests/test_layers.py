@@ -46,7 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agents.products", "agents.exploration", "agents.battle_log", "agents.information"),
     ("agents.categorical", "agents.returns", "agents.optimiser", "agents.nets", "agents.replay"),
     ("agents.rssm", "agents.ppo_nets", "agents.ensemble", "agents.snapshot_weights"),
-    ("agents.world_model", "agents.ppo_rows"),
+    ("agents.world_model", "agents.ppo_batch"),
     ("agents.actor_critic", "agents.pooled"),
     ("agents.memory", "agents.intrinsic", "agents.population"),
     ("agents.model_trainer", "agents.parameter_information", "agents.policy_information"),

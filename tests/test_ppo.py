@@ -14,9 +14,10 @@ import pytest
 import torch
 from test_docs import documented_tags
 
-from mawm.agents.battle_log import BattleLog
+from mawm.agents.battle_log import Battle, BattleLog
 from mawm.agents.ppo import Ppo
-from mawm.agents.ppo_rows import gae, rows_of
+from mawm.agents.ppo_batch import PpoBatch, batch_of, gae
+from mawm.agents.returns import ValueNorm
 from mawm.build import make_learner, make_team, members_of
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset
@@ -54,10 +55,10 @@ def stretch(agent: int, episode: int, row: int, arrivals: int, terminal: bool, d
     return Segment(origin, lane, 0, obs[:arrivals], previous, reward, last, first, avail[:arrivals])
 
 
-def play(learner: Ppo, rounds: int = 3, steps: int = 6, foreign: int = 0) -> list[list[int]]:
+def play(learner: Ppo, rounds: int = 3, steps: int = 6, foreign: int = 0, begun: int = 0) -> list[list[int]]:
     """Made-up battles of `steps` steps; what agents other than the first see depends on `foreign`."""
     members, taken = learner.members, []
-    for episode in range(rounds):
+    for episode in range(begun, begun + rounds):
         obs = np.zeros((steps + 1, len(members), BATTLES, SPACES.obs_size), np.float32)
         avail = np.zeros((steps + 1, len(members), BATTLES, SPACES.n_actions), np.bool_)
         for place, agent in enumerate(members):
@@ -88,31 +89,57 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 
 def test_advantages_are_those_worked_out_by_hand() -> None:
-    # discount 0.5, lam 0.5; columns: a battle that ends, and the same numbers in a battle that is cut.
-    reward = torch.tensor([[1.0, 1.0], [2.0, 2.0]])
-    terminal = torch.tensor([[False, False], [True, False]])
-    value = torch.tensor([[3.0, 3.0], [4.0, 4.0], [8.0, 8.0]])
+    # discount 0.5, lam 0.5; columns: a battle that ends, the same numbers in a battle that is cut, one that ends early.
+    reward = torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [2.0, 2.0, 0.0]])
+    discount = torch.tensor([[0.5, 0.5, 0.5], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5]])
+    value = torch.tensor([[3.0, 3.0, 3.0], [4.0, 4.0, 4.0], [8.0, 8.0, 8.0]])
+    lived = torch.tensor([[True, True, True], [True, True, False], [False, False, False]])
     # Ended: delta_1 = 2 - 4 = -2; delta_0 = 1 + 2 - 3 = 0, A_0 = 0 + 0.25 * -2 = -0.5.
-    # Cut: delta_1 = 2 + 0.5 * 8 - 4 = 2; A_0 = 0 + 0.25 * 2 = 0.5.
-    expected = torch.tensor([[-0.5, 0.5], [-2.0, 2.0]])
-    assert torch.allclose(gae(reward, terminal, value, 0.5, 0.5), expected)
+    # Cut: delta_1 = 2 + 0.5 * 8 - 4 = 2; A_0 = 0 + 0.25 * 2 = 0.5. Ended earlier: A_0 = 1 - 3 = -2.
+    expected = torch.tensor([[-0.5, 0.5, -2.0], [-2.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
+    assert torch.allclose(gae(reward, discount, value, lived, 0.5), expected)
 
 
-def test_a_death_in_mid_battle_lets_nothing_later_in() -> None:
-    reward, terminal = torch.tensor([[1.0], [5.0], [7.0]]), torch.tensor([[True], [False], [False]])
-    out = gae(reward, terminal, torch.tensor([[0.5], [9.0], [9.0], [9.0]]), 0.9, 0.9)
-    assert float(out[0]) == pytest.approx(0.5)
+def test_a_battle_that_was_cut_before_others_end_is_worth_its_last_value() -> None:
+    reward, lived = torch.tensor([[0.0], [1.0], [0.0]]), torch.tensor([[True], [False], [False]])
+    out = gae(reward, torch.full((3, 1), 0.5), torch.tensor([[3.0], [8.0], [99.0]]), lived, 0.5)
+    assert out.flatten().tolist() == [1 + 0.5 * 8 - 3, 0, 0]
+
+
+def test_value_statistics_are_those_worked_out_by_hand() -> None:
+    norm = ValueNorm(decay=0.5)
+    assert norm.scale == (0.0, 1.0)
+    norm.update(torch.tensor([1.0, 3.0]))  # debiased: the first returns count in full
+    assert norm.scale == pytest.approx((2.0, 1.0))
+    norm.update(torch.tensor([5.0, 5.0]))  # weights 1/3 and 2/3: mean 4, mean of squares (5 + 2 * 25) / 3
+    deviation = (55 / 3 - 16) ** 0.5
+    assert norm.scale == pytest.approx((4.0, deviation))
+    norm.update(torch.tensor([float("nan")]))
+    returns = torch.tensor([4.0, 4.0 + deviation])
+    assert torch.allclose(norm.normalise(returns), torch.tensor([0.0, 1.0]))
+    assert torch.allclose(norm.denormalise(norm.normalise(returns)), returns)
+
+
+def test_equal_returns_have_the_least_deviation() -> None:
+    norm = ValueNorm(floor=0.1)
+    norm.update(torch.full((5,), 7.0))
+    assert norm.scale == pytest.approx((7.0, 0.1))
 
 
 @pytest.mark.parametrize("mode", ["sample", "greedy", "random"])
 def test_an_unavailable_action_is_never_chosen(mode: str) -> None:
     learner, rng = make("mappo"), np.random.default_rng(0)
+    learner.begin("eval", 6)
     for _ in range(50):
         avail = rng.random((6, 5)) < 0.3
         avail[np.arange(6), rng.integers(0, 5, 6)] = True
         obs = 100 * rng.standard_normal((6, 4)).astype(np.float32)
         chosen = learner.act(obs, avail, np.ones(6, np.bool_), slot="eval", mode=mode)
         assert avail[np.arange(6), chosen].all()
+
+
+def batch_from(learner: Ppo, battles: list[Battle]) -> PpoBatch:
+    return batch_of(battles, learner.nets, learner.norm, discount=0.9, lam=0.9, device="cpu")
 
 
 def test_the_dead_act_in_no_row_and_the_living_see_zeros_of_them() -> None:
@@ -124,13 +151,86 @@ def test_the_dead_act_in_no_row_and_the_living_see_zeros_of_them() -> None:
     learner.remember([stretch(a, row, row, lived[a], a > 0, data, a) for row in range(2) for a in range(3)])
     battles = learner.log.take()
     assert [battle.steps for battle in battles] == [6, 6]
-    rows = rows_of(battles, learner.nets, discount=0.9, lam=0.9, reward_scale=1.0, device="cpu")
-    counts = {a: int((rows.member == a).sum()) for a in range(3)}
-    assert counts == {0: 12, 1: 4, 2: 8}
-    assert (rows.action == 2).all()
-    assert rows.obs[3:7, 1].abs().sum() == 0 and rows.obs[:7, 0].min() == 1
-    assert float(rows.advantage.mean()) == pytest.approx(0, abs=1e-6)
-    assert float(rows.advantage.std(correction=0)) == pytest.approx(1, abs=1e-4)
+    batch = batch_from(learner, battles)
+    assert batch.acted.sum(0).tolist() == [[6, 6], [2, 2], [4, 4]]
+    assert (batch.action[batch.acted] == 2).all()
+    assert batch.obs[3:, 1].abs().sum() == 0 and batch.obs[:, 0].min() == 1
+    advantage = batch.advantage.expand_as(batch.acted)[batch.acted]
+    assert float(advantage.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(advantage.std(correction=0)) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["ippo", "mappo"])
+def test_padding_and_the_order_of_battles_change_nothing(method: str) -> None:
+    """A short battle has the loss and the gradient that it has alone, however long the battles beside it are."""
+    learner = make(method)
+    play(learner, rounds=1, steps=3)
+    play(learner, rounds=1, steps=9, begun=1)
+    play(learner, rounds=1, steps=1, begun=2)
+    battles = learner.log.take()
+    assert [battle.steps for battle in battles] == [3, 3, 9, 9]
+    alone, beside = (batch_from(learner, some) for some in (battles[:2], battles[::-1]))
+    assert torch.allclose(alone.returns, beside.returns[:4, :, [3, 2]], atol=1e-5)
+    padded = replace(beside, acted=beside.acted & torch.tensor([False, False, True, True]), advantage=beside.returns)
+    said, states = [], []
+    for batch in (replace(alone, advantage=alone.returns), padded):
+        other = make(method)
+        said.append(other._update(batch))
+        states.append(other.optimiser.state()["exp_avg"])
+    assert said[0] == pytest.approx(said[1], rel=1e-4, abs=1e-6)
+    assert np.allclose(states[0], states[1], atol=1e-6) and np.abs(states[0]).max() > 1e-3
+
+
+def test_what_a_lane_remembers_is_its_own_battle_alone() -> None:
+    learner, rng = make("mappo"), np.random.default_rng(0)
+    obs, avail = rng.random((4, 6, 4), dtype=np.float32), np.ones((6, 5), np.bool_)
+
+    def hidden(seen: Any, starts: tuple[int, ...]) -> Any:
+        learner.begin("eval", 6)
+        for t in range(4):
+            learner.act(seen[t], avail, np.full(6, t in starts), slot="eval", mode="sample")
+        return learner.hidden["eval"].numpy()
+
+    before, changed, later = hidden(obs, (0,)), obs.copy(), obs.copy()
+    changed[:, 2], later[:2] = 0.0, 0.0
+    assert (np.abs(hidden(changed, (0,)) - before).max(-1) > 0).tolist() == [False, False, True, False, False, False]
+    assert np.abs(hidden(later, (0,)) - before).min(-1).max() > 0
+    assert np.array_equal(hidden(later, (0, 2)), hidden(obs, (0, 2)))  # a new battle begins without a memory
+
+
+def test_an_evaluation_leaves_the_memory_of_training_alone() -> None:
+    learner = make("ippo")
+    play(learner, rounds=1)
+    before = learner.hidden["train"].clone()
+    learner.begin("eval", 5)
+    learner.act(
+        np.ones((5, 4), np.float32), np.ones((5, 5), np.bool_), np.ones(5, np.bool_), slot="eval", mode="greedy"
+    )
+    assert torch.equal(learner.hidden["train"], before)
+
+
+def test_an_action_that_depends_on_the_first_observation_is_learned() -> None:
+    """Two steps: what is seen first says which action the second step, where all looks the same, will reward."""
+    config = config_of("ippo")
+    config = replace(config, agent=replace(config.agent, ppo=replace(config.agent.ppo, rollout=32, lr=3e-3)))
+    learner = make_learner(0, config=config, spaces=SPACES, device="cpu")
+    learner.begin("train", BATTLES)
+    rng, avail, earned = np.random.default_rng(0), np.ones((3, SPACES.n_actions), np.bool_), []
+    for episode in range(400):
+        obs = np.zeros((3, BATTLES, SPACES.obs_size), np.float32)
+        right = rng.integers(0, 2, BATTLES)
+        obs[0, np.arange(BATTLES), right] = 1.0
+        action = np.stack([
+            learner.act(obs[t], avail[:BATTLES], np.full(BATTLES, t == 0), slot="train", mode="sample")
+            for t in range(2)
+        ])  # fmt: skip
+        for row in range(BATTLES):
+            whole = stretch(0, episode * BATTLES + row, row, 3, True, (obs[:, row], avail, action[:, row]), 0)
+            whole.reward[:] = [0.0, 0.0, action[1, row] == right[row]]
+            learner.remember([whole])
+            earned.append(float(whole.reward[2]))
+        learner.fit_behaviour([], env_steps=0)
+    assert np.mean(earned[:100]) < 0.4 and np.mean(earned[-100:]) > 0.9
 
 
 def test_old_log_probs_are_those_of_the_policy_that_acted_even_after_an_update() -> None:
@@ -154,10 +254,11 @@ def test_real_battles_come_back_as_they_were_played() -> None:
         team.map("remember", lived)
         battles += learner.log.take()
     assert len(battles) > 4 and any(b.arrivals.min() < b.arrivals.max() for b in battles)
-    rows = rows_of(battles, learner.nets, discount=0.99, lam=0.9, reward_scale=1.0, device="cpu")
-    logits = learner.nets.logits(rows.obs[rows.arrival, rows.member], rows.member, rows.avail)
-    now = torch.log_softmax(logits, -1).gather(-1, rows.action.unsqueeze(-1)).squeeze(-1)
-    assert torch.allclose(now, rows.old_log_prob, atol=1e-5)
+    batch = batch_from(learner, battles)
+    start = learner.nets.initial(batch.acted[0].numel())
+    logits, _ = learner.nets.logits(batch.obs, batch.avail, start)
+    now = torch.log_softmax(logits, -1).gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)
+    assert torch.allclose(now[batch.acted], batch.old_log_prob[batch.acted], atol=1e-5)
     ends = [(int(b.arrivals[m]), bool(b.of["terminal"][b.arrivals[m] - 1, m])) for b in battles for m in range(3)]
     assert all(ended or arrivals == env.spaces.episode_limit + 1 for arrivals, ended in ends)
 
