@@ -62,14 +62,14 @@ class Row:
             yield f"{head[0]:<12}{head[1]:<9}{what:<9}" + "".join(f"{c:<22}" for c in cells) + f"{final:<8}{head[2]}"
 
 
-def rows(folder: Path, maps: tuple[str, ...], methods: tuple[str, ...], seeds: int) -> list[Row]:
+def rows(folder: Path, maps: tuple[str, ...], methods: tuple[str, ...], seeds: range) -> list[Row]:
     """The rows of a sweep's folder. Other runs in it are left out."""
     published = tomllib.loads((resources.files("mawm.benchmarks") / "learning.toml").read_text())
     runs, _ = load_runs([folder])
     found = []
     for map_name in maps:
         for method in methods:
-            cell = [r for r in runs if (r.config["map"], r.method) == (map_name, method) and r.seed < seeds]
+            cell = [r for r in runs if (r.config["map"], r.method) == (map_name, method) and r.seed in seeds]
             cell.sort(key=lambda run: run.seed)
             found.append(_row(map_name, method, cell, published.get(map_name, {})))
     return found

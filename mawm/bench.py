@@ -63,6 +63,8 @@ class Learning:
     maps: tuple[str, ...] = ("2m_vs_1z", "2s_vs_1sc", "2s3z", "3m", "8m")
     methods: tuple[str, ...] = ("ippo", "mappo")
     seeds: int = 3
+    first_seed: int = 10
+    """Lower ones were used to choose the settings."""
     env_steps: int = 100_000
     out: Path = Path("runs/learning")
     """Folder of the runs."""
@@ -151,10 +153,13 @@ def _learning(command: Learning) -> int:
     from mawm.benchmarks.learning import rows, text
 
     grid = ["--maps", *command.maps, "--methods", *command.methods, "--seeds", str(command.seeds)]
+    grid += ["--first-seed", str(command.first_seed)]
     with contextlib.redirect_stdout(sys.stderr):  # the table is alone on its way out
         code = sweep.main([*grid, "--env-steps", str(command.env_steps), "--out", str(command.out)])
     if code == 0:
-        done = rows(command.out, command.maps, command.methods, command.seeds)
+        done = rows(
+            command.out, command.maps, command.methods, range(command.first_seed, command.first_seed + command.seeds)
+        )
         for line in (json.dumps(row.json()) for row in done) if command.json else text(done):
             print(line)
     return code

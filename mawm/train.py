@@ -226,9 +226,7 @@ def _train(run: "Run", folder: Path, stopping: Stopping) -> int:
 
 
 def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float, disk: int) -> None:
-    where_played = (
-        f"map {config.map}, engine skirmish with rules {config.rules.version} (embedded; not StarCraft II)"
-    )
+    where_played = f"map {config.map}, engine skirmish with rules {config.rules.version} (embedded; not StarCraft II)"
     if config.map == MARKET:
         where_played = "the market of docs/market.md; `won` is a session with a profit"
     if is_own(config.map):
