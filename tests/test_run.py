@@ -71,9 +71,23 @@ def test_a_finished_run_says_so(run: Path) -> None:
     assert "nothing to do. Raise --env-steps to go on" in said
 
 
+def test_a_run_on_the_engine_of_version_0_1_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(ROOT / "tests/golden/run-0.2.0", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["config"]["rules"] = {"spawn_jitter": 0.0, "leash": 21.0}  # as that version wrote them
+    (folder / "config.json").write_text(json.dumps(config))
+    for command in (("train", "--resume", str(folder)), ("evaluate", str(folder))):
+        done = subprocess.run(
+            [sys.executable, "-m", f"mawm.{command[0]}", *command[1:]], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert "is of mawm 0.1, whose engine played by other unit data and rules" in done.stderr
+
+
 def test_a_run_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    shutil.copytree(ROOT / "tests/golden/run-0.1.0", folder)
+    shutil.copytree(ROOT / "tests/golden/run-0.2.0", folder)
     before = newest(folder)
     assert before.env_steps == 384 and len(before.parts) == 4
     assert train.main(["--resume", str(folder), "--env-steps", "450"]) == 0
