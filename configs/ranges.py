@@ -44,7 +44,8 @@ RANGES: Ranges = {
     "weight": WEIGHT, "observations": (1, 100_000), "others": (1, 1000), "snapshot_every": (1, MANY),
     # the embedded engine
     "spawn_spacing": (0.01, 10.0), "spawn_jitter": LENGTH, "cliff_margin": (0.0, 8.0), "threat": SWITCH,
-    "missiles": SWITCH, "yielding": SHARE, "backswing": SWITCH,
+    "missiles": SWITCH, "yielding": SHARE, "least_turn": SWITCH, "carry_cooldown": SWITCH,
+    "backswing": SWITCH,
     # an environment of one's own
     "episode_limit": (1, 10**6), "timeout_s": (0.1, 1e6),
     # the market

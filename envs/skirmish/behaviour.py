@@ -6,6 +6,7 @@ from mawm.envs.skirmish import rules as named
 from mawm.envs.skirmish.combat import (
     HEAL_SLOP,
     LEAST_ENERGY,
+    apart,
     begin_attack,
     can_heal,
     can_hit,
@@ -21,6 +22,8 @@ from mawm.envs.skirmish.layout import (
     CALL,
     COOLDOWN,
     ENERGY,
+    FACE_X,
+    FACE_Y,
     GOAL_X,
     GOAL_Y,
     HOME_X,
@@ -53,7 +56,7 @@ from mawm.envs.skirmish.layout import (
 
 MOVE_AMOUNT = 2.0
 NO_ATTACK_ACTIONS = 6
-THREAT = named.INDEX["threat"]
+THREAT, LEAST_TURN = named.INDEX["threat"], named.INDEX["least_turn"]
 LARGEST_RADIUS = 1.0
 """Of any unit: a colossus."""
 ARRIVE = 1.0
@@ -98,11 +101,20 @@ def _aims_at(bodies, a, b):  # type: ignore[no-untyped-def]
 
 
 @scalar
+def _place_in_line(bodies, stats, rules, a, b):  # type: ignore[no-untyped-def]
+    """Which of several equal foes in weapon range enemy a takes: the least of these numbers."""
+    if rules[LEAST_TURN] == 0.0:
+        return stats[b, S_CREATED]
+    ahead = bodies[a, FACE_X] * (bodies[b, X] - bodies[a, X]) + bodies[a, FACE_Y] * (bodies[b, Y] - bodies[a, Y])
+    return -ahead / max(1e-6, apart(bodies, a, b))
+
+
+@scalar
 def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-untyped-def]
     """Whom enemy a would choose within `reach`, edge to edge; -1: nobody.
 
-    Who is in weapon range comes first, then who is a threat. Among equals in weapon range the one that was created
-    first is chosen, among equals out of it the nearest.
+    Who is in weapon range comes first, then who is a threat. Among equals in weapon range `_place_in_line` decides,
+    among equals out of it the distance.
     """
     found, best_rank, best_value = -1, -1, 0.0
     x, y, weapon, own = bodies[a, X], bodies[a, Y], stats[a, S_RANGE], stats[a, S_RADIUS]
@@ -118,7 +130,7 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
             continue
         within = distance <= weapon
         rank = 2 * int(within) + int(threatens(bodies, stats, rules, a, b))
-        value = stats[b, S_CREATED] if within else distance
+        value = _place_in_line(bodies, stats, rules, a, b) if within else distance
         if rank > best_rank or (rank == best_rank and value < best_value):
             found, best_rank, best_value = b, rank, value
     return found
@@ -126,16 +138,17 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
 
 @scalar
 def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
-    """The threat in enemy a's weapon range that was created first; -1 if there is none."""
-    found, always = -1, stats[a, S_ALWAYS] > 0.0
+    """Which threat in enemy a's weapon range it would choose; -1 if there is none."""
+    found, least, always = -1, 0.0, stats[a, S_ALWAYS] > 0.0
     for b in range(n_agents):
         # Asked first, because most foes aim at somebody else.
         if (bodies[b, TARGET] != a and not always) or not threatens(bodies, stats, rules, a, b):
             continue
         if bodies[b, HP] <= 0.0 or not can_hit(stats, a, b) or gap(bodies, stats, a, b) > stats[a, S_RANGE]:
             continue
-        if found < 0 or stats[b, S_CREATED] < stats[found, S_CREATED]:
-            found = b
+        value = _place_in_line(bodies, stats, rules, a, b)
+        if found < 0 or value < least:
+            found, least = b, value
     return found
 
 

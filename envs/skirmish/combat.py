@@ -9,6 +9,8 @@ from mawm.envs.skirmish.compiled import called, scalar
 from mawm.envs.skirmish.layout import (
     COOLDOWN,
     ENERGY,
+    FACE_X,
+    FACE_Y,
     FLIGHT,
     FLIGHT_TO,
     FLIGHT_X,
@@ -52,7 +54,8 @@ from mawm.envs.skirmish.layout import (
 from mawm.envs.skirmish.rng import uniform
 
 LOOPS_PER_SECOND = 16.0
-BACKSWING = named.INDEX["backswing"]
+BACKSWING, CARRY = named.INDEX["backswing"], named.INDEX["carry_cooldown"]
+LEAST_TURN = named.INDEX["least_turn"]
 HIT, HEAL = 0.0, 1.0
 # Facts of the game's data, the same in all versions.
 LEAST_DAMAGE = 0.5
@@ -216,7 +219,11 @@ def begin_attack(bodies, stats, rules, book, a, target):  # type: ignore[no-unty
     if stat[S_MELEE] > 0.0 and gap(bodies, stats, a, target) <= stat[S_MELEE]:
         point, period = stat[S_MELEE_POINT], stat[S_MELEE_PERIOD]
     delay = DELAY_LOW + (DELAY_HIGH - DELAY_LOW) * uniform(book)
-    body[COOLDOWN] = (period + delay) * LOOPS_PER_SECOND
+    carried = body[COOLDOWN] if rules[CARRY] > 0.0 else 0.0
+    body[COOLDOWN] = (period + delay) * LOOPS_PER_SECOND + carried
+    if rules[LEAST_TURN] > 0.0:
+        far = max(1e-6, apart(bodies, a, target))
+        body[FACE_X], body[FACE_Y] = (bodies[target, X] - body[X]) / far, (bodies[target, Y] - body[Y]) / far
     body[WINDUP] = point * LOOPS_PER_SECOND
     body[SECOND] = body[WINDUP] + stat[S_SECOND] * LOOPS_PER_SECOND if stat[S_SECOND] > 0.0 else -1.0
     body[RECOVER] = rules[BACKSWING] * (body[WINDUP] + stat[S_BACKSWING] * LOOPS_PER_SECOND)

@@ -13,6 +13,7 @@ from mawm.envs.skirmish.layout import (
     COOLDOWN,
     DRAWS,
     ENERGY,
+    FACE_X,
     FLIGHT,
     FLYING,
     GOAL_X,
@@ -41,10 +42,11 @@ from mawm.envs.skirmish.layout import (
     X,
     Y,
 )
-from mawm.envs.skirmish.movement import separate, step_towards
+from mawm.envs.skirmish.movement import separate, step_towards, turn
 from mawm.envs.skirmish.rng import battle_key, uniform
 
 LOOPS_PER_STEP = 8
+LEAST_TURN = named.INDEX["least_turn"]
 JITTER = named.INDEX["spawn_jitter"]
 SHIELD_DELAY, SHIELD_REGEN = 160.0, 0.125
 """Facts of the game's data: loops without damage until shields come back, and their points a loop then."""
@@ -69,6 +71,7 @@ def spawn(c, stats, rules, spawns, attack, seed, battle, bodies, book):  # type:
         body[HP], body[SHIELD], body[ENERGY] = stats[u, S_HP], stats[u, S_SHIELD], stats[u, S_ENERGY]
         body[WINDUP], body[SECOND], body[TARGET] = -1.0, -1.0, -1.0
         body[QUIET], body[ORDER] = 1e9, STOP
+        body[FACE_X] = 1.0 if u < c.n_agents else -1.0
     if attack[0, 0] >= 0.0:
         share = uniform(book) if attack[0, 0] != attack[1, 0] or attack[0, 1] != attack[1, 1] else 0.0
         for u in range(c.n_agents, len(bodies)):
@@ -87,7 +90,7 @@ def _recover(bodies, stats):  # type: ignore[no-untyped-def]
         if body[HP] <= 0.0:
             continue
         if body[COOLDOWN] > 0.0:
-            body[COOLDOWN] -= 1.0
+            body[COOLDOWN] -= 1.0  # below zero, by less than a loop, lies what `carry_cooldown` carries over
         body[CALL] = max(0.0, body[CALL] - 1.0)
         body[RECOVER] = max(0.0, body[RECOVER] - 1.0)
         body[QUIET] += 1.0
@@ -122,6 +125,8 @@ def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log)
             alarm(bodies, stats, wounds, rules, u, c.n_agents)
     for u in range(len(bodies)):
         if want[u, 0] > 0.0 and bodies[u, HP] > 0.0 and stats[u, S_SPEED] > 0.0:
+            if rules[LEAST_TURN] > 0.0:
+                turn(bodies[u], want[u, 1], want[u, 2])
             step_towards(grounds, toward, bodies[u], stats[u], want[u, 1], want[u, 2])
     separate(grounds, bodies, stats, rules, want, c.n_agents)
 

@@ -16,7 +16,8 @@ RECOVER = 17  # loops until the backswing of the last attack is over
 FLIGHT = 18  # loops until the unit's shot lands; 0: none is under way
 FLIGHT_TO = 19  # whom it will hit
 FLIGHT_X, FLIGHT_Y = 20, 21  # where a colossus aims its beams
-BODY = 22
+FACE_X, FACE_Y = 22, 23  # where it looks, a direction of length 1; kept under the rule `least_turn` alone
+BODY = 24
 
 STOP, MOVE, ATTACK = 0.0, 1.0, 2.0
 RETURN = 3.0  # of an enemy without orders that gave up a chase and walks home

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from mawm.envs.skirmish import rules as named
 from mawm.envs.skirmish.compiled import compiled, scalar
 from mawm.envs.skirmish.layout import (
+    FACE_X,
+    FACE_Y,
     HP,
     S_ACCEL,
     S_AIR,
@@ -69,6 +71,14 @@ def _put(grid, flies, body, x, y):  # type: ignore[no-untyped-def]
         body[Y] = y
         return True
     return False
+
+
+@scalar
+def turn(body, goal_x, goal_y):  # type: ignore[no-untyped-def]
+    """Let a unit look where it walks."""
+    far = _far(goal_x - body[X], goal_y - body[Y])
+    if far > 1e-6:
+        body[FACE_X], body[FACE_Y] = (goal_x - body[X]) / far, (goal_y - body[Y]) / far
 
 
 @scalar

@@ -28,6 +28,11 @@ class Rules:
     """1: shots of stalkers, marauders, hydralisks and spine crawlers fly at their data's speed; 0: they hit at once."""
     yielding: float = 0.35
     """Share of an overlap by which a unit that stands and shoots gives way to a friend that walks; 0.5: half each."""
+    least_turn: float = 0.0
+    """1: of several equal foes in weapon range an enemy attacks the one that takes the least turn; 0: the one that was
+    created first."""
+    carry_cooldown: float = 0.0
+    """1: the part of a loop by which a cooldown ended early shortens the next; 0: cooldowns round up to whole loops."""
     backswing: float = 1.0
     """1: a unit that struck stands out its backswing before it walks or turns by itself (orders end it); 0: none."""
 
