@@ -85,19 +85,13 @@ def give_order(body, stat, action, n_agents):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def threatens(bodies, stats, rules, a, b):  # type: ignore[no-untyped-def]
-    """Whether foe b is a threat to enemy a: its attack order is aimed at a, and a is in its weapon's range.
+def threatens(bodies, stats, rules, a, b, distance):  # type: ignore[no-untyped-def]
+    """Whether foe b, `distance` away, is a threat to enemy a: b's attack order is aimed at a, in b's weapon range.
 
     Who attacks somebody else, moves or stops is none. Allied medivacs always are: their data say so.
     """
-    if rules[THREAT] == 0.0 or not (_aims_at(bodies, a, b) or stats[b, S_ALWAYS] > 0.0):
-        return False
-    return stats[b, S_ALWAYS] > 0.0 or gap(bodies, stats, a, b) <= stats[b, S_RANGE]
-
-
-@scalar
-def _aims_at(bodies, a, b):  # type: ignore[no-untyped-def]
-    return bodies[b, TARGET] == a and bodies[b, ORDER] == ATTACK
+    aimed = bodies[b, TARGET] == a and bodies[b, ORDER] == ATTACK and distance <= stats[b, S_RANGE]
+    return (aimed or stats[b, S_ALWAYS] > 0.0) and rules[THREAT] > 0.0
 
 
 @scalar
@@ -129,7 +123,7 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
         if distance > reach:
             continue
         within = distance <= weapon
-        rank = 2 * int(within) + int(threatens(bodies, stats, rules, a, b))
+        rank = 2 * int(within) + int(threatens(bodies, stats, rules, a, b, distance))
         value = _place_in_line(bodies, stats, rules, a, b) if within else distance
         if rank > best_rank or (rank == best_rank and value < best_value):
             found, best_rank, best_value = b, rank, value
@@ -142,9 +136,10 @@ def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-unty
     found, least, always = -1, 0.0, stats[a, S_ALWAYS] > 0.0
     for b in range(n_agents):
         # Asked first, because most foes aim at somebody else.
-        if (bodies[b, TARGET] != a and not always) or not threatens(bodies, stats, rules, a, b):
+        if (bodies[b, TARGET] != a and not always) or bodies[b, HP] <= 0.0 or not can_hit(stats, a, b):
             continue
-        if bodies[b, HP] <= 0.0 or not can_hit(stats, a, b) or gap(bodies, stats, a, b) > stats[a, S_RANGE]:
+        distance = gap(bodies, stats, a, b)
+        if distance > stats[a, S_RANGE] or not threatens(bodies, stats, rules, a, b, distance):
             continue
         value = _place_in_line(bodies, stats, rules, a, b)
         if found < 0 or value < least:
@@ -187,8 +182,9 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
         return
     target, other = int(body[TARGET]), -1
     lives = target >= 0 and bodies[target, HP] > 0.0
-    threat = lives and threatens(bodies, stats, rules, a, target)
-    if lives and gap(bodies, stats, a, target) <= stats[a, S_RANGE]:
+    distance = gap(bodies, stats, a, target) if lives else 0.0
+    threat = lives and threatens(bodies, stats, rules, a, target, distance)
+    if lives and distance <= stats[a, S_RANGE]:
         if threat or rules[THREAT] == 0.0:
             return
         other = _threat_in_range(bodies, stats, rules, a, n_agents)
@@ -240,7 +236,8 @@ def _engaged(bodies, stats, rules, a):  # type: ignore[no-untyped-def]
     target = int(bodies[a, TARGET])
     if target < 0 or bodies[target, HP] <= 0.0:
         return False
-    return threatens(bodies, stats, rules, a, target) or gap(bodies, stats, a, target) <= stats[a, S_RANGE]
+    distance = gap(bodies, stats, a, target)
+    return distance <= stats[a, S_RANGE] or threatens(bodies, stats, rules, a, target, distance)
 
 
 @scalar
