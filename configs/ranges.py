@@ -13,7 +13,6 @@ SWITCH = (0.0, 1.0)
 WEIGHT = (0.0, 1e6)
 RATE = (1e-12, 10.0)
 LENGTH = (0.0, 128.0)
-SECONDS = (0.0, 1e4)
 
 # fmt: off
 RANGES: Ranges = {

@@ -41,8 +41,8 @@ def read_config(folder: Path) -> TrainConfig:
     rules = settings.get("rules", {})
     if isinstance(rules, dict) and rules and "version" not in rules:
         raise ValueError(
-            f"{path} is of mawm 0.1, whose engine played by other unit data and rules than mawm {__version__}: what "
-            "was learned there does not go on here; begin the run anew, or use mawm 0.1"
+            f"{path} is of mawm 0.1: its settings, its battles and its model-free learners differ from those of mawm "
+            f"{__version__}, so the run cannot go on here; begin it anew, or use mawm 0.1"
         )
     return merge(TrainConfig(), settings, str(path))
 

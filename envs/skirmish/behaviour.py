@@ -159,6 +159,12 @@ def _aim(body, target):  # type: ignore[no-untyped-def]
 
 
 @scalar
+def _strikes(body):  # type: ignore[no-untyped-def]
+    """Whether a unit is between the blows of an attack or in its backswing: then it looks at nobody else."""
+    return (body[SECOND] >= 0.0 or body[RECOVER] > 0.0) and body[WINDUP] < 0.0
+
+
+@scalar
 def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     """An enemy's choice of target: any time but between the blows of an attack and in its backswing.
 
@@ -168,7 +174,7 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     scratch on StarCraft II, shows the rule of threats, and that it holds while the enemy takes aim, too.
     """
     body = bodies[a]
-    if (body[SECOND] >= 0.0 or body[RECOVER] > 0.0) and body[WINDUP] < 0.0:
+    if _strikes(body):
         return
     if stats[a, S_HEAL] > 0.0:
         _think_of_healing(bodies, stats, a, n_agents)
@@ -192,6 +198,7 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
         other = _best_foe(bodies, stats, rules, a, n_agents, stats[a, S_RANGE] if threat else stats[a, S_SCAN])
     if other >= 0:
         _aim(body, float(other))
+        body[ORDER] = STOP if body[ORDER] == RETURN else body[ORDER]
     elif not lives:
         _aim(body, -1.0)
 
@@ -219,13 +226,16 @@ def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped
     wounds[a, 2] = -1.0
     if attacker < 0 or attacker >= n_agents or bodies[attacker, HP] <= 0.0 or bodies[a, HP] <= 0.0:
         return
-    if can_hit(stats, a, attacker) and bodies[a, ORDER] != RETURN and not _engaged(bodies, stats, rules, a):
+    free = bodies[a, ORDER] != RETURN and not _strikes(bodies[a])
+    if free and can_hit(stats, a, attacker) and not _engaged(bodies, stats, rules, a):
         _aim(bodies[a], float(attacker))
     if bodies[a, CALL] > 0.0:
         return
     bodies[a, CALL] = HELP_LOOPS
     for b in range(n_agents, len(bodies)):
-        idle = bodies[b, HP] > 0.0 and bodies[b, TARGET] < 0.0 and bodies[b, ORDER] != RETURN
+        idle = (
+            bodies[b, HP] > 0.0 and bodies[b, TARGET] < 0.0 and bodies[b, ORDER] != RETURN and not _strikes(bodies[b])
+        )
         if idle and can_hit(stats, b, attacker) and gap(bodies, stats, a, b) <= HELP_RADIUS:
             _aim(bodies[b], float(attacker))
 

@@ -17,6 +17,7 @@ from mawm.envs.skirmish.layout import (
     FLIGHT_Y,
     FLYING,
     HP,
+    LOOPS,
     QUIET,
     RECOVER,
     S_AIR,
@@ -109,7 +110,7 @@ def note(log, book, kind, a, b, amount):  # type: ignore[no-untyped-def]
         return
     n = int(log[0, 0])
     if n + 1 < log.shape[0]:
-        log[n + 1, 0], log[n + 1, 1], log[n + 1, 2], log[n + 1, 3], log[n + 1, 4] = book[4], kind, a, b, amount
+        log[n + 1, 0], log[n + 1, 1], log[n + 1, 2], log[n + 1, 3], log[n + 1, 4] = book[LOOPS], kind, a, b, amount
         log[0, 0] = n + 1
 
 
@@ -174,12 +175,12 @@ def _land(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyp
     """What a's weapon does when its hit is due: burst, send beams or a missile on their way, or strike."""
     if stats[a, S_SUICIDE] > 0.0:
         # It bursts in `bury`, with those that were killed.
-        wounds[a, 0], wounds[a, 3] = bodies[a, HP], 1.0
+        wounds[a, 0] = bodies[a, HP]
     elif stats[a, S_SWEEP] > 0.0:
         book[FLYING] += np.uint64(1)
         bodies[a, FLIGHT], bodies[a, FLIGHT_TO] = SWEEP_LOOPS, target
         bodies[a, FLIGHT_X], bodies[a, FLIGHT_Y] = bodies[target, X], bodies[target, Y]
-    elif stats[a, S_MISSILE] > 0.0:
+    elif stats[a, S_MISSILE] > 0.0 and gap(bodies, stats, a, target) > stats[a, S_MELEE]:
         book[FLYING] += np.uint64(1)
         bodies[a, FLIGHT] = max(1.0, gap(bodies, stats, a, target) / stats[a, S_MISSILE])
         bodies[a, FLIGHT_TO] = target

@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import os
+import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from numba import njit
 Function = TypeVar("Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy"}
 _CONFIG: Any = numba_config  # its fields are made when it is loaded, so no type checker knows them
+OWN_FOLDER = re.compile(r"mawm-kernels-[0-9a-f]{16}")
 _UNUSED_S = 86_400.0
 """Seconds after which machine code of other sources is deleted: nothing that runs now still reads it."""
 
@@ -57,23 +60,29 @@ def _cache_folder(chosen: str) -> Path:
     digest = hashlib.sha256()
     for source in sorted(here.glob("*.py")):
         digest.update(source.name.encode() + source.read_bytes())
-    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for root in (Path(chosen),) if chosen else (here / "__pycache__", own / "mawm"):
-        folder = root / f"kernels-{digest.hexdigest()[:16]}"
+    for root in (Path(chosen),) if chosen else (here / "__pycache__", _user_cache()):
+        folder = root / f"mawm-kernels-{digest.hexdigest()[:16]}"
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             if os.access(folder, os.W_OK):
                 os.utime(folder)
                 _delete_unused(root)
                 return folder
-    return Path(tempfile.gettempdir()) / f"mawm-{os.getuid()}" / folder.name
+    return Path(tempfile.mkdtemp(prefix="mawm-kernels-"))
+
+
+def _user_cache() -> Path:
+    """The user's folder for caches; a path below which nothing can be made where there is no home."""
+    with contextlib.suppress(RuntimeError):
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mawm"
+    return Path(os.devnull)
 
 
 def _delete_unused(root: Path) -> None:
-    """Delete folders of other sources that nobody has used for a day."""
-    for folder in root.glob("kernels-*"):
+    """Delete this module's folders of other sources that nothing has used for a day."""
+    for folder in root.iterdir():
+        if folder.is_symlink() or not OWN_FOLDER.fullmatch(folder.name):
+            continue
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime > _UNUSED_S:
-                for path in sorted(folder.rglob("*"), reverse=True):
-                    path.rmdir() if path.is_dir() else path.unlink()
-                folder.rmdir()
+                shutil.rmtree(folder)

@@ -25,6 +25,8 @@ from mawm.envs.skirmish.layout import (
     ORDER,
     QUIET,
     RECOVER,
+    S_AIR,
+    S_CLIFFS,
     S_ENERGY,
     S_ENERGY_MAX,
     S_ENERGY_REGEN,
@@ -42,7 +44,7 @@ from mawm.envs.skirmish.layout import (
     X,
     Y,
 )
-from mawm.envs.skirmish.movement import separate, step_towards, turn
+from mawm.envs.skirmish.movement import separate, step_towards, turn, walkable
 from mawm.envs.skirmish.rng import battle_key, uniform
 
 LOOPS_PER_STEP = 8
@@ -55,7 +57,7 @@ TERMINATED, TRUNCATED, BATTLE_WON = 0, 1, 2
 
 
 @scalar
-def spawn(c, stats, rules, spawns, attack, seed, battle, bodies, book):  # type: ignore[no-untyped-def]
+def spawn(c, stats, rules, grounds, spawns, attack, seed, battle, bodies, book):  # type: ignore[no-untyped-def]
     """Set up battle number `battle` in one row: everything in it follows from (seed, battle)."""
     book[KEY], book[DRAWS] = battle_key(seed, battle), np.uint64(0)
     book[BATTLE], book[STEPS], book[LOOPS], book[FLYING] = battle, np.uint64(0), np.uint64(0), np.uint64(0)
@@ -66,7 +68,8 @@ def spawn(c, stats, rules, spawns, attack, seed, battle, bodies, book):  # type:
         if rules[JITTER] > 0.0:
             x = spawns[u, 0] + (2.0 * uniform(book) - 1.0) * rules[JITTER]
             y = spawns[u, 1] + (2.0 * uniform(book) - 1.0) * rules[JITTER]
-            if 0.0 <= x < c.grid.shape[0] and 0.0 <= y < c.grid.shape[1] and c.grid[int(x), int(y)]:
+            inside = 0.0 <= x < c.grid.shape[0] and 0.0 <= y < c.grid.shape[1]
+            if inside and (stats[u, S_AIR] > 0.0 or walkable(grounds[int(stats[u, S_CLIFFS])], x, y)):
                 body[X], body[Y] = x, y
         body[HP], body[SHIELD], body[ENERGY] = stats[u, S_HP], stats[u, S_SHIELD], stats[u, S_ENERGY]
         body[WINDUP], body[SECOND], body[TARGET] = -1.0, -1.0, -1.0
@@ -150,10 +153,10 @@ def unavailable(c, bodies, actions):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def begin(c, stats, rules, spawns, attack, seed, stride, bodies, books, last, obs, avail, alive, state):  # type: ignore[no-untyped-def]
+def begin(c, stats, rules, grounds, spawns, attack, seed, stride, bodies, books, last, obs, avail, alive, state):  # type: ignore[no-untyped-def]
     """Put every row at its next battle: number `books[b, BATTLE] + stride`."""
     for b in range(len(bodies)):
-        spawn(c, stats, rules, spawns, attack, seed, books[b, BATTLE] + stride, bodies[b], books[b])
+        spawn(c, stats, rules, grounds, spawns, attack, seed, books[b, BATTLE] + stride, bodies[b], books[b])
         last[b] = -1
         show(c, bodies[b], last[b], obs[b], avail[b], alive[b], state[b])
 
@@ -195,7 +198,7 @@ def advance(
                 deaths[b, 0 if u < c.n_agents else 1] += 1
         if over:
             show(c, body, last[b], final_obs[b], final_avail[b], final_alive[b], state[b])
-            spawn(c, stats, rules, spawns, attack, seed, book[BATTLE] + stride, body, book)
+            spawn(c, stats, rules, grounds, spawns, attack, seed, book[BATTLE] + stride, body, book)
             last[b] = -1
         show(c, body, last[b], obs[b], avail[b], alive[b], state[b])
     return -1

@@ -80,7 +80,7 @@ def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
 
 
 def formation(spec: MapSpec, rules: Rules) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Starts (U, 2), and each unit's place (U,) in the order in which its team is created.
+    """Starts (U, 2), and each unit's place (U,) in the order in which the units of its point are created.
 
     Units of one team and point stand on a square grid round it, enemies mirror allies. Allies of one kind are numbered
     by x, then y, as SMAC does. These are the starts before `spawn_jitter`, which stands for what scatters battles of

@@ -25,7 +25,6 @@ class Unit:
     bonus: dict[str, float] = field(default_factory=dict)
     hits: int = 1
     second_hit_delay: float = 0.0
-    channelled: bool = False
     period: float = 1.0
     range: float = 0.0
     range_slop: float = 1.0
@@ -37,8 +36,6 @@ class Unit:
     accel: float = 1000.0
     radius: float = 0.375
     sep_radius: float = 0.375
-    inner_radius: float = 0.375
-    sight: float = 9.0
     attrs: tuple[str, ...] = ()
     targets: str = ""
     plane: str = "ground"
@@ -81,6 +78,9 @@ class Unit:
 def units(version: Version = "4.10", *, allied: bool = False) -> dict[str, Unit]:
     """All kinds of unit by name. The allied ones are SMAC's own copies, which differ in a few fields."""
     table = json.loads((resources.files("mawm.envs.skirmish") / "units.json").read_text())
+    if version not in table["versions"]:
+        known_versions = ", ".join(table["versions"])
+        raise ValueError(f"rules.version is {version!r}; known are the unit data of {known_versions}")
     known = set(Unit.__dataclass_fields__)
     out = {}
     for name, values in table["units"].items():

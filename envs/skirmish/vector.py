@@ -83,8 +83,8 @@ class SkirmishVectorEnv:
         """Begin fresh battles in all rows: each row's next battle number."""
         obs, avail, alive, state = self._arrays()
         kernel.begin(
-            self.contract, self._stats, self._numbers, self._spawns, self._attack, self._seed, self._stride,
-            self.bodies, self._books, self._last, obs, avail, alive, state,
+            self.contract, self._stats, self._numbers, self._grounds, self._spawns, self._attack,
+            self._seed, self._stride, self.bodies, self._books, self._last, obs, avail, alive, state,
         )  # fmt: skip
         self._logs[:] = 0.0
         self._begun = True
