@@ -1,6 +1,6 @@
-"""Scripts that play battles as SMAC's agents do, eight loops a step within the action masks.
+"""Scripted policies in SMAC's interface: one action per step of eight loops, within the action masks.
 
-They read the engine's positions: they are a yardstick, not agents.
+They read positions from the engine's state, which agents cannot see, so they serve only for comparison.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,10 @@ Policy = Callable[[SkirmishVectorEnv, Step], Ints]
 
 @dataclass(frozen=True)
 class Outcome:
-    """First battles (B,) of a policy: won, return, steps, health the first enemy lost, whether an agent was hurt."""
+    """Results (B,) of each row's first battle.
+
+    `taken` is the health that the first enemy lost, `hurt` whether any agent lost health or shields.
+    """
 
     won: Bools
     returns: NDArray[np.float64]
@@ -31,7 +34,7 @@ class Outcome:
 
 
 def play(env: SkirmishVectorEnv, policy: Policy) -> Outcome:
-    """Play each row's first battle to its end, SMAC's steps and masks."""
+    """Play each row's first battle to its end."""
     step, batch, n = env.reset(), env.batch, env.contract.n_agents
     won, done, hurt = (np.zeros(batch, np.bool_) for _ in range(3))
     returns, steps = np.zeros(batch), np.zeros(batch, np.int64)
@@ -43,7 +46,8 @@ def play(env: SkirmishVectorEnv, policy: Policy) -> Outcome:
         returns += np.where(done, 0.0, step.reward)
         steps += ~done
         won |= over & step.battle_won & ~done
-        # A row whose battle is over shows the next one: a team without survivors was hurt, a winner is as it was.
+        # After the end of a battle the row holds the next one. Then a team that did not win
+        # counts as hurt, and a winner as unhurt by the last step.
         now = np.where(over, np.where(step.battle_won, before, 0.0), env.bodies[:, :n, [HP, SHIELD]].sum((1, 2)))
         hurt |= ~done & (now < before - 1e-9)
         foe = np.where(done | over, foe, env.bodies[:, n, HP])
@@ -52,7 +56,7 @@ def play(env: SkirmishVectorEnv, policy: Policy) -> Outcome:
 
 
 def _directions(env: SkirmishVectorEnv, step: Step) -> Ints:
-    """Every agent attacks the nearest enemy that its mask allows, or walks towards the nearest one (B, N)."""
+    """Actions (B, N): attack the nearest enemy that the mask allows, else walk towards the nearest one."""
     n, bodies = env.contract.n_agents, env.bodies
     dx = bodies[:, None, n:, X] - bodies[:, :n, None, X]
     dy = bodies[:, None, n:, Y] - bodies[:, :n, None, Y]
@@ -68,14 +72,14 @@ def _directions(env: SkirmishVectorEnv, step: Step) -> Ints:
 
 
 def attack_closest(env: SkirmishVectorEnv, step: Step) -> Ints:
-    """Attack the nearest enemy within the mask's 6 cells, or walk towards the nearest one; healers stop, (B, N)."""
+    """Actions (B, N): attack the nearest enemy within the mask's 6 cells, else walk towards it; medivacs stop."""
     actions = _directions(env, step)
     actions[:, env.contract.healer[: env.contract.n_agents]] = STOP
     return np.where(step.alive, actions, NOOP)
 
 
 def stand_and_fire(env: SkirmishVectorEnv, step: Step) -> Ints:
-    """All attack as soon as they may and stand until then, (B, N)."""
+    """Actions (B, N): attack the first enemy as soon as the mask allows it, and stop until then."""
     return np.where(step.alive, np.where(step.avail[:, :, ATTACK], ATTACK, STOP), NOOP)
 
 
@@ -92,10 +96,10 @@ class UniformPolicy:
 
 
 class AlternatingFire:
-    """Two agents against one enemy: the far one shoots, the near one only stands; they swap when it comes near."""
+    """Two agents against one enemy: one (first the farther) shoots, one stands; they swap when it is near."""
 
     NEAR = 3.0
-    """Cells between centres."""
+    """Cells between the centres of shooter and enemy, below which the agents swap."""
 
     def __init__(self, batch: int) -> None:
         self._shooter = np.full(batch, -1)
@@ -112,7 +116,10 @@ class AlternatingFire:
 
 
 class StopAlternation:
-    """Two stalkers walk up and shoot; the one aimed at stops for a step while its weapon cools, after so many hits."""
+    """Two stalkers walk to the enemy and shoot; the enemy's target stops for one step after every `hits` hits it took.
+
+    It stops while its own weapon is on cooldown. In that step it is no threat, so the enemy changes its target.
+    """
 
     def __init__(self, batch: int, hits: int) -> None:
         self.hits = hits
@@ -122,7 +129,7 @@ class StopAlternation:
     def __call__(self, env: SkirmishVectorEnv, step: Step) -> Ints:
         """Actions (B, 2)."""
         health, target = env.bodies[:, :2, [HP, SHIELD]].sum(-1), env.bodies[:, 2, TARGET]
-        self._taken += health < self._before - 5.0  # a crawler's hit takes 29 or 30, shields come back by 1 a step
+        self._taken += health < self._before - 5.0  # a crawler's hit takes 29 or 30 points; shields recover 1 a step
         self._before = health
         aimed_at = target[:, None] == np.arange(2)
         cools = env.bodies[:, :2, COOLDOWN] > LOOPS_PER_STEP
