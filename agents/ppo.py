@@ -1,4 +1,4 @@
-"""A model-free learner, the yardstick of the world models: PPO on real battles, with the calls of an `Agent`."""
+"""The model-free baseline: PPO on real battles, with the interface of `Agent`."""
 
 from typing import Any
 
@@ -21,16 +21,16 @@ from mawm.seeds import named_generator, named_seed
 from mawm.types import Bools, Floats, Ints, Metrics, Role, Segment, Since, Spaces
 
 GENERATORS = ("act", "evaluate")
-"""One generator a purpose; a draw for one never moves another."""
+"""One random generator per purpose, so that draws for evaluation do not change those for training."""
 
 
 class Ppo:
-    """Recurrent PPO (Schulman et al. 2017) for one agent, or for all of them with one actor and one critic (`members`).
+    """Recurrent PPO (Schulman et al. 2017) for the agents in `members`, with one actor and one critic.
 
-    One agent a learner is IPPO (de Witt et al. 2020); all in one, with a critic that sees everybody's observations, is
-    MAPPO (Yu et al. 2022), whose recipe both follow. An action follows from the agent's own observations alone in both
-    cases. Nothing is offered to other learners. An update is due once the battles played to their end since the last
-    one hold `rollout` steps a battle side by side.
+    With one learner per agent this is IPPO (de Witt et al. 2020). With one learner for all agents, whose critic sees
+    the observations of all, it is MAPPO (Yu et al. 2022). Both use the settings of the MAPPO paper. In both cases an
+    action depends only on the agent's own observations. Learners send each other nothing. An update runs when the
+    battles that ended since the last update hold at least `rollout` steps for each battle played side by side.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Ppo:
         self.members = members
         self.spaces = spaces
         self.config = config.ppo
-        # The collector sums a dead agent's rest with this discount: a second one would contradict it.
+        # The collector sums the rewards after an agent's death with this discount, so PPO must use the same one.
         self.discount = config.behaviour.discount
         self.device = device
         self.gate = Gate(role)
@@ -61,17 +61,17 @@ class Ppo:
         self.norm = ValueNorm()
         self.log = BattleLog(spaces, members, lanes // len(members))
         self.hidden: dict[str, Tensor] = {}
-        """The actor's hidden states (L, H) in the lanes of each slot."""
+        """The actor's hidden states (L, H), one per lane, for each slot."""
 
     def begin(self, slot: str, lanes: int) -> None:
-        """Forget what `slot` ("train" or "eval") remembers, and the unfinished rollout if it is "train"."""
+        """Reset the hidden states of `slot` ("train" or "eval"); for "train", also discard the collected battles."""
         self.hidden[slot] = self.nets.initial(lanes)
         if slot == "train":
             self.log = BattleLog(self.spaces, self.members, lanes // len(self.members))
 
     @torch.no_grad()
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
-        """Actions (L,) of the lanes of a slot, from its own observations (L, O) alone; a member's lanes adjoin."""
+        """Actions (L,) for own observations (L, O). Lanes are ordered by member, then by battle: L = M * B."""
         rng = self.rngs["act" if slot == "train" else "evaluate"]
         members, rows = len(self.members), len(obs) // len(self.members)
         noise = self._tensor(rng.random(len(obs), dtype=np.float32))
@@ -92,33 +92,33 @@ class Ppo:
         return action.cpu().numpy().astype(np.int64)
 
     def remember(self, segments: list[Segment]) -> None:
-        """Keep own experience until the rollout is complete."""
+        """Store own experience until the next update."""
         for segment in segments:
             self.gate.check(segment.origin)
         self.log.keep(segments)
 
     def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
-        """Nothing."""
+        """Send no experience."""
         return Outbox()
 
     def admit(self, messages: list[bytes]) -> Metrics:
-        """Nothing comes, because nobody offers anything."""
+        """Accept no messages: no PPO learner sends any."""
         assert not messages
         return {"replay/own_steps": float(self.log.steps)}
 
     def fit_world_model(self, updates: int) -> Metrics:
-        """There is no world model."""
+        """Do nothing: there is no world model."""
         return {}
 
     def imagine(self, updates: int) -> None:
-        """Nothing is imagined."""
+        """Do nothing: there are no imagined rollouts."""
 
     def offer_rollouts(self, *, env_steps: int) -> Outbox:
-        """Nothing."""
+        """Send no rollouts."""
         return Outbox()
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int) -> Metrics:
-        """All epochs of an update if the rollout is complete; its battles are used once and forgotten."""
+        """Run all epochs of an update if enough battles have ended; then discard these battles."""
         assert not messages
         if self.log.steps < self.config.rollout * len(self.log.rows):
             return {}
@@ -136,10 +136,10 @@ class Ppo:
         }
 
     def _update(self, batch: PpoBatch) -> Metrics:
-        """One gradient step on whole battles: -min(ratio A, clip(ratio) A) - entropy + (V - normalised G)^2 / 2.
+        """One gradient step on whole battles: -min(ratio A, clip(ratio) A) - c entropy + (V - normalised G)^2 / 2.
 
-        Hidden states run from the battles' start, where they are zero. Rows where an agent did not act are left out:
-        those of the dead, and padding.
+        Hidden states start from zero at the beginning of each battle. Entries where an agent did not act (dead agents
+        and padding) are left out of the loss.
         """
         config, acted, lived = self.config, batch.acted, batch.lived
         avail, advantage = batch.avail[acted], batch.advantage.expand_as(acted)[acted]
@@ -152,7 +152,7 @@ class Ppo:
         actor_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean() - config.entropy * entropy
         value = self.nets.value(batch.obs).unsqueeze(1)[lived]
         critic_loss = 0.5 * (value - self.norm.normalise(batch.returns[lived])).square().mean()
-        # The two networks share no weight, and Adam follows no scale: the losses need no weights.
+        # Actor and critic share no weights, and Adam's steps do not depend on the scale of a loss: no loss weights.
         norm = self.optimiser.step(actor_loss + critic_loss, vars(batch))
         most = avail.sum(-1).to(torch.float32).log().mean()
         return {
@@ -168,7 +168,7 @@ class Ppo:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     def incidents(self) -> dict[str, tuple[int, dict[str, NDArray[Any]]]]:
-        """Whether updates were not finite since the last call: how many in a row, and the rollout behind them."""
+        """Updates since the last call that were not finite: how many in a row, and the batch that caused them."""
         incident = self.optimiser.incident()
         return {} if incident is None else {"ppo": incident}
 
@@ -177,7 +177,7 @@ class Ppo:
         return {}
 
     def state(self, since: Since | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Everything to go on from: arrays by name, and a JSON-able rest. No table is kept."""
+        """Everything needed to continue: arrays by name, and values for JSON. There are no tables (`mawm.pieces`)."""
         arrays = save_weights({"ppo": self.nets})
         arrays |= {f"optimiser/ppo/{key}": value for key, value in self.optimiser.state().items()}
         arrays |= {f"battles/{key}": value for key, value in self.log.state().items()}

@@ -1,4 +1,4 @@
-"""From whole battles to the padded batch that the clipped update learns from by backpropagation through time."""
+"""Builds a padded batch from whole battles, for PPO updates with backpropagation through time."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,11 @@ from mawm.agents.returns import ValueNorm
 
 @dataclass(frozen=True, eq=False)
 class PpoBatch:
-    """B battles of M agents, by arrivals t = 0..T; shorter battles and streams of the dead are padded with zeros.
+    """B battles of M agents at arrivals t = 0..T (`mawm.types`); shorter battles and dead agents are padded with zeros.
 
-    obs (T+1, M, B, O), avail (T+1, M, B, A); action, old_log_prob of it, and whether an agent `acted` at all (T+1, M,
-    B); advantage (standardised) and returns (T+1, 1, B), which are the team's.
+    obs (T+1, M, B, O), avail (T+1, M, B, A). (T+1, M, B): action taken at an arrival, old_log_prob (its log-probability
+    when it was taken), acted (whether there was an action). (T+1, 1, B), for the whole team: advantage (standardised)
+    and returns.
     """
 
     obs: Tensor
@@ -29,7 +30,7 @@ class PpoBatch:
 
     @property
     def lived(self) -> Tensor:
-        """Where (T+1, 1, B) anybody acted, so that there is a value to learn."""
+        """Whether any agent acted, (T+1, 1, B): the critic learns at these arrivals."""
         return self.acted.any(1, keepdim=True)
 
 
@@ -37,8 +38,8 @@ def gae(reward: Tensor, discount: Tensor, value: Tensor, lived: Tensor, lam: flo
     """Generalised advantages (T+1, B): A_t = delta_t + d_{t+1} lam A_{t+1}, delta_t = r_{t+1} + d_{t+1} v_{t+1} - v_t.
 
     Schulman et al. (2016). `reward` and `discount` d (T+1, B), zero at a terminal arrival, belong to the arrivals, as
-    `value` does; delta is zero where nobody `lived` (T+1, B) to act: at the last arrival of a battle and after it. The
-    last value of a battle that was cut stands for what it would still have earned.
+    `value` does. A_t is zero where no agent `lived` (T+1, B) to act: at the last arrival of a battle and after it. In a
+    battle cut by the time limit, the value of the last arrival replaces the rewards that would have followed.
     """
     out = torch.zeros_like(value)
     for t in range(len(value) - 2, -1, -1):
@@ -51,9 +52,10 @@ def gae(reward: Tensor, discount: Tensor, value: Tensor, lived: Tensor, lam: flo
 def batch_of(
     battles: list[Battle], nets: PpoNets, norm: ValueNorm, *, discount: float, lam: float, device: str
 ) -> PpoBatch:
-    """A batch of some battles, valued by the critic as it is now; an agent's last arrival is no action any more.
+    """Batch of battles, with advantages from the present critic. No action is taken at an agent's last arrival.
 
-    The team's rewards are those of whoever lived longest: a stream that ends before holds the same sum (`collect`).
+    Rewards are those of the agent that lived longest. Streams of agents that died earlier are shorter: their last
+    reward is the discounted sum of the rest (`mawm.collect`).
     """
     length = max(int(battle.arrivals.max()) for battle in battles)
     padded = [battle.first(length).of for battle in battles]

@@ -1,4 +1,4 @@
-"""Actor and critic of the model-free baseline: recurrent networks on observations, no world model."""
+"""Actor and critic of the model-free baseline: recurrent networks on observations."""
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +8,9 @@ from mawm.agents.nets import Linear
 
 
 class Gru(nn.Module):
-    """A layer of gated recurrent units (Cho et al. 2014); orthogonal weights, drawn from the given generator.
+    """A GRU layer (Cho et al. 2014); orthogonal weights, drawn from the given generator.
 
-    torch's own loop over time, float32 at every precision; torch's module would draw from the global generator.
+    It calls `torch.gru` in float32 at every `--precision`. `nn.GRU` would draw its weights from the global generator.
     """
 
     def __init__(self, fan_in: int, hidden: int, generator: torch.Generator) -> None:
@@ -21,9 +21,9 @@ class Gru(nn.Module):
             nn.init.orthogonal_(layer.weight, generator=generator)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Hidden states (T, B, H) after each of the inputs (T, B, in), from `hidden` (B, H) on."""
+        """Hidden states (T, B, H) after each input (T, B, in); `hidden` (B, H) is the initial state."""
         weights = (self.input.weight, self.recurrent.weight, self.input.bias, self.recurrent.bias)
-        # With biases, one layer, no dropout, gradients wanted, one direction, time first.
+        # has_biases, num_layers, dropout, train, bidirectional, batch_first
         states, _ = torch.gru(x, hidden.unsqueeze(0), weights, True, 1, 0.0, True, False, False)
         return states
 
@@ -31,8 +31,9 @@ class Gru(nn.Module):
 class RecurrentNet(nn.Module):
     """Layer norm, a ReLU layer, a GRU and a linear head, with layer norm between them (Yu et al. 2022, appendix).
 
-    Orthogonal weights. A small head makes the first policy nearly uniform, and the first values nearly equal: were they
-    random, long battles, which are cut where the value stands for the rest, would now and then seem to pay.
+    Weights are orthogonal. The head's are small, so that the first policy is nearly uniform and the first values are
+    nearly equal. With random first values, a battle cut by the time limit, whose return includes the value of its last
+    arrival, would sometimes look better than it is.
     """
 
     def __init__(self, size: int, hidden: int, out: int, generator: torch.Generator) -> None:
@@ -45,7 +46,7 @@ class RecurrentNet(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(hidden), head)
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs (T, R, out) and the last hidden states (R, H) of inputs (T, R, size), from `hidden` (R, H) on."""
+        """Outputs (T, R, out) and the last hidden states (R, H) of inputs (T, R, size); `hidden` (R, H): initial."""
         states = self.gru(self.body(x), hidden)
         return self.head(states), states[-1]
 
@@ -54,7 +55,7 @@ class PpoNets(nn.Module):
     """One actor for the M agents of a learner and one critic for their team.
 
     The actor sees one agent's own observations and, where M > 1, which agent it is (one-hot). The critic sees the
-    observations of all M side by side; it need not be told whose value is asked for, because all earn the same return.
+    concatenated observations of all M. It has one output for all agents, because they receive the same return.
     """
 
     def __init__(self, members: int, obs_size: int, n_actions: int, hidden: int, generator: torch.Generator) -> None:
@@ -69,7 +70,7 @@ class PpoNets(nn.Module):
         return next(self.parameters()).new_zeros(rows, self.hidden)
 
     def logits(self, obs: Tensor, avail: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Masked logits (T, M, B, A) of own observations (T, M, B, O) and masks, and hidden states (M * B, H) after."""
+        """Masked logits (T, M, B, A) of own observations (T, M, B, O) and masks; last hidden states (M * B, H)."""
         steps, members, rows = obs.shape[:3]
         own = obs.flatten(1, 2)
         if members > 1:
@@ -79,7 +80,7 @@ class PpoNets(nn.Module):
         return masked_logits(logits.view_as(avail), avail), hidden
 
     def value(self, obs: Tensor) -> Tensor:
-        """Normalised values (T, B) of whole battles, observations (T, M, B, O), at each of their arrivals."""
+        """Normalised values (T, B) at each arrival of whole battles with observations (T, M, B, O)."""
         joint = obs.transpose(1, 2).flatten(2)
         out: Tensor = self.critic(joint, self.initial(joint.shape[1]))[0].squeeze(-1)
         return out

@@ -1,6 +1,6 @@
-"""Scripts that play battles as SMAC's agents do, eight loops a step within the action masks.
+"""Scripted policies in SMAC's interface: one action per step of eight loops, within the action masks.
 
-They read the engine's positions: they are a yardstick, not agents.
+They read positions from the engine's state, which agents cannot see, so they serve only for comparison.
 """
 
 from collections.abc import Callable
@@ -9,19 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.skirmish.contract import NO_ATTACK_ACTIONS
+from mawm.envs.skirmish.contract import NO_ATTACK_ACTIONS, PERFECT_RETURN
 from mawm.envs.skirmish.kernel import LOOPS_PER_STEP
 from mawm.envs.skirmish.layout import COOLDOWN, HP, SHIELD, TARGET, X, Y
+from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.types import Bools, Ints, Step
 
 NOOP, STOP, NORTH, SOUTH, EAST, WEST, ATTACK = range(NO_ATTACK_ACTIONS + 1)
+EVENTS = 64
+"""Hits and heals of one step that the engine records, for each battle."""
 Policy = Callable[[SkirmishVectorEnv, Step], Ints]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """First battles (B,) of a policy: won, return, steps, health the first enemy lost, whether an agent was hurt."""
+    """First battles (B,) of a policy: won, return, steps, health a lone enemy lost, whether an agent was hit."""
 
     won: Bools
     returns: NDArray[np.float64]
@@ -30,29 +33,31 @@ class Outcome:
     hurt: Bools
 
 
-def play(env: SkirmishVectorEnv, policy: Policy) -> Outcome:
-    """Play each row's first battle to its end, SMAC's steps and masks."""
-    step, batch, n = env.reset(), env.batch, env.contract.n_agents
-    won, done, hurt = (np.zeros(batch, np.bool_) for _ in range(3))
-    returns, steps = np.zeros(batch), np.zeros(batch, np.int64)
-    foe, before = env.bodies[:, n, HP].copy(), env.bodies[:, :n, [HP, SHIELD]].sum((1, 2))
-    whole = foe.copy()
+def play(map_name: str, rules: Rules, battles: int, seed: int, policy: Policy) -> Outcome:
+    """Play this number of battles to their end, with SMAC's steps and masks."""
+    env = SkirmishVectorEnv(map_name, battles, seed, rules, events=EVENTS)
+    step, c = env.reset(), env.contract
+    won, done, hurt = (np.zeros(battles, np.bool_) for _ in range(3))
+    returns, steps = np.zeros(battles), np.zeros(battles, np.int64)
     while not done.all():
         step = env.step(policy(env, step))
         over = step.terminated | step.truncated
         returns += np.where(done, 0.0, step.reward)
         steps += ~done
         won |= over & step.battle_won & ~done
-        # A row whose battle is over shows the next one: a team without survivors was hurt, a winner is as it was.
-        now = np.where(over, np.where(step.battle_won, before, 0.0), env.bodies[:, :n, [HP, SHIELD]].sum((1, 2)))
-        hurt |= ~done & (now < before - 1e-9)
-        foe = np.where(done | over, foe, env.bodies[:, n, HP])
+        for b in np.flatnonzero(~done):
+            events = env.events(int(b))
+            hurt[b] |= bool(np.any((events[:, 1] == 0.0) & (events[:, 3] < c.n_agents)))
         done |= over
-    return Outcome(won, returns, steps, np.where(won, whole, whole - foe), hurt)
+    # The step that ends a battle already shows the next one's units, so the damage is read from the rewards: they pay
+    # each point of health and shield that an enemy loses.
+    damage = returns * c.max_reward / PERFECT_RETURN - c.shield_max[c.n_agents]
+    taken = np.where(won, c.hp_max[c.n_agents], np.maximum(0.0, damage))
+    return Outcome(won, returns, steps, taken, hurt)
 
 
 def _directions(env: SkirmishVectorEnv, step: Step) -> Ints:
-    """Every agent attacks the nearest enemy that its mask allows, or walks towards the nearest one (B, N)."""
+    """Actions (B, N): attack the nearest enemy that the mask allows, else walk towards the nearest one."""
     n, bodies = env.contract.n_agents, env.bodies
     dx = bodies[:, None, n:, X] - bodies[:, :n, None, X]
     dy = bodies[:, None, n:, Y] - bodies[:, :n, None, Y]
@@ -68,14 +73,14 @@ def _directions(env: SkirmishVectorEnv, step: Step) -> Ints:
 
 
 def attack_closest(env: SkirmishVectorEnv, step: Step) -> Ints:
-    """Attack the nearest enemy within the mask's 6 cells, or walk towards the nearest one; healers stop, (B, N)."""
+    """Actions (B, N): attack the nearest enemy within the mask's 6 cells, else walk towards it; medivacs stop."""
     actions = _directions(env, step)
     actions[:, env.contract.healer[: env.contract.n_agents]] = STOP
     return np.where(step.alive, actions, NOOP)
 
 
 def stand_and_fire(env: SkirmishVectorEnv, step: Step) -> Ints:
-    """All attack as soon as they may and stand until then, (B, N)."""
+    """Actions (B, N): attack the first enemy as soon as the mask allows it, and stop until then."""
     return np.where(step.alive, np.where(step.avail[:, :, ATTACK], ATTACK, STOP), NOOP)
 
 
@@ -92,10 +97,10 @@ class UniformPolicy:
 
 
 class AlternatingFire:
-    """Two agents against one enemy: the far one shoots, the near one only stands; they swap when it comes near."""
+    """Two agents against one enemy: one (first the farther) shoots, one stands; they swap when it is near."""
 
     NEAR = 3.0
-    """Cells between centres."""
+    """Cells between the centres of shooter and enemy, below which the agents swap."""
 
     def __init__(self, batch: int) -> None:
         self._shooter = np.full(batch, -1)
@@ -112,7 +117,10 @@ class AlternatingFire:
 
 
 class StopAlternation:
-    """Two stalkers walk up and shoot; the one aimed at stops for a step while its weapon cools, after so many hits."""
+    """Two stalkers walk to the enemy and shoot; the enemy's target stops for one step after every `hits` hits it took.
+
+    It stops while its own weapon is on cooldown. In that step it is no threat, so the enemy changes its target.
+    """
 
     def __init__(self, batch: int, hits: int) -> None:
         self.hits = hits
@@ -122,7 +130,7 @@ class StopAlternation:
     def __call__(self, env: SkirmishVectorEnv, step: Step) -> Ints:
         """Actions (B, 2)."""
         health, target = env.bodies[:, :2, [HP, SHIELD]].sum(-1), env.bodies[:, 2, TARGET]
-        self._taken += health < self._before - 5.0  # a crawler's hit takes 29 or 30, shields come back by 1 a step
+        self._taken += health < self._before - 5.0  # a crawler's hit takes 29 or 30 points; shields recover 1 a step
         self._before = health
         aimed_at = target[:, None] == np.arange(2)
         cools = env.bodies[:, :2, COOLDOWN] > LOOPS_PER_STEP

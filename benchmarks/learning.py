@@ -1,4 +1,4 @@
-"""Sets how fast methods learn beside published figures of the real StarCraft II: one row a map and method."""
+"""Compares how fast methods learn with published results on the real StarCraft II: one row a map and method."""
 
 import tomllib
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ LEVELS = (50, 80, 90)
 
 @dataclass(frozen=True)
 class Curves:
-    """Environment steps at which each seed's win rate first reaches a level (None: never), and the last win rates."""
+    """Environment steps at which each seed's win rate first reaches a level (None: never), and final win rates."""
 
     steps: dict[int, list[int | None]]
     final: list[float]
 
     def median(self, level: int) -> int | None:
-        """The median over seeds; None where half of them never get there."""
+        """Median over seeds of the steps to a level, with infinity for seeds that never reach it; None if infinite."""
         steps = float(np.median([np.inf if reached is None else reached for reached in self.steps[level]]))
         return int(steps) if np.isfinite(steps) else None
 
@@ -37,16 +37,16 @@ class Row:
     seeds: list[int]
     env_steps: int
     sampled: Curves
-    """Of the last hundred battles of training."""
+    """Win rate of the last hundred training battles, with sampled actions."""
     greedy: Curves
-    """Of evaluations in training; its final one is of battles that training never saw."""
+    """Win rate of greedy evaluations during training; `final` is of other battles, never used in training."""
     minutes: float
     """Median wall time of one run."""
     published: dict[str, str]
-    """Learners on the real game."""
+    """Published results on the real game: method to text."""
 
     def json(self) -> dict[str, Any]:
-        """As JSON-able values."""
+        """The row as values that `json` can write."""
         medians = {f"{name}_median": {n: curves.median(n) for n in LEVELS} for name, curves in self._curves().items()}
         return asdict(self) | medians
 
@@ -54,7 +54,7 @@ class Row:
         return {"sampled": self.sampled, "greedy": self.greedy}
 
     def lines(self) -> Iterator[str]:
-        """Two lines of a table: levels of training battles, and of evaluations."""
+        """Two lines of a table: for training battles (sampled) and for evaluations (greedy)."""
         for what, curves in self._curves().items():
             head = (self.map, self.method, f"{self.minutes:.1f}") if what == "sampled" else ("", "", "")
             cells = [f"{_thousands(curves.median(n))} ({' '.join(map(_thousands, curves.steps[n]))})" for n in LEVELS]
@@ -63,7 +63,7 @@ class Row:
 
 
 def rows(folder: Path, maps: tuple[str, ...], methods: tuple[str, ...], seeds: range) -> list[Row]:
-    """The rows of a sweep's folder. Other runs in it are left out."""
+    """Rows for the runs in a sweep's folder that have these maps, methods and seeds. Other runs in it are ignored."""
     published = tomllib.loads((resources.files("mawm.benchmarks") / "learning.toml").read_text())
     runs, _ = load_runs([folder])
     found = []
@@ -99,7 +99,7 @@ def _first(run: RunRecord, tag: str, level: float) -> int | None:
 
 
 def text(done: list[Row]) -> Iterator[str]:
-    """Lines of a table, each map's followed by what is published of it."""
+    """Lines of a table; published results follow the rows of each map."""
     yield "environment steps to a win rate: median (each seed), on the embedded engine; below a map, on StarCraft II"
     yield "sampled: of the last hundred battles of training; greedy: of evaluations, the last one on battles of its own"
     titles = "".join(f"{f'{level} %':<22}" for level in LEVELS)

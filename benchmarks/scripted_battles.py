@@ -1,4 +1,4 @@
-"""Battles of scripted teams as others had them played on StarCraft II: orders every two loops, at any distance."""
+"""Battles of scripted teams, as measured by others on StarCraft II: orders every two loops, at any distance."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +23,23 @@ from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 
 SCRIPTS = {"AC": 0, "AW": 1, "AF": 2}
-"""Attack the closest living enemy; attack the enemy with the least health, the first of equals; alternating fire."""
+"""AC: attack the closest living enemy; AW: attack the enemy with the least health (ties: lowest index); AF: alternating
+fire."""
 LOOPS_PER_DECISION = 2
 ORDER_LOOPS = 2.0
-"""Loops that a repeated attack-move costs an enemy: as many as pass between an order and a first hit in captures."""
+"""Loops for which a repeated attack-move order delays an enemy: the delay from an order to a first hit in captures."""
 NEAR = 1.0
-"""Alternating fire: how near to its weapon's range, edge to edge, the enemy comes before the shooter hands over."""
+"""Alternating fire: the agents swap when the shooter is at most this many cells, edge to edge, beyond the enemy's
+weapon range."""
 STOP = 1
 
 
 @scalar
 def _attack(bodies, stats, agents, script):  # type: ignore[no-untyped-def]
-    """Order every agent that can fight to attack, at any distance, the foe that the script names."""
+    """Order every agent except medivacs to attack the enemy that the script (AC or AW) selects, at any distance."""
     for i in range(agents):
         if bodies[i, HP] <= 0.0 or stats[i, S_HEAL] > 0.0:
-            continue  # a medivac has no attack ability, so the order passes it by
+            continue  # a medivac has no attack ability
         least, found = 1e18, -1
         for j in range(agents, len(bodies)):
             value = gap(bodies, stats, i, j) if script == 0 else bodies[j, HP]
@@ -49,9 +51,10 @@ def _attack(bodies, stats, agents, script):  # type: ignore[no-untyped-def]
 
 @scalar
 def _alternate(bodies, stats, agents, shooter):  # type: ignore[no-untyped-def]
-    """The far one of two agents shoots at the first enemy, the near one stands; who shoots now.
+    """Give alternating-fire orders: the shooter attacks the enemy, the other agent stops. Returns the shooter (0 or 1).
 
-    They swap once the enemy is near the shooter and the shooter has fired, so that its weapon cools.
+    The first shooter (`shooter` < 0) is the agent farther from the enemy. They swap when the enemy is near the shooter
+    and the shooter has just fired, so that its weapon is on cooldown.
     """
     far = 0 if gap(bodies, stats, 0, agents) >= gap(bodies, stats, 1, agents) else 1
     if shooter < 0:
@@ -68,7 +71,7 @@ def _alternate(bodies, stats, agents, shooter):  # type: ignore[no-untyped-def]
 
 @scalar
 def _repeat_orders(bodies, stats, agents):  # type: ignore[no-untyped-def]
-    """The enemies get their attack-move again: targets and attacks under way are dropped."""
+    """Give the enemies their attack-move order again: it clears their targets and cancels their running attacks."""
     for j in range(agents, len(bodies)):
         if bodies[j, HP] > 0.0 and bodies[j, ORDER] == MOVE and stats[j, S_HEAL] == 0.0:
             cancel(bodies[j])
@@ -94,7 +97,7 @@ def _living(bodies, agents):  # type: ignore[no-untyped-def]
 
 @scalar
 def _play(c, stats, rules, grounds, toward, bodies, books, scratch, log, script, loops, out):  # type: ignore[no-untyped-def]
-    """First battles under a script: score and whether won, into `out` (B, 2)."""
+    """Play the first battle of every row under a script. Writes (score, 1 if won else 0) to `out` (B, 2)."""
     n, units = c.n_agents, bodies.shape[1]
     at_start = _health(stats, 0, units, S_HP)
     foes_at_start = _health(stats, n, units, S_HP)
@@ -121,10 +124,10 @@ def _play(c, stats, rules, grounds, toward, bodies, books, scratch, log, script,
 
 
 def scripted(map_name: str, script: str, rules: Rules, battles: int, seed: int = 3) -> NDArray[np.float64]:
-    """Score and whether won (B, 2) of battles of a scripted team, on maps that repeat the enemies' orders.
+    """Play battles of a scripted team: (score, 1 if won else 0) of each, (B, 2).
 
-    Decisions every two loops, no limit to the distance of attacks. ValueError where alternating fire lacks its two
-    agents and one enemy.
+    Agents decide every two loops and may attack at any distance. The enemies' order is repeated at each allied death.
+    ValueError if the script is AF and the map does not have two agents and one enemy.
     """
     env = SkirmishVectorEnv(map_name, battles, seed, rules)
     if script == "AF" and (env.contract.n_agents, env.contract.n_enemies) != (2, 1):

@@ -1,4 +1,4 @@
-"""Processes that this one starts: how they begin, which signals are not meant for them, and how they are ended."""
+"""Child processes: how they are started without receiving SIGINT and SIGTERM, and how they are killed."""
 
 import contextlib
 import multiprocessing
@@ -9,16 +9,16 @@ from multiprocessing.process import BaseProcess
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LAST_WAIT_S = 2.0
-"""How long `kill_all` waits for each process to be gone; SIGKILL takes longer only where the system itself hangs."""
+"""Seconds that `kill_all` waits for each process to end; SIGKILL takes longer only if the system itself hangs."""
 _BEGINNING: list[BaseProcess] = []
 
 
 def start(process: BaseProcess) -> None:
-    """Start a spawned process that no SIGINT or SIGTERM reaches: it ignores them once it calls `ignore_signals`.
+    """Start a spawned process in which SIGINT and SIGTERM are blocked, until it calls `ignore_signals`.
 
-    Until then it has them blocked. A terminal sends Ctrl-C to all processes, also to those that still load modules.
+    A terminal sends Ctrl-C to all processes, also to those that are still importing modules.
     """
-    resource_tracker.ensure_running()  # `process.start` would start it, and that unblocks the signals
+    resource_tracker.ensure_running()  # otherwise `process.start` starts it, which unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     _BEGINNING.append(process)
     try:
@@ -29,15 +29,15 @@ def start(process: BaseProcess) -> None:
 
 
 def starting() -> bool:
-    """Whether a process is being started just now: it would not be found by `kill_all`."""
+    """Whether `start` is running: `kill_all` would not find the process that it starts."""
     return bool(_BEGINNING)
 
 
 def ignore_signals() -> None:
     """Ignore SIGINT and SIGTERM until this process ends.
 
-    Spawned processes call it because stopping is the main process's affair. A command calls it when its exit code is
-    settled: a handler in Python is taken away while the interpreter shuts down, and then a signal would kill it.
+    Spawned processes call it because only the main process decides when to stop. A command calls it when its exit code
+    is final: the interpreter removes Python's signal handlers while it shuts down, and then a signal would kill it.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -45,15 +45,15 @@ def ignore_signals() -> None:
 
 
 def kill(process: BaseProcess) -> None:
-    """Kill a process, and what it started if it leads a session of its own."""
+    """Kill a process, and its process group if it leads one."""
     assert process.pid is not None
-    with contextlib.suppress(OSError):  # it has no session, none yet, or is gone
+    with contextlib.suppress(OSError):  # it leads no process group, or not yet, or has ended
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
 
 
 def kill_all() -> None:
-    """Kill every process that `multiprocessing` started here, and wait until it is gone."""
+    """Kill every process that `multiprocessing` started here, and wait until each has ended."""
     processes = multiprocessing.active_children()
     for process in processes:
         kill(process)

@@ -1,4 +1,4 @@
-"""What signals ask of a run: to save and end, and then to end at once."""
+"""Handles SIGINT and SIGTERM of a run: the first one makes it save and end, the second one ends it at once."""
 
 import os
 import signal
@@ -11,28 +11,33 @@ from mawm.processes import ignore_signals, kill_all, starting
 from mawm.telling import tell_from_handler
 
 SAME_REQUEST_S = 0.5
-"""A second signal so soon is the first one again: a service manager's and a sweep's arrive together."""
+"""Seconds within which a second signal counts as the first one: a service manager and a sweep may both send one."""
 LOOK_S = 0.5
-"""How often it is looked whether the run waits for an environment that gives no answer."""
+"""Seconds between two checks whether the run waits for an environment that does not answer."""
 PATIENCE_S = 3.0
-"""How long an environment may take for an answer once its run has been told to end."""
+"""Seconds that an environment may take to answer after its run was told to end."""
 GIVE_UP_S = 9.0
-"""When a run ends unsaved that still waits for one: a service manager waits ten seconds before it kills."""
+"""Seconds after the signal at which a run that still waits for an environment ends without saving.
+
+A service manager kills a process after ten seconds.
+"""
 RETRY_S = 0.01
-"""When it is tried again to end at once, after a moment in which a process was being started."""
+"""Seconds until the next attempt to end at once, if a process was being started at the first attempt."""
 
 
 class Stopping:
-    """Listens for SIGINT and SIGTERM while it is entered.
+    """Context manager that handles SIGINT and SIGTERM.
 
-    The first one is handed to `stop`, which lets the run save after its round. Before there is a run, and for a second
-    one, the process ends at once with `exit_code`, and so do all processes that it started. A round that waits for an
-    environment that hangs would not end: `hurry` puts an end to what has waited so many seconds, and says whether
-    anything has. That happens once, so that a fresh one may take its place; if the run waits again it ends, while the
-    last checkpoint is whole. A round that is only slow is let be.
+    The first signal calls `stop`, with which the run saves and ends after its present round. On a second signal, or if
+    there is no run yet (`stop` is None), the process and all processes that it started end at once, with `exit_code`.
 
-    With `until_exit`, for a command that owns its process, signals are ignored once it is left. Otherwise the process
-    is somebody else's: in place of ending it KeyboardInterrupt is raised, and the handlers from before come back.
+    A round that waits for a hanging environment would never end. So after the first signal `hurry(seconds)` is called
+    repeatedly: it kills environments that have not answered for so many seconds, and returns whether there were any.
+    After it has killed one, the run may replace it. If the run waits for an environment `GIVE_UP_S` after the signal,
+    the process ends without saving; the last checkpoint is intact. A round that is slow for other reasons goes on.
+
+    `until_exit` is for a command that owns its process: signals are ignored after the context is left. Otherwise (for a
+    caller's process) KeyboardInterrupt is raised instead of ending the process, and the earlier handlers are restored.
     """
 
     def __init__(self, *, until_exit: bool) -> None:
@@ -40,17 +45,17 @@ class Stopping:
         self.stop: Callable[[], None] | None = None
         self.hurry: Callable[[float], bool] = lambda seconds: False
         self.number = 0
-        """The signal that came, if one did."""
-        self._asked_s = float("-inf")
+        """The number of the first signal; 0: none has come."""
+        self._signalled_s = float("-inf")
         self._hurried = False
         self._quitting = False
         self._settled = False
-        """Whether the exit code is: no signal changes anything any more."""
+        """Whether the exit code is final: later signals have no effect."""
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Stopping":
         for number, act in (
-            (signal.SIGINT, self._asked), (signal.SIGTERM, self._asked), (signal.SIGALRM, self._look),
+            (signal.SIGINT, self._on_signal), (signal.SIGTERM, self._on_signal), (signal.SIGALRM, self._on_alarm),
         ):  # fmt: skip
             self._before[number] = signal.signal(number, act)
         return self
@@ -66,14 +71,14 @@ class Stopping:
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects of a process that was told to end."""
+        """128 + the signal's number, by the convention of shells."""
         return 128 + self.number
 
-    def _asked(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         now, again = time.monotonic(), bool(self.number)
-        if self._settled or (again and now - self._asked_s < SAME_REQUEST_S):
+        if self._settled or (again and now - self._signalled_s < SAME_REQUEST_S):
             return
-        self.number, self._asked_s = self.number or number, now
+        self.number, self._signalled_s = self.number or number, now
         if again or self.stop is None:
             self._quit()
         else:
@@ -81,23 +86,23 @@ class Stopping:
             tell_from_handler("stopping after this round; once more to quit at once")
             signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
 
-    def _look(self, number: int, frame: FrameType | None) -> None:
+    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
         if self._settled:
             return
         if self._quitting:
             self._quit()
         elif not self._hurried:
             self._hurried = self.hurry(PATIENCE_S)
-        elif time.monotonic() - self._asked_s > GIVE_UP_S and self.hurry(LOOK_S):
+        elif time.monotonic() - self._signalled_s > GIVE_UP_S and self.hurry(LOOK_S):
             self._quit()
 
     def _quit(self) -> None:
-        # An exception from a handler can be raised anywhere: in a callback that swallows it and prints a traceback,
-        # within an import that takes it for an error, in the middle of cleaning up. So the process ends right here.
+        # An exception from a handler may be raised anywhere: in a callback that swallows it and prints a traceback, in
+        # an import that treats it as an error, or during clean-up. So the process ends here, without an exception.
         if not self.until_exit:
             raise KeyboardInterrupt
         self._quitting = True
-        if starting():  # that process would be left behind; SIGALRM comes back here
+        if starting():  # that process would survive; SIGALRM calls this method again
             signal.setitimer(signal.ITIMER_REAL, RETRY_S)
             return
         self._settled = True

@@ -1,4 +1,4 @@
-"""However many signals come, and whenever: the exit code of the first one, no traceback, no process left behind."""
+"""Signals, any number at any time: the exit code is that of the first, no traceback, and no process survives."""
 
 import os
 import signal
@@ -61,7 +61,7 @@ def script(text: str) -> "subprocess.CompletedProcess[str]":
     ids=["while handlers are changed", "at exit", "while modules are cleared"],
 )
 @pytest.mark.parametrize("code", [130, 0])
-def test_once_the_exit_code_is_settled_no_signal_changes_it(when: str, code: int) -> None:
+def test_no_signal_changes_an_exit_code_that_is_final(when: str, code: int) -> None:
     begun = STOPPED if code else "with listening:\n    stopping.SAME_REQUEST_S = 0.0\n"
     done = script(f"{begun}{when}sys.exit({code})")
     assert (done.returncode, done.stderr) == (code, FIRST if code else "")
@@ -78,13 +78,13 @@ def test_once_the_exit_code_is_settled_no_signal_changes_it(when: str, code: int
     ],
     ids=["plainly", "where exceptions are swallowed", "in a handler of exceptions", "in a destructor", "in a write"],
 )
-def test_a_second_signal_ends_the_process_wherever_it_comes(where: str) -> None:
+def test_a_second_signal_ends_the_process_in_any_code(where: str) -> None:
     done = script(f"{STOPPED}{where}    print('went on')\nprint('went on')")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", FIRST + SECOND)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_before_there_is_a_run_the_first_signal_ends_the_process(number: signal.Signals) -> None:
+def test_the_first_signal_ends_a_process_that_has_no_run_yet(number: signal.Signals) -> None:
     done = script(f"with listening:\n    os.kill(os.getpid(), {int(number)})\n    print('went on')")
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", SECOND)
 
@@ -102,7 +102,7 @@ def presses(*args, spawn=util.spawnv_passfds):
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["at work", "half started"])
-def test_no_process_that_was_started_outlives_a_second_signal(half: bool) -> None:
+def test_no_child_process_survives_a_second_signal(half: bool) -> None:
     started = "    p = multiprocessing.get_context('spawn').Process(target=time.sleep, args=(1000,))\n"
     started += "    processes.resource_tracker.ensure_running()\n"
     started += "    util.spawnv_passfds = presses\n" if half else ""
@@ -113,7 +113,7 @@ def test_no_process_that_was_started_outlives_a_second_signal(half: bool) -> Non
     assert len(pids) == 1 and not any(running(pid) for pid in pids)
 
 
-def test_a_sweep_that_ends_has_the_exit_code_of_the_first_signal() -> None:
+def test_a_stopped_sweep_has_the_exit_code_of_the_first_signal() -> None:
     done = script(
         "from types import SimpleNamespace\n"
         "from mawm import sweep\n"
@@ -126,7 +126,7 @@ def test_a_sweep_that_ends_has_the_exit_code_of_the_first_signal() -> None:
     assert done.stderr == 2 * "mawm: every run saves and ends; once more to quit at once\n"
 
 
-def test_a_process_that_still_begins_is_not_reached_by_signals() -> None:
+def test_signals_do_not_kill_a_child_process_while_it_starts() -> None:
     process = get_context("spawn").Process(target=processes.ignore_signals)
     processes.start(process)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -136,7 +136,7 @@ def test_a_process_that_still_begins_is_not_reached_by_signals() -> None:
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(processes.STOP_SIGNALS)
 
 
-def test_in_a_process_that_is_not_its_own_it_raises_and_puts_handlers_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_until_exit_it_raises_keyboard_interrupt_and_restores_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "SAME_REQUEST_S", 0.0)
     before = [signal.getsignal(number) for number in processes.STOP_SIGNALS]
     with Stopping(until_exit=False) as listening:
@@ -150,16 +150,16 @@ def test_in_a_process_that_is_not_its_own_it_raises_and_puts_handlers_back(monke
 
 
 def burst(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
-    """Send a signal to a run and all its processes, as a terminal does, over and over until it ends."""
+    """Send a signal to a run and all its processes, as a terminal does, repeatedly until it ends."""
     end = time.monotonic() + 60.0
     while process.poll() is None:
-        os.killpg(process.pid, number)  # a process that ended and was not waited for still has its group
+        os.killpg(process.pid, number)  # a process that ended but was not waited for still has its process group
         time.sleep(0.002)
         assert time.monotonic() < end, "it does not end"
 
 
 @pytest.mark.parametrize("when", ["it loads", "it starts its learners", "it plays", "it has saved", "it is done"])
-def test_a_run_that_gets_signals_without_end_has_the_right_exit_code(when: str, tmp_path: Path) -> None:
+def test_a_run_that_gets_repeated_signals_has_the_right_exit_code(when: str, tmp_path: Path) -> None:
     number = signal.SIGTERM if when == "it plays" else signal.SIGINT
     steps = "200" if when == "it is done" else "1000000"
     folder, out = tmp_path / "run", ""

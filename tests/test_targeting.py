@@ -1,4 +1,4 @@
-"""Whom enemies attack, how shots fly, who gives way: the rules that make battles those of StarCraft II."""
+"""Rules of StarCraft II: which agents enemies attack, missiles, leash, medivacs, collisions, unit data by version."""
 
 import os
 import shutil
@@ -39,24 +39,24 @@ ATTACK_SECOND = ATTACK + 1
 
 
 def orders(*actions):
-    """One battle's actions; the last agent is the arena's keeper."""
+    """Actions (1, N) of one battle; the last agent, the arena's keeper, stops."""
     return np.array([[*actions, STOP]])
 
 
 def aim(env, enemy, agent):
-    """Let an enemy have a target, from where it stands."""
+    """Set an enemy's target, and its home to its present position."""
     env.bodies[:, enemy, TARGET] = agent
     env.bodies[:, enemy, HOME_X], env.bodies[:, enemy, HOME_Y] = env.bodies[:, enemy, X], env.bodies[:, enemy, Y]
 
 
-def test_the_plays_that_decide_the_two_agent_maps_come_out_as_on_the_real_game():
+def test_scripts_on_2m_vs_1z_and_2s_vs_1sc_end_as_on_the_real_game():
     rows = list(micro_rows(Rules(), 100))
     assert [f"{row.map}: {row.test} {row.ours:.3f}" for row in rows if not row.held] == []
     assert len(rows) == 12
 
 
 def test_without_the_threat_rule_alternating_fire_does_not_win():
-    fire = play(SkirmishVectorEnv("2m_vs_1z", 100, 5, Rules(threat=0.0)), AlternatingFire(100))
+    fire = play("2m_vs_1z", Rules(threat=0.0), 100, 5, AlternatingFire(100))
     assert not fire.won.any() and fire.hurt.all()
 
 
@@ -67,12 +67,12 @@ def test_an_enemy_leaves_a_target_that_stops_for_one_that_attacks_it():
     for _ in range(2):
         env.step(orders(STOP, ATTACK))
     assert env.bodies[0, 3, TARGET] == 1
-    for _ in range(2):  # it keeps a target that attacks it, whoever else begins to
+    for _ in range(2):  # it keeps a target that attacks it, although another agent now attacks it, too
         env.step(orders(ATTACK, ATTACK))
     assert env.bodies[0, 3, TARGET] == 1
 
 
-def test_a_foe_that_attacks_somebody_else_is_no_threat():
+def test_an_agent_that_attacks_another_enemy_is_no_threat():
     allies = [("marine", 10.0, 15.0), ("marine", 10.0, 17.0)]
     env = arena(allies, [("marine", 14.5, 16.0), ("marine", 14.6, 17.0)])
     env.step(orders(STOP, ATTACK_SECOND))
@@ -82,7 +82,7 @@ def test_a_foe_that_attacks_somebody_else_is_no_threat():
     assert before >= 0 and env.bodies[0, 3, TARGET] == before
 
 
-def test_an_enemy_that_takes_aim_turns_to_a_threat_and_its_shot_is_lost():
+def test_an_enemy_changes_to_a_threat_during_its_windup_and_its_shot_is_cancelled():
     env = arena([("stalker", 10.0, 15.0), ("stalker", 10.0, 17.0)], [("spine_crawler", 15.0, 16.0)], events=9)
     aim(env, 3, 0)
     env.bodies[0, 3, WINDUP] = 4.0  # it would hit in the fifth loop
@@ -92,18 +92,18 @@ def test_an_enemy_that_takes_aim_turns_to_a_threat_and_its_shot_is_lost():
     assert env.bodies[0, 1, SHIELD] == 50.0 and env.bodies[0, 0, SHIELD] == 80.0
 
 
-def test_an_order_aimed_from_beyond_its_weapons_range_is_no_threat_yet():
+def test_an_agent_with_an_attack_order_out_of_its_weapon_range_is_no_threat():
     env = arena([("marine", 9.0, 16.0), ("zealot", 11.6, 16.0)], [("marine", 14.0, 16.0)])
     aim(env, 3, 0)
     env.step(orders(STOP, STOP))
     assert env.bodies[0, 3, TARGET] == 0
-    env.bodies[0, 1, X] = 10.5  # a zealot that comes, not yet in reach of its blades
+    env.bodies[0, 1, X] = 10.5  # a zealot that approaches, not yet in its weapon range
     env.step(orders(STOP, ATTACK))
     assert env.bodies[0, 3, TARGET] == 0
 
 
 def chased_east(env, steps):
-    """The farthest that enemy 2 comes after agent 0, which keeps a few cells ahead of it, and where it ends."""
+    """Largest x that enemy 2 reaches while it chases agent 0, which walks east a few cells ahead of it."""
     farthest = 0.0
     for _ in range(steps):
         ahead = env.bodies[0, 0, X] - env.bodies[0, 2, X]
@@ -116,7 +116,7 @@ def chased_east(env, steps):
 def test_an_enemy_without_orders_gives_up_a_chase_after_21_cells_and_walks_home():
     env = arena([("stalker", 5.0, 16.0)], [("zealot", 3.0, 16.0)])
     assert 23.0 <= chased_east(env, 26) <= 24.2 and env.bodies[0, 2, ORDER] == RETURNING
-    env.bodies[0, 0, X] = env.bodies[0, 2, X] + 3.0  # it looks at nobody on its way ...
+    env.bodies[0, 0, X] = env.bodies[0, 2, X] + 3.0  # it acquires no target on its way home ...
     env.step(orders(STOP))
     assert env.bodies[0, 2, TARGET] == -1
     for _ in range(15):
@@ -135,23 +135,23 @@ def test_help_reaches_idle_friends_within_four_cells_between_edges():
     for apart, comes in ((4.7, True), (4.8, False)):
         enemies = [("marine", 16.0, 16.0), ("marine", 16.0, 16.0 + apart)]
         env = arena([("stalker", 10.5, 16.0)], enemies)
-        env._stats[2:, S_SCAN] = 0.0  # nobody acquires by itself
+        env._stats[2:, S_SCAN] = 0.0  # no enemy acquires a target by itself
         while env.bodies[0, 2, HP] == 45.0:
             env.step(orders(ATTACK))
         assert (env.bodies[0, 3, TARGET] == 0) == comes
 
 
 @pytest.mark.parametrize(("missiles", "loops"), [(1.0, 5), (0.0, 0)])
-def test_a_shot_flies_at_the_speed_of_its_data(missiles, loops):
+def test_a_missile_has_the_speed_of_the_unit_data(missiles, loops):
     env = arena([("stalker", 10.0, 16.0)], [("zealot", 16.0, 16.0)], rules=Rules(missiles=missiles), events=9)
     env._stats[2, S_SPEED] = 0.0
     while not len(env.events(0)):
         env.step(orders(ATTACK))
-    # Aimed for 2.67 loops from the first loop on; then 6 - 0.625 - 0.5 cells between edges at 18.75 a second: 4.16.
+    # Windup 2.67 loops, from the first loop on; then flight over 6 - 0.625 - 0.5 cells at 18.75 cells a second: 4.16.
     assert env.events(0)[0, 0] == 4 + loops
 
 
-def test_a_shot_lands_though_its_shooter_died():
+def test_a_missile_hits_although_its_shooter_is_dead():
     env = arena([("stalker", 10.0, 16.0)], [("zealot", 16.0, 16.0)], events=9)
     env._stats[2, S_SPEED] = 0.0
     env.bodies[0, 0, HP] = 0.0
@@ -160,7 +160,7 @@ def test_a_shot_lands_though_its_shooter_died():
     assert env.bodies[0, 2, SHIELD] == 37.0 and env._books[0, FLYING] == 0
 
 
-def test_nobody_wastes_a_shot_on_one_that_dies_in_the_same_loop():
+def test_no_unit_shoots_at_a_target_that_is_killed_in_the_same_loop():
     allies = [("marine", 10.0, 15.0), ("marine", 10.0, 16.0), ("marine", 10.0, 17.0)]
     env = arena(allies, [("marine", 14.0, 16.0), ("marine", 14.5, 16.0)], events=20)
     env.bodies[0, 4, HP] = 5.0
@@ -169,7 +169,7 @@ def test_nobody_wastes_a_shot_on_one_that_dies_in_the_same_loop():
     assert np.sum(events[:, 3] == 4.0) == 1
 
 
-def test_foes_do_not_push_each_other_and_a_friend_that_shoots_gives_way_by_its_share():
+def test_enemies_do_not_push_allies_and_a_shooting_ally_is_pushed_by_the_yielding_share():
     env = arena([("marine", 10.0, 16.0)], [("zealot", 10.9, 16.0)])
     for _ in range(3):
         env.step(orders(STOP))
@@ -184,24 +184,24 @@ def test_foes_do_not_push_each_other_and_a_friend_that_shoots_gives_way_by_its_s
         assert (moved == 0.0) == (yielding == 0.0) and moved >= 0.0
 
 
-def test_enemy_medivacs_stay_where_they_are_and_allied_ones_are_always_a_threat():
+def test_enemy_medivacs_do_not_move_and_allied_medivacs_are_always_a_threat():
     env = SkirmishVectorEnv("MMM", 1, 0)
     env.reset()
     n = env.contract.n_agents
     places = env.bodies[0, n:, [X, Y]].T.copy()
-    env.bodies[0, :n, X] = 0.5  # nobody is near
+    env.bodies[0, :n, X] = 0.5  # no agent is near
     for _ in range(3):
         env.step(all_stop(env))
     moved = np.hypot(*(env.bodies[0, n:, [X, Y]] - places.T))
     assert moved[-1] == 0.0 and (moved[:-1] > 2.0).all()
     allies = [("medivac", 14.0, 17.0), ("marine", 14.0, 15.0)]
     env = arena(allies, [("marine", 17.0, 16.0)])
-    aim(env, 3, 1)  # the medivac attacks nobody, and yet the marine that stands is left for it
+    aim(env, 3, 1)  # the medivac attacks no enemy, but the enemy still leaves the stopped marine for it
     env.step(orders(STOP, STOP))
     assert env.bodies[0, 3, TARGET] == 0
 
 
-def test_enemy_medivacs_heal_the_least_share_of_health_first_and_need_five_points_to_begin():
+def test_enemy_medivacs_heal_the_smallest_share_of_health_first_and_need_five_energy_to_begin():
     enemies = [("marine", 20.0, 16.0), ("marauder", 20.0, 18.0), ("medivac", 21.0, 17.0)]
     env = arena([("marine", 5.0, 16.0)], enemies)
     env.bodies[0, 2, HP], env.bodies[0, 3, HP] = 30.0, 60.0  # 67 % and 48 %
@@ -213,7 +213,7 @@ def test_enemy_medivacs_heal_the_least_share_of_health_first_and_need_five_point
     assert env.bodies[0, 3, HP] > 64.0 and env.bodies[0, 2, HP] == 30.0
 
 
-def test_the_versions_differ_where_their_data_do_and_allied_copies_keep_their_own():
+def test_unit_data_depend_on_the_version_and_allied_units_have_their_own_values():
     assert units("4.10")["hydralisk"].period == 0.825 and units("4.6.2")["hydralisk"].period == 0.75
     assert (units("5.0")["colossus"].hp, units("5.0")["colossus"].shield, units("5.0")["baneling"].dmg) == (
         250,
@@ -228,7 +228,7 @@ def test_the_versions_differ_where_their_data_do_and_allied_copies_keep_their_ow
     assert (env.bodies[0, :6, HP] == 80.0).all() and (env.contract.hp_max[:6] == 80.0).all()
 
 
-def test_starts_scatter_a_little_and_agents_keep_their_numbers():
+def test_start_positions_are_jittered_and_agents_keep_their_numbers():
     env = SkirmishVectorEnv("3m", 50, 0)
     env.reset()
     plain = SkirmishVectorEnv("3m", 1, 0, Rules(spawn_jitter=0.0))
@@ -257,7 +257,7 @@ def reach(bodies, stats):
 """
 
 
-def test_an_edit_of_an_inlined_module_is_seen_by_functions_of_other_files(tmp_path):
+def test_an_edit_of_an_inlined_function_recompiles_its_callers_in_other_files(tmp_path):
     for folder in ("mawm", "agents", "envs", "configs", "benchmarks"):
         shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "probe.py").write_text(CALLER)
@@ -277,7 +277,7 @@ def test_an_edit_of_an_inlined_module_is_seen_by_functions_of_other_files(tmp_pa
     assert told == [0.0, 7.0]
 
 
-def test_the_fidelity_command_reads_figures_of_other_maps_and_says_what_is_wrong_with_a_file(tmp_path, capsys):
+def test_the_fidelity_command_reads_a_file_of_measurements_and_names_a_mistake_in_it(tmp_path, capsys):
     from mawm.bench import main
 
     file = tmp_path / "real.json"

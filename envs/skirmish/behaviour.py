@@ -1,4 +1,4 @@
-"""What units do in one loop: carry out the agents' orders, and on the other side acquire, chase, retaliate and call."""
+"""Behaviour of units in one loop: agents execute orders; enemies choose targets, chase, retaliate and call for help."""
 
 import math
 
@@ -58,19 +58,20 @@ MOVE_AMOUNT = 2.0
 NO_ATTACK_ACTIONS = 6
 THREAT, LEAST_TURN = named.INDEX["threat"], named.INDEX["least_turn"]
 LARGEST_RADIUS = 1.0
-"""Of any unit: a colossus."""
+"""Cells; the largest radius of any unit, that of a colossus."""
 ARRIVE = 1.0
-"""Cells from its point at which an attack-move ends; inferred from battles."""
+"""Distance in cells from its destination at which an attack-move ends; inferred from battles."""
 # Facts of the game's data.
 LEASH, LEASH_RESET = 21.0, 5.0
-"""Cells from home at which an enemy without orders gives up a chase, and from which on it acquires again."""
+"""Cells from home (where a chase began): an enemy without orders gives up a chase at LEASH, and acquires targets again
+at LEASH_RESET on its way back."""
 HELP_RADIUS, HELP_LOOPS = 4.0, 32.0
-"""How near, edge to edge, are the friends that an attacked unit calls, and loops until it calls again."""
+"""Distance in cells, edge to edge, within which a hit enemy calls friends for help; loops until it may call again."""
 
 
 @scalar
 def give_order(body, stat, action, n_agents):  # type: ignore[no-untyped-def]
-    """An agent's action as an order. Orders replace; the order to go on attacking the same target changes nothing."""
+    """Replace an agent's order by that of its action. Attacking the same target again does not restart the attack."""
     if action >= NO_ATTACK_ACTIONS:
         target = float(action - NO_ATTACK_ACTIONS + (0 if stat[S_HEAL] > 0.0 else n_agents))
         if body[ORDER] != ATTACK or body[TARGET] != target:
@@ -86,17 +87,17 @@ def give_order(body, stat, action, n_agents):  # type: ignore[no-untyped-def]
 
 @scalar
 def threatens(bodies, stats, rules, a, b, distance):  # type: ignore[no-untyped-def]
-    """Whether foe b, `distance` away, is a threat to enemy a: b's attack order is aimed at a, in b's weapon range.
+    """Whether agent b, `distance` cells away, is a threat to enemy a: b attacks a, and a is in b's weapon range.
 
-    Who attacks somebody else, moves or stops is none. Allied medivacs always are: their data say so.
+    An agent that attacks another enemy, moves or stops is no threat. Allied medivacs always are, by their data.
     """
     aimed = bodies[b, TARGET] == a and bodies[b, ORDER] == ATTACK and distance <= stats[b, S_RANGE]
     return (aimed or stats[b, S_ALWAYS] > 0.0) and rules[THREAT] > 0.0
 
 
 @scalar
-def _place_in_line(bodies, stats, rules, a, b):  # type: ignore[no-untyped-def]
-    """Which of several equal foes in weapon range enemy a takes: the least of these numbers."""
+def _tie_break(bodies, stats, rules, a, b):  # type: ignore[no-untyped-def]
+    """Enemy a prefers, among equal agents in weapon range, the one with the least of these numbers."""
     if rules[LEAST_TURN] == 0.0:
         return stats[b, S_CREATED]
     ahead = bodies[a, FACE_X] * (bodies[b, X] - bodies[a, X]) + bodies[a, FACE_Y] * (bodies[b, Y] - bodies[a, Y])
@@ -105,10 +106,10 @@ def _place_in_line(bodies, stats, rules, a, b):  # type: ignore[no-untyped-def]
 
 @scalar
 def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-untyped-def]
-    """Whom enemy a would choose within `reach`, edge to edge; -1: nobody.
+    """Index of the best target of enemy a within `reach` cells, edge to edge; -1: there is none.
 
-    Who is in weapon range comes first, then who is a threat. Among equals in weapon range `_place_in_line` decides,
-    among equals out of it the distance.
+    Agents in weapon range come before others, and among each of these two groups threats come first. Ties are broken
+    in weapon range by `_tie_break`, out of weapon range by distance (nearest).
     """
     found, best_rank, best_value = -1, -1, 0.0
     x, y, weapon, own = bodies[a, X], bodies[a, Y], stats[a, S_RANGE], stats[a, S_RADIUS]
@@ -116,7 +117,7 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
     for b in range(n_agents):
         dx, dy = bodies[b, X] - x, bodies[b, Y] - y
         square = dx * dx + dy * dy
-        # Asked first, because most foes are far off.
+        # The cheap test comes first, because most agents are far away.
         if square > most or bodies[b, HP] <= 0.0 or not can_hit(stats, a, b):
             continue
         distance = math.sqrt(square) - own - stats[b, S_RADIUS]
@@ -124,7 +125,7 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
             continue
         within = distance <= weapon
         rank = 2 * int(within) + int(threatens(bodies, stats, rules, a, b, distance))
-        value = _place_in_line(bodies, stats, rules, a, b) if within else distance
+        value = _tie_break(bodies, stats, rules, a, b) if within else distance
         if rank > best_rank or (rank == best_rank and value < best_value):
             found, best_rank, best_value = b, rank, value
     return found
@@ -132,16 +133,16 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
 
 @scalar
 def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
-    """Which threat in enemy a's weapon range it would choose; -1 if there is none."""
+    """Index of the threat in enemy a's weapon range that a prefers; -1 if there is none."""
     found, least, always = -1, 0.0, stats[a, S_ALWAYS] > 0.0
     for b in range(n_agents):
-        # Asked first, because most foes aim at somebody else.
+        # The cheap test comes first, because most agents attack another enemy.
         if (bodies[b, TARGET] != a and not always) or bodies[b, HP] <= 0.0 or not can_hit(stats, a, b):
             continue
         distance = gap(bodies, stats, a, b)
         if distance > stats[a, S_RANGE] or not threatens(bodies, stats, rules, a, b, distance):
             continue
-        value = _place_in_line(bodies, stats, rules, a, b)
+        value = _tie_break(bodies, stats, rules, a, b)
         if found < 0 or value < least:
             found, least = b, value
     return found
@@ -149,7 +150,7 @@ def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-unty
 
 @scalar
 def _aim(body, target):  # type: ignore[no-untyped-def]
-    """Turn an enemy to a target; -1 drops the one it has."""
+    """Change an enemy's target (-1: none) and cancel its attack. The home of an idle enemy becomes its position."""
     if body[TARGET] == target:
         return
     if body[TARGET] < 0.0 and body[ORDER] == STOP:
@@ -160,18 +161,20 @@ def _aim(body, target):  # type: ignore[no-untyped-def]
 
 @scalar
 def _strikes(body):  # type: ignore[no-untyped-def]
-    """Whether a unit is between the blows of an attack or in its backswing: then it looks at nobody else."""
+    """Whether a unit is between the two hits of an attack or in its backswing; it changes no target then."""
     return (body[SECOND] >= 0.0 or body[RECOVER] > 0.0) and body[WINDUP] < 0.0
 
 
 @scalar
 def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
-    """An enemy's choice of target: any time but between the blows of an attack and in its backswing.
+    """Choose enemy a's target, in every loop except between the two hits of an attack and during its backswing.
 
-    A target in weapon range is kept while it is a threat, and otherwise left for a threat that is in weapon range, too.
-    A target out of weapon range is left for anybody in weapon range. Else the enemy goes on after it if it is a threat,
-    and if not turns to whoever is best in scan range. Alternating fire, which wins 2m_vs_1z and 2s_vs_1sc without a
-    scratch on StarCraft II, shows the rule of threats, and that it holds while the enemy takes aim, too.
+    Target in weapon range: keep it while it is a threat; else change to a threat in weapon range, if there is one.
+    Target out of weapon range: change to any agent in weapon range, threats first. If there is none, keep following a
+    target that is a threat; else change to the best agent in scan range.
+
+    Evidence: on StarCraft II alternating fire wins 2m_vs_1z and 2s_vs_1sc without damage. So enemies change to threats,
+    also during the windup of an attack.
     """
     body = bodies[a]
     if _strikes(body):
@@ -205,7 +208,7 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
 
 @called
 def _think_of_healing(bodies, stats, a, n_agents):  # type: ignore[no-untyped-def]
-    """An enemy healer goes on with a hurt friend in its range, else takes the one with the least share of health."""
+    """An enemy medivac keeps a hurt target in heal range, else chooses the unit with the smallest share of health."""
     target, found, least = int(bodies[a, TARGET]), -1, 1.0
     near = target >= 0 and gap(bodies, stats, a, target) <= stats[a, S_HEAL_RANGE] + HEAL_SLOP
     if near and can_heal(bodies, stats, a, target) and bodies[a, ENERGY] > 0.0:
@@ -221,13 +224,13 @@ def _think_of_healing(bodies, stats, a, n_agents):  # type: ignore[no-untyped-de
 
 @called
 def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped-def]
-    """An enemy that was hit turns to who hit it unless its target is a threat or in reach; idle friends near do too."""
+    """Enemy a, which was hit, targets its attacker unless `_keeps_target`; idle friends nearby do so, too."""
     attacker = int(wounds[a, 2])
     wounds[a, 2] = -1.0
     if attacker < 0 or attacker >= n_agents or bodies[attacker, HP] <= 0.0 or bodies[a, HP] <= 0.0:
         return
     free = bodies[a, ORDER] != RETURN and not _strikes(bodies[a])
-    if free and can_hit(stats, a, attacker) and not _engaged(bodies, stats, rules, a):
+    if free and can_hit(stats, a, attacker) and not _keeps_target(bodies, stats, rules, a):
         _aim(bodies[a], float(attacker))
     if bodies[a, CALL] > 0.0:
         return
@@ -241,8 +244,8 @@ def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped
 
 
 @scalar
-def _engaged(bodies, stats, rules, a):  # type: ignore[no-untyped-def]
-    """Whether enemy a has a living target that is a threat to it or in its weapon's range."""
+def _keeps_target(bodies, stats, rules, a):  # type: ignore[no-untyped-def]
+    """Whether enemy a has a living target that is a threat to it or in its weapon range."""
     target = int(bodies[a, TARGET])
     if target < 0 or bodies[target, HP] <= 0.0:
         return False
@@ -252,7 +255,7 @@ def _engaged(bodies, stats, rules, a):  # type: ignore[no-untyped-def]
 
 @scalar
 def act(bodies, stats, wounds, rules, book, log, a, n_agents, want):  # type: ignore[no-untyped-def]
-    """Attack, heal or decide to walk: `want` gets (walks, goal x, goal y). Nobody has moved yet in this loop."""
+    """Attack, heal or request a walk: `want` becomes (1 to walk or 0, goal x, goal y). `kernel` moves units later."""
     body, target = bodies[a], int(bodies[a, TARGET])
     want[0] = 0.0
     if target >= 0 and bodies[target, HP] <= 0.0:
@@ -261,7 +264,7 @@ def act(bodies, stats, wounds, rules, book, log, a, n_agents, want):  # type: ig
             body[ORDER], body[TARGET] = STOP, -1.0
         return
     if target >= 0:
-        _engage(bodies, stats, wounds, rules, book, log, a, target, want)
+        _attack_or_heal(bodies, stats, wounds, rules, book, log, a, target, want)
     elif body[ORDER] == MOVE or body[ORDER] == RETURN:
         want[0], want[1], want[2] = 1.0, body[GOAL_X], body[GOAL_Y]
         if a >= n_agents and (body[GOAL_X] - body[X]) ** 2 + (body[GOAL_Y] - body[Y]) ** 2 <= ARRIVE**2:
@@ -273,7 +276,8 @@ def act(bodies, stats, wounds, rules, book, log, a, n_agents, want):  # type: ig
 
 
 @scalar
-def _engage(bodies, stats, wounds, rules, book, log, a, target, want):  # type: ignore[no-untyped-def]
+def _attack_or_heal(bodies, stats, wounds, rules, book, log, a, target, want):  # type: ignore[no-untyped-def]
+    """Attack or heal the target if it is in range, else request a walk to it. Shoot only if the weapon is ready."""
     body = bodies[a]
     distance = gap(bodies, stats, a, target)
     if stats[a, S_HEAL] > 0.0:

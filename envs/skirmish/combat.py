@@ -1,4 +1,8 @@
-"""Weapons: who may hit whom, windups, second hits, shots under way, damage, splash, bursts and healing."""
+"""Weapons: valid targets, windups, second hits, missiles, damage, splash, bursts and healing.
+
+Row u of `wounds` (U, 4) collects what happens to unit u in a loop: 0 health lost, 1 shield lost, 2 first attacker (-1:
+none), 3 whether it started its own burst (not read). `bury` applies the damage at the end of the loop.
+"""
 
 import math
 
@@ -60,33 +64,35 @@ LEAST_TURN = named.INDEX["least_turn"]
 HIT, HEAL = 0.0, 1.0
 # Facts of the game's data, the same in all versions.
 LEAST_DAMAGE = 0.5
-"""Of a hit on health, whatever the armour."""
+"""Minimum health points that a hit takes, for any armour."""
 DELAY_LOW, DELAY_HIGH = -0.0625, 0.125
 """Game seconds added to each weapon period, drawn uniformly."""
 SWEEP_HALF, SWEEP_RADIUS = 1.25, 0.15
-"""Colossus: half the line that its beams sweep across the line of fire, and how far from it an edge is still hit."""
+"""Cells; colossus: half the length of the line that its beams sweep, across the line of fire, and the distance
+from this line within which a unit's edge is hit."""
 SWEEP_LOOPS = 3.0
-"""Loops from its shot to its hits: the beams find a unit after 2.2 and hit it after 6.2, one moment stands for both."""
+"""Loops from a colossus's shot to its hits. In the data beams select units after 2.2 loops and hit after 6.2; here both
+happen at one time."""
 HEAL_SLOP, LEAST_ENERGY = 1.0, 5.0
-"""How much farther than its range a heal goes on, and the energy that it takes to begin one."""
+"""Cells beyond heal range at which a running heal continues; energy points needed to begin a heal."""
 
 
 @scalar
 def apart(bodies, a, b):  # type: ignore[no-untyped-def]
-    """Distance between two units' centres. A square root is one instruction; `hypot` guards a range no map has."""
+    """Distance between two units' centres, in cells. `hypot` also guards against overflow: slower."""
     dx, dy = bodies[b, X] - bodies[a, X], bodies[b, Y] - bodies[a, Y]
     return math.sqrt(dx * dx + dy * dy)
 
 
 @scalar
 def gap(bodies, stats, a, b):  # type: ignore[no-untyped-def]
-    """Distance between the edges of two units."""
+    """Distance between the edges of two units, in cells; negative if they overlap."""
     return apart(bodies, a, b) - stats[a, S_RADIUS] - stats[b, S_RADIUS]
 
 
 @scalar
 def can_hit(stats, a, b):  # type: ignore[no-untyped-def]
-    """Whether a's weapon reaches b's plane."""
+    """Whether a has a weapon that can attack b's plane (ground or air), at any distance."""
     return stats[a, S_DMG] > 0.0 and (stats[b, S_AIR] == 0.0 or stats[a, S_HITS_AIR] > 0.0)
 
 
@@ -99,13 +105,13 @@ def can_heal(bodies, stats, a, b):  # type: ignore[no-untyped-def]
 
 @scalar
 def doomed(bodies, wounds, b):  # type: ignore[no-untyped-def]
-    """Whether unit b is dead or will be at the end of this loop: shots that hit at once are never wasted on it."""
+    """Whether unit b is dead, or hits of this loop already kill it. It does not act, and no unit shoots at it."""
     return wounds[b, 0] >= bodies[b, HP]
 
 
 @scalar
 def note(log, book, kind, a, b, amount):  # type: ignore[no-untyped-def]
-    """Add a row (loop, kind, source, target, amount) to a battle's event log; a log without rows takes none."""
+    """Add a row (loop, kind, source, target, amount) to a battle's event log; a log without rows ignores it."""
     if log.shape[0] < 2:
         return
     n = int(log[0, 0])
@@ -127,7 +133,7 @@ def damage_to(stats, a, b):  # type: ignore[no-untyped-def]
 
 @scalar
 def _strike(bodies, stats, wounds, book, log, a, b):  # type: ignore[no-untyped-def]
-    """One hit of a on b: shields take it unarmoured, the rest meets armour; bodies are cleared at the loop's end."""
+    """Record one hit of a on b in `wounds`: armour reduces only the part that reaches health."""
     amount = damage_to(stats, a, b)
     shield = bodies[b, SHIELD] - wounds[b, 1]
     if amount <= shield:
@@ -142,7 +148,7 @@ def _strike(bodies, stats, wounds, book, log, a, b):  # type: ignore[no-untyped-
 
 @called
 def _burst(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-untyped-def]
-    """A baneling bursts: every foe on the ground within its radius is hit, no friend is."""
+    """Baneling a bursts and hits every hostile ground unit whose centre is within its burst radius."""
     for b in range(len(bodies)):
         if (a < n_agents) == (b < n_agents) or bodies[b, HP] <= 0.0 or stats[b, S_AIR] > 0.0:
             continue
@@ -152,9 +158,9 @@ def _burst(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-un
 
 @called
 def _sweep(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-untyped-def]
-    """A colossus's two beams sweep a line through the place it aimed at, across the line of fire: each hits a foe once.
+    """Two beams of colossus a sweep a line through the aimed position, perpendicular to the line of fire.
 
-    Who stood at that place and has left the line is missed.
+    Each beam hits every hostile ground unit on that line once. A target that has left the line is missed.
     """
     at_x, at_y = bodies[a, FLIGHT_X], bodies[a, FLIGHT_Y]
     dx, dy = at_x - bodies[a, X], at_y - bodies[a, Y]
@@ -171,10 +177,10 @@ def _sweep(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-un
 
 
 @scalar
-def _land(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyped-def]
-    """What a's weapon does when its hit is due: burst, send beams or a missile on their way, or strike."""
+def _fire(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyped-def]
+    """Fire a's weapon at the end of its windup: burst, launch beams or a missile, or hit at once."""
     if stats[a, S_SUICIDE] > 0.0:
-        # It bursts in `bury`, with those that were killed.
+        # `bury` makes it burst, as it does for banelings that are killed.
         wounds[a, 0] = bodies[a, HP]
     elif stats[a, S_SWEEP] > 0.0:
         book[FLYING] += np.uint64(1)
@@ -190,7 +196,7 @@ def _land(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyp
 
 @called
 def fly(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-untyped-def]
-    """One loop of a's shot under way. It lands whatever becomes of a; on a target that died it is lost."""
+    """Advance a's missile or beams by one loop. They hit even if a is dead; a missile at a dead target is lost."""
     bodies[a, FLIGHT] -= 1.0
     if bodies[a, FLIGHT] > 0.0:
         return
@@ -204,7 +210,7 @@ def fly(bodies, stats, wounds, book, log, a, n_agents):  # type: ignore[no-untyp
 
 @scalar
 def cancel(body):  # type: ignore[no-untyped-def]
-    """An order broke off the attack: what has not hit yet never will. An attack that did not hit costs no cooldown."""
+    """Cancel a running attack: its remaining hits are lost. Before the first hit, the cooldown is reset to 0."""
     if body[WINDUP] >= 0.0:
         body[COOLDOWN] = 0.0
     body[WINDUP] = -1.0
@@ -214,7 +220,7 @@ def cancel(body):  # type: ignore[no-untyped-def]
 
 @scalar
 def begin_attack(bodies, stats, rules, book, a, target):  # type: ignore[no-untyped-def]
-    """Start the weapon's cycle: a hit after the damage point, the next attack after period and random delay."""
+    """Start an attack: it hits after the damage point; the cooldown is the weapon's period plus a random delay."""
     body, stat = bodies[a], stats[a]
     point, period = stat[S_POINT], stat[S_PERIOD]
     if stat[S_MELEE] > 0.0 and gap(bodies, stats, a, target) <= stat[S_MELEE]:
@@ -232,10 +238,10 @@ def begin_attack(bodies, stats, rules, book, a, target):  # type: ignore[no-unty
 
 @scalar
 def run_attack(bodies, stats, wounds, book, log, a):  # type: ignore[no-untyped-def]
-    """Advance a running attack; hits land when their time has come. A target that dies breaks it off."""
+    """Advance a running attack by one loop and fire when its time has come. The death of its target cancels it."""
     body, target = bodies[a], int(bodies[a, TARGET])
     if target < 0 or doomed(bodies, wounds, target):
-        # What has hit swings back; what has not is broken off.
+        # A backswing goes on after a hit. An attack that has not hit yet is cancelled without one.
         left = body[RECOVER] if body[WINDUP] < 0.0 else 0.0
         cancel(body)
         body[RECOVER] = left
@@ -243,20 +249,20 @@ def run_attack(bodies, stats, wounds, book, log, a):  # type: ignore[no-untyped-
     if body[WINDUP] >= 0.0:
         if body[WINDUP] < 1e-9:
             body[WINDUP] = -1.0
-            _land(bodies, stats, wounds, book, log, a, target)
+            _fire(bodies, stats, wounds, book, log, a, target)
         else:
             body[WINDUP] = max(0.0, body[WINDUP] - 1.0)
     if body[SECOND] >= 0.0:
         if body[SECOND] < 1e-9:
             body[SECOND] = -1.0
-            _land(bodies, stats, wounds, book, log, a, target)
+            _fire(bodies, stats, wounds, book, log, a, target)
         else:
             body[SECOND] = max(0.0, body[SECOND] - 1.0)
 
 
 @called
 def heal(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyped-def]
-    """One loop of healing, paid with energy."""
+    """Heal for one loop, at the cost of energy. `wounds` gets it as negative damage."""
     missing = stats[target, S_HP] - bodies[target, HP]
     amount = min(stats[a, S_HEAL] / LOOPS_PER_SECOND, missing, bodies[a, ENERGY] / stats[a, S_HEAL_COST])
     bodies[a, ENERGY] -= amount * stats[a, S_HEAL_COST]
@@ -266,7 +272,7 @@ def heal(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untype
 
 @scalar
 def bury(bodies, stats, wounds, book, log, n_agents):  # type: ignore[no-untyped-def]
-    """Apply the loop's wounds; banelings that die burst, and what that kills dies in the same loop too."""
+    """Apply the damage in `wounds`. Banelings that die burst; repeat until no burst kills another baneling."""
     again = True
     while again:
         again = False

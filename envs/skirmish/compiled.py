@@ -1,4 +1,4 @@
-"""How the engine's scalar functions are compiled: cached on disk, in one piece, and without reference counts."""
+"""Compilation of the engine's scalar functions: cached on disk, inlined, and without reference counting."""
 
 import contextlib
 import hashlib
@@ -17,32 +17,32 @@ from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy"}
-_CONFIG: Any = numba_config  # its fields are made when it is loaded, so no type checker knows them
+_CONFIG: Any = numba_config  # numba sets its fields at import, so type checkers do not know them
 OWN_FOLDER = re.compile(r"mawm-kernels-[0-9a-f]{16}")
 _UNUSED_S = 86_400.0
-"""Seconds after which machine code of other sources is deleted: nothing that runs now still reads it."""
+"""Seconds without use after which machine code of other versions of the sources is deleted."""
 
 
 def scalar(function: Function) -> Function:
-    """Compile a function that only reads and writes arrays it was handed: it may neither make nor return one.
+    """Compile a function that reads and writes only its argument arrays: it may neither create nor return an array.
 
-    Its callers keep those arrays alive, so counting references to every row and tuple that is handed on, with an
-    atomic instruction each, would buy nothing; it took two fifths of the engine's time. LLVM copies the function into
-    its callers: an array is nine machine words, and handing seven of them to each rule of each unit took half the rest.
+    The callers keep these arrays alive, so reference counts are not needed. Counting, with an atomic instruction for
+    each row and tuple passed on, took two fifths of the engine's time. LLVM inlines the function into its callers: an
+    array argument is nine machine words, and passing seven arrays to each rule of each unit took half of the rest.
     """
     return compiled(function, _nrt=False, forceinline=True)
 
 
 def called(function: Function) -> Function:
-    """Compile a scalar function that is seldom needed: a call costs little there, and the callers stay short."""
+    """Compile a scalar function that is seldom called, without inlining: this keeps its callers' machine code small."""
     return compiled(function, _nrt=False)
 
 
 def compiled(function: Function, **options: Any) -> Function:
     """Compile a function and cache its machine code under a digest of all sources of the engine.
 
-    Numba's own cache looks at the file of the compiled function alone. A function that was copied into it from another
-    file would stay as it was when that file is edited, and the old rules would go on being played.
+    Numba's own cache checks only the file of the compiled function. If it inlines a function of another file, an edit
+    of that file would not cause recompilation, and battles would still use the old rules.
     """
     before = _CONFIG.CACHE_DIR
     _CONFIG.CACHE_DIR = str(_cache_folder(before))
@@ -55,7 +55,7 @@ def compiled(function: Function, **options: Any) -> Function:
 
 @cache
 def _cache_folder(chosen: str) -> Path:
-    """Where machine code of these sources lies: below NUMBA_CACHE_DIR, beside the sources, or in the user's cache."""
+    """The folder with machine code of these sources: in NUMBA_CACHE_DIR, beside the sources, or in the user's cache."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for source in sorted(here.glob("*.py")):

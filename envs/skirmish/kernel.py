@@ -1,4 +1,4 @@
-"""The battle engine: B battles, eight game loops a step, one compiled call. Sixteen game loops are one game second."""
+"""The battle engine: one compiled call plays a step (8 game loops) of B battles. 16 game loops are one game second."""
 
 import numpy as np
 
@@ -51,14 +51,14 @@ LOOPS_PER_STEP = 8
 LEAST_TURN = named.INDEX["least_turn"]
 JITTER = named.INDEX["spawn_jitter"]
 SHIELD_DELAY, SHIELD_REGEN = 160.0, 0.125
-"""Facts of the game's data: loops without damage until shields come back, and their points a loop then."""
+"""Facts of the game's data: loops without damage before shields recover; shield points recovered a loop."""
 # Columns of `flags` (B, ...).
 TERMINATED, TRUNCATED, BATTLE_WON = 0, 1, 2
 
 
 @scalar
 def spawn(c, stats, rules, grounds, spawns, attack, seed, battle, bodies, book):  # type: ignore[no-untyped-def]
-    """Set up battle number `battle` in one row: everything in it follows from (seed, battle)."""
+    """Set up battle number `battle` in one row. All its random numbers depend only on (seed, battle)."""
     book[KEY], book[DRAWS] = battle_key(seed, battle), np.uint64(0)
     book[BATTLE], book[STEPS], book[LOOPS], book[FLYING] = battle, np.uint64(0), np.uint64(0), np.uint64(0)
     for u in range(len(bodies)):
@@ -79,7 +79,7 @@ def spawn(c, stats, rules, grounds, spawns, attack, seed, battle, bodies, book):
         share = uniform(book) if attack[0, 0] != attack[1, 0] or attack[0, 1] != attack[1, 1] else 0.0
         for u in range(c.n_agents, len(bodies)):
             if stats[u, S_HEAL] > 0.0:
-                continue  # it has no attack ability, so the order passes it by
+                continue  # a medivac has no attack ability, so it ignores the attack-move
             bodies[u, ORDER] = MOVE
             bodies[u, GOAL_X] = attack[0, 0] + (attack[1, 0] - attack[0, 0]) * share
             bodies[u, GOAL_Y] = attack[0, 1] + (attack[1, 1] - attack[0, 1]) * share
@@ -87,7 +87,7 @@ def spawn(c, stats, rules, grounds, spawns, attack, seed, battle, bodies, book):
 
 @scalar
 def _recover(bodies, stats):  # type: ignore[no-untyped-def]
-    """Timers, shields, health and energy of one loop."""
+    """Advance timers, and recover shields, health and energy, by one loop."""
     for u in range(len(bodies)):
         body = bodies[u]
         if body[HP] <= 0.0:
@@ -105,14 +105,14 @@ def _recover(bodies, stats):  # type: ignore[no-untyped-def]
 
 @scalar
 def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log):  # type: ignore[no-untyped-def]
-    """One of sixteen loops of a game second: all choose and strike from where they stand, then all move."""
+    """One game loop (1/16 game second): all units choose targets and attack, then damage is applied, then all move."""
     book[LOOPS] += np.uint64(1)
     _recover(bodies, stats)
-    # Who strikes first is drawn anew in every loop; who would die of an earlier strike does not strike any more.
     if book[FLYING] > 0:
         for u in range(len(bodies)):
             if bodies[u, FLIGHT] > 0.0:
                 fly(bodies, stats, wounds, book, log, u, c.n_agents)
+    # A unit that earlier hits of this loop kill does not act, so the order of units is drawn in every loop.
     backwards = uniform(book) < 0.5
     for k in range(len(bodies)):
         u = len(bodies) - 1 - k if backwards else k
@@ -136,7 +136,7 @@ def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log)
 
 @scalar
 def show(c, bodies, last, obs, avail, alive, state):  # type: ignore[no-untyped-def]
-    """Observations, masks, who is alive and the state, of one battle."""
+    """Write observations, masks, alive flags and the state of one battle."""
     for i in range(c.n_agents):
         alive[i] = bodies[i, HP] > 0.0
     write_views(c, bodies, last, obs, avail, state)
@@ -154,7 +154,7 @@ def unavailable(c, bodies, actions):  # type: ignore[no-untyped-def]
 
 @scalar
 def begin(c, stats, rules, grounds, spawns, attack, seed, stride, bodies, books, last, obs, avail, alive, state):  # type: ignore[no-untyped-def]
-    """Put every row at its next battle: number `books[b, BATTLE] + stride`."""
+    """Start the next battle in every row: number `books[b, BATTLE] + stride`."""
     for b in range(len(bodies)):
         spawn(c, stats, rules, grounds, spawns, attack, seed, books[b, BATTLE] + stride, bodies[b], books[b])
         last[b] = -1
@@ -166,10 +166,10 @@ def advance(
     c, stats, rules, grounds, toward, spawns, attack, seed, stride, options, actions, bodies, books, last, logs,
     scratch, obs, avail, alive, state, reward, flags, final_obs, final_avail, final_alive, deaths,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """One step of B battles; one that ends gives way to its row's next at once, its last arrival in `final_*`.
+    """Play one step of B battles. A row whose battle ends starts its next battle; `final_*` hold its last arrival.
 
-    `scratch` (3, U, 4) is room for the units' health before the step, their wounds and where they want to walk.
-    Returns -1, or where the first action lies that its mask forbids (see `unavailable`); then nothing was played.
+    `scratch` (3, U, 4) is working memory: health before the step, `wounds` (`combat`) and `want` (`behaviour.act`).
+    Returns -1, or the index of the first action that its mask forbids (see `unavailable`); then no step is played.
     """
     wrong = unavailable(c, bodies, actions)
     if wrong >= 0:

@@ -1,4 +1,4 @@
-"""Walking, flying, colliding, and finding a way round cliffs."""
+"""Walking, flying, collisions, and paths around cliffs."""
 
 import math
 from functools import lru_cache
@@ -26,7 +26,7 @@ from mawm.envs.skirmish.layout import (
 
 LOOPS_PER_SECOND = 16.0
 MELEE_RANGE = 1.0
-"""Cells; weapons that reach farther shoot."""
+"""Cells; units whose weapon range is at least this count as ranged."""
 YIELDING = named.INDEX["yielding"]
 _EDGE = 1e-3
 
@@ -38,14 +38,14 @@ def walkable(grid, x, y):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def _far(dx, dy):  # type: ignore[no-untyped-def]
+def _length(dx, dy):  # type: ignore[no-untyped-def]
     return math.sqrt(dx * dx + dy * dy)
 
 
 @scalar
 def _in_sight(grid, x, y, goal_x, goal_y):  # type: ignore[no-untyped-def]
-    """Whether the straight way is walkable, sampled every quarter of a cell."""
-    distance = _far(goal_x - x, goal_y - y)
+    """Whether the straight line to the goal is walkable, sampled every quarter of a cell."""
+    distance = _length(goal_x - x, goal_y - y)
     steps = int(distance * 4.0) + 1
     for k in range(1, steps + 1):
         share = k / steps
@@ -55,8 +55,8 @@ def _in_sight(grid, x, y, goal_x, goal_y):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def _put(grid, flies, body, x, y):  # type: ignore[no-untyped-def]
-    """Move a unit to (x, y), or along the cliff if it stands there; says whether it moved."""
+def _move_to(grid, flies, body, x, y):  # type: ignore[no-untyped-def]
+    """Move a unit to (x, y); if that is not walkable, along x or y alone. Returns whether it moved."""
     if flies:
         body[X] = min(max(x, 0.0), grid.shape[0] - _EDGE)
         body[Y] = min(max(y, 0.0), grid.shape[1] - _EDGE)
@@ -76,15 +76,18 @@ def _put(grid, flies, body, x, y):  # type: ignore[no-untyped-def]
 @scalar
 def turn(body, goal_x, goal_y):  # type: ignore[no-untyped-def]
     """Let a unit look where it walks."""
-    far = _far(goal_x - body[X], goal_y - body[Y])
+    far = _length(goal_x - body[X], goal_y - body[Y])
     if far > 1e-6:
         body[FACE_X], body[FACE_Y] = (goal_x - body[X]) / far, (goal_y - body[Y]) / far
 
 
 @scalar
 def step_towards(grounds, toward, body, stat, goal_x, goal_y):  # type: ignore[no-untyped-def]
-    """One loop's walk towards a goal on ground that the unit's kind can enter; round obstacles, if the map has any."""
-    distance = _far(goal_x - body[X], goal_y - body[Y])
+    """Walk for one loop towards a goal over cells that the unit's kind can enter, around cliffs if the map has any.
+
+    `grounds` (2, X, Y): cells that may be entered by most ground units, and by colossi. `toward`: see `ways_round`.
+    """
+    distance = _length(goal_x - body[X], goal_y - body[Y])
     if distance < 1e-9 or stat[S_SPEED] <= 0.0:
         return
     flies, grid = stat[S_AIR] > 0.0, grounds[int(stat[S_CLIFFS])]
@@ -98,17 +101,17 @@ def step_towards(grounds, toward, body, stat, goal_x, goal_y):  # type: ignore[n
         cell = toward[here, there]
         if cell >= 0:
             goal_x, goal_y = cell // grid.shape[1] + 0.5, cell % grid.shape[1] + 0.5
-            distance = _far(goal_x - body[X], goal_y - body[Y])
+            distance = _length(goal_x - body[X], goal_y - body[Y])
     top = stat[S_SPEED] / LOOPS_PER_SECOND
     body[SPEED] = min(top, body[SPEED] + stat[S_ACCEL] / (LOOPS_PER_SECOND * LOOPS_PER_SECOND))
     length = min(body[SPEED], distance)
     share = length / distance if distance > 1e-9 else 0.0
-    _put(grid, flies, body, body[X] + (goal_x - body[X]) * share, body[Y] + (goal_y - body[Y]) * share)
+    _move_to(grid, flies, body, body[X] + (goal_x - body[X]) * share, body[Y] + (goal_y - body[Y]) * share)
 
 
 @scalar
 def separate(grounds, bodies, stats, rules, want, n_agents):  # type: ignore[no-untyped-def]
-    """Push overlapping units of one plane apart; `want` (U, ...) says first who walked in this loop."""
+    """Push overlapping units of one plane apart; `want[u, 0]` > 0 if unit u walked in this loop."""
     units = len(bodies)
     for a in range(units):
         if bodies[a, HP] <= 0.0:
@@ -117,22 +120,23 @@ def separate(grounds, bodies, stats, rules, want, n_agents):  # type: ignore[no-
             dx, dy = bodies[b, X] - bodies[a, X], bodies[b, Y] - bodies[a, Y]
             least = stats[a, S_SEP] + stats[b, S_SEP]
             square = dx * dx + dy * dy
-            # Asked first, because most pairs are far apart.
+            # The cheap test comes first, because most pairs are far apart.
             if square >= least * least or bodies[b, HP] <= 0.0:
                 continue
-            # What flies, and the colossus, walks over everything but its own kind.
+            # Air units collide with air units only, and colossi with colossi only.
             if stats[a, S_AIR] != stats[b, S_AIR] or stats[a, S_CLIFFS] != stats[b, S_CLIFFS]:
                 continue
-            share = _gives_way(bodies, stats, rules, a, b, want[a, 0] > 0.0, want[b, 0] > 0.0, n_agents)
-            _part(grounds, bodies, stats, a, b, dx, dy, math.sqrt(square), share)
+            share = _share_of_first(bodies, stats, rules, a, b, want[a, 0] > 0.0, want[b, 0] > 0.0, n_agents)
+            _push_apart(grounds, bodies, stats, a, b, dx, dy, math.sqrt(square), share)
 
 
 @scalar
-def _gives_way(bodies, stats, rules, a, b, walks_a, walks_b, n_agents):  # type: ignore[no-untyped-def]
-    """The share of their overlap by which a, rather than b, gives way.
+def _share_of_first(bodies, stats, rules, a, b, walks_a, walks_b, n_agents):  # type: ignore[no-untyped-def]
+    """Share of the overlap of a and b by which a is moved; b is moved by the rest.
 
-    A structure never does. Foes do not push each other: the one who walked gives way. A friend who stands and shoots
-    gives way to one who walks by `yielding`; all others by half.
+    A structure is never moved. If exactly one of the two walked: of an ally and an enemy only that one is moved; of two
+    units of one team, a ranged unit that stands and has a target is moved by `yielding`. In all other cases both are
+    moved by half.
     """
     if stats[a, S_SPEED] <= 0.0 or stats[b, S_SPEED] <= 0.0:
         return 0.0 if stats[a, S_SPEED] <= 0.0 else 1.0
@@ -147,11 +151,11 @@ def _gives_way(bodies, stats, rules, a, b, walks_a, walks_b, n_agents):  # type:
 
 
 @scalar
-def _part(grounds, bodies, stats, a, b, dx, dy, distance, share):  # type: ignore[no-untyped-def]
-    """Move a and b apart along the line between them; what one cannot give the other does, unless it is fixed."""
+def _push_apart(grounds, bodies, stats, a, b, dx, dy, distance, share):  # type: ignore[no-untyped-def]
+    """Move a and b apart along the line between them. If a cannot move, b (no structure) moves by all."""
     overlap = stats[a, S_SEP] + stats[b, S_SEP] - distance
     if distance < 1e-6:
-        # Two units on one spot part along a direction that depends on their numbers alone.
+        # Two units at the same position move apart in a direction that depends on their indices only.
         angle = 2.399963 * (a * 31 + b)
         dx, dy, distance = math.cos(angle), math.sin(angle), 1.0
         overlap = stats[a, S_SEP] + stats[b, S_SEP]
@@ -159,18 +163,18 @@ def _part(grounds, bodies, stats, a, b, dx, dy, distance, share):  # type: ignor
     flies, rest = stats[a, S_AIR] > 0.0, 1.0 - share
     if share > 0.0:
         ground = grounds[int(stats[a, S_CLIFFS])]
-        if not _put(ground, flies, bodies[a], bodies[a, X] - ux * share, bodies[a, Y] - uy * share):
+        if not _move_to(ground, flies, bodies[a], bodies[a, X] - ux * share, bodies[a, Y] - uy * share):
             rest = 0.0 if stats[b, S_SPEED] <= 0.0 else 1.0
     if rest > 0.0:
         ground = grounds[int(stats[b, S_CLIFFS])]
-        _put(ground, flies, bodies[b], bodies[b, X] + ux * rest, bodies[b, Y] + uy * rest)
+        _move_to(ground, flies, bodies[b], bodies[b, X] + ux * rest, bodies[b, Y] + uy * rest)
 
 
 def ways_round(grid: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Next cell on a shortest way between any two cells, (cells, cells); (1, 1) where every straight way is walkable.
+    """Next cell on a shortest path from cell i to cell j (cells, cells); -1: no path.
 
-    Only maps with corners that stand in the way need it: 2 MB for 32 x 32 cells.
-    Nobody writes to it: environments of one map share it, because looking for blocked ways takes as long as a battle.
+    The table has shape (1, 1) if all straight lines are walkable, and 2 MB for 32 x 32 cells otherwise. Environments
+    with the same map share it and must not write to it, because the search for blocked lines takes as long as a battle.
     """
     return _ways_of(grid.shape, grid.tobytes())
 
@@ -194,7 +198,7 @@ def _needs_ways(grid):  # type: ignore[no-untyped-def]
                 continue
             for u in range(width):
                 for v in range(y, height):
-                    # Cutting the corner of a single cell along an outline does not need a way round.
+                    # A line that cuts only the corner of a single cell along an outline needs no path around it.
                     if grid[u, v] and not _in_sight(grid, x + 0.5, y + 0.5, u + 0.5, v + 0.5):
                         return True
     return False

@@ -1,4 +1,4 @@
-"""The rules of battle that a user may choose: the version of the unit data, and the rest that no data file tells."""
+"""The rules of battle that a user may set: the version of the unit data, and rules that the game's data do not give."""
 
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -7,39 +7,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 Version = Literal["4.10", "4.6.2", "5.0"]
-"""Versions of StarCraft II whose unit data are known. SMAC's results are of 4.10 unless their authors say otherwise."""
+"""Versions of StarCraft II whose unit data are known. SMAC's results use 4.10 unless their authors say otherwise."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Lengths in cells. Every field but `version` is a number, so that a kernel can read it."""
+    """Lengths are in cells. Every field except `version` is a float, so that a kernel can read it."""
 
     version: Version = "4.10"
     """The version of StarCraft II whose unit data are used."""
     spawn_spacing: float = 1.0
-    """Formation: units of one point stand on a square grid this many diameters apart, centred on the point."""
+    """Units created at one point stand on a square grid centred on it; distance of neighbours, in unit diameters."""
     spawn_jitter: float = 0.1
-    """Each unit's start is moved by up to this much in x and y; 0: all battles begin alike."""
+    """Each start position is moved at random by up to this many cells in x and y; 0: always the same positions."""
     cliff_margin: float = 0.0
-    """Cells that the pathing grid is tighter than the cliff outline (1 is expected by one editor's reading)."""
+    """Cells by which walkable ground is shrunk from the cliff outline (one reading of the map editor suggests 1)."""
     threat: float = 1.0
-    """1: an enemy leaves a target that does not attack it for a foe that does; 0: it keeps a target in weapon range."""
+    """1: an enemy leaves a target that does not attack it for an agent that does; 0: it keeps one in weapon range."""
     missiles: float = 1.0
-    """1: shots of stalkers, marauders, hydralisks and spine crawlers fly at their data's speed; 0: they hit at once."""
+    """1: shots of stalkers, marauders, hydralisks and spine crawlers are missiles with a speed; 0: they hit at once."""
     yielding: float = 0.35
-    """Share of an overlap by which a unit that stands and shoots gives way to a friend that walks; 0.5: half each."""
+    """Share of an overlap by which a standing, shooting unit is moved by a walking friend; 0.5: both move equally."""
     least_turn: float = 0.0
-    """1: of several equal foes in weapon range an enemy attacks the one that takes the least turn; 0: the one that was
-    created first."""
+    """1: among equal agents in weapon range an enemy prefers the one to which it turns least; 0: the first created."""
     carry_cooldown: float = 0.0
     """1: the part of a loop by which a cooldown ended early shortens the next; 0: cooldowns round up to whole loops."""
     backswing: float = 1.0
-    """1: a unit that struck stands out its backswing before it walks or turns by itself (orders end it); 0: none."""
+    """1: after a hit a unit waits for its backswing before it walks or changes target unordered; 0: no backswing."""
 
     def array(self) -> NDArray[np.float64]:
-        """The numbers, at the places of `INDEX`."""
+        """All fields except `version` (F,), in the order of `INDEX`."""
         return np.array([getattr(self, name) for name in INDEX], np.float64)
 
 
 INDEX = {name: i for i, name in enumerate(entry.name for entry in fields(Rules) if entry.name != "version")}
-"""Place of each number in `Rules.array`."""
+"""Index of each field in `Rules.array`."""

@@ -1,4 +1,4 @@
-"""From map, units and rules to the tables that the kernel reads."""
+"""Builds the arrays that the kernel reads from a map, the unit data and the rules."""
 
 import math
 
@@ -12,19 +12,19 @@ from mawm.envs.skirmish.units import ATTRIBUTES, kinds_of, units
 
 LOOPS_PER_SECOND = 16.0
 SCAN_MARGIN = 0.5
-"""Cells that units which can walk acquire farther than the scan range of their data: fitted to real battles.
+"""Cells added to the scan range of the data, for all units that can walk: fitted to real battles.
 
-For kinds with a range slop it makes the scan range what a shot may still reach, weapon range and slop.
+For ranged kinds the sum equals weapon range + range slop, the distance at which a running attack is not cancelled.
 """
 CREATED = (
     *("colossus", "stalker", "zealot", "marine", "marauder", "medivac"),
     *("hydralisk", "zergling", "baneling", "spine_crawler"),
 )
-"""The order in which the scripts of SMAC's maps create the kinds of one point: who comes first stands in the middle."""
+"""The order in which SMAC's map scripts create the kinds of one spawn point: first kinds stand nearest to the point."""
 
 
 def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
-    """(U, ...) numbers of each unit's kind, allies first, in the columns of `layout`."""
+    """Unit data (U, STAT) of each unit's kind, allies first; `layout` names the columns (S_...)."""
     kinds = kinds_of(spec.allies, spec.enemies, rules.version)
     table = np.zeros((len(kinds), col.STAT), np.float64)
     for row, kind in zip(table, kinds, strict=True):
@@ -33,7 +33,7 @@ def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
             col.S_SHIELD: kind.shield,
             col.S_ARMOR: kind.armor,
             col.S_DMG: kind.dmg,
-            # A colossus's two hits are two sweeps that land together.
+            # The two hits of a colossus are two sweeps at the same time, so it has no second-hit delay.
             col.S_HITS: kind.hits,
             col.S_SECOND: kind.second_hit_delay,
             col.S_PERIOD: kind.period,
@@ -80,11 +80,11 @@ def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
 
 
 def formation(spec: MapSpec, rules: Rules) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Starts (U, 2), and each unit's place (U,) in the order in which the units of its point are created.
+    """Start positions (U, 2) in cells, and each unit's creation number (U,) among the units of its spawn point.
 
-    Units of one team and point stand on a square grid round it, enemies mirror allies. Allies of one kind are numbered
-    by x, then y, as SMAC does. These are the starts before `spawn_jitter`, which stands for what scatters battles of
-    the real game: there, too, agent i has the same place in every battle.
+    Units of one team and spawn point stand on a square grid around it; the enemies' grid mirrors the allies'. Allies of
+    one kind are numbered by x, then y, as in SMAC. `spawn_jitter` is added later, in every battle; it replaces unknown
+    sources of randomness of the real game. Agent i has the same grid position in every battle, as in the real game.
     """
     starts: list[tuple[float, float]] = []
     created: list[int] = []
@@ -115,7 +115,7 @@ def _places(
 ) -> list[tuple[float, float]]:
     reach = 2 * math.ceil(math.sqrt(count)) + 8
     offsets = [(i, j) for i in range(-reach, reach + 1) for j in range(-reach, reach + 1)]
-    # Nearest first; among equals above and below before in front and behind, so that small teams stand in a line.
+    # Nearest first. Of equal distances the north and south positions come first, so that small teams stand in a column.
     offsets.sort(key=lambda o: (o[0] ** 2 + o[1] ** 2, abs(o[0]), o[0], o[1]))
     places = []
     for i, j in offsets:
@@ -126,6 +126,6 @@ def _places(
         if len(places) == count:
             return places
     raise ValueError(
-        f"there is no room for {count} units round {list(point)}, {spacing:g} cells apart; choose a point with more "
+        f"there is no room for {count} units around {list(point)}, {spacing:g} cells apart; choose a point with more "
         "walkable cells, or a smaller rules.spawn_spacing or rules.cliff_margin"
     )

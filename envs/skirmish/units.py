@@ -1,4 +1,4 @@
-"""Unit data of StarCraft II's multiplayer layers, which SMAC's battles are played with, in the versions of `Rules`."""
+"""Unit data of StarCraft II's multiplayer layers, which SMAC's battles use, for every version in `Rules`."""
 
 import json
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Unit:
     range: float = 0.0
     range_slop: float = 1.0
     scan_range: float = 5.0
-    """How far it acquires when it attacks by itself, edge to edge."""
+    """Distance, edge to edge, within which it acquires targets without an order."""
     damage_point: float = 0.0
     backswing: float = 0.5
     speed: float = 0.0
@@ -40,9 +40,9 @@ class Unit:
     targets: str = ""
     plane: str = "ground"
     missile_speed: float = 0.0
-    """Cells per game second of its shots; 0: they hit at once."""
+    """Speed of its missiles; 0: its shots hit at once."""
     always_threatens: bool = False
-    """A threat to every enemy, although it attacks none (`behaviour.threatens`)."""
+    """Counts as a threat to every enemy, although it attacks none of them (`behaviour.threatens`)."""
     hp_regen: float = 0.0
     suicide: bool = False
     splash_radius: float = 0.0
@@ -60,7 +60,7 @@ class Unit:
 
     @property
     def race(self) -> str:
-        """P for Protoss, T or Z otherwise: SMAC shows shields of Protoss teams alone."""
+        """P for Protoss, otherwise "other": SMAC's observations include shields for Protoss teams only."""
         return "P" if self.name in PROTOSS else "other"
 
     @property
@@ -70,7 +70,7 @@ class Unit:
 
     @property
     def flies(self) -> bool:
-        """Whether it moves over everything."""
+        """Whether it is an air unit, which moves over all terrain and all ground units."""
         return self.plane == "air"
 
 
