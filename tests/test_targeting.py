@@ -11,6 +11,7 @@ import pytest
 
 from mawm.benchmarks.battle_scripts import AlternatingFire, play
 from mawm.benchmarks.fidelity import micro_rows
+from mawm.envs.skirmish.compiled import _delete_unused
 from mawm.envs.skirmish.layout import (
     ENERGY,
     FLIGHT,
@@ -29,6 +30,7 @@ from mawm.envs.skirmish.layout import (
     Y,
 )
 from mawm.envs.skirmish.layout import RETURN as RETURNING
+from mawm.envs.skirmish.movement import separate
 from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.units import kinds_of, units
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
@@ -124,6 +126,11 @@ def test_an_enemy_without_orders_gives_up_a_chase_after_21_cells_and_walks_home(
     env.bodies[0, 0, X] = env.bodies[0, 2, X] + 3.0  # ... until it is nearly home
     env.step(orders(STOP))
     assert env.bodies[0, 2, X] < 8.5 and env.bodies[0, 2, TARGET] == 0
+    farthest = 0.0
+    while env.bodies[0, 2, ORDER] != RETURNING:  # a second chase ends at the same distance from the same home
+        farthest = chased_east(env, 1)
+        assert farthest < 24.5
+    assert farthest > 23.0 and env.bodies[0, 2, HOME_X] == 3.0
 
 
 def test_an_attack_move_has_no_leash():
@@ -169,19 +176,33 @@ def test_no_unit_shoots_at_a_target_that_is_killed_in_the_same_loop():
     assert np.sum(events[:, 3] == 4.0) == 1
 
 
-def test_enemies_do_not_push_allies_and_a_shooting_ally_is_pushed_by_the_yielding_share():
-    env = arena([("marine", 10.0, 16.0)], [("zealot", 10.9, 16.0)])
-    for _ in range(3):
-        env.step(orders(STOP))
-    assert env.bodies[0, 0, X] == 10.0
-    for yielding in (0.0, 0.35, 0.5):
-        env = arena(
-            [("marine", 10.0, 16.0), ("marine", 8.9, 16.0)], [("marine", 14.5, 16.0)], rules=Rules(yielding=yielding)
-        )
-        env._stats[3, 3] = 0.0
-        env.step(orders(ATTACK, EAST))
-        moved = env.bodies[0, 0, X] - 10.0
-        assert (moved == 0.0) == (yielding == 0.0) and moved >= 0.0
+def pushed(env, walkers):
+    """Distance along x by which each unit is pushed in one loop in which the given units walked."""
+    before, want = env.bodies[0, :, X].copy(), np.zeros((env.bodies.shape[1], 4))
+    want[list(walkers), 0] = 1.0
+    separate(env._grounds, env.bodies[0], env._stats, env._numbers, want, env.contract.n_agents)
+    return env.bodies[0, :, X] - before
+
+
+def test_of_two_opponents_that_overlap_only_the_one_that_walked_is_moved():
+    for walker, expected in ((0, [-0.25, 0.0]), (2, [0.0, 0.25])):
+        env = arena([("marine", 10.0, 16.0)], [("marine", 10.5, 16.0)])
+        assert pushed(env, [walker])[[0, 2]] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("yielding", "moved"), [(0.0, 0.0), (0.35, 0.0875), (0.5, 0.125)])
+def test_a_shooting_unit_is_moved_by_a_walking_friend_by_the_yielding_share(yielding, moved):
+    allies = [("marine", 10.0, 16.0), ("marine", 9.5, 16.0)]
+    env = arena(allies, [("marine", 14.0, 16.0)], rules=Rules(yielding=yielding))
+    env.bodies[0, 0, TARGET] = 3.0
+    assert pushed(env, [1])[:2] == pytest.approx([moved, moved - 0.25])
+
+
+def test_a_friend_that_stands_idle_or_fights_in_melee_is_moved_by_half():
+    for kind in ("marine", "zealot"):
+        env = arena([(kind, 10.0, 16.0), (kind, 9.5, 16.0)], [("marine", 14.0, 16.0)])
+        env.bodies[0, 0, TARGET] = 3.0 if kind == "zealot" else -1.0
+        assert pushed(env, [1])[:2] == pytest.approx([0.125, -0.125])
 
 
 def test_enemy_medivacs_do_not_move_and_allied_medivacs_are_always_a_threat():
@@ -277,6 +298,26 @@ def test_an_edit_of_an_inlined_function_recompiles_its_callers_in_other_files(tm
     assert told == [0.0, 7.0]
 
 
+def test_only_own_and_unused_folders_of_machine_code_are_deleted(tmp_path):
+    names = (f"mawm-kernels-{'0' * 16}", f"mawm-kernels-{'1' * 16}", "kernels-of-the-user")
+    old, fresh, foreign = (tmp_path / name for name in names)
+    for folder in (old, fresh, foreign):
+        folder.mkdir()
+        (folder / "data").write_text("1")
+    for folder in (old, foreign):
+        os.utime(folder, (0.0, 0.0))
+    _delete_unused(tmp_path)
+    assert not old.exists() and fresh.exists() and foreign.exists()
+
+
+def test_the_engine_finds_a_cache_folder_without_a_home_folder(tmp_path):
+    (tmp_path / "file").write_text("")  # no folder can be made below a file
+    program = f"from mawm.envs.skirmish.compiled import _cache_folder; print(_cache_folder({str(tmp_path / 'file')!r}))"
+    environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and "mawm-kernels-" in done.stdout, done.stderr
+
+
 def test_the_fidelity_command_reads_a_file_of_measurements_and_names_a_mistake_in_it(tmp_path, capsys):
     from mawm.bench import main
 
@@ -290,6 +331,8 @@ def test_the_fidelity_command_reads_a_file_of_measurements_and_names_a_mistake_i
         ('{"maps": {"3m": {"AX": {"score": [1]}}}}', "3m.AX must be a table under one of AC, AW, AF, early, all_won"),
         ('{"maps": {"3m": {"AC": {"score": []}}}}', "3m.AC.score must be a list of numbers"),
         ('{"maps": {"3m": {"AF": {"score": [1.0]}}}}', "two agents' alternating fire at one enemy; map 3m has others"),
+        ('{"maps": {"3m": {}}}', "3m must be a table with at least one figure"),
+        ('{"maps": {"3m": {"early": {"length": 0}}}}', "3m.early.length must be a number of steps above 0"),
         ('{"figures": 1}', "it needs a key 'maps'"),
     )
     for text, said in wrong:
