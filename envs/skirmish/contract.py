@@ -172,7 +172,7 @@ def _reaches(c: Contract, bodies: Rows, i: int, j: int, heals: bool) -> bool:
     """Whether agent i may attack unit j, or heal it."""
     dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
     allowed = bodies[j, HP] > 0.0 and not (heals and c.healer[j])
-    return allowed and math.sqrt(dx * dx + dy * dy) <= ATTACK_RANGE
+    return allowed and dx * dx + dy * dy <= ATTACK_RANGE**2
 
 
 @scalar
@@ -199,10 +199,10 @@ def available(c: Contract, bodies: Rows, i: int, out: Bools) -> None:
 def _seen(bodies: Rows, i: int, j: int, out: Floats, at: int) -> bool:
     """Write distance, x and y of unit j as i sees it, behind `out[at]`; says whether it is in sight at all."""
     dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
-    distance = math.sqrt(dx * dx + dy * dy)
-    if distance >= SIGHT:
+    square = dx * dx + dy * dy
+    if square >= SIGHT**2:
         return False
-    out[at + 1] = distance / SIGHT
+    out[at + 1] = math.sqrt(square) / SIGHT
     out[at + 2] = dx / SIGHT
     out[at + 3] = dy / SIGHT
     return True
