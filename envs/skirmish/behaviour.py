@@ -137,7 +137,9 @@ def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-unty
     found, least, always = -1, 0.0, stats[a, S_ALWAYS] > 0.0
     for b in range(n_agents):
         # The cheap test comes first, because most agents attack another enemy.
-        if (bodies[b, TARGET] != a and not always) or bodies[b, HP] <= 0.0 or not can_hit(stats, a, b):
+        if bodies[b, TARGET] != a and not (always and stats[b, S_ALWAYS] > 0.0):
+            continue
+        if bodies[b, HP] <= 0.0 or not can_hit(stats, a, b):
             continue
         distance = gap(bodies, stats, a, b)
         if distance > stats[a, S_RANGE] or not threatens(bodies, stats, rules, a, b, distance):
