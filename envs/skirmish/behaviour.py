@@ -128,6 +128,8 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
         value = _tie_break(bodies, stats, rules, a, b) if within else distance
         if rank > best_rank or (rank == best_rank and value < best_value):
             found, best_rank, best_value = b, rank, value
+            if within:
+                most = (weapon + own + LARGEST_RADIUS) ** 2  # agents out of weapon range come after this one
     return found
 
 

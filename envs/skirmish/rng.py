@@ -25,6 +25,12 @@ def battle_key(seed, battle):  # type: ignore[no-untyped-def]
 
 
 @scalar
+def coin(book, number):  # type: ignore[no-untyped-def]
+    """Coin number `number` of a battle (uint64): whether it shows heads. It takes no number of `uniform`."""
+    return mix(book[KEY] ^ mix(number)) >> np.uint64(63) == np.uint64(0)
+
+
+@scalar
 def uniform(book):  # type: ignore[no-untyped-def]
     """The next number in [0, 1) of a battle (its row of `books`)."""
     book[DRAWS] += np.uint64(1)
