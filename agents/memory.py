@@ -26,13 +26,19 @@ class ActingMemory:
 
     @torch.no_grad()
     def act(self, obs: Floats, avail: Bools, is_first: Bools, mode: str, rng: np.random.Generator) -> Ints:
-        """Actions (L,) for observations (L, O): `sample` the policy, take its mode (`greedy`), or act at `random`."""
+        """Actions (L,) for observations (L, O): `sample` the policy, take its mode (`greedy`), or act at `random`.
+
+        Latents are sampled in every mode, because the actor learned on sampled latents.
+        """
         lanes, groups = self.state.stoch.shape
         noise = rng.random((lanes, groups + 1), dtype=np.float32)
         allowed = torch.from_numpy(avail).to(self.device)
-        z_noise = None if mode == "greedy" else self._tensor(noise[:, :-1])
         self.state = self.rssm.observe_step(
-            self.state, self._tensor(obs), self._tensor(self.prev_action), self._tensor(is_first), z_noise
+            self.state,
+            self._tensor(obs),
+            self._tensor(self.prev_action),
+            self._tensor(is_first),
+            self._tensor(noise[:, :-1]),
         )
         if mode == "random":
             probs = allowed.to(torch.float32) / allowed.sum(-1, keepdim=True)

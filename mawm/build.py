@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +33,7 @@ from mawm.envs.market.vector import MarketVectorEnv
 from mawm.envs.pettingzoo import own_parallel_env
 from mawm.envs.process import ProcessEnv
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
-from mawm.evaluation import Evaluation, evaluate
+from mawm.evaluation import TeamEvaluation, evaluate_both
 from mawm.files import write_whole
 from mawm.gate import Gate
 from mawm.gating.cem import Cem
@@ -360,9 +359,8 @@ def make_run(
     return run
 
 
-def _evaluate(config: TrainConfig, team: Team) -> Evaluation:
-    with closing(make_env(config, "eval", config.schedule.eval_battles)) as env:
-        return evaluate(env, team)
+def _evaluate(config: TrainConfig, team: Team) -> TeamEvaluation:
+    return evaluate_both(partial(make_env, config, "eval", config.schedule.eval_battles), team)
 
 
 def write_config(folder: Path, config: TrainConfig, facts: Metrics | dict[str, Any]) -> None:

@@ -1,20 +1,38 @@
-"""`python -m mawm.evaluate RUN`: the win rate of a run's last checkpoint."""
+"""`python -m mawm.evaluate RUN`: the win rates of a run's last checkpoint, also under other rules of battle."""
 
 import contextlib
 import json
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from mawm.cli import fail, parse
+from mawm.configs.check import check
+from mawm.configs.ranges import RANGES, shown
+from mawm.configs.train import MARKET, TrainConfig, is_own
+from mawm.envs.skirmish.rules import Rules
 from mawm.telling import tell
 
-DESCRIPTION = """Play battles with the last checkpoint of a run and print its win rate with a 95 % interval (Wilson).
+if TYPE_CHECKING:
+    from mawm.evaluation import TeamEvaluation
+    from mawm.types import Metrics, VectorEnv
 
-The battles are the same for every run on a map; none of them was seen in training. Greedy unless --mode sample."""
+DESCRIPTION = """Play battles with the last checkpoint of a run and print its win rates with 95 % intervals (Wilson).
+
+The team plays the same battles twice: with greedy actions (the mode of each policy) and with sampled actions. The
+battles are the same for every run on a map; none of them was seen in training. Battles with the same sequence of joint
+actions count as one in an interval (docs/studies.md).
+
+  python -m mawm.evaluate RUN                            rules as trained: one row
+  python -m mawm.evaluate RUN --rules.spawn-jitter 0.5   a second row: start positions move at random by 0.5 cells
+
+Rules that are not named stay as the team was trained, whatever default is shown here. Time: seconds on a small map."""
+RULES = "--rules."
 
 
 @dataclass(frozen=True)
@@ -24,16 +42,18 @@ class Command:
     run: Annotated[Path, tyro.conf.Positional]
     """The run's folder."""
     episodes: int = 320
-    """Battles to play."""
-    mode: Literal["greedy", "sample"] = "greedy"
-    """How the agents act: the mode of their policies, or samples of them."""
+    """Battles to play with greedy actions, and again with sampled actions; twice as many if a rule is shifted."""
     json: bool = False
-    """Print one JSON line with win_rate, low, high and episodes instead of text."""
+    """Print one JSON line instead of a table: win_rate, win_rate_sampled (each also with _low and _high), return,
+    length, distinct_battles (each also with _sampled), episodes; the same under `shifted` if a rule is shifted."""
+    rules: Rules = field(default_factory=Rules)
+    """Rules of the embedded engine for a second row; the first row keeps the rules of the training."""
 
 
 def main(args: list[str] | None = None) -> int:
     """Parse, load, play, print. Exit codes: 0 done, 1 the environment failed, 2 a mistake of the user's."""
-    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args)
+    args = sys.argv[1:] if args is None else args
+    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args, ranges=RANGES)
     if command.episodes < 1:
         fail(f"--episodes must be at least 1; got {command.episodes}")
     if not (command.run / "config.json").is_file():
@@ -42,53 +62,120 @@ def main(args: list[str] | None = None) -> int:
 
     try:
         with contextlib.ExitStack() as at_end:
-            return _play(command, at_end)
+            return _play(command, _named_rules(command, args), at_end)
     except EnvFault as error:
         tell(str(error))
         return 1
 
 
-def _play(command: Command, at_end: contextlib.ExitStack) -> int:
+def _named_rules(command: Command, args: list[str]) -> dict[str, Any]:
+    """The rules that the command line names, with their values."""
+    flags = [arg.partition("=")[0] for arg in args if arg.startswith(RULES)]
+    names = [flag.removeprefix(RULES).replace("-", "_") for flag in flags]
+    return {name: getattr(command.rules, name) for name in names}
+
+
+def shift(config: TrainConfig, named: dict[str, Any]) -> TrainConfig:
+    """The settings of a run with other rules of battle. ValueError where its environment has none, or out of range."""
+    flag = f"{RULES}{next(iter(named)).replace('_', '-')}"
+    if config.map == MARKET or is_own(config.map):
+        raise ValueError(
+            f"{flag} is a rule of the embedded engine's battles, and the run's environment {shown(config.map)} has no "
+            f"such rules; leave {flag} out"
+        )
+    shifted = replace(config, rules=replace(config.rules, **named))
+    check(shifted)
+    return shifted
+
+
+def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack) -> int:
     from mawm import build  # torch and numba load only once the command line is right
     from mawm.checkpoint import newest
     from mawm.deployment import model_errors
-    from mawm.evaluation import evaluate
+    from mawm.evaluation import evaluate_both
     from mawm.facts import read_config
     from mawm.run_state import load_team
 
+    def play(settings: TrainConfig) -> Callable[[], "VectorEnv"]:
+        return partial(build.make_env, replace(settings, seed=0), "test", command.episodes)
+
     try:
         config = replace(read_config(command.run), device="cpu")
+        shifted = shift(config, named) if named else None
         checkpoint = newest(command.run)
-        env = at_end.enter_context(
-            contextlib.closing(build.make_env(replace(config, seed=0), "test", command.episodes))
-        )
+        env = at_end.enter_context(contextlib.closing(play(config)()))
+        if shifted is not None:
+            play(shifted)().close()  # a map may not fit a rule: better told before the battles of the first row
         team = build.make_team(config, env.spaces, "cpu", "inline")
-        members = build.members_of(config, env.spaces)
-        load_team(team, build.learner_names(members), checkpoint.parts)
+        load = partial(load_team, team, build.learner_names(team.members), checkpoint.parts)
+        load()
     except (OSError, ValueError) as error:
         fail(f"{command.run}: {error}")
     except (KeyError, IndexError, TypeError) as error:
         fail(f"{command.run}: its checkpoint lacks {error}: it was saved by another version")
-    result = evaluate(env, team, command.mode)
-    errors = model_errors(env, team, config, command.mode)
-    low, high = result.interval()
-    facts: dict[str, float | str] = {"win_rate": result.win_rate, "low": low, "high": high, "episodes": result.episodes}
+    rows = {"as trained": evaluate_both(play(config), team)}
+    errors = model_errors(env, team, config, "greedy")
+    if shifted is not None:
+        load()  # generators too, so that no row depends on the one before
+        rows[_label(named)] = evaluate_both(play(shifted), team)
     if command.json:
-        facts |= {"mode": command.mode, "env_steps": checkpoint.env_steps, "return": result.mean_return}
-        print(json.dumps({**facts, **errors}))
+        print(json.dumps(_facts(rows, named) | {"env_steps": checkpoint.env_steps} | errors))
         return 0
     print(
-        f"{config.map}, {checkpoint.env_steps} environment steps: win rate {100 * result.win_rate:.1f} % "
-        f"(95 % interval {100 * low:.1f}-{100 * high:.1f}), {result.episodes} {command.mode} battles, "
-        f"mean return {result.mean_return:.2f}, mean length {result.mean_length:.1f}"
+        f"{config.map}, {checkpoint.env_steps} environment steps; {command.episodes} battles greedy, the same sampled"
     )
+    print("\n".join(_table(rows)))
     if errors:
-        print(
-            "world model, mean squared error a step ahead (in these battles / in its replay): observations "
-            f"{errors['deployed/obs_error']:.4g} / {errors['trained/obs_error']:.4g}, rewards "
-            f"{errors['deployed/reward_error']:.4g} / {errors['trained/reward_error']:.4g}"
-        )
+        print(_told(errors))
     return 0
+
+
+def _label(named: dict[str, Any]) -> str:
+    """The name of a row: `spawn-jitter 0.5, missiles 0`."""
+    return ", ".join(
+        f"{name.replace('_', '-')} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in named.items()
+    )
+
+
+def _facts(rows: "dict[str, TeamEvaluation]", named: dict[str, Any]) -> dict[str, Any]:
+    """What --json prints: the first row at the top, the second one under `shifted`."""
+    first, *others = (row.metrics() for row in rows.values())
+    facts: dict[str, Any] = {**_counted(first), "low": first["win_rate_low"], "high": first["win_rate_high"]}
+    for shifted in others:
+        facts["shifted"] = {"rules": named, **_counted(shifted)}
+    return facts
+
+
+def _counted(metrics: "Metrics") -> dict[str, float]:
+    """The same with whole numbers where battles are counted."""
+    return {name: int(value) if name.startswith(("distinct", "episodes")) else value for name, value in metrics.items()}
+
+
+def _table(rows: "dict[str, TeamEvaluation]") -> list[str]:
+    """Lines: a header, then one row for each set of rules."""
+    header = ("rules", "win rate, greedy", "win rate, sampled", "return, greedy / sampled", "distinct battles")
+    lines = [header]
+    for label, row in rows.items():
+        both = (row.greedy, row.sampled)
+        rates = [
+            f"{100 * each.win_rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+            for each in both
+            for low, high in (each.interval(),)
+        ]
+        returns, distinct = (f"{a.mean_return:.2f}" for a in both), (str(each.distinct) for each in both)
+        lines.append((label, rates[0], rates[1], " / ".join(returns), " / ".join(distinct)))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _told(errors: "Metrics") -> str:
+    """The world models' errors in a sentence."""
+    return (
+        "world model, mean squared error a step ahead (in these battles / in its replay): observations "
+        f"{errors['deployed/obs_error']:.4g} / {errors['trained/obs_error']:.4g}, rewards "
+        f"{errors['deployed/reward_error']:.4g} / {errors['trained/reward_error']:.4g}"
+    )
 
 
 if __name__ == "__main__":

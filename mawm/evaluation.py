@@ -1,12 +1,18 @@
 """Plays battles with a team that learns nothing from them."""
 
+import hashlib
 import math
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
 from mawm.team import Team
-from mawm.types import VectorEnv
+from mawm.types import Metrics, VectorEnv
+
+SIGMAS_95 = 1.959964
+"""Half-width of the 95 % interval of a normal distribution, in standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -17,18 +23,59 @@ class Evaluation:
     wins: int
     mean_return: float
     mean_length: float
+    distinct: int
+    """How many of the battles differ in the sequence of joint actions; at least 1, at most `episodes`."""
 
     @property
     def win_rate(self) -> float:
         """Share of battles won."""
         return self.wins / self.episodes
 
-    def interval(self, sigmas: float = 1.959964) -> tuple[float, float]:
-        """Wilson's interval for the win rate (95 % by default): sensible at 0 and at 1 too."""
-        n, p = self.episodes, self.win_rate
+    def interval(self, sigmas: float = SIGMAS_95) -> tuple[float, float]:
+        """Wilson's interval for the win rate (95 % by default), with the number of distinct battles as sample size.
+
+        Copies of one battle are one observation: 64 copies of a won battle give [0.21, 1], as one battle does.
+        """
+        n, p = self.distinct, self.win_rate
         centre = (p + sigmas**2 / (2 * n)) / (1 + sigmas**2 / n)
         half = sigmas / (1 + sigmas**2 / n) * math.sqrt(p * (1 - p) / n + sigmas**2 / (4 * n * n))
         return max(0.0, centre - half), min(1.0, centre + half)
+
+    def metrics(self, mode: str = "") -> Metrics:
+        """The outcome by name; `mode` is a part of each name, say `_sampled`."""
+        low, high = self.interval()
+        return {
+            f"win_rate{mode}": self.win_rate,
+            f"win_rate{mode}_low": low,
+            f"win_rate{mode}_high": high,
+            f"return{mode}": self.mean_return,
+            f"length{mode}": self.mean_length,
+            f"distinct_battles{mode}": float(self.distinct),
+        }
+
+
+@dataclass(frozen=True)
+class TeamEvaluation:
+    """The same battles, played twice: once with greedy and once with sampled actions."""
+
+    greedy: Evaluation
+    sampled: Evaluation
+
+    def metrics(self) -> Metrics:
+        """Both outcomes by name: `win_rate` is greedy, `win_rate_sampled` sampled, and so on."""
+        return {
+            **self.greedy.metrics(),
+            **self.sampled.metrics("_sampled"),
+            "episodes": float(self.greedy.episodes),
+        }
+
+
+def evaluate_both(make_env: Callable[[], VectorEnv], team: Team) -> TeamEvaluation:
+    """Play the first battle in every row of a fresh environment with greedy actions, then again with sampled ones."""
+    with closing(make_env()) as env:
+        greedy = evaluate(env, team, "greedy")
+    with closing(make_env()) as env:
+        return TeamEvaluation(greedy, evaluate(env, team, "sample"))
 
 
 def evaluate(env: VectorEnv, team: Team, mode: str = "greedy") -> Evaluation:
@@ -37,11 +84,16 @@ def evaluate(env: VectorEnv, team: Team, mode: str = "greedy") -> Evaluation:
     team.begin("eval", batch)
     first, done, won = np.ones(batch, np.bool_), np.zeros(batch, np.bool_), np.zeros(batch, np.bool_)
     returns, lengths = np.zeros(batch, np.float64), np.zeros(batch, np.int64)
+    played = [hashlib.blake2b(digest_size=16) for _ in range(batch)]
     while not done.all():
-        step = env.step(team.act(step.obs, step.avail, first, slot="eval", mode=mode))
+        actions = team.act(step.obs, step.avail, first, slot="eval", mode=mode)
+        for row in np.flatnonzero(~done):
+            played[row].update(actions[row].tobytes())
+        step = env.step(actions)
         first = step.terminated | step.truncated
         returns += np.where(done, 0.0, step.reward)
         lengths += ~done
         won |= step.battle_won & first & ~done
         done |= first
-    return Evaluation(batch, int(won.sum()), float(returns.mean()), float(lengths.mean()))
+    distinct = len({battle.digest() for battle in played})
+    return Evaluation(batch, int(won.sum()), float(returns.mean()), float(lengths.mean()), distinct)

@@ -10,7 +10,7 @@ from mawm.broadcast import Outbox
 from mawm.channel import Channel
 from mawm.collect import Collector
 from mawm.configs.train import ScheduleConfig
-from mawm.evaluation import Evaluation
+from mawm.evaluation import TeamEvaluation
 from mawm.metrics import Averages, Writer
 from mawm.schedule import Schedule
 from mawm.team import Team
@@ -37,7 +37,7 @@ class Run:
     """Explorers, or nobody; what of theirs reaches the team is its affair."""
     schedule: Schedule
     writers: list[Writer]
-    evaluate: Callable[[], Evaluation]
+    evaluate: Callable[[], TeamEvaluation]
     save: Callable[["Run"], bool]
     """Whether it could; raises once it has failed too often."""
     report: Callable[["Run", Metrics], None]
@@ -106,13 +106,7 @@ def keep_books(run: Run) -> None:
     steps, plan = run.collector.env_steps, run.plan
     metrics: Metrics = {}
     if run.schedule.passed("eval", steps, plan.eval_every) or steps >= run.env_steps:
-        result = run.evaluate()
-        metrics |= {
-            "eval/win_rate": result.win_rate,
-            "eval/return": result.mean_return,
-            "eval/length": result.mean_length,
-            "eval/episodes": float(result.episodes),
-        }
+        metrics |= {f"eval/{name}": value for name, value in run.evaluate().metrics().items()}
     if metrics or run.schedule.passed("log", steps, plan.log_every):
         metrics |= run.averages.flush() | run.collector.metrics() | run.channel.metrics(steps)
         metrics["time/env_steps_per_s"] = steps / max(1e-9, run.wall_s)

@@ -95,7 +95,8 @@ def _about(study: Study) -> list[str]:
     told = [
         f"{len(runs)} runs on {len(study.maps)} map(s) with {len({run.seed for run in runs})} different seed(s) and "
         f"{budget} environment steps each. Methods, with the paper's names first: {'; '.join(methods)}.",
-        f"A win rate is the share of evaluation battles won; final: the last policy over {basis}.",
+        f"A win rate is the share of evaluation battles won; final: the last policy over {basis}. The same battles are "
+        "played with greedy actions and with sampled ones; where nothing is said actions are greedy.",
     ]
     if engines := sorted({run.engine for run in runs} - {""}):
         told.append(

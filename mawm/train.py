@@ -245,11 +245,14 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
 
 
 class Progress:
-    """Prints one line whenever metrics were logged: steps, speed, time left, win rates, realised bandwidth."""
+    """Prints one line whenever metrics were logged: steps, speed, time left, win rates, realised bandwidth.
+
+    Win rates of the last evaluation (greedy, then sampled actions) stand with their 95 % intervals.
+    """
 
     def __init__(self) -> None:
         self._last: tuple[int, float] | None = None
-        self._win_rate = float("nan")
+        self._evaluated: dict[str, float] = {}
 
     def __call__(self, run: "Run", metrics: "Metrics") -> None:
         """Print the line of one row of the log."""
@@ -257,17 +260,25 @@ class Progress:
         before, then = self._last or (0, now - run.wall_s)
         speed = (steps - before) / max(1e-9, now - then)
         self._last = (steps, now)
-        self._win_rate = metrics.get("eval/win_rate", self._win_rate)
+        self._evaluated = metrics if "eval/win_rate" in metrics else self._evaluated
         left = max(0, run.env_steps - steps) / max(1e-9, speed)
         shown: dict[str, Any] = {
             "steps": f"{steps}/{run.env_steps}",
             "steps/s": f"{speed:.0f}",
             "ETA": f"{left / 60:.0f}m{left % 60:02.0f}s",
-            "win rate eval": _percent(self._win_rate),
+            "win rate greedy": _with_interval(self._evaluated, "eval/win_rate"),
+            "sampled": _with_interval(self._evaluated, "eval/win_rate_sampled"),
             "train": _percent(metrics.get("train/win_rate", float("nan"))),
             "bandwidth": f"{metrics.get('channel/realised_bandwidth', 0.0):.4f}",
         }
         show("  ".join(f"{name} {value}" for name, value in shown.items()))
+
+
+def _with_interval(metrics: "Metrics", tag: str) -> str:
+    """`75 % [63, 84]`, or `-` before the first evaluation."""
+    if tag not in metrics:
+        return "-"
+    return f"{_percent(metrics[tag])} [{100 * metrics[f'{tag}_low']:.0f}, {100 * metrics[f'{tag}_high']:.0f}]"
 
 
 def _percent(value: float) -> str:

@@ -46,6 +46,7 @@ def learned_rows(method: str, bandwidth: float, seed: int, ceiling: float) -> li
         if steps % 1000 == 0:
             rate = float(np.clip(ceiling * share + noise.normal() / 20, 0, 1))
             row |= {"eval/win_rate": rate, "eval/return": 20 * rate, "eval/episodes": 64.0}
+            row |= {"eval/win_rate_sampled": 0.8 * rate}
         rows.append(row)
     return rows
 
@@ -67,6 +68,7 @@ def _write(folder: Path, name: str, method: str, bandwidth: float, seed: int, ce
     rows = learned_rows(method, bandwidth, seed, ceiling)
     rate = rows[-1]["eval/win_rate"]
     evaluation = {"win_rate": rate, "low": rate - 0.05, "high": rate + 0.05, "episodes": 320}
+    evaluation |= {"win_rate_sampled": 0.8 * rate}
     where = folder / name / f"{method}_b{bandwidth:g}_s{seed}"
     options = {"map": name, "method": method, "seed": seed, "bandwidth": bandwidth, "env_steps": 10_000}
     write_run(where, rows, evaluation, **options)

@@ -93,7 +93,8 @@ def test_help_answers_without_loading_torch_or_numba(tmp_path: Path) -> None:
         (["nowhere"], "nowhere is not a run's folder: it holds no config.json"),
         ([], "Missing from python -m mawm.evaluate: PATH"),
         (["nowhere", "--episodes", "0"], "--episodes must be at least 1; got 0"),
-        (["nowhere", "--mode", "gredy"], "did you mean 'greedy'?"),
+        (["nowhere", "--rules.spawn-jiter", "1"], "nearest: --rules.spawn-jitter"),
+        (["nowhere", "--rules.spawn-jitter", "x"], "--rules.spawn-jitter must be a number in [0, 128]; got 'x'"),
     ],
 )
 def test_a_mistake_in_evaluate_is_one_line_too(args: list[str], said: str, tmp_path: Path) -> None:

@@ -57,13 +57,15 @@ def test_every_command_named_in_a_document_explains_itself(module: str) -> None:
     assert "usage" in help_of(module).lower()
 
 
-def test_every_option_named_for_the_main_command_exists() -> None:
+@pytest.mark.parametrize("module", ["mawm.train", "mawm.evaluate"])
+def test_every_option_named_for_a_command_exists(module: str) -> None:
     text = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
-    calls = re.findall(r"python3? -m mawm\.train([^`\n]*)", text)
-    inline = re.findall(r"`(--[a-z][a-z-]*)[^`]*`", (ROOT / "README.md").read_text("utf-8"))
-    named = {option for call in calls for option in re.findall(r"--[a-z][a-z.-]*", call)} | set(inline)
-    shown = set(re.findall(r"--[a-z][a-z.-]*", help_of("mawm.train")))
-    assert named - shown - {"--help", "--logdir"} == set()
+    calls = re.findall(rf"python3? -m {re.escape(module)}([^`\n#]*)", text)
+    named = {option for call in calls for option in re.findall(r"--[a-z][a-z.-]*", call)}
+    if module == "mawm.train":
+        named |= set(re.findall(r"`(--[a-z][a-z-]*)[^`]*`", (ROOT / "README.md").read_text("utf-8")))
+    shown = set(re.findall(r"--[a-z][a-z.-]*", help_of(module)))
+    assert named and named - shown - {"--help", "--logdir"} == set()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

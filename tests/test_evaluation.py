@@ -1,77 +1,178 @@
-"""The interval of a win rate; and a run is a function of its settings: twice the same, and the same when resumed."""
+"""What an evaluation says of battles: win rates greedy and sampled, their intervals, and how many battles differ."""
 
-import csv
-import json
-from pathlib import Path
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-from real_runs import rows
+import torch
 
-from mawm import train
-from mawm.checkpoint import newest
-from mawm.evaluation import Evaluation
+from mawm import build
+from mawm.configs.presets import load_preset
+from mawm.evaluation import Evaluation, TeamEvaluation, evaluate, evaluate_both
+from mawm.train import Progress
+from mawm.types import Ints, Spaces, Step
+
+COLUMNS = ("wins", "battles", "distinct", "low", "high")
+
+
+# Wilson's formula by hand; with n wins of n battles it is n / (n + 1.96^2), with none of n 1.96^2 / (n + 1.96^2).
+@pytest.mark.parametrize(
+    COLUMNS,
+    [
+        (5, 10, 10, 0.2366, 0.7634),
+        (0, 10, 10, 0.0, 0.2775),
+        (10, 10, 10, 0.7225, 1.0),
+        (288, 320, 320, 0.8622, 0.9282),
+    ],
+)
+def test_the_interval_is_wilsons(wins: int, battles: int, distinct: int, low: float, high: float) -> None:
+    assert Evaluation(battles, wins, 0.0, 0.0, distinct).interval() == pytest.approx((low, high), abs=2e-4)
 
 
 @pytest.mark.parametrize(
-    ("wins", "battles", "low", "high"),
-    [(5, 10, 0.2366, 0.7634), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (288, 320, 0.8622, 0.9282)],
+    COLUMNS,
+    [
+        (64, 64, 1, 0.2065, 1.0),  # 1 / (1 + 3.8415)
+        (0, 64, 1, 0.0, 0.7935),
+        (64, 64, 17, 0.8157, 1.0),  # 17 / 20.8415
+        (32, 64, 10, 0.2366, 0.7634),  # as 5 of 10
+    ],
 )
-def test_the_interval_is_wilsons(wins: int, battles: int, low: float, high: float) -> None:
-    interval = Evaluation(battles, wins, 0.0, 0.0).interval()
-    assert interval == pytest.approx((low, high), abs=2e-4)
+def test_copies_of_a_battle_are_one_observation(
+    wins: int, battles: int, distinct: int, low: float, high: float
+) -> None:
+    assert Evaluation(battles, wins, 0.0, 0.0, distinct).interval() == pytest.approx((low, high), abs=2e-4)
 
 
-def debug_run(folder: Path, *steps: int, sharing: tuple[str, ...] = ("--bandwidth", "1")) -> dict[str, np.ndarray]:
-    """Arrays of the last checkpoint after training to each of `steps`, resuming in between."""
-    flags = ["--preset", "debug", "--placement", "inline", "--schedule.eval-every", "600", *sharing]
-    assert train.main([*flags, "--env-steps", str(steps[0]), "--run-dir", str(folder)]) == 0
-    for more in steps[1:]:
-        assert train.main(["--resume", str(folder), "--env-steps", str(more)]) == 0
-    return {f"{part}/{name}": a for part, (arrays, _) in newest(folder).parts.items() for name, a in arrays.items()}
+class Script:
+    """Battles that end after fixed numbers of steps, and a team that plays fixed actions; row 3 wins."""
 
-
-def test_the_same_settings_and_a_resumed_run_give_the_same_numbers_bit_for_bit(tmp_path: Path) -> None:
-    once, again, resumed = (
-        debug_run(tmp_path / "a", 1200),
-        debug_run(tmp_path / "b", 1200),
-        debug_run(tmp_path / "c", 600, 1200),
+    spaces, batch = Spaces(2, 3, 1, 1, 10), 5
+    lengths = np.array([3, 3, 3, 2, 3])
+    plays = np.array(
+        [  # (rows, steps, agents)
+            [[1, 0], [1, 0], [2, 0], [0, 0]],
+            [[1, 0], [1, 0], [2, 0], [1, 1]],  # as row 0: what follows its end is another battle
+            [[1, 0], [1, 0], [2, 1], [0, 0]],  # the other agent, in the last step
+            [[1, 0], [1, 0], [2, 0], [0, 0]],  # as row 0, but shorter
+            [[1, 0], [2, 0], [1, 0], [0, 0]],  # the same actions in another order
+        ]
     )
-    for other in (again, resumed):
-        assert once.keys() == other.keys()
-        assert [name for name in once if not np.array_equal(once[name], other[name])] == []
-    first, second = rows(tmp_path / "a"), rows(tmp_path / "c")
-    assert first == second and len(first) >= 8
+
+    def __init__(self) -> None:
+        self.time = 0
+        self.closed = False
+
+    def begin(self, slot: str, batch: int) -> None:
+        """Nothing to forget."""
+
+    def act(self, obs: Any, avail: Any, is_first: Any, *, slot: str, mode: str) -> Ints:
+        """The next column; sampled actions are greedy ones plus one."""
+        return self.plays[:, min(self.time, 3)] + (mode == "sample")
+
+    def reset(self) -> Step:
+        """The first arrival."""
+        return self._step(np.zeros(5, np.bool_))
+
+    def step(self, actions: Ints) -> Step:
+        """One more step."""
+        self.time += 1
+        return self._step(self.time == self.lengths)
+
+    def _step(self, over: Any) -> Step:
+        full = [np.zeros((5, 2, 1), np.float32), np.ones((5, 2, 3), np.bool_), np.ones((5, 2), np.bool_)]
+        won = over & (np.arange(5) == 3)
+        reward, none = np.ones(5, np.float32), np.zeros(5, np.bool_)
+        return Step(*full, np.zeros((5, 1), np.float32), reward, over, none, won, *full)
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
 
 
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((folder / "channel.csv").read_text().splitlines()))
+def test_battles_are_distinct_if_a_joint_action_before_their_end_or_their_length_differs() -> None:
+    script: Any = Script()
+    found = evaluate(script, script)
+    assert (found.episodes, found.wins, found.distinct) == (5, 1, 4)
+    assert found.mean_return == pytest.approx(2.8) and found.mean_length == pytest.approx(2.8)
 
 
-SHARING = {
-    "self": ("--channel", "self", "--bandwidth", "1"),
-    "purse": ("--selector", "random", "--bandwidth", "0.9", "--budget-bytes-per-step", "40"),
-}
+def test_both_ways_of_acting_are_measured_in_environments_of_their_own_which_are_closed() -> None:
+    made: list[Any] = []
+    team: Any = SimpleNamespace(begin=lambda slot, batch: None)
+
+    def make() -> Any:
+        made.append(Script())
+        team.act = made[-1].act
+        return made[-1]
+
+    found = evaluate_both(make, team)
+    assert found.greedy == found.sampled and [env.closed for env in made] == [True, True]
 
 
-@pytest.mark.parametrize("name", ["self", "purse"])
-def test_an_agents_own_items_come_back_to_it_alone_and_a_purse_is_never_overdrawn(name: str, tmp_path: Path) -> None:
-    debug_run(tmp_path, 400, sharing=SHARING[name])
-    rows = [row for row in rows_of(tmp_path) if row["bytes"] != "0"]
-    assert rows
-    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
-    if name == "purse":
-        assert 0 < last["channel/bytes_per_env_step"] <= 40
-    else:
-        assert {row["sender"] == row["receiver"] for row in rows} == {True}
+def outcome() -> TeamEvaluation:
+    return TeamEvaluation(Evaluation(64, 64, 20.0, 25.0, 17), Evaluation(64, 32, 12.0, 30.0, 10))
 
 
-def test_controls_send_as_many_items_and_take_as_many_gradient_steps(tmp_path: Path) -> None:
-    steps, sent = [], []
-    for name in ("real", "self", "shuffled", "random"):
-        arrays = debug_run(tmp_path / name, 400, sharing=("--channel", name, "--bandwidth", "1"))
-        steps.append({tag: int(a.reshape(-1)[0]) for tag, a in arrays.items() if tag.endswith("/step")})
-        table = rows_of(tmp_path / name)
-        sent.append(sum(int(row["sent"]) for row in table if row["kind"] == "experience"))
-    assert len(steps[0]) >= 9 and all(other == steps[0] for other in steps)
-    assert min(sent) > 0 and max(sent) <= 1.2 * min(sent)
+def test_metrics_name_both_ways_of_acting_with_their_intervals() -> None:
+    expected = {"win_rate": 1.0, "win_rate_low": 0.8157, "win_rate_high": 1.0, "return": 20.0, "length": 25.0}
+    expected |= {"win_rate_sampled": 0.5, "win_rate_sampled_low": 0.2366, "win_rate_sampled_high": 0.7634}
+    expected |= {"return_sampled": 12.0, "length_sampled": 30.0, "episodes": 64.0}
+    expected |= {"distinct_battles": 17.0, "distinct_battles_sampled": 10.0}
+    assert outcome().metrics() == pytest.approx(expected, abs=2e-4)
+
+
+def test_the_progress_line_shows_both_with_intervals_until_the_next_evaluation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run: Any = SimpleNamespace(collector=SimpleNamespace(env_steps=500), env_steps=1000, wall_s=1.0)
+    progress = Progress()
+    progress(run, {})
+    progress(run, {f"eval/{name}": value for name, value in outcome().metrics().items()})
+    progress(run, {"train/win_rate": 0.25})
+    before, then, after = capsys.readouterr().out.splitlines()
+    assert "win rate greedy -  sampled -  train -" in before
+    assert "win rate greedy 100 % [82, 100]  sampled 50 % [24, 76]  train -" in then
+    assert "win rate greedy 100 % [82, 100]  sampled 50 % [24, 76]  train 25 %" in after
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Any]:
+    """Settings of a run that takes seconds, its environment and its team."""
+    config = load_preset("debug")
+    env = build.make_env(config, "eval", 6)
+    yield config, env, build.make_team(config, env.spaces, "cpu", "inline")
+    env.close()
+
+
+def test_an_evaluation_moves_no_stream_of_training_and_learns_nothing(small: Any) -> None:
+    config, _, team = small
+    team.begin("train", 4)
+    before = team.map("state")
+    evaluate_both(lambda: build.make_env(config, "eval", 6), team)
+    for (arrays, rest), (arrays_then, rest_then) in zip(before, team.map("state"), strict=True):
+        assert {name for name in arrays_then if name not in arrays} <= {
+            f"memory/eval/{part}" for part in ("deter", "stoch", "prev_action")
+        }
+        assert [name for name in arrays if not np.array_equal(arrays[name], arrays_then[name])] == []
+        moved = {purpose for purpose, at in rest_then["generators"].items() if at != rest["generators"][purpose]}
+        assert moved == {"evaluate"}
+        assert {**rest, "generators": {}} == {**rest_then, "generators": {}}
+
+
+def test_greedy_takes_the_most_likely_action_of_a_sampled_latent(small: Any) -> None:
+    _, env, team = small
+    agent, step = team.learners[0], env.reset()
+    obs, avail = step.obs[:, 0], step.avail[:, 0]
+    latents = {}
+    for mode, seed in (("greedy", 5), ("sample", 5), ("greedy", 6)):
+        agent.begin("eval", 6)
+        memory = agent.memories["eval"]
+        action = memory.act(obs, avail, np.ones(6, np.bool_), mode, np.random.default_rng(seed))
+        latents[mode, seed] = memory.arrays()["stoch"]
+        if mode == "greedy":
+            assert action.tolist() == agent.behaviour.policy(memory.state, torch.from_numpy(avail)).argmax(-1).tolist()
+    assert np.array_equal(latents["greedy", 5], latents["sample", 5])  # one draw a latent, whatever the action
+    assert not np.array_equal(latents["greedy", 5], latents["greedy", 6])

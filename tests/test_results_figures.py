@@ -37,6 +37,7 @@ EXPECTED = {
         STEPS,
         RATE,
     ),
+    "figure9_win_rate_sampled": (2, [*PAPER, *REFERENCES], STEPS, f"{RATE}, sampled actions"),
     "figure6_bytes": (
         6,
         [*SWEEP, *(f"{name}: final, no channel" for name in REFERENCES)],
@@ -143,7 +144,7 @@ def test_command_writes_what_it_can_and_names_the_rest(tmp_path: Path, capsys: p
     assert plot.main([str(tmp_path / "runs"), "-o", str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(FIGURES)
-    assert sum("skipped: " in line for line in lines) == 7
+    assert sum("skipped: " in line for line in lines) == 8
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "figure1_win_rate.png",
         "figure1_win_rate.svg",

@@ -84,7 +84,7 @@ def test_page_tells_results_improvement_versions_and_commands(page: Page) -> Non
 
 
 def test_page_is_one_file_without_scripts_or_outside_addresses(page: Page) -> None:
-    assert page.elements.count("figure") == 7
+    assert page.elements.count("figure") == 8
     assert "script" not in page.elements
     assert [address for address in page.addresses if not address.startswith("data:")] == []
 
@@ -109,7 +109,7 @@ def test_report_in_a_browser(browser: Browser, written: Path, width: int, tmp_pa
     assert [url for url in asked if not url.startswith("data:")] == [written.resolve().as_uri()]
     assert browser.value("document.documentElement.scrollWidth <= window.innerWidth") is True
     assert browser.value("window.innerWidth") == width
-    assert browser.value("[...document.images].length") == 7
+    assert browser.value("[...document.images].length") == 8
     assert browser.value("[...document.images].every(image => image.naturalWidth > 0)") is True
     boxes = "[...document.querySelectorAll('table, img')]"
     assert browser.value(f"{boxes}.every(e => (e.closest('.scroll') ?? e).getBoundingClientRect().right <= {width})")
@@ -145,16 +145,44 @@ def test_a_markdown_report_has_the_same_tables_and_its_figures_beside_it(tmp_pat
     widths = [{line.replace("\\|", "").count("|") for line in table} for table in tables if table]
     assert len(widths) >= 6 and all(len(width) == 1 for width in widths)
     pictures = re.findall(r"\]\((\S+\.png)\)", text)
-    assert len(pictures) == 7
+    assert len(pictures) == 8
     assert all((tmp_path / "docs" / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
 
 
 def test_runs_table_tells_steps_minutes_and_interval_of_each_run(tmp_path: Path) -> None:
     rows = win_rate_rows({1000: 0.25, 2000: 0.85, 3000: 0.7})
     rows[-1] |= {"wall_s": 90.0, "channel/realised_bandwidth": 0.0497}
-    write_run(tmp_path / "a", rows, {"win_rate": 0.75, "low": 0.7, "high": 0.8, "episodes": 320}, seed=4)
+    evaluation = {"win_rate": 0.75, "win_rate_low": 0.7, "win_rate_high": 0.8, "episodes": 320}
+    evaluation |= {"win_rate_sampled": 0.5, "win_rate_sampled_low": 0.4, "win_rate_sampled_high": 0.6}
+    evaluation |= {"distinct_battles": 17, "distinct_battles_sampled": 320}
+    write_run(tmp_path / "a", rows, evaluation, seed=4)
     (row,) = runs_table(Study.load([tmp_path]).cells).rows
-    assert row[2:] == ("4", "2000", "2000", "–", "1.5", "0.0497", "75.0 % [70.0, 80.0]")
+    rates = ("75.0 % [70.0, 80.0]", "50.0 % [40.0, 60.0]", "17, 320 of 320")
+    assert row[2:] == ("4", "2000", "2000", "–", "1.5", "0.0497", *rates)
+
+
+def test_a_run_that_was_not_evaluated_again_shows_the_intervals_of_its_log(tmp_path: Path) -> None:
+    logged = {"win_rate_low": 0.7, "win_rate_high": 0.8, "win_rate_sampled": 0.5, "win_rate_sampled_low": 0.4}
+    logged |= {
+        "win_rate_sampled_high": 0.6,
+        "distinct_battles": 9.0,
+        "distinct_battles_sampled": 64.0,
+        "episodes": 64.0,
+    }
+    (last,) = win_rate_rows({1000: 0.75})
+    write_run(tmp_path / "a", [last | {f"eval/{name}": value for name, value in logged.items()}])
+    (row,) = runs_table(Study.load([tmp_path]).cells).rows
+    assert row[-3:] == ("75.0 % [70.0, 80.0]", "50.0 % [40.0, 60.0]", "9, 64 of 64")
+
+
+def test_a_run_of_version_0_1_shows_its_interval_and_no_sampled_win_rate(tmp_path: Path) -> None:
+    evaluation = {"win_rate": 0.75, "low": 0.7, "high": 0.8, "episodes": 320, "mode": "greedy"}
+    write_run(tmp_path / "a", win_rate_rows({1000: 0.25}), evaluation)
+    cells = Study.load([tmp_path]).cells
+    (row,) = runs_table(cells).rows
+    assert row[-3:] == ("75.0 % [70.0, 80.0]", "–", "–")
+    table = results_table("3m", cells)
+    assert dict(zip(table.header, table.rows[0], strict=True))["final win rate, sampled"] == "–"
 
 
 def test_report_wants_the_name_of_a_page(capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,18 +244,26 @@ def test_what_was_reached_is_told_in_steps_bytes_and_return_and_paired_with_inde
     for seed in range(3):
         rows = win_rate_rows({0: 0.0, 10: 0.9, 20: 1.0})
         sent = [row | {"channel/sent_bytes": 4e6 * row["env_steps"]} for row in rows]
-        final = {"win_rate": 1.0, "return": 18.0 + seed}
+        final = {"win_rate": 1.0, "win_rate_sampled": 0.75, "return": 18.0 + seed}
         write_run(tmp_path / "both" / str(seed), sent, final, seed=seed, env_steps=20)
         plain = win_rate_rows({0: 0.0, 10: 0.1, 20: 0.4})
-        write_run(tmp_path / "alone" / str(seed), plain, {"win_rate": 0.4}, seed=seed, method="independent")
+        write_run(
+            tmp_path / "alone" / str(seed),
+            plain,
+            {"win_rate": 0.4, "win_rate_sampled": 0.5},
+            seed=seed,
+            method="independent",
+        )
     cells = Study.load([tmp_path]).cells
     table = results_table("3m", cells)
     told = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
     both, alone = told["Both"], told["Independent"]
+    assert both["final win rate"] == "100.0 % [100.0, 100.0]"
+    assert both["final win rate, sampled"] == "75.0 % [75.0, 75.0]"
     assert both["final return"] == "19 [18, 20]" and alone["final return"] == "–"
     assert both["steps to 80 %"] == "10 (3 of 3)" and both["MB to 80 %"] == "40.0"
     assert alone["MB to 80 %"] == "–" and both["MB sent"] == "80.0"
     # Areas: (0 + 0.9) / 2 / 2 + (0.9 + 1) / 2 / 2 = 0.7 against (0 + 0.1) / 4 + (0.1 + 0.4) / 4 = 0.15.
     gain = difference_table("3m", cells)
     assert gain is not None
-    assert [cell.split(" ")[0] for cell in gain.rows[0][2:]] == ["+60.0", "+55.0"]
+    assert [cell.split(" ")[0] for cell in gain.rows[0][2:]] == ["+60.0", "+25.0", "+55.0"]

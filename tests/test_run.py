@@ -51,7 +51,14 @@ def test_metrics_go_on_after_a_resume_without_a_doubled_row(run: Path) -> None:
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     steps = [row["env_steps"] for row in rows]
     assert steps == sorted(set(steps)) and steps[-1] >= 900
-    expected = {"eval/win_rate", "train/win_rate", "channel/realised_bandwidth", "channel/bytes_per_env_step"}
+    expected = {
+        "eval/win_rate",
+        "eval/win_rate_sampled_low",
+        "eval/distinct_battles_sampled",
+        "train/win_rate",
+        "channel/realised_bandwidth",
+        "channel/bytes_per_env_step",
+    }
     expected |= {"agent_0/world_model/reward_loss", "agent_2/critic/loss"}
     assert expected <= {tag for row in rows for tag in row}
     shares = [row["channel/realised_bandwidth"] for row in rows]
@@ -63,7 +70,10 @@ def test_evaluate_prints_one_line_of_json_with_an_interval(run: Path) -> None:
     lines = finished("evaluate", str(run), "--json", "--episodes", "8", cwd=run).splitlines()
     facts = json.loads(lines[0])
     assert len(lines) == 1 and facts["episodes"] == 8
-    assert 0 <= facts["low"] <= facts["win_rate"] <= facts["high"] <= 1
+    for rate in ("win_rate", "win_rate_sampled"):
+        assert 0 <= facts[f"{rate}_low"] <= facts[rate] <= facts[f"{rate}_high"] <= 1
+    assert (facts["low"], facts["high"]) == (facts["win_rate_low"], facts["win_rate_high"])
+    assert "shifted" not in facts
 
 
 def test_a_finished_run_says_so(run: Path) -> None:

@@ -18,8 +18,10 @@ from mawm.configs.sweeps import Grid, load_sweep, sweep_names
 from mawm.configs.train import TrainConfig
 from mawm.lock import FolderLock, holder
 from mawm.sweep import main
+from mawm.sweeps.board import win_rates
 from mawm.sweeps.grid import PlannedRun, expand
-from mawm.sweeps.manifest import Manifest
+from mawm.sweeps.manifest import Entry, Manifest
+from mawm.sweeps.progress import Progress, progress_of
 from mawm.sweeps.runner import check_folders
 
 ROOT = Path(__file__).parents[1]
@@ -280,3 +282,14 @@ def test_ctrl_c_saves_every_run_and_a_terminal_sees_a_table(tmp_path: Path) -> N
     states = [entry["state"] for entry in json.loads((tmp_path / "manifest.json").read_text())["runs"].values()]
     assert states == ["pending", "pending"]
     assert holder(tmp_path / "3m_independent_s0") is None
+
+
+def test_a_sweep_tells_both_win_rates_and_reads_evaluations_of_older_versions(tmp_path: Path) -> None:
+    entry = Entry([])
+    entry.evaluated({"win_rate": 0.75, "win_rate_sampled": 0.284})
+    assert win_rates(entry.win_rate, entry.win_rate_sampled, ".1f") == "win rate greedy 75.0 %, sampled 28.4 %"
+    entry.evaluated({"win_rate": 0.5})
+    assert win_rates(entry.win_rate, entry.win_rate_sampled) == "win rate greedy 50 %, sampled -"
+    row = {"env_steps": 5, "wall_s": 1.0, "eval/win_rate": 0.5, "eval/win_rate_sampled": 0.25}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+    assert progress_of(tmp_path) == Progress(5, 1.0, 0.5, 0.25)

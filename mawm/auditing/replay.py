@@ -14,7 +14,7 @@ from mawm.build import make_beside, make_env, make_run, make_team
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset
 from mawm.configs.train import GateMode, TrainConfig
-from mawm.evaluation import Evaluation
+from mawm.evaluation import TeamEvaluation
 from mawm.gating.explorers import Explorers
 from mawm.gating.gated import Gated
 from mawm.loop import Run, keep_books, round_
@@ -130,7 +130,7 @@ def _play(
         saved += 1
         return save(run)
 
-    def counted_evaluation() -> Evaluation:
+    def counted_evaluation() -> TeamEvaluation:
         nonlocal evaluated
         evaluated += 1
         return evaluate()

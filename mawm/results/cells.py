@@ -46,8 +46,12 @@ class Cell:
 
     @cached_property
     def finals(self) -> dict[int, float]:
-        """Final win rate by seed, of the seeds that have one."""
-        return {run.seed: run.final_win_rate for run in self.runs if np.isfinite(run.final_win_rate)}
+        """Final win rate with greedy actions by seed, of the seeds that have one."""
+        return self.finals_of("win_rate")
+
+    def finals_of(self, name: str) -> dict[int, float]:
+        """A number of the last policy (`RunRecord.final`) by seed, of the seeds that have one."""
+        return {run.seed: value for run in self.runs if np.isfinite(value := run.final(name))}
 
     def curves(self, tag: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """The seeds' curves of a tag; a seed without it is left out."""

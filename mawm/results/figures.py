@@ -1,6 +1,7 @@
 """The paper's Figures 1-5 from our runs, and two of what was sent. A figure without data gives the reason instead."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import attrgetter
 
 import matplotlib as mpl
@@ -21,7 +22,7 @@ from mawm.results.drawing import (
     styles,
     title_panel,
 )
-from mawm.results.load import WIN_RATE, RunRecord
+from mawm.results.load import SAMPLED, WIN_RATE, RunRecord
 from mawm.results.names import cell_label
 
 WORLD_MODEL = {
@@ -45,9 +46,9 @@ def make(name: str, cells: Sequence[Cell], look: Look) -> Figure | str:
         return FIGURES[name][0](cells, look)
 
 
-def _win_rates(cells: Sequence[Cell], look: Look) -> Figure | str:
-    chosen = {name: kept for name in maps_of(cells) if (kept := _played(_widest(cells, name)))}
-    return _win_rate_panels(chosen, look) if chosen else f"no run logged {WIN_RATE}"
+def _win_rates(cells: Sequence[Cell], look: Look, tag: str = WIN_RATE) -> Figure | str:
+    chosen = {name: kept for name in maps_of(cells) if (kept := _played(_widest(cells, name), tag))}
+    return _win_rate_panels(chosen, look, tag=tag) if chosen else f"no run logged {tag}"
 
 
 def _world_model(cells: Sequence[Cell], look: Look) -> Figure | str:
@@ -188,27 +189,35 @@ FIGURES: dict[str, tuple[Maker, str]] = {
     "figure6_bytes": (_against_bytes, "Win rate against all that was sent until then"),
     "figure7_realised": (_realised, "Bandwidth that was used against bandwidth that was allowed"),
     "figure8_variants": (_variants, "The same method and bandwidth in different ways: controls, selectors, wires"),
+    "figure9_win_rate_sampled": (
+        partial(_win_rates, tag=SAMPLED),
+        "Win-rate curves with sampled actions, each method at its largest bandwidth",
+    ),
 }
 
 
 def _win_rate_panels(
-    chosen: dict[str, list[Cell]], look: Look, name: Namer = attrgetter("label"), references: bool = True
+    chosen: dict[str, list[Cell]],
+    look: Look,
+    name: Namer = attrgetter("label"),
+    references: bool = True,
+    tag: str = WIN_RATE,
 ) -> Figure:
     figure, axes = panels(len(chosen), look)
     cells = sorted((cell for mine in chosen.values() for cell in mine), key=lambda cell: cell.bandwidth or 0)
     looks = styles(cells, name, references)
     for axis, (title, mine) in zip(axes, chosen.items(), strict=True):
         for cell in mine:
-            curves = [(steps / 1000, 100 * values) for steps, values in cell.curves(WIN_RATE)]
+            curves = [(steps / 1000, 100 * values) for steps, values in cell.curves(tag)]
             draw_band(axis, curves, looks[name(cell)], name(cell))
         title_panel(axis, title, mine)
-        axis.set(xlabel=STEPS, ylabel=RATE, ylim=(-3, 103))
+        axis.set(xlabel=STEPS, ylabel=RATE if tag == WIN_RATE else f"{RATE}, sampled actions", ylim=(-3, 103))
     shared_legend(figure, looks, look)
     return figure
 
 
-def _played(cells: Sequence[Cell]) -> list[Cell]:
-    return [cell for cell in cells if cell.curves(WIN_RATE)]
+def _played(cells: Sequence[Cell], tag: str = WIN_RATE) -> list[Cell]:
+    return [cell for cell in cells if cell.curves(tag)]
 
 
 def _widest(cells: Sequence[Cell], name: str) -> list[Cell]:

@@ -12,6 +12,8 @@ import numpy as np
 from mawm.results.names import ALL_SHARED, SHARING
 
 WIN_RATE = "eval/win_rate"
+SAMPLED = "eval/win_rate_sampled"
+"""Logged since 0.2: older runs have greedy evaluations only."""
 USUAL: dict[str, Any] = {
     "selector": "gaussian",
     "channel": "real",
@@ -125,20 +127,34 @@ class RunRecord:
         steps, rate = self.curve("channel/bytes_per_env_step")
         return steps, rate * steps
 
+    def final(self, name: str) -> float:
+        """A number of the last policy, say `win_rate_sampled` or `return`; nan where it was not written down.
+
+        It comes from the evaluation after training, or from the last one in training if there is none.
+        """
+        return self.evaluation.get(name, math.nan) if self.evaluation else self.last(f"eval/{name}")
+
     @property
     def final_win_rate(self) -> float:
-        """Win rate of the last policy: of its own evaluation, else of the last one in training; nan without either."""
-        return self.evaluation["win_rate"] if self.evaluation else self.last(WIN_RATE)
+        """Win rate of the last policy with greedy actions, as `final`."""
+        return self.final("win_rate")
 
     @property
     def final_return(self) -> float:
-        """Mean return of the last policy, as `final_win_rate`; nan where it was not written down."""
-        return self.evaluation.get("return", math.nan) if self.evaluation else self.last("eval/return")
+        """Mean return of the last policy with greedy actions, as `final`."""
+        return self.final("return")
+
+    def final_interval(self, name: str) -> tuple[float, float]:
+        """Low and high end of the interval of `win_rate` or `win_rate_sampled`, as `final`."""
+        low, high = self.final(f"{name}_low"), self.final(f"{name}_high")
+        if name == "win_rate" and math.isnan(low) and self.evaluation:  # mawm 0.1: one interval, without a name
+            return self.evaluation.get("low", math.nan), self.evaluation.get("high", math.nan)
+        return low, high
 
     @property
     def final_battles(self) -> int:
         """Battles behind the final win rate; 0 where the run does not say."""
-        battles = self.evaluation.get("episodes", 0) if self.evaluation else self.last("eval/episodes")
+        battles = self.final("episodes")
         return int(battles) if math.isfinite(battles) else 0
 
 

@@ -5,9 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from mawm.results.cells import Cell
-from mawm.results.load import WIN_RATE, RunRecord
+from mawm.results.load import SAMPLED, WIN_RATE, RunRecord
 
-METRICS = {"win_rate": WIN_RATE, "return": "eval/return"}
+METRICS = {
+    "win_rate": WIN_RATE,
+    "return": "eval/return",
+    "win_rate_sampled": SAMPLED,
+    "return_sampled": "eval/return_sampled",
+}
 """marl-eval's names for the metrics and our tags; each is logged as one mean over the battles of an evaluation."""
 Layout = dict[str, Any]
 
@@ -40,7 +45,7 @@ def _run(run: RunRecord) -> Layout | None:
         }
         for i, row in enumerate(rows)
     }
-    final = {"win_rate": run.final_win_rate, "return": (run.evaluation or {}).get("return", math.nan)}
+    final = {name: run.final(name) for name in METRICS}
     content["absolute_metrics"] = {
         name: [final[name] if math.isfinite(final[name]) else rows[-1][METRICS[name]]] for name in shared
     }

@@ -18,6 +18,8 @@ LEVEL = 0.8
 LEVELS = (0.5, 0.8, 0.9)
 NOTHING = "–"
 BASELINE = "independent"
+RATES = ("win_rate", "win_rate_sampled")
+MODES = "Actions are greedy (the mode of each policy) unless a column says sampled."
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
         "what is unusual",
         "seeds",
         "final win rate",
+        "final win rate, sampled",
         "final return",
         "area under curve",
     )
@@ -53,7 +56,7 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
                 NOTHING if cell.bandwidth is None else f"{cell.bandwidth:g}",
                 cell.variant or NOTHING,
                 ", ".join(str(run.seed) for run in cell.runs),
-                percent(iqm_interval([list(cell.finals.values())])),
+                *(percent(iqm_interval([list(cell.finals_of(name).values())])) for name in RATES),
                 number(iqm_interval([returns])),
                 percent(iqm_interval([list(_areas(cell, horizon).values())])),
                 _steps(cell),
@@ -64,9 +67,9 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
         )
     note = (
         "Interquartile mean over seeds with its 95 % bootstrap interval (from three seeds on). Final: the last policy. "
-        f"Area: win rate averaged over training, from the first evaluation to {horizon:.0f} environment steps. Steps: "
-        f"median over seeds of the first evaluation at or above {100 * LEVEL:g} %, and how many seeds reached it; MB: "
-        "what the team had sent by then. Last columns: mean over seeds; a broadcast counts once."
+        f"{MODES} Area: win rate averaged over training, from the first evaluation to {horizon:.0f} environment steps. "
+        f"Steps: median over seeds of the first evaluation at or above {100 * LEVEL:g} %, and how many seeds reached "
+        "it; MB: what the team had sent by then. Last columns: mean over seeds; a broadcast counts once."
     )
     return Table(f"Results on {name}", note, header, tuple(rows))
 
@@ -120,15 +123,15 @@ def difference_table(name: str, cells: Sequence[Cell]) -> Table | None:
     horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(WIN_RATE)), default=0.0)
     rows = []
     for cell in mine:
+        pairs = [(cell.finals_of(name), plain.finals_of(name)) for name in RATES]
         estimates = [
-            paired_difference(one, other)
-            for one, other in ((cell.finals, plain.finals), (_areas(cell, horizon), _areas(plain, horizon)))
+            paired_difference(one, other) for one, other in (*pairs, (_areas(cell, horizon), _areas(plain, horizon)))
         ]
         if cell is not plain and math.isfinite(estimates[0].value):
             paired = cell.finals.keys() & plain.finals.keys()
             rows.append((cell.label, str(len(paired)), *(percent(each, "+.1f", "points") for each in estimates)))
-    note = "Interquartile mean of the differences between runs of the same seed, in percentage points."
-    header = ("method", "pairs", "final win rate", "area under curve")
+    note = f"Interquartile mean of the differences between runs of the same seed, in percentage points. {MODES}"
+    header = ("method", "pairs", "final win rate", "final win rate, sampled", "area under curve")
     return Table(f"Gain over {plain.label} on {name}", note, header, tuple(rows)) if rows else None
 
 
@@ -138,10 +141,6 @@ def runs_table(cells: Sequence[Cell]) -> Table:
     for cell in cells:
         for run in cell.runs:
             reached = [steps_to(run.curve(WIN_RATE), level) for level in LEVELS]
-            final = run.evaluation or {}
-            interval = (
-                f" [{100 * final['low']:.1f}, {100 * final['high']:.1f}]" if {"low", "high"} <= final.keys() else ""
-            )
             rows.append(
                 (
                     run.map,
@@ -150,17 +149,34 @@ def runs_table(cells: Sequence[Cell]) -> Table:
                     *(f"{steps:.0f}" if math.isfinite(steps) else NOTHING for steps in reached),
                     _mean([run.last("wall_s") / 60], "{:.1f}"),
                     _mean([run.last("channel/realised_bandwidth")], "{:.4f}"),
-                    f"{100 * run.final_win_rate:.1f} %{interval}" if math.isfinite(run.final_win_rate) else NOTHING,
+                    *(_rate(run, name) for name in RATES),
+                    _distinct(run),
                 )
             )
     note = (
         "Steps to a win rate: the first evaluation in training at or above it. Final: the last policy, with the 95 % "
-        "Wilson interval over its battles where it was evaluated after training."
+        f"Wilson interval over its distinct battles. {MODES} Distinct battles: those that differ in their sequence of "
+        "joint actions, greedy and sampled, and all battles played each way."
     )
     levels = tuple(f"steps to {100 * level:g} %" for level in LEVELS)
-    return Table(
-        "Runs", note, ("map", "method", "seed", *levels, "minutes", "realised bandwidth", "final win rate"), tuple(rows)
-    )
+    last = ("final win rate", "final win rate, sampled", "distinct battles")
+    return Table("Runs", note, ("map", "method", "seed", *levels, "minutes", "realised bandwidth", *last), tuple(rows))
+
+
+def _rate(run: RunRecord, name: str) -> str:
+    """`75.0 % [70.0, 80.0]`; a run that wrote down no interval has none."""
+    value, (low, high) = run.final(name), run.final_interval(name)
+    if not math.isfinite(value):
+        return NOTHING
+    return f"{100 * value:.1f} %" + (f" [{100 * low:.1f}, {100 * high:.1f}]" if math.isfinite(low) else "")
+
+
+def _distinct(run: RunRecord) -> str:
+    """`236, 256 of 256`: greedy, sampled, all; older runs did not count them."""
+    counts = [run.final(f"distinct_battles{mode}") for mode in ("", "_sampled")]
+    if not all(map(math.isfinite, counts)):
+        return NOTHING
+    return f"{counts[0]:.0f}, {counts[1]:.0f} of {run.final_battles}"
 
 
 def facts_table(runs: Sequence[RunRecord]) -> Table:

@@ -64,7 +64,8 @@ class Board:
                 continue
             if entry.state == "done" and entry.win_rate is not None:
                 minutes = runner.progress(run).wall_s / 60
-                lines.append(f"done     {name}: win rate {100 * entry.win_rate:.1f} %, {minutes:.1f} min")
+                rates = win_rates(entry.win_rate, entry.win_rate_sampled, ".1f")
+                lines.append(f"done     {name}: {rates}, {minutes:.1f} min")
             elif now[1] > before[1]:
                 again = "given up" if entry.state == "failed" else "once more"
                 lines.append(f"failed   {name}: exit code {entry.exit_codes[-1]}, {again}; see {runner.log_of(run)}")
@@ -84,9 +85,15 @@ def summary(runner: Runner) -> str:
 def job_line(runner: Runner, job: Job) -> str:
     """How one run stands."""
     progress, wanted = runner.progress(job.run), job.run.config.env_steps
-    win_rate = "-" if progress.win_rate is None else f"{100 * progress.win_rate:.0f} %"
+    rates = win_rates(progress.win_rate, progress.win_rate_sampled)
     name = {"train": "", "evaluate": " (final evaluation)", "waiting": " (an earlier sweep's process is still at it)"}
-    return f"  {job.run.name:<32} {progress.env_steps:>9,} of {wanted:,} steps  win rate {win_rate}{name[job.step]}"
+    return f"  {job.run.name:<32} {progress.env_steps:>9,} of {wanted:,} steps  {rates}{name[job.step]}"
+
+
+def win_rates(greedy: float | None, sampled: float | None, form: str = ".0f") -> str:
+    """`win rate greedy 75 %, sampled 28 %`; `-` where there is none yet."""
+    told = ["-" if rate is None else f"{format(100 * rate, form)} %" for rate in (greedy, sampled)]
+    return f"win rate greedy {told[0]}, sampled {told[1]}"
 
 
 def remaining_s(runner: Runner) -> float | None:

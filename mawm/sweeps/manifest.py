@@ -25,7 +25,14 @@ class Entry:
     exit_codes: list[int] = field(default_factory=list)
     """What the attempts that failed ended with."""
     win_rate: float | None = None
-    """Final, over the battles of mawm.evaluate."""
+    """Final, over the battles of mawm.evaluate: greedy actions."""
+    win_rate_sampled: float | None = None
+    """The same with sampled actions; None where an older version evaluated it."""
+
+    def evaluated(self, final: dict[str, Any]) -> None:
+        """Take the final win rates from what mawm.evaluate wrote."""
+        self.win_rate = float(final["win_rate"])
+        self.win_rate_sampled = float(final["win_rate_sampled"]) if "win_rate_sampled" in final else None
 
 
 class Manifest:

@@ -14,7 +14,9 @@ class Progress:
     env_steps: int = 0
     wall_s: float = 0.0
     win_rate: float | None = None
-    """Of the last evaluation, where there was one."""
+    """Of the last evaluation, where there was one: greedy actions."""
+    win_rate_sampled: float | None = None
+    """Of the same evaluation: sampled actions; None in runs of older versions."""
 
 
 def progress_of(folder: Path) -> Progress:
@@ -34,5 +36,6 @@ def progress_of(folder: Path) -> Progress:
         except (ValueError, KeyError, TypeError):
             continue  # the first line may be cut off, the last one not yet whole
         if "eval/win_rate" in row:
-            return Progress(steps, seconds, float(row["eval/win_rate"]))
+            sampled = row.get("eval/win_rate_sampled")
+            return Progress(steps, seconds, float(row["eval/win_rate"]), None if sampled is None else float(sampled))
     return Progress(steps, seconds)

@@ -56,7 +56,9 @@ class Runner:
         for run in runs:
             entry, final = manifest.runs[run.name], evaluation_of(self.folder, run)
             entry.state = "pending" if final is None else "done"
-            entry.win_rate = None if final is None else float(final["win_rate"])
+            entry.win_rate = entry.win_rate_sampled = None
+            if final is not None:
+                entry.evaluated(final)
         manifest.save()
 
     def count(self, state: str) -> int:
@@ -168,7 +170,8 @@ class Runner:
         if final is None:
             self._failed(run, 0)
             return
-        entry.state, entry.win_rate = "done", float(final["win_rate"])
+        entry.state = "done"
+        entry.evaluated(final)
         self.manifest.save()
 
     def _again(self, run: PlannedRun) -> None:

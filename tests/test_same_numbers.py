@@ -1,0 +1,67 @@
+"""A run is a function of its settings: twice the same, and the same when resumed; controls change what they say."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from real_runs import rows
+
+from mawm import train
+from mawm.checkpoint import newest
+
+
+def debug_run(folder: Path, *steps: int, sharing: tuple[str, ...] = ("--bandwidth", "1")) -> dict[str, np.ndarray]:
+    """Arrays of the last checkpoint after training to each of `steps`, resuming in between."""
+    flags = ["--preset", "debug", "--placement", "inline", "--schedule.eval-every", "600", *sharing]
+    assert train.main([*flags, "--env-steps", str(steps[0]), "--run-dir", str(folder)]) == 0
+    for more in steps[1:]:
+        assert train.main(["--resume", str(folder), "--env-steps", str(more)]) == 0
+    return {f"{part}/{name}": a for part, (arrays, _) in newest(folder).parts.items() for name, a in arrays.items()}
+
+
+def test_the_same_settings_and_a_resumed_run_give_the_same_numbers_bit_for_bit(tmp_path: Path) -> None:
+    once, again, resumed = (
+        debug_run(tmp_path / "a", 1200),
+        debug_run(tmp_path / "b", 1200),
+        debug_run(tmp_path / "c", 600, 1200),
+    )
+    for other in (again, resumed):
+        assert once.keys() == other.keys()
+        assert [name for name in once if not np.array_equal(once[name], other[name])] == []
+    first, second = rows(tmp_path / "a"), rows(tmp_path / "c")
+    assert first == second and len(first) >= 8
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "channel.csv").read_text().splitlines()))
+
+
+SHARING = {
+    "self": ("--channel", "self", "--bandwidth", "1"),
+    "purse": ("--selector", "random", "--bandwidth", "0.9", "--budget-bytes-per-step", "40"),
+}
+
+
+@pytest.mark.parametrize("name", ["self", "purse"])
+def test_an_agents_own_items_come_back_to_it_alone_and_a_purse_is_never_overdrawn(name: str, tmp_path: Path) -> None:
+    debug_run(tmp_path, 400, sharing=SHARING[name])
+    rows = [row for row in rows_of(tmp_path) if row["bytes"] != "0"]
+    assert rows
+    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    if name == "purse":
+        assert 0 < last["channel/bytes_per_env_step"] <= 40
+    else:
+        assert {row["sender"] == row["receiver"] for row in rows} == {True}
+
+
+def test_controls_send_as_many_items_and_take_as_many_gradient_steps(tmp_path: Path) -> None:
+    steps, sent = [], []
+    for name in ("real", "self", "shuffled", "random"):
+        arrays = debug_run(tmp_path / name, 400, sharing=("--channel", name, "--bandwidth", "1"))
+        steps.append({tag: int(a.reshape(-1)[0]) for tag, a in arrays.items() if tag.endswith("/step")})
+        table = rows_of(tmp_path / name)
+        sent.append(sum(int(row["sent"]) for row in table if row["kind"] == "experience"))
+    assert len(steps[0]) >= 9 and all(other == steps[0] for other in steps)
+    assert min(sent) > 0 and max(sent) <= 1.2 * min(sent)
