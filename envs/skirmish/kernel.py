@@ -105,8 +105,8 @@ def _recover(bodies, stats):  # type: ignore[no-untyped-def]
 @scalar
 def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log):  # type: ignore[no-untyped-def]
     """One game loop (1/16 game second): all units choose targets and attack, then damage is applied, then all move."""
-    # A unit that earlier hits of this loop kill does not act, so chance decides which end of the list acts first: once
-    # a step, because an order that changes in every loop spoils the processor's branch prediction (a tenth of the time).
+    # A unit that earlier hits of this loop kill does not act, so chance decides which end of the list acts first. It
+    # does so once a step: an order that changes in every loop spoils branch prediction and costs a tenth of the time.
     backwards = coin(book, book[LOOPS] // np.uint64(LOOPS_PER_STEP))
     book[LOOPS] += np.uint64(1)
     _recover(bodies, stats)
