@@ -88,7 +88,7 @@ class ModelTrainer:
         }
 
     def _ahead(self, batch: Batch, rng: np.random.Generator) -> tuple[float, float]:
-        reset = resets(batch.is_first)
+        reset = resets(batch.reset)
         noise = self._noise(rng, *reset.shape)
         deter = self.model.rssm.observe(batch.obs, batch.prev_action, reset, noise).deter
         expected = Latent(deter, self.model.rssm.prior(deter).argmax(-1))
@@ -122,7 +122,8 @@ class ModelTrainer:
                 out[: len(segment), i] = getattr(segment, name)
             return torch.from_numpy(out).to(self.device)
 
-        fields = ("obs", "prev_action", "reward", "terminal", "is_first", "avail")
+        # A segment lies in one battle, so memory is reset where the battle begins.
+        fields = ("obs", "prev_action", "reward", "terminal", "is_first", "is_first", "avail")
         own = torch.ones(count, dtype=torch.bool, device=self.device)
         return Batch._make([*(padded(name) for name in fields), own]), torch.from_numpy(valid).to(self.device)
 
@@ -135,9 +136,7 @@ class ModelTrainer:
         config = self.model.config
         rows = -(-5 * count // (4 * config.seq_len))
         batch = source(rows, config.seq_len, rng)
-        reset = batch.is_first.clone()
-        reset[0] = True
-        post = self.model.rssm.observe(batch.obs, batch.prev_action, reset, self._noise(rng, config.seq_len, rows))
+        post = self.model.rssm.observe(batch.obs, batch.prev_action, resets(batch.reset), self._noise(rng, config.seq_len, rows))
         alive = np.flatnonzero(~batch.terminal.cpu().numpy().reshape(-1))
         picked = rng.choice(alive, size=count, replace=len(alive) < count)
         index = torch.from_numpy(picked).to(self.device)
