@@ -136,7 +136,8 @@ class ModelTrainer:
         config = self.model.config
         rows = -(-5 * count // (4 * config.seq_len))
         batch = source(rows, config.seq_len, rng)
-        post = self.model.rssm.observe(batch.obs, batch.prev_action, resets(batch.reset), self._noise(rng, config.seq_len, rows))
+        noise = self._noise(rng, config.seq_len, rows)
+        post = self.model.rssm.observe(batch.obs, batch.prev_action, resets(batch.reset), noise)
         alive = np.flatnonzero(~batch.terminal.cpu().numpy().reshape(-1))
         picked = rng.choice(alive, size=count, replace=len(alive) < count)
         index = torch.from_numpy(picked).to(self.device)

@@ -103,8 +103,9 @@ class WorldModel(nn.Module):
         """Unreduced Eqs. 1-3 of stretches: noise (T, B, G) uniform.
 
         The KL is balanced: `dyn` = KL(sg(q), p) trains the prior, `rep` = KL(q, sg(p)) the posterior. Where the past is
-        unknown (a stretch or a received piece that starts inside a battle) reward, previous action and KL at its first index are left out:
-        nothing there can be predicted. So are reward and previous action at a battle's first arrival: there are none.
+        unknown (a stretch or a received piece that starts inside a battle) reward, previous action and KL at its first
+        index are left out: nothing there can be predicted. So are reward and previous action at a battle's first
+        arrival: there are none.
         """
         reset = resets(batch.reset)
         post = self.rssm.observe(batch.obs, batch.prev_action, reset, noise)

@@ -126,7 +126,7 @@ class Collector:
             stream.arrive(obs[agent], int(actions[agent]), reward, terminal, False, avail[agent])
 
     def _cut(self, agent: int, row: int) -> list[Segment]:
-        """Segments of one stream: a cut leaves at least half of `seq_len`, and a battle's rest is cut into equal halves.
+        """Segments of one stream: a cut leaves at least half of `seq_len`, and a battle's rest is cut in the middle.
 
         So no segment is a stub. A piece of one or two arrivals has the wildest mean loss, and its first arrival has no
         known past and teaches no reward. An agent's death is always in the rest, which waits for the battle's end.
