@@ -99,14 +99,22 @@ class ModelTrainer:
 
     @torch.no_grad()
     def score(self, segments: Sequence[Segment], rng: np.random.Generator | None = None) -> NDArray[np.float64]:
-        """Losses (n, 4) of segments under the agent's own model, in the order of `SCORES`; means over their steps.
+        """Losses (n, 4) of segments under the agent's own model, in the order of `SCORES`, in nats per arrival.
 
-        Latents are sampled with `rng`, or with the generator kept for scoring.
+        Each loss is a mean over the arrivals that have it: the first arrival of a segment has no reward loss, and a KL
+        only where a battle begins. So a short segment has no lower mean than a long one. Latents are sampled with
+        `rng`, or with the generator kept for scoring.
         """
         batch, mask = self._padded(segments)
         losses, _ = self.model.losses(batch, self._noise(rng or self.score_rng, *mask.shape))
-        picked = (losses.avail, losses.terminal, losses.reward, losses.dyn)
-        means = [(x * mask).sum(0) / mask.sum(0) for x in picked]
+        arrived = mask & ~resets(batch.reset)
+        picked = (
+            (losses.avail, mask),
+            (losses.terminal, mask),
+            (losses.reward, arrived),
+            (losses.dyn, arrived | (mask & batch.is_first)),
+        )
+        means = [(loss * has).sum(0) / has.sum(0).clamp_min(1) for loss, has in picked]
         return torch.stack(means, -1).to(torch.float64).cpu().numpy()
 
     def _padded(self, segments: Sequence[Segment]) -> tuple[Batch, Tensor]:

@@ -13,7 +13,7 @@ from mawm.results.names import ALL_SHARED, SHARING
 
 WIN_RATE = "eval/win_rate"
 USUAL: dict[str, Any] = {
-    "selector": "gaussian",
+    "selector": "adaptive",
     "channel": "real",
     "wire": "float32",
     "budget": "enforce",
