@@ -14,6 +14,9 @@ from mawm.agents.returns import ReturnScale, TwoHot, lambda_returns
 from mawm.agents.rssm import Latent
 from mawm.agents.world_model import WorldModel
 
+DUAL_CLIP = 3.0
+"""A received row with a negative advantage A never counts as worse than this many times A, whatever its ratio."""
+
 
 class Imagined(NamedTuple):
     """B rollouts of H actions, time first.
@@ -41,7 +44,7 @@ class Imagined(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """States that were acted in, flat (R, ...), with what the update needs of each."""
+    """States that were acted in, flat (R, ...), with what the update needs of each; `received`: another agent acted."""
 
     deter: Tensor
     stoch: Tensor
@@ -51,6 +54,7 @@ class Rows(NamedTuple):
     advantage: Tensor
     returns: Tensor
     weight: Tensor
+    received: Tensor
 
 
 class Head(nn.Module):
@@ -153,8 +157,8 @@ class ActorCritic:
         return lambda_returns(imagined.reward, imagined.discount, value, self.config.lam)
 
     @torch.no_grad()
-    def prepare(self, imagined: Imagined) -> Rows:
-        """Returns and advantages of rollouts, as flat rows.
+    def prepare(self, imagined: Imagined, received: int = 0) -> Rows:
+        """Returns and advantages of rollouts, as flat rows; the last `received` rollouts are other agents'.
 
         A received rollout is valued by this agent's own critic; its `logits` are those of the policy that acted, so the
         ratio pi(a)/mu(a) of the update corrects for the sender's policy as for the agent's own older one.
@@ -165,6 +169,7 @@ class ActorCritic:
         old = log_prob(imagined.logits, imagined.action)
         # A state with one legal action (a dead agent's no-op) has nothing to decide.
         choice = imagined.avail.sum(-1) > 1
+        theirs = torch.arange(imagined.action.shape[1], device=old.device) >= imagined.action.shape[1] - received
         rows = Rows(
             imagined.deter[:-1],
             imagined.stoch[:-1],
@@ -174,14 +179,17 @@ class ActorCritic:
             (returns - value) / scale * choice,
             returns,
             imagined.weight,
+            theirs.expand_as(imagined.action),
         )
         return Rows(*(x.flatten(0, 1) for x in rows))
 
     def update(self, rows: Rows, entropy_weight: float) -> dict[str, float]:
         """One gradient step of actor and critic on rows (R, ...); gives losses for the log.
 
-        Actor: -min(ratio A, clip(ratio) A) - entropy; critic: two-hot -log p of the lambda-return. Both weighted by the
-        chance of being alive.
+        Actor: -min(r A, clip(r) A) - entropy with the ratio r = pi(a)/mu(a); for received rows with A < 0 it is
+        -max(min(r A, clip(r) A), 3 A), the dual clip: another agent's policy and latents may give any ratio, and the
+        minimum alone has no lower bound there. Critic: two-hot -log p of the lambda-return. Both weighted by the chance
+        of being alive.
         """
         weight = rows.weight / rows.weight.sum().clamp_min(1e-6)
         logits = masked_logits(self.actor(rows.deter, rows.stoch), rows.avail)
@@ -189,6 +197,8 @@ class ActorCritic:
         ratio = (log_probs.gather(-1, rows.action.unsqueeze(-1)).squeeze(-1) - rows.old_log_prob).exp()
         clipped = ratio.clamp(1.0 - self.config.ppo_clip, 1.0 + self.config.ppo_clip)
         gain = torch.minimum(ratio * rows.advantage, clipped * rows.advantage)
+        floor = torch.where(rows.received & (rows.advantage < 0), DUAL_CLIP * rows.advantage, -torch.inf)
+        gain = torch.maximum(gain, floor)
         entropy = -(log_probs.exp() * log_probs.clamp_min(-50.0)).sum(-1)
         most = (weight * rows.avail.sum(-1).to(torch.float32).log()).sum()
         actor_loss = -(weight * (gain + entropy_weight * entropy)).sum()
@@ -206,6 +216,28 @@ class ActorCritic:
             "critic/loss": float(critic_loss.detach()),
             "critic/grad_norm": critic_norm,
             "critic/mean_return": float((weight * rows.returns).sum()),
+        }
+
+    @torch.no_grad()
+    def received_ratios(self, rows: Rows) -> dict[str, float]:
+        """How far this agent's policy is from those that acted in received rows; empty if nothing was received.
+
+        Quantiles of the ratio pi(a)/mu(a), the share of rows beyond the clip range, and the share that the dual clip
+        bounds. Before the first gradient step of a round.
+        """
+        theirs = Rows(*(x[rows.received] for x in rows))
+        if not len(theirs.action):
+            return {}
+        logits = masked_logits(self.actor(theirs.deter, theirs.stoch), theirs.avail)
+        ratio = (log_prob(logits, theirs.action) - theirs.old_log_prob).exp()
+        bounded = (ratio > DUAL_CLIP) & (theirs.advantage < 0)
+        low, middle, high = torch.quantile(ratio, torch.tensor([0.05, 0.5, 0.95], device=ratio.device)).tolist()
+        return {
+            "actor/received_ratio_q05": low,
+            "actor/received_ratio_q50": middle,
+            "actor/received_ratio_q95": high,
+            "actor/received_clipped_share": float(((ratio - 1.0).abs() > self.config.ppo_clip).float().mean()),
+            "actor/received_bounded_share": float(bounded.float().mean()),
         }
 
     def slow_critic_step(self) -> None:

@@ -126,9 +126,9 @@ class Agent:
         if not segments or not self.experience.active or self.modelling.updates == 0:
             return self.experience.silent(sizes)
         scores = self.modelling.score(segments)
-        phases = np.array([phase(s) for s in segments], np.int64)
+        arrivals, phases = (np.array([of(s) for s in segments], np.int64) for of in (len, phase))
         return self.experience.publish(
-            sizes, scores, lambda i, sequence: encode_segment(segments[i], sequence, self.wire), phases
+            sizes, scores, lambda i, sequence: encode_segment(segments[i], sequence, self.wire), arrivals, phases
         )
 
     def admit(self, messages: list[bytes]) -> Metrics:
@@ -188,7 +188,8 @@ class Agent:
         count = self.behaving.count
         model, horizon = self.config.world_model, self.config.behaviour.horizon
         sizes = [rollout_bytes(horizon, model.deter, model.groups, self.spaces.n_actions, self.wire)] * count
-        if not count or not self.rollouts.active:
+        # The loss of a critic that was never fitted is the same for every rollout.
+        if not count or not self.rollouts.active or self.behaviour.scale.seen == 0:
             return self.rollouts.silent(sizes)
         origin = Origin(self.members[0], self.label, self.behaving.round)
         return self.rollouts.publish(

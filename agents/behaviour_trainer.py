@@ -128,7 +128,8 @@ class BehaviourTrainer:
             theirs = self._stacked(received)
             metrics["channel/latent_agreement"] = self._agreement(theirs)
             pool = pool.joined([theirs])
-        rows = self.behaviour.prepare(pool)
+        rows = self.behaviour.prepare(pool, len(received))
+        metrics |= self.behaviour.received_ratios(rows)
         exploration = self.behaviour.exploration
         size = min(config.minibatch, own_rows)
         steps = config.epochs * max(1, own_rows // size)

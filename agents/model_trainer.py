@@ -88,7 +88,7 @@ class ModelTrainer:
         }
 
     def _ahead(self, batch: Batch, rng: np.random.Generator) -> tuple[float, float]:
-        reset = resets(batch.is_first)
+        reset = resets(batch.reset)
         noise = self._noise(rng, *reset.shape)
         deter = self.model.rssm.observe(batch.obs, batch.prev_action, reset, noise).deter
         expected = Latent(deter, self.model.rssm.prior(deter).argmax(-1))
@@ -99,14 +99,22 @@ class ModelTrainer:
 
     @torch.no_grad()
     def score(self, segments: Sequence[Segment], rng: np.random.Generator | None = None) -> NDArray[np.float64]:
-        """Losses (n, 4) of segments under the agent's own model, in the order of `SCORES`; means over their steps.
+        """Losses (n, 4) of segments under the agent's own model, in the order of `SCORES`, in nats per arrival.
 
-        Latents are sampled with `rng`, or with the generator kept for scoring.
+        Each loss is a mean over the arrivals that have it: the first arrival of a segment has no reward loss, and a KL
+        only where a battle begins. So a short segment has no lower mean than a long one. Latents are sampled with
+        `rng`, or with the generator kept for scoring.
         """
         batch, mask = self._padded(segments)
         losses, _ = self.model.losses(batch, self._noise(rng or self.score_rng, *mask.shape))
-        picked = (losses.avail, losses.terminal, losses.reward, losses.dyn)
-        means = [(x * mask).sum(0) / mask.sum(0) for x in picked]
+        arrived = mask & ~resets(batch.reset)
+        picked = (
+            (losses.avail, mask),
+            (losses.terminal, mask),
+            (losses.reward, arrived),
+            (losses.dyn, arrived | (mask & batch.is_first)),
+        )
+        means = [(loss * has).sum(0) / has.sum(0).clamp_min(1) for loss, has in picked]
         return torch.stack(means, -1).to(torch.float64).cpu().numpy()
 
     def _padded(self, segments: Sequence[Segment]) -> tuple[Batch, Tensor]:
@@ -122,7 +130,8 @@ class ModelTrainer:
                 out[: len(segment), i] = getattr(segment, name)
             return torch.from_numpy(out).to(self.device)
 
-        fields = ("obs", "prev_action", "reward", "terminal", "is_first", "avail")
+        # A segment lies in one battle, so memory is reset where the battle begins.
+        fields = ("obs", "prev_action", "reward", "terminal", "is_first", "is_first", "avail")
         own = torch.ones(count, dtype=torch.bool, device=self.device)
         return Batch._make([*(padded(name) for name in fields), own]), torch.from_numpy(valid).to(self.device)
 
@@ -135,9 +144,8 @@ class ModelTrainer:
         config = self.model.config
         rows = -(-5 * count // (4 * config.seq_len))
         batch = source(rows, config.seq_len, rng)
-        reset = batch.is_first.clone()
-        reset[0] = True
-        post = self.model.rssm.observe(batch.obs, batch.prev_action, reset, self._noise(rng, config.seq_len, rows))
+        noise = self._noise(rng, config.seq_len, rows)
+        post = self.model.rssm.observe(batch.obs, batch.prev_action, resets(batch.reset), noise)
         alive = np.flatnonzero(~batch.terminal.cpu().numpy().reshape(-1))
         picked = rng.choice(alive, size=count, replace=len(alive) < count)
         index = torch.from_numpy(picked).to(self.device)

@@ -40,7 +40,7 @@ class ParameterInformation:
         heads, (_, sequences) = self.config.others + 1, batch.reward.shape
         # The coins are tossed whatever the batch holds, so that received rows change no generator.
         coins = torch.from_numpy(self.learn_rng.integers(0, 2, (heads, 1, sequences))).to(self.device)
-        weight = coins * (~resets(batch.is_first) & batch.own)
+        weight = coins * (~resets(batch.reset) & batch.own)
         error = (self.ensemble(post.deter.detach()) - batch.obs).square().sum(-1)
         loss = 0.5 * self.precision * (weight * error).sum() / weight.sum().clamp_min(1.0)
         self.optimiser.step(loss, batch._asdict())

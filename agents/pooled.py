@@ -18,8 +18,9 @@ class PooledReplay:
     """Z's IndividualReplay (`own`) and SharedReplay (`own` and `received` together) of one agent.
 
     Two rings, so that no peer can ever evict the agent's own experience. A pooled batch draws each row from one ring or
-    the other in proportion to what they hold, and says which: Eq. 1 is fitted on own rows, Eqs. 2-3 on all. What
-    explorers saw (`considered`, in policy mode) lies in a third ring that no batch for the model draws from.
+    the other in proportion to what they hold, at least half from the own ring, and says which: Eq. 1 is fitted on own
+    rows, Eqs. 2-3 on all. What explorers saw (`considered`, in policy mode) lies in a third ring that no batch for the
+    model draws from.
     """
 
     def __init__(self, spaces: Spaces, capacity: int, lanes: int, gate: Gate, device: str) -> None:
@@ -53,10 +54,14 @@ class PooledReplay:
         self.considered.add([s for s in segments if np.isfinite(s.obs).all()], joined=False)
 
     def sample_pooled(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
-        """`batch` stretches from both rings, time first."""
+        """`batch` stretches from both rings, time first; at most half of them are received ones.
+
+        Algorithm 1 takes a whole batch of own rows for Eq. 1. Without the floor, an agent of a large team that shares
+        everything would fit its decoders on next to nothing.
+        """
         own, received = self.own.places(length), self.received.places(length)
         # The draw is made even where nothing was received, so that a silent channel changes no generator.
-        n_received = int((rng.random(batch) < received / (own + received)).sum())
+        n_received = min(batch // 2, int((rng.random(batch) < received / (own + received)).sum()))
         rows = [self.own.sample(batch - n_received, length, rng)]
         if n_received:
             rows.append(self.received.sample(n_received, length, rng))

@@ -11,21 +11,26 @@ from mawm.types import ROLES, Bools, Floats, Ints, Segment, Spaces
 
 
 class Stretches(NamedTuple):
-    """Sampled stretches, time first: obs (T, B, O), prev_action, reward, terminal, is_first (T, B), avail (T, B, A)."""
+    """Sampled stretches, time first: obs (T, B, O), avail (T, B, A), all others (T, B).
+
+    `is_first`: a battle begins here. `reset`: memory must be reset here, because a battle begins or because the row
+    before it is of another stream. Only where a battle begins is the past known.
+    """
 
     obs: Floats
     prev_action: Ints
     reward: Floats
     terminal: Bools
     is_first: Bools
+    reset: Bools
     avail: Bools
 
 
 class Replay:
     """`lanes` rings of steps with `capacity` steps together. A lane is one stream: what follows in it followed in time.
 
-    A sampled stretch may run from one battle into the next: `is_first` says where memory must be reset. Masks are kept
-    as bits. A segment whose sizes differ from the environment's raises ValueError; nothing is ever emptied silently.
+    A sampled stretch may run from one battle into the next: `reset` says where memory must be reset. Masks are kept as
+    bits. A segment whose sizes differ from the environment's raises ValueError; nothing is ever emptied silently.
     Every row says whose it is, and the gate looks at it on its way in and again on its way out.
     """
 
@@ -42,6 +47,7 @@ class Replay:
             "reward": np.zeros(rows, np.float32),
             "terminal": np.zeros(rows, np.bool_),
             "is_first": np.zeros(rows, np.bool_),
+            "reset": np.zeros(rows, np.bool_),
             "avail": np.zeros((*rows, (spaces.n_actions + 7) // 8), np.uint8),
             "agent": np.zeros(rows, np.int16),
             "role": np.zeros(rows, np.uint8),
@@ -58,8 +64,9 @@ class Replay:
         return len(self._written)
 
     def add(self, segments: Iterable[Segment], *, joined: bool = True) -> None:
-        """Append segments to their lanes; with `joined=False` a segment continues nothing: it begins with a reset.
+        """Append segments to their lanes; with `joined=False` a segment continues nothing: memory is reset there.
 
+        Its `is_first` stays as it is: a received piece from the middle of a battle is no beginning of a battle.
         ProvenanceError for an origin that the gate refuses, before anything of this call is appended.
         """
         segments = list(segments)
@@ -68,9 +75,9 @@ class Replay:
             self._check(segment)
         for segment in segments:
             lane = segment.lane if joined else int(np.argmin(self._written))
-            first = segment.is_first.copy()
-            first[0] |= not joined
-            self._append(lane, segment, first)
+            reset = segment.is_first.copy()
+            reset[0] |= not joined
+            self._append(lane, segment, reset)
 
     def _check(self, segment: Segment) -> None:
         steps = len(segment)
@@ -83,7 +90,7 @@ class Replay:
                     f"expected {expected}, steps >= 1"
                 )
 
-    def _append(self, lane: int, segment: Segment, first: Bools) -> None:
+    def _append(self, lane: int, segment: Segment, reset: Bools) -> None:
         start, steps = int(self._written[lane]), len(segment)
         self._grow(start + steps)
         at = np.arange(start, start + steps) % self.depth
@@ -92,7 +99,8 @@ class Replay:
             "prev_action": segment.prev_action,
             "reward": segment.reward,
             "terminal": segment.terminal,
-            "is_first": first,
+            "is_first": segment.is_first,
+            "reset": reset,
             "avail": np.packbits(segment.avail, axis=-1),
             "agent": segment.origin.agent,
             "role": ROLES.index(segment.origin.role),
@@ -141,6 +149,7 @@ class Replay:
             np.asarray(picked["reward"], np.float32),
             np.asarray(picked["terminal"], np.bool_),
             np.asarray(picked["is_first"], np.bool_),
+            np.asarray(picked["reset"], np.bool_),
             avail,
         )
 

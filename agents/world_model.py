@@ -17,13 +17,17 @@ SCORES = ("avail", "terminal", "reward", "kl")
 
 
 class Batch(NamedTuple):
-    """Stretches as tensors, time first; `own` (B,) tells the agent's own rows from received ones."""
+    """Stretches as tensors, time first; `own` (B,) tells the agent's own rows from received ones.
+
+    `is_first`: a battle begins here. `reset`: memory must be reset here; a received piece needs it in mid-battle too.
+    """
 
     obs: Tensor
     prev_action: Tensor
     reward: Tensor
     terminal: Tensor
     is_first: Tensor
+    reset: Tensor
     avail: Tensor
     own: Tensor
 
@@ -48,11 +52,11 @@ class Prediction(NamedTuple):
     avail: Tensor
 
 
-def resets(is_first: Tensor) -> Tensor:
-    """Where memory starts anew (T, B): at the first arrival of a battle, and at the start of every stretch."""
-    reset = is_first.clone()
-    reset[0] = True
-    return reset
+def resets(reset: Tensor) -> Tensor:
+    """Where memory starts anew (T, B): where the rows say so, and at the start of every stretch."""
+    anew = reset.clone()
+    anew[0] = True
+    return anew
 
 
 class WorldModel(nn.Module):
@@ -99,10 +103,11 @@ class WorldModel(nn.Module):
         """Unreduced Eqs. 1-3 of stretches: noise (T, B, G) uniform.
 
         The KL is balanced: `dyn` = KL(sg(q), p) trains the prior, `rep` = KL(q, sg(p)) the posterior. Where the past is
-        unknown (a stretch that starts inside a battle) reward, previous action and KL at its first index are left out:
-        nothing there can be predicted. So are reward and previous action at a battle's first arrival: there are none.
+        unknown (a stretch or a received piece that starts inside a battle) reward, previous action and KL at its first
+        index are left out: nothing there can be predicted. So are reward and previous action at a battle's first
+        arrival: there are none.
         """
-        reset = resets(batch.is_first)
+        reset = resets(batch.reset)
         post = self.rssm.observe(batch.obs, batch.prev_action, reset, noise)
         prior = self.rssm.prior(post.deter)
         obs_mean, action_logits = self.decode(post)

@@ -69,7 +69,7 @@ class PlainModel(nn.Module):
         actions = functional.one_hot(batch.prev_action, self.n_actions).float()
         feats, posts, priors = [], [], []
         for t in range(len(batch.obs)):
-            keep = (~batch.is_first[t]).float().unsqueeze(-1) if t else torch.zeros_like(h[:, :1])
+            keep = (~batch.reset[t]).float().unsqueeze(-1) if t else torch.zeros_like(h[:, :1])
             h = self.cell(torch.cat([z, actions[t]], -1) * keep, h * keep)
             post = self.dist(self.posterior(torch.cat([h, embed[t]], -1)))
             prior = self.dist(self.prior(h))

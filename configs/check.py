@@ -77,7 +77,7 @@ def _check_own(sharing: SharingConfig) -> None:
     """A selector of the user's is made once for nothing: else its mistake would come up where learners are built."""
     factory = load_factory("sharing.selector", sharing.selector)
     try:
-        factory(sharing.bandwidth, ("critic",), sharing.window, np.random.default_rng(0))
+        factory(sharing.bandwidth, ("critic",), sharing.rollout_window, np.random.default_rng(0))
     except Exception as error:  # the user's code may raise anything
         raise ValueError(
             f"sharing.selector is {shown(sharing.selector)}; it must be callable with bandwidth, components, window "

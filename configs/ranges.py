@@ -24,7 +24,8 @@ RANGES: Ranges = {
     "save_every": (1, MANY), "save_minutes": (0.001, 1e6), 
     "keep_checkpoints": (2, 1000),  # where one is damaged the other is used
     # sharing; a window of one value has no deviation
-    "bandwidth": SHARE, "window": (2, 10**6), "budget_bytes_per_step": (0.0, 1e12), "stale_rounds": (1, 10**6),
+    "bandwidth": SHARE, "window": (2, 10**6), "rollout_window": (2, 10**6),
+    "budget_bytes_per_step": (0.0, 1e12), "stale_rounds": (1, 10**6),
     # gating
     "explorers": (1, 4096), "dimension": (1, 4096), "population": (2, 100_000), "elite": SHARE,
     "floor": (1e-6, 1e3), "closeness": WEIGHT, "probes": (1, 100_000), "evolve_every": (1, MANY), "keeps": (1, 10**8),

@@ -23,7 +23,7 @@ class Grid:
     """Methods of mawm.train."""
     bandwidth: tuple[float, ...] = (0.05,)
     """Nominal bandwidths, each between 0 and 1."""
-    selectors: tuple[str, ...] = ("gaussian",)
+    selectors: tuple[str, ...] = (TrainConfig().sharing.selector,)
     """Selectors of mawm.train."""
     channels: tuple[str, ...] = ("real",)
     """Channels of mawm.train: the real one, or controls."""

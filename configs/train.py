@@ -32,11 +32,13 @@ class SharingConfig:
 
     bandwidth: float = 0.05
     """Share of the bytes of finished items that an agent may broadcast: 0 nothing, 1 everything."""
-    selector: str = "gaussian"
-    """What is worth sending: gaussian (the paper's rule), adaptive, quantile, random (the control), all, none, or a
-    module:factory of your own (docs/sharing.md)."""
+    selector: str = "adaptive"
+    """What is worth sending: adaptive (the paper's rule; its c follows the share), gaussian (the rule as printed),
+    quantile, random (the control), all, none, or a module:factory of your own (docs/sharing.md)."""
     window: int = 1500
-    """K: items over which the selector's means and deviations run."""
+    """K of experience: arrivals over which the selector's means and deviations run, some 100 segments."""
+    rollout_window: int = 100
+    """K of rollouts: how many the critic's mean loss and deviation run over (1500 imagined steps at H = 15)."""
     budget: Literal["enforce", "report"] = "enforce"
     """`enforce`: a token bucket in bytes keeps the bandwidth as a promise; `report`: send whatever the rule offers."""
     budget_bytes_per_step: float = 0.0

@@ -1,4 +1,4 @@
-"""`python -m mawm.bench engine|fidelity|learner|learning|wire|saving`: figures of this machine and of the engine."""
+"""`python -m mawm.bench engine|fidelity|learner|learning|losses|wire|saving`: figures of this machine and engine."""
 
 import contextlib
 import json
@@ -19,6 +19,7 @@ DESCRIPTION = """Measure speed on this machine, on one thread, and how near we c
   python -m mawm.bench fidelity                                  our battles beside figures of StarCraft II
   python -m mawm.bench learning --maps 3m --methods ippo mappo   how fast methods learn, beside published figures
   python -m mawm.bench learner --agents 3 --preset paper --json  one iteration of learning, beside plain code
+  python -m mawm.bench losses --map 3m --out 3m.npz              losses that a selector sees in a real run
   python -m mawm.bench wire --map 3m --preset paper              bytes of a message and what half floats lose
   python -m mawm.bench saving --map 3m                           what checkpoints cost a run with full replays"""
 
@@ -85,6 +86,25 @@ class Learner:
 
 
 @dataclass(frozen=True)
+class Losses:
+    """Record the losses that a selector sees in a run with the default settings and one learner for the team.
+
+    Writes arrays `losses` (n, 4) of every segment of every agent, in nats per arrival (availability, termination,
+    reward, KL), `arrivals` (n,) of its length, and `critic` (r,) of the first imagined rollouts.
+    """
+
+    out: Path
+    """The .npz file to write."""
+    map: str = "3m"
+    env_steps: int = 40_000
+    rollouts: int = 20_000
+    """Rollouts whose loss is kept; later ones are left out."""
+    seed: int = 0
+    json: bool = False
+    """One JSON line instead of text."""
+
+
+@dataclass(frozen=True)
 class Wire:
     """Bytes of a segment and a rollout with each `--wire` of mawm.train, the ratio, the error, microseconds."""
 
@@ -108,6 +128,7 @@ Command = (
     | Annotated[Fidelity, tyro.conf.subcommand("fidelity", prefix_name=False)]
     | Annotated[Learning, tyro.conf.subcommand("learning", prefix_name=False)]
     | Annotated[Learner, tyro.conf.subcommand("learner", prefix_name=False)]
+    | Annotated[Losses, tyro.conf.subcommand("losses", prefix_name=False)]
     | Annotated[Wire, tyro.conf.subcommand("wire", prefix_name=False)]
     | Annotated[Saving, tyro.conf.subcommand("saving", prefix_name=False)]
 )
@@ -165,9 +186,11 @@ def _learning(command: Learning) -> int:
     return code
 
 
-def _rows(command: Engine | Learner | Wire | Saving) -> list[dict[str, Any]]:
+def _rows(command: Engine | Learner | Losses | Wire | Saving) -> list[dict[str, Any]]:
     if isinstance(command, Engine):
         return _engine(command)
+    if isinstance(command, Losses):
+        return _losses(command)
     if isinstance(command, Saving):
         return _saving(command)
     return _learner(command) if isinstance(command, Learner) else _wire(command)
@@ -191,6 +214,23 @@ def _learner(command: Learner) -> list[dict[str, Any]]:
     precision = resolve_precision(config.precision)
     row = measure_learner(config.agent, command.agents, command.repeats)
     return [{"agents": command.agents, "preset": command.preset, "precision": precision, **row}]
+
+
+def _losses(command: Losses) -> list[dict[str, Any]]:
+    import numpy as np
+
+    from mawm.benchmarks.losses import record
+    from mawm.build import prepare_process
+    from mawm.configs.presets import load_preset
+
+    config = replace(
+        load_preset("default"), method="centralized", map=command.map, env_steps=command.env_steps, seed=command.seed
+    )
+    prepare_process(config.precision)
+    found = record(config, command.rollouts, lambda line: print(line, file=sys.stderr))
+    command.out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(command.out, losses=found["losses"], arrivals=found["arrivals"], critic=found["critic"])
+    return [{"map": command.map, "segments": len(found["losses"]), "rollouts": len(found["critic"])}]
 
 
 def _wire(command: Wire) -> list[dict[str, Any]]:

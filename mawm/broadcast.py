@@ -55,14 +55,16 @@ class Broadcaster:
         sizes: Sequence[int],
         losses: NDArray[np.float64],
         encode: Callable[[int, int], bytes],
+        arrivals: Ints | None = None,
         phases: Ints | None = None,
     ) -> Outbox:
         """Items of these sizes with losses (n, m), in the order in which they were finished.
 
-        `encode(index, sequence)` makes the message of one item; only items that are sent are ever encoded. `phases`
-        (n,) are indices of `picks.PHASES`, for the log. Raises ValueError if a message has not the announced size.
+        `encode(index, sequence)` makes the message of one item; only items that are sent are ever encoded. `arrivals`
+        (n,) says how many arrivals each item holds (None: one each). `phases` (n,) are indices of `picks.PHASES`, for
+        the log. Raises ValueError if a message has not the announced size.
         """
-        proposed = self.selector.propose(losses)
+        proposed = self.selector.propose(losses, np.ones(len(losses), np.int64) if arrivals is None else arrivals)
         self.picks.add(proposed, phases)
         messages: list[bytes] = []
         for index, (size, offered) in enumerate(zip(sizes, proposed, strict=True)):

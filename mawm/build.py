@@ -74,8 +74,10 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
     rollout = rollout_bytes(horizon, model.deter, model.groups, spaces.n_actions, wire)
     # One model for the team sees everything: all experience crosses the channel, imagination happens at its centre.
     central = not plan.own_weights
-    name = learner_names(members)[index]
+    name, sharing = learner_names(members)[index], config.sharing
     purse = _purse(config, len(members), max(segment, rollout))
+    experience = _Kind(f"{name}/experience", SCORES, sharing.window, model.seq_len, segment)
+    rollouts = _Kind(f"{name}/rollouts", ("critic",), sharing.rollout_window, 1, rollout)
     return Agent(
         name,
         members[index],
@@ -85,10 +87,10 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
         lanes=len(members[index]) * config.schedule.battles,
         experience=Broadcaster(Trivial(plan.experience), Unlimited())
         if central
-        else _broadcaster(config, plan.experience, SCORES, purse or _share(config, segment), f"{name}/experience"),
+        else _broadcaster(config, plan.experience, experience, purse),
         rollouts=Broadcaster(Trivial(False), Unlimited())
         if central
-        else _broadcaster(config, plan.rollouts, ("critic",), purse or _share(config, rollout), f"{name}/rollouts"),
+        else _broadcaster(config, plan.rollouts, rollouts, purse),
         wire=wire,
         gate=gate_of(config),
         device=device,
@@ -145,24 +147,37 @@ def make_learner(index: int, *, config: TrainConfig, spaces: Spaces, device: str
     return METHODS[config.method].learner(index, config, spaces, device)
 
 
-def _broadcaster(
-    config: TrainConfig, shared: bool, components: tuple[str, ...], budget: Budget, owner: str
-) -> Broadcaster:
+@dataclass(frozen=True)
+class _Kind:
+    """What the selector and the budget of one kind of item need to know."""
+
+    owner: str
+    """Keys their generators."""
+    components: tuple[str, ...]
+    window: int
+    arrivals: int
+    """Arrivals of the largest item, as its window counts them."""
+    item_bytes: int
+    """Bytes of the largest item."""
+
+
+def _broadcaster(config: TrainConfig, shared: bool, kind: _Kind, purse: Budget | None) -> Broadcaster:
     sharing = config.sharing
     if not shared:
         return Broadcaster(Trivial(False), Unlimited())
-    rng = named_generator(config.seed, f"{owner}/selector")
-    selector = make_selector(sharing.selector, sharing.bandwidth, components, sharing.window, rng)
-    lots = named_generator(config.seed, f"{owner}/lots") if sharing.channel == "random" else None
-    return Broadcaster(selector, budget, lots)
+    rng = named_generator(config.seed, f"{kind.owner}/selector")
+    selector = make_selector(sharing.selector, sharing.bandwidth, kind.components, kind.window, rng)
+    lots = named_generator(config.seed, f"{kind.owner}/lots") if sharing.channel == "random" else None
+    return Broadcaster(selector, purse or _share(config, kind), lots)
 
 
-def _share(config: TrainConfig, item_bytes: int) -> Budget:
+def _share(config: TrainConfig, kind: _Kind) -> Budget:
     """The budget of one kind of item: a share of the bytes produced, with a burst of that share of a window."""
     sharing = config.sharing
     if sharing.budget == "report":
         return Unlimited()
-    return ShareBudget(sharing.bandwidth, max(sharing.bandwidth * sharing.window, 1.0) * item_bytes)
+    burst = max(sharing.bandwidth * kind.window / kind.arrivals, 1.0) * kind.item_bytes
+    return ShareBudget(sharing.bandwidth, burst)
 
 
 def _purse(config: TrainConfig, senders: int, largest_item: int) -> Budget | None:

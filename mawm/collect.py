@@ -126,14 +126,19 @@ class Collector:
             stream.arrive(obs[agent], int(actions[agent]), reward, terminal, False, avail[agent])
 
     def _cut(self, agent: int, row: int) -> list[Segment]:
-        """Whole segments of one stream; the rest too at the end of the battle. A death waits for the battle's end."""
+        """Segments of one stream: a cut leaves at least half of `seq_len`, and a battle's rest is cut in the middle.
+
+        So no segment is a stub. A piece of one or two arrivals has the wildest mean loss, and its first arrival has no
+        known past and teaches no reward. An agent's death is always in the rest, which waits for the battle's end.
+        """
         stream, out = self._streams[agent][row], []
-        ended = bool(self._first[row])
         lane = self._places[agent][1] * self.env.batch + row
         origin = Origin(agent, self.role, stream.episode)
-        while len(stream.reward) - (stream.dead and not ended) >= self.seq_len:
+        while len(stream.reward) >= self.seq_len + (self.seq_len + 1) // 2:
             out.append(stream.cut(origin, lane, self.seq_len))
-        if ended and stream.reward:
+        if self._first[row]:
+            if len(stream.reward) > self.seq_len:
+                out.append(stream.cut(origin, lane, (len(stream.reward) + 1) // 2))
             out.append(stream.cut(origin, lane, len(stream.reward)))
         return out
 

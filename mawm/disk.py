@@ -54,8 +54,8 @@ def _rows(table: str, config: TrainConfig, members: int, learners: int) -> int:
     elif table == "considered":
         lived = 0 if config.gating.gate != "policy" else (MOST_ROWS + 1) * capacity
     elif sharing.budget == "enforce" and not sharing.budget_bytes_per_step and config.gating.gate != "open":
-        burst = sharing.window * config.agent.world_model.seq_len
-        lived = int((learners - 1) * sharing.bandwidth * (config.env_steps + burst))
+        burst = max(sharing.bandwidth * sharing.window, config.agent.world_model.seq_len)
+        lived = int((learners - 1) * (sharing.bandwidth * config.env_steps + burst))
     else:
         lived = (MOST_ROWS + 1) * capacity
     return min(lived, (MOST_ROWS + 1) * capacity)

@@ -24,14 +24,14 @@ from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import TrainConfig
 from mawm.loop import Run, keep_books, round_
 
-BEFORE, AFTER = 7, 5
+BEFORE, AFTER = 9, 5
 """Rounds before the save, and after it."""
 ROUND = 32
 """Environment steps of a round."""
 # Everything that can happen happens in every round or every second one.
 BUSY = {
     "env_steps": (BEFORE + AFTER) * ROUND,
-    "sharing": {"bandwidth": 0.5, "window": 20},
+    "sharing": {"bandwidth": 0.5, "window": 20, "rollout_window": 20},
     "gating": {"explorers": 3, "search": {"evolve_every": 64, "population": 20, "probes": 8, "keeps": 200}},
     "schedule": {
         "prefill": ROUND,
@@ -62,7 +62,7 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 """Methods and gates."""
 CHANNELS: dict[str, dict[str, Any]] = {
-    "both, adaptive and late": {"sharing": {"selector": "adaptive", "channel": "stale", "stale_rounds": 3}},
+    "both, as printed and late": {"sharing": {"selector": "gaussian", "channel": "stale", "stale_rounds": 3}},
     "both, one purse, at random": {"sharing": {"channel": "random", "budget_bytes_per_step": 400.0}},
     "both, their own": {"sharing": {"channel": "self", "wire": "float16"}},
     "both, shuffled": {"sharing": {"channel": "shuffled"}},

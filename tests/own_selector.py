@@ -11,8 +11,8 @@ class EveryThird:
     def __init__(self):
         self.seen = 0
 
-    def propose(self, losses):
-        """Losses (n, m) give (n,) proposals."""
+    def propose(self, losses, arrivals):
+        """Losses (n, m) and arrivals (n,) give (n,) proposals."""
         numbers = self.seen + 1 + np.arange(len(losses))
         self.seen += len(losses)
         return numbers % 3 == 0
@@ -38,7 +38,7 @@ def every_third(bandwidth, components, window, rng):
 class Broken(EveryThird):
     """Fails when it is asked."""
 
-    def propose(self, losses):
+    def propose(self, losses, arrivals):
         """Never answers."""
         raise RuntimeError("out of order")
 

@@ -69,7 +69,8 @@ def rows_of(behaviour: ActorCritic, advantage: list[float], ratio: list[float]) 
     now = torch.log_softmax(masked_logits(behaviour.actor(deter, stoch), avail), -1)[:, 0].detach()
     old = now - torch.tensor(ratio).log()
     action = torch.zeros(n, dtype=torch.long)
-    return Rows(deter, stoch, avail, action, old, torch.tensor(advantage), torch.zeros(n), torch.ones(n))
+    own = torch.zeros(n, dtype=torch.bool)
+    return Rows(deter, stoch, avail, action, old, torch.tensor(advantage), torch.zeros(n), torch.ones(n), own)
 
 
 def test_the_policy_objective_is_the_clipped_one() -> None:
@@ -78,6 +79,33 @@ def test_the_policy_objective_is_the_clipped_one() -> None:
     rows = rows_of(behaviour, [2.0, 2.0, -1.0, -1.0], [1.5, 0.5, 1.5, 0.5])
     metrics = behaviour.update(rows, entropy_weight=0.0)
     assert metrics["actor/loss"] == pytest.approx(-(2.4 + 1.0 - 1.5 - 0.8) / 4, abs=1e-5)
+
+
+def test_a_received_row_with_a_huge_ratio_and_a_negative_advantage_is_bounded_in_loss_and_gradient() -> None:
+    # min(r A, clip(r) A) = -10; the dual clip of received rows: max(-10, 3 * -1) = -3. Where A > 0 nothing changes.
+    for received, expected in ((False, -10.0), (True, -3.0)):
+        behaviour = make_behaviour()
+        rows = rows_of(behaviour, [-1.0], [10.0])._replace(received=torch.tensor([received]))
+        metrics = behaviour.update(rows, entropy_weight=0.0)
+        assert metrics["actor/loss"] == pytest.approx(-expected, rel=1e-4)
+        assert (metrics["actor/grad_norm"] == 0.0) is received
+    mild, _ = (make_behaviour() for _ in range(2))
+    rows = rows_of(mild, [-1.0, 2.0], [2.0, 50.0])._replace(received=torch.tensor([True, True]))
+    assert mild.update(rows, entropy_weight=0.0)["actor/loss"] == pytest.approx(-(-2.0 + 2.4) / 2, rel=1e-4)
+
+
+def test_ratios_are_told_of_received_rows_alone() -> None:
+    behaviour = make_behaviour()
+    ratios = [1000.0, *np.linspace(0.55, 4.55, 41).tolist()]
+    rows = rows_of(behaviour, [-1.0] * 42, ratios)
+    assert behaviour.received_ratios(rows) == {}
+    told = behaviour.received_ratios(rows._replace(received=torch.tensor([False] + 41 * [True])))
+    assert told["actor/received_ratio_q05"] == pytest.approx(0.75, rel=1e-3)
+    assert told["actor/received_ratio_q50"] == pytest.approx(2.55, rel=1e-3)
+    assert told["actor/received_ratio_q95"] == pytest.approx(4.35, rel=1e-3)
+    # Within .8 and 1.2 lie .85, .95, 1.05 and 1.15; above 3 lie 3.05 to 4.55.
+    assert told["actor/received_clipped_share"] == pytest.approx(37 / 41)
+    assert told["actor/received_bounded_share"] == pytest.approx(16 / 41)
 
 
 def test_entropy_is_that_of_the_masked_policy() -> None:
@@ -94,7 +122,9 @@ def test_a_received_rollout_is_corrected_by_the_senders_logits_and_valued_by_the
     behaviour = make_behaviour()
     imagined, _ = rollouts()
     sender = masked_logits(torch.randn_like(imagined.logits), imagined.avail)
-    rows = behaviour.prepare(imagined._replace(logits=sender))
+    rows = behaviour.prepare(imagined._replace(logits=sender), received=10)
+    assert rows.received.view_as(imagined.action).sum(1).tolist() == [10] * 4
+    assert rows.received.view_as(imagined.action)[:, -10:].all()
     expected = torch.log_softmax(sender, -1).gather(-1, imagined.action.unsqueeze(-1)).squeeze(-1)
     assert torch.allclose(rows.old_log_prob, expected.flatten())
     value = behaviour.two_hot.mean(behaviour.slow_critic(imagined.deter, imagined.stoch))

@@ -105,6 +105,12 @@ def test_own_messages_come_back_as_often_as_others_would_have_come() -> None:
     again = Own()
     again.load_state(own.state())
     assert again.deliver("rollouts", [Outbox(), Outbox([b"d"]), Outbox()]) == [[(0, b"b")], [], []]
+    # The third learner is owed three messages of the first call and one of the second.
+    assert again.deliver("rollouts", [Outbox(), Outbox(), Outbox([b"e"])]) == [
+        [(0, b"b")],
+        [(1, b"d")],
+        [(2, b"e")] * 4,
+    ]
 
 
 def test_shuffled_messages_keep_their_bytes_and_all_receivers_get_the_same() -> None:
@@ -121,7 +127,7 @@ def test_lots_send_as_much_of_something_else() -> None:
     class First(Trivial):
         """Offers the first item of each call."""
 
-        def propose(self, losses: np.ndarray) -> np.ndarray:
+        def propose(self, losses: np.ndarray, arrivals: np.ndarray) -> np.ndarray:
             return np.arange(len(losses)) == 0
 
     plain = Broadcaster(First(True), Unlimited())

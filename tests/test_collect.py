@@ -19,7 +19,7 @@ class CountingEnv:
     batch = 1
 
     def __init__(self, truncates: bool) -> None:
-        self.truncates, self.t = truncates, 0
+        self.truncates, self.t, self.length = truncates, 0, LENGTH
 
     def _step(self, t: int, reward: float, ended: bool, now: int) -> Step:
         def shaped(value: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -42,7 +42,7 @@ class CountingEnv:
         """Play one step."""
         assert (actions == self.t % 3).all(), "the action answers the observation now visible"
         self.t += 1
-        t, ended = self.t, self.t == LENGTH
+        t, ended = self.t, self.t == self.length
         self.t = 0 if ended else t
         return self._step(t, float(t), ended, self.t)
 
@@ -107,6 +107,19 @@ def test_cuts_are_contiguous_and_the_rest_is_carried_over() -> None:
     assert [len(s) for s in segments] == [2, 2, 1, 2, 2, 1]
     assert [(s.start, s.origin.episode) for s in segments] == [(0, 0), (2, 0), (4, 0), (0, 1), (2, 1), (4, 1)]
     assert battles.env_steps == 2 * LENGTH
+
+
+@pytest.mark.parametrize("seq_len", [2, 3, 7, 8, 20])
+@pytest.mark.parametrize("length", [1, 5, 9, 20, 29, 30, 31, 77])
+def test_no_segment_is_shorter_than_half_its_length_unless_the_whole_battle_is(seq_len: int, length: int) -> None:
+    battles = collector(seq_len=seq_len)
+    battles.env.length = length
+    battle = battles.collect(length, "sample")[0]
+    lengths = [len(s) for s in battle]
+    assert sum(lengths) == length + 1 and max(lengths) <= seq_len
+    assert min(lengths) >= min(seq_len / 2, length + 1)
+    assert np.concatenate([s.obs[:, 0] for s in battle]).tolist() == list(range(length + 1))
+    assert battle[-1].terminal[-1] and battle[-1].reward[-1] == length
 
 
 def test_state_continues_bit_for_bit() -> None:

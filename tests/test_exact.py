@@ -150,18 +150,19 @@ MADE_ANEW = {
 CONSTANT = (
     "battles/rows",  # how many there are
     "agent_1: intrinsic", "channel.delivery",  # nothing, where neither has a memory; in other cases what they have
-    "rollouts.picks.", "rollouts.selector.windows",  # of a rollout nobody counts phases, and it has one loss alone
+    "rollouts.picks.", "rollouts.selector.losses",  # of a rollout nobody counts phases, and it has one loss alone
     "run: wall_s",
 )  # fmt: skip
 """Pieces that do not move in any case, and why."""
 NAMED = (
     "optimiser/world_model", "optimiser/actor", "weights/slow_critic", "weights/actor", "memory/train", "rows/own",
     "rows/received", "generators.act", "generators.model", "generators.behaviour", "generators.gains", "selector.past",
-    "selector.windows", "budget.tokens", "return_scale.spread", "log_entropy_weight", "intrinsic/snapshots",
-    "run/env/bodies", "run/step/obs", "run/stream", "schedule.", "search.rng", "explorers/psi", "evolved_at",
+    "selector.losses", "selector.sigmas", "budget.tokens", "return_scale.spread", "log_entropy_weight",
+    "intrinsic/snapshots", "run/env/bodies", "run/step/obs", "run/stream", "schedule.", "search.rng", "explorers/psi",
+    "evolved_at",
 )  # fmt: skip
 """Of all pieces, those that the fast suite leaves out one by one."""
-MUTATED = ("policy", "open", "both, one purse, at random", "both, adaptive and late", "ippo")
+MUTATED = ("policy", "open", "both, one purse, at random", "both, as printed and late", "ippo")
 
 
 def half_played(case: str, folder: Path) -> tuple[Loaded, dict[str, Part], Rounds]:

@@ -1,7 +1,10 @@
 """Decentralized means decentralized: what one agent does and learns depends on its own data and messages alone."""
 
+import tempfile
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +14,13 @@ import torch
 from mawm.agents.agent import Agent
 from mawm.broadcast import Broadcaster
 from mawm.budgets.unlimited import Unlimited
-from mawm.build import make_learner, make_team, members_of
+from mawm.build import make_beside, make_env, make_learner, make_run, make_team, members_of
 from mawm.collect import Collector
-from mawm.configs.presets import load_preset
+from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import Method, TrainConfig
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.gate import ProvenanceError
+from mawm.loop import round_
 from mawm.selectors.trivial import Trivial
 from mawm.team import InlineTeam
 from mawm.types import Origin, Role, Segment, Spaces
@@ -153,13 +157,40 @@ def test_the_number_of_gradient_steps_does_not_depend_on_what_was_received() -> 
     for agent, data in ((sender, segments(1)), (receiver, segments(0)), (alone, segments(0))):
         agent.remember(data)
         agent.fit_world_model(2)
-        agent.imagine(1)
+        for _ in range(2):  # what a critic that was never fitted says of a rollout is not sent
+            agent.fit_behaviour([], env_steps=0)
+            agent.imagine(1)
     sent = sender.offer_rollouts(env_steps=0)
     assert sent.sent_items == sent.produced_items > 0
     receiver.fit_behaviour(sent.messages, env_steps=0)
     alone.fit_behaviour([], env_steps=0)
     steps = [int(a.state()[0]["optimiser/actor/step"].reshape(-1)[0]) for a in (receiver, alone)]
-    assert steps[0] == steps[1] > 0
+    assert steps[0] == steps[1] > 1
+
+
+@pytest.mark.parametrize("channel", ["real", "random", "stale", "self", "shuffled"])
+def test_every_control_delivers_what_was_sent_and_takes_as_many_gradient_steps(channel: str) -> None:
+    sharing = {"channel": channel, "stale_rounds": 1, "bandwidth": 0.5, "rollout_window": 20}
+    config = merge(load_preset("debug"), {"sharing": sharing, "env_steps": 600}, "test")
+    with tempfile.TemporaryDirectory() as folder, closing(make_env(config, "train", config.schedule.battles)) as env:
+        team = make_team(config, env.spaces, "cpu", "inline")
+        beside = make_beside(config, env.spaces)
+        run = make_run(config, env, team, beside, Path(folder), lambda run, metrics: None, None)
+        for writer in run.writers:
+            writer.close()  # nothing is logged
+        last = dict.fromkeys(("experience", "rollouts"), 0)
+        while run.collector.env_steps < config.env_steps:
+            before = {kind: tally.sent_items for kind, tally in run.channel.tallies.items()}
+            round_(run)
+            last = {kind: tally.sent_items - before[kind] for kind, tally in run.channel.tallies.items()}
+        rows = run.channel.ledger.close(config.env_steps)
+        for kind, tally in run.channel.tallies.items():
+            under_way = last[kind] if channel == "stale" else 0
+            delivered = sum(row["delivered"] for row in rows if row["kind"] == kind)
+            assert delivered == 2 * (tally.sent_items - under_way) > 0, kind
+        for arrays, _ in team.map("state"):
+            steps = [int(arrays[f"optimiser/{name}/step"].reshape(-1)[0]) for name in ("world_model", "actor")]
+            assert steps == [11, 9], "the same in every channel"
 
 
 def run_rounds(placement: str, method: Method = "both", mute: str = "", **sharing: Any) -> list[dict[str, Any]]:

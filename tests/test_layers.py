@@ -30,7 +30,7 @@ METHODS = {"independent", "experience", "rollouts", "both", "centralized", "ippo
 
 # Lowest first. A module imports from lines above its own alone; within envs/ (one line) imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "stats", "seeds", "agents.config", "files", "lock", "patience", "careful", "telling", "factory"),
+    ("types", "seeds", "agents.config", "files", "lock", "patience", "careful", "telling", "factory"),
     ("processes",),
     ("stopping",),
     ("pieces",),
@@ -145,7 +145,7 @@ def test_environments_know_neither_torch_nor_the_agents() -> None:
 
 
 def test_agents_import_nothing_that_logs_or_knows_other_agents() -> None:
-    allowed = {"types", "broadcast", "codec", "picks", "selectors", "budgets", "gate", "seeds", "stats"}
+    allowed = {"types", "broadcast", "codec", "picks", "selectors", "budgets", "gate", "seeds"}
     found = {used for _, path in modules("agents") for used in own_imports(path) if not used.startswith("agents.")}
     assert found - allowed == set()
 

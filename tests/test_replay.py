@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mawm.agents.pooled import PooledReplay
 from mawm.agents.replay import Replay
 from mawm.gate import Gate, ProvenanceError
 from mawm.pieces import joined
@@ -87,7 +89,21 @@ def test_places_are_sampled_uniformly():
 def test_a_received_segment_continues_nothing():
     replay = Replay(SPACES, 100, lanes=1, gate=Gate(Role.PRIMARY))
     replay.add([segment(5, 4, 3)], joined=False)
-    assert replay.sample(1, 4, np.random.default_rng(0)).is_first[:, 0].tolist() == [True, False, False, False]
+    stretch = replay.sample(1, 4, np.random.default_rng(0))
+    assert stretch.reset[:, 0].tolist() == [True, False, False, False] and not stretch.is_first.any()
+    replay.add([segment(9, 4, 3, starts=True)], joined=False)
+    battles = replay.sample(50, 8, np.random.default_rng(0))
+    assert battles.is_first.sum() == 50 and battles.reset.sum() == 100
+
+
+def test_at_least_half_of_a_pooled_batch_is_the_agents_own_however_much_it_received():
+    pooled = PooledReplay(SPACES, 4000, 1, Gate(Role.PRIMARY), "cpu")
+    pooled.remember([segment(0, 40, 0)])
+    for batch, own in ((16, 8), (5, 3), (1, 1)):
+        pooled.admit([segment(1000, 1000, 0)])
+        drawn = pooled.sample_pooled(batch, 10, np.random.default_rng(0))
+        assert int(drawn.own.sum()) == own
+        assert torch.equal(drawn.own, drawn.reward[0] < 1000)
 
 
 def test_a_segment_of_other_sizes_raises_and_nothing_is_lost():

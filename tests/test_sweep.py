@@ -43,7 +43,7 @@ def test_a_method_without_a_channel_has_one_run_a_seed_and_the_others_one_a_band
 
 
 def test_a_control_is_told_apart_by_its_name_and_grids_that_overlap_meet() -> None:
-    one, two = Grid(methods=("both",), seeds=1), Grid(methods=("both",), selectors=("gaussian", "random"), seeds=1)
+    one, two = Grid(methods=("both",), seeds=1), Grid(methods=("both",), selectors=("adaptive", "random"), seeds=1)
     assert [run.name for run in runs_of(one, two)] == ["3m_both_b0.05_s0", "3m_both_b0.05_random_s0"]
 
 
@@ -212,7 +212,7 @@ def test_a_sweep_survives_kill_9_runs_nothing_twice_and_reports_what_failed(tmp_
     first.communicate()
     os.kill(child, signal.SIGKILL)
     before = done.stat().st_mtime_ns
-    broken = ("--selectors", "gaussian", "own_selector:broken")
+    broken = ("--selectors", "adaptive", "own_selector:broken")
     second = sweep(tmp_path, "--methods", "ippo", "both", "independent", *broken)
     out, error = second.communicate(timeout=400)
     manifest = json.loads((tmp_path / "manifest.json").read_text())["runs"]

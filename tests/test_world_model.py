@@ -31,6 +31,7 @@ def make_batch(own=(True, True, True, True), seed=0):
         reward=torch.from_numpy(rng.random((T, B), dtype=np.float32)),
         terminal=torch.from_numpy(rng.random((T, B)) < 0.2),
         is_first=torch.from_numpy(first),
+        reset=torch.from_numpy(first),
         avail=torch.from_numpy(rng.random((T, B, A)) < 0.5),
         own=torch.tensor(own),
     )
@@ -141,6 +142,41 @@ def test_what_cannot_be_predicted_costs_nothing():
     assert losses.dyn[0, 0] > 0 and losses.dyn[0, 1:].eq(0).all()
     assert losses.reward[0].eq(0).all() and losses.action[0].eq(0).all()
     assert losses.reward[3, 1] == 0 and losses.action[3, 1] == 0 and losses.dyn[3, 1] > 0
+
+
+def received_piece(start):
+    """Through the replay's only entrance for received experience: a piece of a battle that begins at step `start`."""
+    spaces = Spaces(n_agents=1, n_actions=A, obs_size=OBS, state_size=0, episode_limit=20)
+    replay = PooledReplay(spaces, 100, 1, Gate(Role.PRIMARY), "cpu")
+    rng = np.random.default_rng(0)
+    at = np.arange(start, start + T)
+    never, avail = np.zeros(T, bool), np.ones((T, A), bool)
+    obs = rng.random((T, OBS), dtype=np.float32)
+    piece = Segment(Origin(1, Role.PRIMARY, 0), 0, start, obs, at % A, at.astype(np.float32), never, at == 0, avail)
+    replay.remember([piece])
+    replay.admit([piece, piece])
+    # A stretch of the received ring that holds the end of one piece and the beginning of the next one.
+    rows = replay.received.sample(64, T, np.random.default_rng(1))
+    return Batch(*(torch.from_numpy(x) for x in rows), own=torch.zeros(64, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(("start", "past_is_known"), [(0, True), (7, False)])
+def test_a_received_piece_resets_memory_and_has_a_first_kl_only_where_its_battle_begins(start, past_is_known):
+    model = make_model()
+    randomise_outputs(model)
+    batch = received_piece(start)
+    rng = torch.Generator().manual_seed(0)
+    losses, _ = model.losses(batch, torch.rand(T, 64, CONFIG.groups, generator=rng))
+    begins = batch.reward == start  # the first arrival of the piece; rewards count the steps of the battle
+    inside = begins.clone()
+    inside[0] = False
+    assert inside.any() and batch.reset[begins].all() and not batch.reset[~begins].any()
+    assert bool((losses.dyn[begins] > 0).all()) is past_is_known
+    assert bool((losses.dyn[begins] == 0).all()) is not past_is_known
+    assert (losses.reward[begins] == 0).all()
+    last = batch.reward == start + T - 1
+    last[0] = False  # there, it is the stretch that has no known past
+    assert last.any() and (losses.reward[last] > 0).all()
 
 
 def test_memory_does_not_cross_the_border_of_a_battle():

@@ -15,7 +15,7 @@ WIN_RATE = "eval/win_rate"
 SAMPLED = "eval/win_rate_sampled"
 """Logged since 0.2: older runs have greedy evaluations only."""
 USUAL: dict[str, Any] = {
-    "selector": "gaussian",
+    "selector": "adaptive",
     "channel": "real",
     "wire": "float32",
     "budget": "enforce",

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.types import Bools
+from mawm.types import Bools, Ints
 
 
 class Chance:
@@ -24,7 +24,7 @@ class Chance:
         self._seen = 0
         self.refused_non_finite = 0
 
-    def propose(self, losses: NDArray[np.float64]) -> Bools:
+    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
         """One draw an item."""
         finite = np.isfinite(losses).all(1)
         numbers = self._seen + np.cumsum(finite)

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.types import Bools
+from mawm.types import Bools, Ints
 
 
 class Selector(Protocol):
@@ -14,8 +14,11 @@ class Selector(Protocol):
     active: bool
     """False where nothing is ever proposed, so that the sender need not score anything."""
 
-    def propose(self, losses: NDArray[np.float64]) -> Bools:
-        """Losses (n, m) of n items under m components of the sender's model give (n,) proposals."""
+    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
+        """Proposals (n,) for n items: losses (n, m) under m components of the sender's model, in nats per arrival.
+
+        `arrivals` (n,) says how many arrivals an item holds: the length of a segment, 1 for a rollout.
+        """
 
     def diagnostics(self) -> dict[str, float]:
         """What to log."""

@@ -1,23 +1,21 @@
 """Selectors by name, and a user's own by where it lies."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from mawm.factory import load_factory
-from mawm.selectors.adaptive import AdaptiveRule
 from mawm.selectors.chance import Chance
-from mawm.selectors.gaussian import GaussianRule
 from mawm.selectors.protocol import Selector
-from mawm.selectors.quantile import QuantileRule
-from mawm.selectors.rule import Rule
-from mawm.selectors.scored import WARM_UP, Scored
+from mawm.selectors.quantile import Quantile
+from mawm.selectors.threshold import AIM, WARM_UP, Threshold
 from mawm.selectors.trivial import Trivial
 
-RULES: dict[str, Callable[[float], Rule]] = {
-    "gaussian": GaussianRule,
-    "adaptive": AdaptiveRule,
-    "quantile": QuantileRule,
+RULES: dict[str, Callable[[float, tuple[str, ...], int], Selector]] = {
+    "adaptive": partial(Threshold, follows=True),
+    "gaussian": Threshold,
+    "quantile": Quantile,
 }
 NAMES = (*RULES, "random", "all", "none")
 
@@ -41,5 +39,6 @@ def make_selector(
     if bandwidth in (0.0, 1.0):
         return Trivial(bandwidth == 1.0)
     if name == "random":
-        return Chance(bandwidth, WARM_UP, rng)
-    return Scored(RULES[name](bandwidth), components, window)
+        # The control offers as much as `adaptive` and waits as long: for the windows of several losses, then for L_M's.
+        return Chance(AIM * bandwidth, WARM_UP if len(components) == 1 else 2 * WARM_UP, rng)
+    return RULES[name](bandwidth, components, window)

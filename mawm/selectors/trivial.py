@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.types import Bools
+from mawm.types import Bools, Ints
 
 
 class Trivial:
@@ -14,7 +14,7 @@ class Trivial:
     def __init__(self, answer: bool) -> None:
         self.active = answer
 
-    def propose(self, losses: NDArray[np.float64]) -> Bools:
+    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
         """The same answer for each of the n items."""
         return np.full(len(losses), self.active)
 

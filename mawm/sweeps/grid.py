@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from mawm.configs.check import check
-from mawm.configs.presets import merge
+from mawm.configs.presets import load_preset, merge
 from mawm.configs.sweeps import Grid
 from mawm.configs.train import TrainConfig, short_name
 
@@ -69,7 +69,7 @@ def _runs(grid: Grid, start: TrainConfig, map_name: str, seed: int, selects: Cal
 
 def _planned(grid: Grid, config: TrainConfig, selects: bool) -> PlannedRun:
     check(config)
-    sharing, plain = config.sharing, TrainConfig().sharing
+    sharing, plain, preset = config.sharing, TrainConfig().sharing, load_preset(grid.train_preset).sharing
     words = [short_name(config.map), config.method]
     args = ["--map", config.map, "--method", config.method, "--seed", str(config.seed)]
     if selects:
@@ -79,6 +79,7 @@ def _planned(grid: Grid, config: TrainConfig, selects: bool) -> PlannedRun:
             value = getattr(sharing, way)
             if value != getattr(plain, way):
                 words.append(value.replace(":", "."))
+            if value != getattr(preset, way):
                 args += [f"--{way}", value]
     args += ["--env-steps", str(config.env_steps), "--preset", grid.train_preset, "--placement", "inline"]
     name = "_".join([*words, *([grid.label] if grid.label else []), f"s{config.seed}"])

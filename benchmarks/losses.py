@@ -1,0 +1,71 @@
+"""Records the losses that a selector sees in a real run: the data of tests/golden/losses."""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mawm.agents.agent import Agent
+from mawm.broadcast import Broadcaster
+from mawm.budgets.unlimited import Unlimited
+from mawm.build import make_beside, make_env, make_run, make_team
+from mawm.configs.train import TrainConfig
+from mawm.loop import round_
+from mawm.selectors.trivial import Trivial
+from mawm.team import InlineTeam
+from mawm.types import Bools, Ints
+
+
+class Recorder(Trivial):
+    """A selector that offers nothing and keeps the losses of the first `most` items that it is asked about."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(False)
+        self.active = True
+        self.most = most
+        self.losses: list[NDArray[np.float64]] = []
+        self.arrivals: list[Ints] = []
+        self.items = 0
+
+    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
+        """Keep, and offer nothing."""
+        kept = min(len(losses), self.most - self.items)
+        self.losses.append(losses[:kept])
+        self.arrivals.append(arrivals[:kept])
+        self.items += kept
+        self.active = self.items < self.most
+        return np.zeros(len(losses), np.bool_)
+
+
+def record(config: TrainConfig, most_rollouts: int, report: Callable[[str], None]) -> dict[str, NDArray[Any]]:
+    """Play a run of `config` with one learner for the team; gives what a selector would have been asked about.
+
+    Arrays: `losses` (n, 4) float16, the four losses of every segment of every agent in nats per arrival (`SCORES`
+    says the order), `arrivals` (n,) uint8, the lengths of the segments, `critic` (r,) float16, the critic's loss of the
+    first `most_rollouts` rollouts. Recording changes nothing in the run. Raises ValueError for a team of several
+    learners.
+    """
+    segments, rollouts = Recorder(10**9), Recorder(most_rollouts)
+    with tempfile.TemporaryDirectory() as folder, closing(make_env(config, "train", config.schedule.battles)) as env:
+        team = cast(InlineTeam, make_team(config, env.spaces, "cpu", "inline"))
+        if len(team.members) > 1:
+            raise ValueError(f"losses are recorded of one learner; {config.method} has {len(team.members)}")
+        beside = make_beside(config, env.spaces)
+        run = make_run(config, env, team, beside, Path(folder), lambda run, metrics: None, None)
+        agent = cast(Agent, team.learners[0])
+        agent.experience, agent.rollouts = Broadcaster(segments, Unlimited()), Broadcaster(rollouts, Unlimited())
+        while run.collector.env_steps < config.env_steps:
+            round_(run)
+            if run.schedule.passed("log", run.collector.env_steps, 4000):
+                report(f"{run.collector.env_steps} steps, {segments.items} segments, {rollouts.items} rollouts")
+        for writer in run.writers:
+            writer.close()
+    return {
+        "losses": np.concatenate(segments.losses).astype(np.float16),
+        "arrivals": np.concatenate(segments.arrivals).astype(np.uint8),
+        "critic": np.concatenate(rollouts.losses)[:, 0].astype(np.float16),
+    }
