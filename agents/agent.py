@@ -77,7 +77,7 @@ class Agent:
         weights = torch.Generator().manual_seed(named_seed(seed, f"{role}/init"))
         model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
         self.behaviour = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights)
-        self.replay = PooledReplay(spaces, config.replay.capacity, lanes, gate or Gate(role), device)
+        self.replay = PooledReplay(spaces, config.replay, lanes, gate or Gate(role), device)
         self.intrinsic = self._intrinsic(seed)
         self.modelling = ModelTrainer(
             model, self.replay, self.rngs["model"], self.rngs["score"], self.intrinsic, device

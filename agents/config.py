@@ -103,6 +103,12 @@ class ReplayConfig:
     """Arrivals an agent keeps: its own, and those that it received (kept apart, so that peers never evict its own)."""
 
     capacity: int = 250_000
+    recent_steps: int = 10_000
+    """The newest arrivals, together over all battles side by side, that count as recent."""
+    recent_share: float = 0.5
+    """Share of the stretches of a world-model update that are drawn from recent arrivals; the others come from all."""
+    recent_starts: float = 1.0
+    """Share of the imagined rollouts that start in recent arrivals; the others start anywhere."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from mawm.types import Metrics, Segment
 
 COMPARED = 1024
 """Stretches that a world model's errors are measured on."""
+CONTEXT = 5
+"""Arrivals of a battle that a world model must have seen before imagination may start there."""
 Sampler = Callable[[int, int, np.random.Generator], Batch]
 """Samples `batch` stretches of `length` steps."""
 
@@ -139,18 +141,33 @@ class ModelTrainer:
     def starts(self, count: int, rng: np.random.Generator, source: Sampler) -> tuple[Latent, Tensor]:
         """`count` posterior states (B, ...) of what `source` samples with their true masks (B, A), without gradient.
 
-        Terminal states start nothing. A quarter more states are encoded than are used, to make up for those.
+        Terminal states start nothing, and neither do the first `CONTEXT` states after an unknown past: the model has
+        seen too little there (if no state is left, these start it too). Half as many states again are encoded as are used, to make up for those.
         """
         config = self.model.config
-        rows = -(-5 * count // (4 * config.seq_len))
+        rows = -(-3 * count // (2 * config.seq_len))
         batch = source(rows, config.seq_len, rng)
         noise = self._noise(rng, config.seq_len, rows)
-        post = self.model.rssm.observe(batch.obs, batch.prev_action, resets(batch.reset), noise)
-        alive = np.flatnonzero(~batch.terminal.cpu().numpy().reshape(-1))
-        picked = rng.choice(alive, size=count, replace=len(alive) < count)
+        reset = resets(batch.reset)
+        post = self.model.rssm.observe(batch.obs, batch.prev_action, reset, noise)
+        goes_on = ~batch.terminal.cpu().numpy()
+        fit = goes_on & _with_context(batch.is_first.cpu().numpy(), reset.cpu().numpy())
+        places = np.flatnonzero(fit if fit.any() else goes_on)
+        picked = rng.choice(places, size=count, replace=len(places) < count)
         index = torch.from_numpy(picked).to(self.device)
         state = Latent(post.deter.flatten(0, 1)[index], post.stoch.flatten(0, 1)[index])
         return state, batch.avail.flatten(0, 1)[index]
+
+
+def _with_context(is_first: NDArray[np.bool_], reset: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """States (T, B) whose memory goes back to the beginning of their battle, or over at least `CONTEXT` arrivals."""
+    seen, known = np.zeros(is_first.shape[1], np.int64), np.zeros(is_first.shape[1], np.bool_)
+    out = np.zeros(is_first.shape, np.bool_)
+    for t in range(len(is_first)):
+        known = np.where(reset[t], is_first[t], known)
+        seen = np.where(reset[t], 0, seen + 1)
+        out[t] = known | (seen >= CONTEXT)
+    return out
 
 
 def _means(losses: Losses, batch: Batch) -> Metrics:

@@ -1,12 +1,14 @@
 """The pooled replay of one agent: its own stream and what it received, sampled together but kept apart."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mawm.agents.config import ReplayConfig
 from mawm.agents.replay import Replay, Stretches
 from mawm.agents.snapshot_weights import under
 from mawm.agents.world_model import Batch
@@ -23,10 +25,11 @@ class PooledReplay:
     model draws from.
     """
 
-    def __init__(self, spaces: Spaces, capacity: int, lanes: int, gate: Gate, device: str) -> None:
-        self.own = Replay(spaces, capacity, lanes, gate)
-        self.received = Replay(spaces, capacity, 1, gate)
-        self.considered = Replay(spaces, capacity, 1, Gate(Role.EXPLORER))
+    def __init__(self, spaces: Spaces, config: ReplayConfig, lanes: int, gate: Gate, device: str) -> None:
+        self.config = config
+        self.own = Replay(spaces, config.capacity, lanes, gate, config.recent_steps)
+        self.received = Replay(spaces, config.capacity, 1, gate, config.recent_steps)
+        self.considered = Replay(spaces, config.capacity, 1, Gate(Role.EXPLORER), config.recent_steps)
         self.gate = gate
         self.device = device
 
@@ -34,7 +37,8 @@ class PooledReplay:
         """A replay of its own with these segments, the agent's own, lane by lane: for measuring, not for learning."""
         lanes = 1 + max(segment.lane for segment in segments)
         steps = sum(len(segment) for segment in segments)
-        replay = PooledReplay(self.own.spaces, steps * lanes, lanes, self.gate, self.device)
+        config = replace(self.config, capacity=steps * lanes)
+        replay = PooledReplay(self.own.spaces, config, lanes, self.gate, self.device)
         replay.remember(segments)
         return replay
 
@@ -62,18 +66,19 @@ class PooledReplay:
         own, received = self.own.places(length), self.received.places(length)
         # The draw is made even where nothing was received, so that a silent channel changes no generator.
         n_received = min(batch // 2, int((rng.random(batch) < received / (own + received)).sum()))
-        rows = [self.own.sample(batch - n_received, length, rng)]
+        recent = self.config.recent_share
+        rows = [self.own.sample(batch - n_received, length, rng, recent)]
         if n_received:
-            rows.append(self.received.sample(n_received, length, rng))
+            rows.append(self.received.sample(n_received, length, rng, recent))
         return self._batch(rows, n_received)
 
     def sample_own(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
-        """`batch` stretches of the agent's own, time first."""
-        return self._batch([self.own.sample(batch, length, rng)], 0)
+        """`batch` stretches of the agent's own, time first: for where imagination starts."""
+        return self._batch([self.own.sample(batch, length, rng, self.config.recent_starts)], 0)
 
     def sample_considered(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
         """`batch` stretches of explorers, time first: for where imagination starts, never for fitting the model."""
-        return self._batch([self.considered.sample(batch, length, rng)], 0)
+        return self._batch([self.considered.sample(batch, length, rng, self.config.recent_starts)], 0)
 
     def ready(self, length: int) -> bool:
         """Whether at least one own stretch can be sampled."""

@@ -34,12 +34,14 @@ class Replay:
     Every row says whose it is, and the gate looks at it on its way in and again on its way out.
     """
 
-    def __init__(self, spaces: Spaces, capacity: int, lanes: int, gate: Gate) -> None:
+    def __init__(self, spaces: Spaces, capacity: int, lanes: int, gate: Gate, recent_steps: int = 1) -> None:
         if capacity < lanes:
             raise ValueError(f"replay capacity is {capacity} steps; {lanes} lanes need at least one step each")
         self.spaces = spaces
         self.gate = gate
         self.depth = capacity // lanes
+        self.recent = max(1, recent_steps // lanes)
+        """How many of a lane's newest rows count as recent."""
         rows = (lanes, 0)  # grows up to `depth`: most runs never fill it
         self._data: dict[str, NDArray[np.generic]] = {
             "obs": np.zeros((*rows, spaces.obs_size), np.float32),
@@ -124,20 +126,25 @@ class Replay:
         """How many different stretches of `length` steps there are to sample."""
         return int(np.maximum(np.minimum(self._written, self.depth) - length + 1, 0).sum())
 
-    def sample(self, batch: int, length: int, rng: np.random.Generator) -> Stretches:
-        """`batch` stretches of `length` steps, uniform over their possible places; ValueError if there is none.
+    def sample(self, batch: int, length: int, rng: np.random.Generator, recent: float = 0.0) -> Stretches:
+        """`batch` stretches of `length` steps; ValueError if there is none.
 
+        Each is drawn, with chance `recent`, uniformly from those that begin in recent rows, else from all. Policies
+        change while agents learn: recent experience shows the team of today, old experience what else may happen.
         ProvenanceError if one of their rows is of a role that the gate refuses.
         """
         held = np.minimum(self._written, self.depth)
         starts = np.maximum(held - length + 1, 0)
-        ends = np.cumsum(starts)
-        if ends[-1] == 0:
+        if not starts.any():
             raise ValueError(f"no lane of the replay holds {length} steps yet: the longest has {int(held.max())}")
-        place = rng.integers(0, ends[-1], size=batch)
-        lane = np.searchsorted(ends, place, side="right")
-        oldest = (self._written - held)[lane]
-        at = (oldest + place - (ends - starts)[lane] + np.arange(length)[:, None]) % self.depth
+        lane, place = self._places(starts, batch, rng)
+        if recent > 0.0:
+            newest = np.minimum(starts, self.recent)
+            new_lane, new_place = self._places(newest, batch, rng)
+            new_place += (starts - newest)[new_lane]
+            is_new = rng.random(batch) < recent
+            lane, place = np.where(is_new, new_lane, lane), np.where(is_new, new_place, place)
+        at = ((self._written - held)[lane] + place + np.arange(length)[:, None]) % self.depth
         picked = {name: data[lane, at] for name, data in self._data.items()}
         self.gate.check_rows(*(np.asarray(picked[name]) for name in ("agent", "role", "episode")))
         avail = np.unpackbits(np.asarray(picked["avail"], np.uint8), axis=-1, count=self.spaces.n_actions).astype(
@@ -152,6 +159,14 @@ class Replay:
             np.asarray(picked["reset"], np.bool_),
             avail,
         )
+
+    @staticmethod
+    def _places(starts: Ints, batch: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+        """`batch` pairs of a lane and a place in [0, starts[lane]), uniform over all places."""
+        ends = np.cumsum(starts)
+        place = rng.integers(0, ends[-1], size=batch)
+        lane = np.searchsorted(ends, place, side="right")
+        return lane, place - (ends - starts)[lane]
 
     def state(self, since: Sequence[int] | None = None) -> dict[str, NDArray[np.generic]]:
         """The rows held (R, ...) that were appended after `since` (an earlier `end`), as columns.

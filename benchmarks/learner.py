@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mawm.agents.actor_critic import ActorCritic
 from mawm.agents.behaviour_trainer import BehaviourTrainer
-from mawm.agents.config import AgentConfig
+from mawm.agents.config import AgentConfig, ReplayConfig
 from mawm.agents.intrinsic import NoInformation
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.pooled import PooledReplay
@@ -30,7 +30,7 @@ Units = dict[str, Callable[[], object]]
 
 def filled_replay(rng: np.random.Generator, steps: int = 4000) -> PooledReplay:
     """A replay of random battles of 25 steps."""
-    replay = PooledReplay(SPACES, capacity=steps, lanes=8, gate=Gate(Role.PRIMARY), device="cpu")
+    replay = PooledReplay(SPACES, ReplayConfig(capacity=steps), lanes=8, gate=Gate(Role.PRIMARY), device="cpu")
     length = 25
     for battle in range(steps // length):
         first, last = np.zeros(length, np.bool_), np.zeros(length, np.bool_)

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mawm.agents.config import ReplayConfig
 from mawm.agents.pooled import PooledReplay
 from mawm.agents.replay import Replay
 from mawm.gate import Gate, ProvenanceError
@@ -97,7 +98,7 @@ def test_a_received_segment_continues_nothing():
 
 
 def test_at_least_half_of_a_pooled_batch_is_the_agents_own_however_much_it_received():
-    pooled = PooledReplay(SPACES, 4000, 1, Gate(Role.PRIMARY), "cpu")
+    pooled = PooledReplay(SPACES, ReplayConfig(capacity=4000), 1, Gate(Role.PRIMARY), "cpu")
     pooled.remember([segment(0, 40, 0)])
     for batch, own in ((16, 8), (5, 3), (1, 1)):
         pooled.admit([segment(1000, 1000, 0)])
@@ -184,3 +185,15 @@ def test_ten_thousand_operations_against_a_plain_list(figure):
         assert len(replay) == sum(map(len, model))
     assert samples > 1000
     figure("10 000 operations on a replay", "as a plain list would do")
+
+
+def test_recent_stretches_begin_in_the_newest_rows_of_every_lane():
+    replay = Replay(SPACES, 4000, 2, Gate(Role.PRIMARY), recent_steps=100)
+    for lane in (0, 1):
+        replay.add([segment(0, 1000, lane)])
+    rng = np.random.default_rng(0)
+    newest = replay.sample(2000, 5, rng, recent=1.0).reward[0]
+    assert newest.min() == 1000 - 5 + 1 - 50 and newest.max() == 1000 - 5
+    mixed = replay.sample(20_000, 5, rng, recent=0.5).reward[0]
+    # Half of the draws, and 50 of 996 places of the other half.
+    assert abs((mixed >= 946).mean() - (0.5 + 0.5 * 50 / 996)) < 0.01

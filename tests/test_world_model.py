@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mawm.agents.config import WorldModelConfig
+from mawm.agents.config import ReplayConfig, WorldModelConfig
 from mawm.agents.intrinsic import NoInformation
-from mawm.agents.model_trainer import ModelTrainer
+from mawm.agents.model_trainer import ModelTrainer, _with_context
 from mawm.agents.pooled import PooledReplay
 from mawm.agents.world_model import Batch, WorldModel
 from mawm.gate import Gate
@@ -147,7 +147,7 @@ def test_what_cannot_be_predicted_costs_nothing():
 def received_piece(start):
     """Through the replay's only entrance for received experience: a piece of a battle that begins at step `start`."""
     spaces = Spaces(n_agents=1, n_actions=A, obs_size=OBS, state_size=0, episode_limit=20)
-    replay = PooledReplay(spaces, 100, 1, Gate(Role.PRIMARY), "cpu")
+    replay = PooledReplay(spaces, ReplayConfig(capacity=100), 1, Gate(Role.PRIMARY), "cpu")
     rng = np.random.default_rng(0)
     at = np.arange(start, start + T)
     never, avail = np.zeros(T, bool), np.ones((T, A), bool)
@@ -205,7 +205,7 @@ def test_errors_a_step_ahead_worked_out_by_hand():
     with torch.no_grad():
         for parameter in model.obs_decoder.parameters():
             parameter.zero_()  # it expects zeros; the reward's head begins at zero by itself
-    replay = PooledReplay(spaces, 100, 1, Gate(Role.PRIMARY), "cpu")
+    replay = PooledReplay(spaces, ReplayConfig(capacity=100), 1, Gate(Role.PRIMARY), "cpu")
     rng = np.random.default_rng(0)
     trainer = ModelTrainer(model, replay, rng, rng, NoInformation(), "cpu")
 
@@ -227,3 +227,16 @@ def test_errors_a_step_ahead_worked_out_by_hand():
     assert errors["trained/obs_error"] == pytest.approx(0.25)
     assert errors["trained/reward_error"] == pytest.approx(1.0, rel=1e-4)
     assert rng.bit_generator.state == before
+
+
+def test_imagination_starts_only_where_the_model_has_seen_five_arrivals_or_the_whole_battle():
+    first, reset = np.zeros((8, 3), bool), np.zeros((8, 3), bool)
+    reset[0] = True
+    first[0, 0] = True  # a battle from its beginning
+    first[3, 1] = reset[3, 1] = True  # a battle's end, then the next battle
+    reset[2, 2] = True  # a battle's end, then a received piece from mid-battle
+    assert _with_context(first, reset).astype(int).T.tolist() == [
+        [1, 1, 1, 1, 1, 1, 1, 1],
+        [0, 0, 0, 1, 1, 1, 1, 1],
+        [0, 0, 0, 0, 0, 0, 0, 1],
+    ]
