@@ -141,8 +141,8 @@ class ModelTrainer:
     def starts(self, count: int, rng: np.random.Generator, source: Sampler) -> tuple[Latent, Tensor]:
         """`count` posterior states (B, ...) of what `source` samples with their true masks (B, A), without gradient.
 
-        Terminal states start nothing, and neither do the first `CONTEXT` states after an unknown past: the model has
-        seen too little there (if no state is left, these start it too). Half as many states again are encoded as are used, to make up for those.
+        Terminal states start nothing, and neither do the first `CONTEXT` states after an unknown past, unless no other
+        state is left: the model has seen too little there. Half as many states again are encoded as are used.
         """
         config = self.model.config
         rows = -(-3 * count // (2 * config.seq_len))

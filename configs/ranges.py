@@ -33,8 +33,8 @@ RANGES: Ranges = {
     "deter": (1, 8192), "groups": (1, 256), "classes": (1, 256), "hidden": (1, 4096), "layers": (1, 8),
     "bins": (3, 4096), "unimix": SHARE, "free_nats": WEIGHT, "dyn_scale": WEIGHT, "rep_scale": WEIGHT,
     "obs_scale": (1e-6, 1e6), "action_scale": WEIGHT,
-    "batch": (1, 10_000), "seq_len": (2, 1000), "capacity": (2, 10**8), "recent_steps": (1, 10**8), "recent_share": SHARE,
-    "recent_starts": SHARE,
+    "batch": (1, 10_000), "seq_len": (2, 1000), "capacity": (2, 10**8), "recent_steps": (1, 10**8),
+    "recent_share": SHARE, "recent_starts": SHARE,
     "lr": RATE, "actor_lr": RATE, "critic_lr": RATE, "lr_warmup": (0, 10**9), "clip": (1e-6, 1e9),
     # behaviour
     "horizon": (1, 1000), "starts": (1, 100_000), "explorer_starts": SHARE, "epochs": (1, 1000),
