@@ -132,10 +132,11 @@ class ModelTrainer:
                 out[: len(segment), i] = getattr(segment, name)
             return torch.from_numpy(out).to(self.device)
 
+        none = torch.zeros(length, count, dtype=torch.bool, device=self.device)
         # A segment lies in one battle, so memory is reset where the battle begins.
-        fields = ("obs", "prev_action", "reward", "terminal", "is_first", "is_first", "avail")
-        own = torch.ones(count, dtype=torch.bool, device=self.device)
-        return Batch._make([*(padded(name) for name in fields), own]), torch.from_numpy(valid).to(self.device)
+        first, own = padded("is_first"), torch.ones(count, dtype=torch.bool, device=self.device)
+        fields = [padded(name) for name in ("obs", "prev_action", "reward", "terminal")]
+        return Batch._make([*fields, first, first, none, padded("avail"), own]), torch.from_numpy(valid).to(self.device)
 
     @torch.no_grad()
     def starts(self, count: int, rng: np.random.Generator, source: Sampler) -> tuple[Latent, Tensor]:

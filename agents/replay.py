@@ -14,7 +14,8 @@ class Stretches(NamedTuple):
     """Sampled stretches, time first: obs (T, B, O), avail (T, B, A), all others (T, B).
 
     `is_first`: a battle begins here. `reset`: memory must be reset here, because a battle begins or because the row
-    before it is of another stream. Only where a battle begins is the past known.
+    before it is of another stream. Only where a battle begins is the past known. `stale`: the reward was written at an
+    agent's death (`Segment.death`), and the row is not among the recent ones any more.
     """
 
     obs: Floats
@@ -23,6 +24,7 @@ class Stretches(NamedTuple):
     terminal: Bools
     is_first: Bools
     reset: Bools
+    stale: Bools
     avail: Bools
 
 
@@ -50,6 +52,7 @@ class Replay:
             "terminal": np.zeros(rows, np.bool_),
             "is_first": np.zeros(rows, np.bool_),
             "reset": np.zeros(rows, np.bool_),
+            "death": np.zeros(rows, np.bool_),
             "avail": np.zeros((*rows, (spaces.n_actions + 7) // 8), np.uint8),
             "agent": np.zeros(rows, np.int16),
             "role": np.zeros(rows, np.uint8),
@@ -94,6 +97,8 @@ class Replay:
 
     def _append(self, lane: int, segment: Segment, reset: Bools) -> None:
         start, steps = int(self._written[lane]), len(segment)
+        death = np.zeros(steps, np.bool_)
+        death[-1] = segment.death
         self._grow(start + steps)
         at = np.arange(start, start + steps) % self.depth
         values: dict[str, NDArray[Any] | int] = {
@@ -103,6 +108,7 @@ class Replay:
             "terminal": segment.terminal,
             "is_first": segment.is_first,
             "reset": reset,
+            "death": death,
             "avail": np.packbits(segment.avail, axis=-1),
             "agent": segment.origin.agent,
             "role": ROLES.index(segment.origin.role),
@@ -144,7 +150,8 @@ class Replay:
             new_place += (starts - newest)[new_lane]
             is_new = rng.random(batch) < recent
             lane, place = np.where(is_new, new_lane, lane), np.where(is_new, new_place, place)
-        at = ((self._written - held)[lane] + place + np.arange(length)[:, None]) % self.depth
+        number = (self._written - held)[lane] + place + np.arange(length)[:, None]
+        at = number % self.depth
         picked = {name: data[lane, at] for name, data in self._data.items()}
         self.gate.check_rows(*(np.asarray(picked[name]) for name in ("agent", "role", "episode")))
         avail = np.unpackbits(np.asarray(picked["avail"], np.uint8), axis=-1, count=self.spaces.n_actions).astype(
@@ -157,6 +164,7 @@ class Replay:
             np.asarray(picked["terminal"], np.bool_),
             np.asarray(picked["is_first"], np.bool_),
             np.asarray(picked["reset"], np.bool_),
+            np.asarray(picked["death"], np.bool_) & (number < (self._written - self.recent)[lane]),
             avail,
         )
 

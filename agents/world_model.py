@@ -20,6 +20,7 @@ class Batch(NamedTuple):
     """Stretches as tensors, time first; `own` (B,) tells the agent's own rows from received ones.
 
     `is_first`: a battle begins here. `reset`: memory must be reset here; a received piece needs it in mid-battle too.
+    `stale`: the reward was written at an agent's death long ago, so it tells how good the team was at that time.
     """
 
     obs: Tensor
@@ -28,6 +29,7 @@ class Batch(NamedTuple):
     terminal: Tensor
     is_first: Tensor
     reset: Tensor
+    stale: Tensor
     avail: Tensor
     own: Tensor
 
@@ -105,7 +107,7 @@ class WorldModel(nn.Module):
         The KL is balanced: `dyn` = KL(sg(q), p) trains the prior, `rep` = KL(q, sg(p)) the posterior. Where the past is
         unknown (a stretch or a received piece that starts inside a battle) reward, previous action and KL at its first
         index are left out: nothing there can be predicted. So are reward and previous action at a battle's first
-        arrival: there are none.
+        arrival: there are none. Stale rewards are left out, too.
         """
         reset = resets(batch.reset)
         post = self.rssm.observe(batch.obs, batch.prev_action, reset, noise)
@@ -121,7 +123,7 @@ class WorldModel(nn.Module):
         losses = Losses(
             obs=own * 0.5 * (obs_mean - batch.obs).square().sum(-1),
             action=own * arrived * action_loss.view_as(batch.reward),
-            reward=arrived * self.two_hot.loss(predicted.reward, batch.reward),
+            reward=arrived * (~batch.stale).to(arrived.dtype) * self.two_hot.loss(predicted.reward, batch.reward),
             terminal=functional.binary_cross_entropy_with_logits(
                 predicted.terminal, batch.terminal.to(batch.obs.dtype), reduction="none"
             ),

@@ -63,6 +63,9 @@ class Segment:
     bool; avail (T, A) bool. `is_first` is true only at the first arrival of a battle. The last arrival of a battle (or
     the arrival of the agent's own death) is a step like any other; arrivals after the agent's death are never part of a
     segment. `lane` names the stream it continues: consecutive segments of one lane are contiguous in time.
+
+    `death`: the last arrival is the agent's death while its team fought on. Its reward then holds the discounted sum of
+    all that the team earned afterwards, which depends on how good the team was at that time.
     """
 
     origin: Origin
@@ -74,6 +77,7 @@ class Segment:
     terminal: Bools
     is_first: Bools
     avail: Bools
+    death: bool = False
 
     def __len__(self) -> int:
         return len(self.reward)

@@ -87,6 +87,12 @@ def test_death_ends_the_stream_with_the_rest_of_the_return() -> None:
     assert segment.obs[:, 0].tolist() == [0, 1, 2]
     assert segment.reward.tolist() == pytest.approx([0, 1, 2 + 0.5 * 3 + 0.25 * 4])
     assert segment.terminal.tolist() == [False, False, True]
+    assert segment.death, "the last reward holds what the team earned without this agent"
+
+
+def test_the_end_of_a_battle_is_no_death_of_an_agent() -> None:
+    (segment,) = collector().collect(LENGTH, "sample")[0]
+    assert segment.terminal[-1] and not segment.death
 
 
 def test_a_death_waits_for_the_end_of_the_battle() -> None:

@@ -197,3 +197,12 @@ def test_recent_stretches_begin_in_the_newest_rows_of_every_lane():
     mixed = replay.sample(20_000, 5, rng, recent=0.5).reward[0]
     # Half of the draws, and 50 of 996 places of the other half.
     assert abs((mixed >= 946).mean() - (0.5 + 0.5 * 50 / 996)) < 0.01
+
+
+def test_the_reward_of_a_death_is_stale_once_the_arrival_is_no_longer_recent():
+    replay = Replay(SPACES, 400, 1, Gate(Role.PRIMARY), recent_steps=20)
+    replay.add([replace(segment(0, 10, 0), death=True)])
+    for more, stale in ((19, False), (1, True)):
+        replay.add([segment(100, more, 0)])
+        whole = replay.sample(1, len(replay), np.random.default_rng(0))
+        assert whole.stale[9, 0] == stale and not np.delete(whole.stale, 9, 0).any()
