@@ -115,8 +115,7 @@ def documented_tags() -> set[str]:
 
 
 def test_every_tag_of_a_run_is_documented_and_every_documented_tag_is_written(tmp_path: Path) -> None:
-    # A short window: against a long one the critic's loss only falls, and the rule would send no rollout at all.
-    shared = "--bandwidth 0.5 --window 20 --schedule.updates-per-step 0.1"
+    shared = "--bandwidth 0.5 --rollout-window 20 --schedule.updates-per-step 0.1"
     explored = "--gate strict --search.evolve-every 100"
     options = f"--preset debug --placement inline {shared} {explored} --run-dir".split()
     command = [sys.executable, "-m", "mawm.train", *options, str(tmp_path / "run")]

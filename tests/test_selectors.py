@@ -98,7 +98,7 @@ def test_k_counts_arrivals() -> None:
 @pytest.mark.parametrize("name", ["adaptive", "gaussian"])
 def test_a_segments_chance_does_not_depend_on_its_length(name: str) -> None:
     rng = np.random.default_rng(2)
-    arrivals = rng.integers(10, 21, 8000)
+    arrivals = rng.integers(10, 21, 6000)
     arrivals[::10] = 4  # battles that are over soon
     # Each loss is a mean over the arrivals of independent ones, of very different tails.
     draws = lambda n: rng.normal(size=n), rng.standard_exponential
@@ -113,7 +113,7 @@ def test_a_segments_chance_does_not_depend_on_its_length(name: str) -> None:
 @pytest.mark.parametrize("name", ["gaussian", "adaptive", "quantile", "random"])
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 0.5])
 def test_gaussian_losses_realise_the_bandwidth(name: str, share: float) -> None:
-    n = 10_000
+    n = 6_000
     losses = np.random.default_rng(0).normal(size=(n, 1))
     realised = ask(make(name, share), losses)[1500:].mean()
     aim = AIM * share if name in FOLLOWERS else share

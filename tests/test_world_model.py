@@ -249,3 +249,45 @@ def test_a_stale_reward_has_no_loss_and_all_other_losses_stay():
     fresh_losses, stale_losses = (model.losses(x, noise())[0]._asdict() for x in (batch, stale))
     assert fresh_losses.pop("reward").any() and not stale_losses.pop("reward").any()
     assert all(torch.equal(fresh_losses[name], stale_losses[name]) for name in fresh_losses)
+
+
+def test_a_score_is_a_mean_over_the_arrivals_that_have_the_loss():
+    spaces = Spaces(n_agents=1, n_actions=A, obs_size=OBS, state_size=0, episode_limit=20)
+    model = make_model()
+    randomise_outputs(model)
+    rng = np.random.default_rng(0)
+    trainer = ModelTrainer(
+        model,
+        PooledReplay(spaces, ReplayConfig(capacity=100), 1, Gate(Role.PRIMARY), "cpu"),
+        rng,
+        rng,
+        NoInformation(),
+        "cpu",
+    )
+
+    def piece(steps, start, last_reward=0.0):
+        draw = np.random.default_rng(7)
+        first = np.arange(start, start + steps) == 0
+        obs, reward = draw.random((steps, OBS), dtype=np.float32), np.zeros(steps, np.float32)
+        reward[-1] = last_reward
+        never, avail = np.zeros(steps, bool), np.ones((steps, A), bool)
+        return Segment(
+            Origin(0, Role.PRIMARY, 0), 0, start, obs, np.zeros(steps, np.int64), reward, never, first, avail
+        )
+
+    def scores(*pieces):
+        return trainer.score(list(pieces), np.random.default_rng(3))
+
+    (inside,) = scores(piece(5, 7))
+    (opening,) = scores(piece(5, 0))
+    batch, _ = trainer._padded([piece(5, 7)])
+    losses, _ = model.losses(batch, trainer._noise(np.random.default_rng(3), 5, 1))
+    expected = [losses.avail.mean(), losses.terminal.mean(), losses.reward[1:].mean(), losses.dyn[1:].mean()]
+    assert inside.tolist() == pytest.approx([float(x.detach()) for x in expected], rel=1e-5)
+    assert opening[:3].tolist() == pytest.approx(inside[:3].tolist(), rel=1e-5)
+    assert opening[3] != inside[3], "where a battle begins, the first KL counts"
+    (won,) = scores(piece(5, 7, last_reward=11.0))
+    assert won[2] != pytest.approx(inside[2], rel=1e-3), "the reward of the last arrival counts"
+    # Beside a longer one a segment is filled up with zeros, which count nowhere.
+    longer, same = scores(piece(9, 7), piece(5, 7))
+    assert np.isfinite(longer).all() and same[0] == pytest.approx(inside[0], rel=0.2)

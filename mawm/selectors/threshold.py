@@ -14,8 +14,8 @@ Z_BOUND = 8.0
 """Largest z-score. One outlier would otherwise raise sigma_M so far that nothing is offered in the next K arrivals."""
 SIGMA_FLOOR = 1e-9
 """A deviation below this share of the mean is rounding: a constant loss tells nothing new."""
-AIM, GAIN, LEAST, MOST = 0.85, 0.1, -2.0, 8.0
-"""`adaptive`: after each item c += GAIN (offered - AIM x bandwidth), and c stays between LEAST and MOST."""
+AIM, GAIN, LEAST, MOST = 0.85, 0.005, -2.0, 8.0
+"""`adaptive`: after each item c += GAIN (offered / bandwidth - AIM), and c stays between LEAST and MOST."""
 
 
 class Window:
@@ -113,7 +113,7 @@ class Threshold:
         offered = sigma > 0.0 and composite >= self.threshold(mean, sigma)
         self._past.push([min(composite, mean + Z_BOUND * sigma) if sigma > 0.0 else composite], arrivals)
         if sigma > 0.0 and self.follows:
-            self.sigmas = min(MOST, max(LEAST, self.sigmas + GAIN * (offered - AIM * self.bandwidth)))
+            self.sigmas = min(MOST, max(LEAST, self.sigmas + GAIN * (offered / self.bandwidth - AIM)))
         if offered:
             self._won[winner] += 1
             self._sigmas_above += (composite - mean) / sigma
