@@ -1,12 +1,54 @@
 """Categorical latents and actions, with the randomness given from outside as uniform numbers."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+LANES = 16
+"""Rows shorter than this many classes: torch's softmax takes them one number after the other, five times slower."""
+
+
+def softmax_(logits: Tensor) -> Tensor:
+    """Probabilities (..., C) in place of logits, outside of autograd's sight."""
+    if logits.shape[-1] >= LANES:
+        return logits.copy_(torch.softmax(logits, -1))
+    logits.sub_(logits.amax(-1, keepdim=True)).exp_()
+    return logits.div_(logits.sum(-1, keepdim=True))
+
+
+def softmax_grad(probs: Tensor, grad: Tensor, out: Tensor) -> Tensor:
+    """Write dL/dlogits = p (g - <g, p>) into `out`, for p = softmax(logits) and g = dL/dp, both (..., C)."""
+    torch.mul(grad, probs, out=out)
+    return out.addcmul_(probs, out.sum(-1, keepdim=True), value=-1.0)
+
+
+class _Softmax(torch.autograd.Function):
+    """softmax over short rows."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        probs = softmax_(logits.clone())
+        ctx.save_for_backward(probs)
+        return probs
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (probs,) = ctx.saved_tensors
+        return softmax_grad(probs, grads[0], torch.empty_like(probs))
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """Probabilities (..., C) of logits."""
+    if logits.shape[-1] >= LANES:
+        return torch.softmax(logits, -1)
+    probs: Tensor = _Softmax.apply(logits)  # type: ignore[no-untyped-call]
+    return probs
 
 
 def mixed_probs(logits: Tensor, unimix: float) -> Tensor:
     """Probabilities of categorical latents (..., G, C) with a share `unimix` of the uniform distribution."""
-    return torch.softmax(logits, -1) * (1.0 - unimix) + unimix / logits.shape[-1]
+    return softmax(logits) * (1.0 - unimix) + unimix / logits.shape[-1]
 
 
 def sample(probs: Tensor, uniform: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents.products import add_linear, linear, matmul
+from mawm.agents.products import linear, matmul
 
 
 def _uniform(
@@ -56,54 +56,6 @@ class _GatherProduct(torch.autograd.Function):
         grad_probs = matmul(grad, weight.t()) if needs[1] else None
         grad_weight = gather_grad(index, grad, len(weight)) if needs[2] else None
         return None, grad_probs, grad_weight
-
-
-class _Deferred(torch.autograd.Function):
-    """The identity on a recurrent product's addends; its backward makes the weight's gradient of all steps at once."""
-
-    @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx, addend: Tensor, weight: Tensor, inputs: list[Tensor], gathered: bool
-    ) -> Tensor:
-        ctx.inputs, ctx.gathered, ctx.rows = inputs, gathered, len(weight)  # type: ignore[attr-defined]
-        return addend.view_as(addend)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        inputs: list[Tensor] = ctx.inputs  # type: ignore[attr-defined]
-        grad = grads[0].contiguous()
-        # The first steps may have had no input (nothing is known yet): the inputs belong to the last ones.
-        used = grad[len(grad) - len(inputs) :].flatten(0, 1)
-        x = torch.stack(inputs).flatten(0, 1)
-        if ctx.gathered:  # type: ignore[attr-defined]
-            return grad, gather_grad(x, used, ctx.rows + 1)[:-1], None, None  # type: ignore[attr-defined]
-        return grad, matmul(used.t(), x), None, None
-
-
-class Recurrence:
-    """y_t = x_t W' + addend_t for a product inside a time loop, with one gradient product for W instead of one a step.
-
-    `addends` (T, B, out) holds what is known before the loop (a bias, another input's part). Call `step` once a step,
-    in order, skipping none but the first ones. Worth a third of a world-model update at the paper's sizes.
-    """
-
-    def __init__(self, addends: Tensor, weight: Tensor, *, gathered: bool = False) -> None:
-        self.inputs: list[Tensor] = []
-        self.weight = weight.detach()
-        tied: Tensor = _Deferred.apply(addends, weight, self.inputs, gathered)  # type: ignore[no-untyped-call]
-        self.addends = tied.unbind(0)
-
-    def step(self, t: int, x: Tensor) -> Tensor:
-        """The product at step t with a dense input (B, in)."""
-        self.inputs.append(x.detach())
-        return add_linear(self.addends[t], x, self.weight)
-
-    def step_gathered(self, t: int, index: Tensor, probs: Tensor | None, keep: Tensor) -> Tensor:
-        """The product at step t with one-hot latents: rows `index` (B, G) of W; `keep` (B, 1) silences rows."""
-        # A silent row is booked on a row past the last, which the gradient drops.
-        self.inputs.append(torch.where(keep.to(torch.bool), index, len(self.weight)))
-        product: Tensor = _GatherProduct.apply(index, probs, self.weight)  # type: ignore[no-untyped-call]
-        return torch.addcmul(self.addends[t], product, keep)
 
 
 class StochLinear(nn.Module):

@@ -51,14 +51,29 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return out + bias
 
 
-def add_linear(addend: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """The sum addend + x W' for x (B, in), W (out, in)."""
-    if not _ROUNDED:
-        return torch.addmm(addend, x, weight.t())
-    out: Tensor = _RoundedLinear.apply(x, weight)  # type: ignore[no-untyped-call]
-    return out + addend
-
-
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """The product a b of matrices, outside of autograd's sight."""
     return (a.bfloat16() @ b.bfloat16()).float() if _ROUNDED else a @ b
+
+
+class Factor:
+    """The right factor (in, out) of many products outside of autograd's sight: laid out, and rounded, once.
+
+    A product of few rows takes half the time on a factor that lies in memory in the order in which it is read.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        self.rounded = _ROUNDED
+        self.values = values.to(torch.bfloat16 if self.rounded else values.dtype).contiguous()
+
+    def product(self, x: Tensor, out: Tensor) -> Tensor:
+        """Write x W (B, out) of x (B, in) into `out`."""
+        if self.rounded:
+            return out.copy_(x.bfloat16() @ self.values)
+        return torch.mm(x, self.values, out=out)
+
+    def add_product(self, out: Tensor, x: Tensor) -> Tensor:
+        """Add x W (B, out) of x (B, in) to `out`."""
+        if self.rounded:
+            return out.add_(x.bfloat16() @ self.values)
+        return out.addmm_(x, self.values)

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from mawm.agents.categorical import mixed_probs, sample
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.nets import Linear, Recurrence, StochLinear, Tail
+from mawm.agents.nets import Linear, StochLinear, Tail
+from mawm.agents.recurrence import Observe, Stretches, Weights
 
 
 class Latent(NamedTuple):
@@ -76,26 +77,15 @@ class Rssm(nn.Module):
 
         Where `reset` is true nothing is known of the past: h, z and a are zero. The first index must be one.
         """
-        steps, batch = reset.shape
-        keep = (~reset).to(obs.dtype).unsqueeze(-1)
-        actions = Recurrence(
-            functional.embedding(prev_action, self.action_in) * keep, self.stoch_in.weight, gathered=True
+        c, out = self.config, self.posterior_out.layers[0]
+        assert isinstance(out, Linear)
+        rows = torch.cat([self.stoch_in.weight, self.action_in])
+        weights = Weights(
+            rows, self.recurrent.weight, self.recurrent.bias, self.posterior_in.weight, out.weight, out.bias
         )
-        recurrent = Recurrence(self.recurrent.bias.expand(steps, batch, -1), self.recurrent.weight)
-        embedded = Recurrence(self.embed(obs) + self.posterior_in.bias, self.posterior_in.weight)
-        deter, stoch = self.initial(batch)
-        probs: Tensor | None = None
-        states: list[tuple[Tensor, Tensor, Tensor]] = []
-        for t in range(steps):
-            rows = self.stoch_in.rows(stoch)
-            gates_in = actions.step_gathered(t, rows, None if probs is None else probs.flatten(1), keep[t])
-            kept = deter * keep[t]
-            deter = self._gates(kept, gates_in, recurrent.step(t, kept))
-            probs = self._mixed(self.posterior_out(embedded.step(t, deter)))
-            stoch = sample(probs.detach(), noise[t])
-            states.append((deter, stoch, probs))
-        deters, stochs, all_probs = zip(*states, strict=True)
-        return Posteriors(torch.stack(deters), torch.stack(stochs), torch.stack(all_probs))
+        given = Stretches(prev_action, reset, noise, c.classes, c.unimix)
+        embedded = self.embed(obs) + self.posterior_in.bias
+        return Posteriors(*Observe.apply(given, embedded, *weights))  # type: ignore[no-untyped-call]
 
     def observe_step(
         self, state: Latent, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor | None
