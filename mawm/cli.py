@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
 from mawm.configs.ranges import Ranges, allowed, shown
+from mawm.telling import hush
 
 T = TypeVar("T")
 
@@ -45,6 +46,9 @@ def parse(
             fail(one_line(said.getvalue(), flags(target, ranges or {}), args))
         sys.stderr.write(said.getvalue())
         raise
+    except BrokenPipeError:  # `--help | head`: the reader has seen enough
+        hush()
+        raise SystemExit(0) from None
 
 
 def flags(target: Any, ranges: Ranges, prefix: str = "--") -> dict[str, str]:

@@ -101,3 +101,12 @@ def test_a_mistake_in_evaluate_is_one_line_too(args: list[str], said: str, tmp_p
     done = mawm("evaluate", *args, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_of_the_help_may_leave_early():
+    """`--help | head -1`: no traceback. The pipe is closed before the command writes its first line."""
+    command = [sys.executable, "-m", "mawm.train", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait(60) == 0
