@@ -135,7 +135,7 @@ class BehaviourTrainer:
         steps = config.epochs * max(1, own_rows // size)
         totals: dict[str, float] = {}
         for index in self._minibatches(len(rows.action), size, steps):
-            said = self.behaviour.update(Rows(*(x[index] for x in rows)), exploration.weight(env_steps))
+            said = self.behaviour.update(Rows(*(x.index_select(0, index) for x in rows)), exploration.weight(env_steps))
             exploration.adapt(said["actor/entropy_share"], env_steps)
             for name, value in said.items():
                 totals[name] = totals.get(name, 0.0) + value

@@ -63,6 +63,30 @@ def sample(probs: Tensor, uniform: Tensor) -> Tensor:
     return torch.searchsorted(cdf, draw, right=True).squeeze(-1).clamp_(max=probs.shape[-1] - 1)
 
 
+class Draw:
+    """`sample` of `mixed_probs`, straight from logits and in place: z_t for noise (T, B, G) drawn before a loop.
+
+    With e = exp(logits) and S = sum e, class k ends at (1 - u) (e_0 + ... + e_k) / S + u (k + 1) / C; z is the number
+    of classes that end below the noise. Both sides are taken times S, so that nothing is divided.
+    """
+
+    def __init__(self, noise: Tensor, classes: int, unimix: float) -> None:
+        at = torch.arange(1, classes + 1, device=noise.device).to(noise.dtype)
+        self.uniform = at * (unimix / classes)
+        self.share = 1.0 - unimix
+        self.noise = noise.unsqueeze(-1).unbind(0)
+        self.last = classes - 1
+
+    def __call__(self, t: int, logits: Tensor, out: Tensor) -> Tensor:
+        """Write class indices (B, G) of logits (B, G, C) into `out`."""
+        odds = (logits - logits.amax(-1, keepdim=True)).exp_()
+        cdf = odds.cumsum(-1)
+        total = cdf[..., -1:]
+        ends = (total * self.uniform).add_(cdf, alpha=self.share)
+        draw = self.noise[t] * ends[..., -1:]
+        return torch.searchsorted(ends, draw, right=True, out=out.unsqueeze(-1)).clamp_(max=self.last)
+
+
 def kl(p: Tensor, q: Tensor) -> Tensor:
     """KL(p, q) in nats of independent categorical variables: probabilities (..., G, C) give (...)."""
     return (p * (p.log() - q.log())).sum((-2, -1))

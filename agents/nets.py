@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents.products import linear, matmul
+from mawm.agents.products import affine, linear, matmul, rounded
 
 
 def _uniform(
@@ -32,10 +33,22 @@ class Linear(nn.Module):
 
 def gather_grad(index: Tensor, grad: Tensor, rows: int) -> Tensor:
     """onehot(index)' @ grad (rows, out) as additions, six times cheaper: index (R, G), grad (R, out)."""
-    out = grad.new_zeros(rows, grad.shape[-1])
+    grad, out = grad.contiguous(), grad.new_zeros(rows, grad.shape[-1])
     for column in index.unbind(1):
         out.index_add_(0, column, grad)
     return out
+
+
+class RowSums:
+    """Sums (R, out) of the rows of a weight that indices (R, G) pick, outside of autograd's sight, for one (R, G)."""
+
+    def __init__(self, weight: Tensor, like: Tensor) -> None:
+        self.weight = weight
+        self.ends = torch.arange(0, like.numel(), like.shape[1], device=like.device)
+
+    def __call__(self, index: Tensor) -> Tensor:
+        """The sums: the function behind `functional.embedding_bag`, whose checks take as long."""
+        return torch.embedding_bag(self.weight, index.flatten(), self.ends, False, 0, False, None, False, None)[0]
 
 
 class _GatherProduct(torch.autograd.Function):
@@ -85,6 +98,59 @@ class StochLinear(nn.Module):
         return out.reshape(*index.shape[:-1], -1)
 
 
+class _FeatureProduct(torch.autograd.Function):
+    """W_h h + W_z onehot(z) + b for h (R, D) and rows (R, G) of W_z; probabilities (R, G C) as in `StochLinear`."""
+
+    @staticmethod
+    def forward(ctx: Any, index: Tensor, deter: Tensor, probs: Tensor | None, *weights: Tensor) -> Tensor:
+        """Outputs (R, out); `weights` are W_h (out, D), b (out,), W_z (G C, out)."""
+        of_deter, bias, of_stoch = weights
+        ctx.save_for_backward(index, deter, of_deter, of_stoch)
+        return affine(deter, of_deter, bias).add_(functional.embedding_bag(index, of_stoch, mode="sum"))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of `forward`'s arguments, where they are wanted."""
+        index, deter, of_deter, of_stoch = ctx.saved_tensors
+        _, needs_deter, needs_probs, needs_weights, *_ = ctx.needs_input_grad
+        grad = grads[0].contiguous()
+        short = rounded(grad)
+        return (
+            None,
+            matmul(short, of_deter) if needs_deter else None,
+            matmul(short, of_stoch.t()) if needs_probs else None,
+            matmul(short.t(), deter) if needs_weights else None,
+            grad.sum(0) if needs_weights else None,
+            gather_grad(index, grad, len(of_stoch)) if needs_weights else None,
+        )
+
+
+class _Layers(torch.autograd.Function):
+    """x -> W relu(x) + b, layer after layer."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
+        """Outputs (R, out) of first products x (R, in); `weights` are W (out, in) and b (out,) of each layer."""
+        active, ready = [], []
+        for weight, bias in zip(weights[::2], weights[1::2], strict=True):
+            active.append(rounded(functional.relu(x)))
+            ready.append(rounded(weight))
+            x = affine(active[-1], ready[-1], bias)
+        ctx.save_for_backward(*active, *ready)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of `forward`'s arguments."""
+        half = len(ctx.saved_tensors) // 2
+        grad, found = grads[0], list[Tensor | None]()
+        for active, weight in zip(ctx.saved_tensors[half - 1 :: -1], ctx.saved_tensors[: half - 1 : -1], strict=True):
+            short = rounded(grad)
+            found = [matmul(short.t(), active), grad.sum(0), *found]
+            grad = torch.ops.aten.threshold_backward(matmul(short, weight), active, 0)
+        return grad, *found
+
+
 class FeatureLinear(nn.Module):
     """A linear map of the latent state (deter h, stoch z): W_h h + W_z onehot(z) + b."""
 
@@ -95,8 +161,11 @@ class FeatureLinear(nn.Module):
 
     def forward(self, deter: Tensor, stoch: Tensor, probs: Tensor | None = None) -> Tensor:
         """Outputs (..., out) at latent states; gradients also reach `probs`."""
-        out: Tensor = self.deter(deter) + self.stoch(stoch, probs)
-        return out
+        index = self.stoch.rows(stoch).flatten(0, -2)
+        rows = None if probs is None else probs.reshape(len(index), -1)
+        weights = self.deter.weight, self.deter.bias, self.stoch.weight
+        out: Tensor = _FeatureProduct.apply(index, deter.flatten(0, -2), rows, *weights)  # type: ignore[no-untyped-call]
+        return out.reshape(*deter.shape[:-1], -1)
 
 
 class Tail(nn.Module):
@@ -111,6 +180,6 @@ class Tail(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs (..., widths[-1]) of first products (..., widths[0])."""
-        for layer in self.layers:
-            x = layer(functional.relu(x))
-        return x
+        weights = [w for layer in self.layers for w in layer.parameters()]
+        out: Tensor = _Layers.apply(x.flatten(0, -2), *weights)  # type: ignore[no-untyped-call]
+        return out.reshape(*x.shape[:-1], -1)

@@ -51,9 +51,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return out + bias
 
 
+def rounded(x: Tensor) -> Tensor:
+    """What a factor of several products is made into first: rounded once, or itself."""
+    return x.bfloat16() if _ROUNDED else x
+
+
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """The product a b of matrices, outside of autograd's sight."""
-    return (a.bfloat16() @ b.bfloat16()).float() if _ROUNDED else a @ b
+    """The product a b of matrices, outside of autograd's sight; either may be `rounded` already."""
+    return (rounded(a) @ rounded(b)).float() if _ROUNDED else a @ b
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The sum x W' + b of x (R, in), W (out, in), outside of autograd's sight; x, W may be `rounded` already."""
+    return matmul(x, weight.t()).add_(bias) if _ROUNDED else torch.addmm(bias, x, weight.t())
 
 
 class Factor:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mawm.agents.categorical import sample, softmax_, softmax_grad
-from mawm.agents.nets import gather_grad
+from mawm.agents.categorical import Draw, mixed_probs, softmax, softmax_grad
+from mawm.agents.nets import RowSums, gather_grad
 from mawm.agents.products import Factor, matmul
 
 
@@ -41,11 +41,11 @@ class Stretches(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """All that a step makes, (T, B, ...), kept for the gradient.
+    """All that the steps make, (T, B, ...), kept for the gradient.
 
     rows: those of `Weights.rows` that z_{t-1} and a_{t-1} pick; kept: h_{t-1}, or zero after a reset; inner: W h + b of
-    all gates; gates: reset and update; candidate; deter: h_t; hidden: the posterior's hidden layer; probs: q(z|h,o)
-    before the uniform share is mixed in, mixed: after it; stoch: z_t.
+    all gates; gates: reset and update; candidate; deter: h_t; hidden: the posterior's hidden layer; logits of q(z|h,o);
+    stoch: z_t.
     """
 
     rows: Tensor
@@ -55,13 +55,8 @@ class Tape(NamedTuple):
     candidate: Tensor
     deter: Tensor
     hidden: Tensor
-    probs: Tensor
-    mixed: Tensor
+    logits: Tensor
     stoch: Tensor
-
-    def steps(self) -> list["Tape"]:
-        """Views of each step."""
-        return [Tape(*parts) for parts in zip(*(x.unbind(0) for x in self), strict=True)]
 
 
 def _blank(given: Stretches, embedded: Tensor, w: Weights) -> Tape:
@@ -81,8 +76,7 @@ def _blank(given: Stretches, embedded: Tensor, w: Weights) -> Tape:
         candidate=embedded.new_empty(*shape, deter),
         deter=embedded.new_empty(*shape, deter),
         hidden=embedded.clone(),
-        probs=w.out_bias.expand(*shape, -1).unflatten(-1, (groups, given.classes)).clone(),
-        mixed=embedded.new_empty(*shape, groups, given.classes),
+        logits=w.out_bias.expand(*shape, -1).clone(),
         stoch=given.prev_action.new_empty(*shape, groups),
     )
 
@@ -93,94 +87,90 @@ def observed(given: Stretches, embedded: Tensor, w: Weights) -> Tape:
     f is the gated recurrent unit (Cho et al. 2014). The first index must be a reset.
     """
     tape, d = _blank(given, embedded, w), w.gates.shape[1]
-    rows = functional.pad(w.rows, (0, 0, 0, 1))
-    gates_of, hidden_of, logits_of = Factor(w.gates.t()), Factor(w.hidden.t()), Factor(w.out.t())
+    pick, gates_of = RowSums(functional.pad(w.rows, (0, 0, 0, 1)), tape.rows[0]), Factor(w.gates.t())
+    hidden_of, logits_of = Factor(w.hidden.t()), Factor(w.out.t())
+    draw = Draw(given.noise, given.classes, given.unimix)
     keep = (~given.reset).unsqueeze(-1)
-    steps = list(zip(tape.steps(), given.noise.unbind(0), keep.to(embedded.dtype).unbind(0), keep.long(), strict=True))
-    last: Tape | None = None
-    for now, noise, kept, kept_rows in steps:
-        if last is not None:
-            torch.mul(last.deter, kept, out=now.kept)
-            now.rows[:, :-1].addcmul_(last.stoch, kept_rows)
-        outer = functional.embedding_bag(now.rows, rows, mode="sum")
+    keep_deter, keep_stoch = keep.to(embedded.dtype).unbind(0), keep.long().unbind(0)
+    steps = [Tape(*parts) for parts in zip(*(x.unbind(0) for x in tape), strict=True)]
+    # Views are made once for all steps: one costs as much as the arithmetic on it.
+    inner, inner_candidate = (x.unbind(0) for x in tape.inner.split((2 * d, d), -1))
+    reset, update = (x.unbind(0) for x in tape.gates.chunk(2, -1))
+    z_rows, grouped = tape.rows[..., :-1].unbind(0), tape.logits.unflatten(-1, (-1, given.classes)).unbind(0)
+    for t, now in enumerate(steps):
+        if t > 0:
+            torch.mul(steps[t - 1].deter, keep_deter[t], out=now.kept)
+            z_rows[t].addcmul_(steps[t - 1].stoch, keep_stoch[t])
+        outer, outer_candidate = pick(now.rows).split((2 * d, d), 1)
         gates_of.add_product(now.inner, now.kept)
-        torch.add(outer[:, : 2 * d], now.inner[:, : 2 * d], out=now.gates).sigmoid_()
-        reset, update = now.gates.split(d, -1)
-        torch.addcmul(outer[:, 2 * d :], reset, now.inner[:, 2 * d :], out=now.candidate).tanh_()
-        torch.lerp(now.candidate, now.kept, update, out=now.deter)
+        torch.add(outer, inner[t], out=now.gates).sigmoid_()
+        torch.addcmul(outer_candidate, reset[t], inner_candidate[t], out=now.candidate).tanh_()
+        torch.lerp(now.candidate, now.kept, update[t], out=now.deter)
         hidden_of.add_product(now.hidden, now.deter).relu_()
-        logits_of.add_product(now.probs.flatten(1), now.hidden)
-        softmax_(now.probs)
-        torch.mul(now.probs, 1.0 - given.unimix, out=now.mixed).add_(given.unimix / given.classes)
-        now.stoch.copy_(sample(now.mixed, noise))
-        last = now
+        logits_of.add_product(now.logits, now.hidden)
+        draw(t, grouped[t], now.stoch)
     return tape
 
 
 class Gradients(NamedTuple):
-    """dL/d of a step's pre-activations, (T, B, ...): gates as fed by z and a, and by h (3, D); hidden layer; logits."""
+    """dL/d of h_t and of a step's pre-activations, (T, B, ...).
 
-    outer: Tensor
-    inner: Tensor
+    gates (6, D): as fed by z and a, then as fed by h; both are 0 after a reset. hidden layer; logits (G, C).
+    """
+
+    deter: Tensor
+    gates: Tensor
     hidden: Tensor
     logits: Tensor
 
 
-def _slopes(given: Stretches, tape: Tape) -> tuple[Tensor, Tensor, Tensor]:
-    """dh_t/d of the gates' pre-activations (T, B, 3, D), as fed by z and a (0 after a reset) and by h; dh_t/dh_{t-1}.
+def _slopes(tape: Tape) -> Tensor:
+    """How h_t answers to the pre-activations of its gates, as fed by z and a, then as fed by h (T, B, 6 of 7, D).
 
-    Gates act on each unit by itself, so dL/d(pre-activation) = dL/dh_t * slope; the last one is without the part
-    through the gates.
+    Gates act on each unit by itself, so dL/d(pre-activation) = dL/dh_t * slope. The last one is the share of h_{t-1}
+    that is kept: dh_t/dh_{t-1} without what goes through the gates.
     """
     reset, update = tape.gates.chunk(2, -1)
     candidate = (1.0 - update) * (1.0 - tape.candidate.square())
     at_reset = candidate * tape.inner.chunk(3, -1)[2] * reset * (1.0 - reset)
     at_update = (tape.kept - tape.candidate) * update * (1.0 - update)
-    outer = torch.stack([at_reset, at_update, candidate], 2)
-    inner = torch.stack([at_reset, at_update, candidate * reset], 2)
-    return outer.masked_fill_(given.reset[..., None, None], 0.0), inner, update
+    return torch.stack([at_reset, at_update, candidate, at_reset, at_update, candidate * reset, update], 2)
 
 
-def backward_through_time(
-    given: Stretches, tape: Tape, w: Weights, grad_deter: Tensor, grad_probs: Tensor
+def through_time(
+    given: Stretches, tape: Tape, w: Weights, slopes: Tensor, grad_deter: Tensor, grad_probs: Tensor
 ) -> Gradients:
-    """From dL/dh (T, B, D) and dL/d(mixed probabilities) (T, B, G, C), which samples pass on straight through."""
-    slopes_outer, slopes_inner, update = _slopes(given, tape)
+    """Backpropagation through time, from dL/dh (T, B, D) and dL/dq (T, B, G, C).
+
+    z passes its gradient on to q straight through. `slopes` are zero after a reset.
+    """
+    share, probs = 1.0 - given.unimix, softmax(tape.logits.unflatten(-1, (-1, given.classes)))
+    grad_probs, active = grad_probs * share, (tape.hidden > 0).to(tape.hidden.dtype)
     grads = Gradients(
-        torch.empty_like(slopes_outer),
-        torch.empty_like(slopes_inner),
-        torch.empty_like(tape.hidden),
-        torch.empty_like(tape.probs),
+        grad_deter.clone(), torch.empty_like(slopes[:, :, :6]), torch.empty_like(tape.hidden), torch.empty_like(probs)
     )
-    share = 1.0 - given.unimix
-    stoch = tape.probs.shape[2] * given.classes
-    to_probs, to_deter = Factor(w.rows[:stoch].t() * share), Factor(w.gates)
+    to_probs, to_deter = Factor(w.rows[: tape.logits.shape[-1]].t() * share), Factor(w.gates)
     from_hidden, from_logits = Factor(w.hidden), Factor(w.out)
-    grad_probs, alive = grad_probs * share, (tape.hidden > 0).to(tape.hidden.dtype)
-    keep = (~given.reset).to(tape.hidden.dtype).unsqueeze(-1)
-    steps = [
-        x.unbind(0)
-        for x in (*grads, grad_probs, tape.probs, alive, grad_deter, slopes_outer, slopes_inner, update, keep)
-    ]
-    carry, later = torch.zeros_like(tape.kept[0]), None
-    for outer, inner, hidden, logits, at_probs, probs, on, at_deter, slope_outer, slope_inner, kept_share, kept in zip(
-        *(x[::-1] for x in steps), strict=True
-    ):
-        if later is not None:
-            to_probs.add_product(at_probs.flatten(1), later.flatten(1))
-        softmax_grad(probs, at_probs, logits)
-        from_logits.product(logits.flatten(1), hidden).mul_(on)
-        carry.add_(at_deter)
-        deter = from_hidden.add_product(carry, hidden)
-        torch.mul(deter.unsqueeze(1), slope_outer, out=outer)
-        torch.mul(deter.unsqueeze(1), slope_inner, out=inner)
-        carry = to_deter.add_product(deter * kept_share, inner.flatten(1)).mul_(kept)
-        later = outer
+    steps = [Gradients(*parts) for parts in zip(*(x.unbind(0) for x in grads), strict=True)]
+    # Views are made once for all steps, as in `observed`.
+    at_probs, at_logits = grad_probs.flatten(2).unbind(0), grads.logits.flatten(2).unbind(0)
+    outer, inner = (x.flatten(2).unbind(0) for x in grads.gates.split(3, 2))
+    slope, kept, at_deter = slopes[:, :, :6].unbind(0), slopes[:, :, 6].unbind(0), grads.deter.unsqueeze(2).unbind(0)
+    for t in range(len(steps) - 1, -1, -1):
+        now = steps[t]
+        if t + 1 < len(steps):
+            to_probs.add_product(at_probs[t], outer[t + 1])
+        softmax_grad(probs[t], grad_probs[t], now.logits)
+        from_logits.product(at_logits[t], now.hidden).mul_(active[t])
+        from_hidden.add_product(now.deter, now.hidden)
+        torch.mul(at_deter[t], slope[t], out=now.gates)
+        if t > 0:
+            to_deter.add_product(steps[t - 1].deter.addcmul_(now.deter, kept[t]), inner[t])
     return grads
 
 
 class Observe(torch.autograd.Function):
-    """h, z and q's probabilities of stretches, from `Stretches`, embedded observations (T, B, H) and `Weights`."""
+    """h, z and logits of q of stretches, from `Stretches`, embedded observations (T, B, H) and `Weights`."""
 
     @staticmethod
     def forward(ctx: Any, given: Stretches, embedded: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -189,22 +179,26 @@ class Observe(torch.autograd.Function):
         ctx.given = given
         ctx.save_for_backward(*tape, *weights)
         ctx.mark_non_differentiable(tape.stoch)
-        return tape.deter, tape.stoch, tape.mixed
+        return tape.deter, tape.stoch, mixed_probs(tape.logits.unflatten(-1, (-1, given.classes)), given.unimix)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Weights' gradients are one product each, over all steps at once."""
-        saved = ctx.saved_tensors
+        saved, given = ctx.saved_tensors, ctx.given
         tape, w = Tape(*saved[: len(Tape._fields)]), Weights(*saved[len(Tape._fields) :])
-        found = backward_through_time(ctx.given, tape, w, grads[0], grads[2])
+        slopes = _slopes(tape)
+        known = slopes.masked_fill(given.reset[..., None, None], 0.0)
+        found = through_time(given, tape, w, known, grads[0], grads[2])
         rows, kept, deter, hidden = (x.flatten(0, 1) for x in (tape.rows, tape.kept, tape.deter, tape.hidden))
-        outer, inner, at_hidden, logits = (x.flatten(0, 1).flatten(1) for x in found)
+        outer, inner = (x.flatten(2).flatten(0, 1) for x in found.gates.split(3, 2))
+        at_hidden, logits = found.hidden.flatten(0, 1), found.logits.flatten(2).flatten(0, 1)
         return (
             None,
             found.hidden,
             gather_grad(rows, outer, len(w.rows) + 1)[:-1],
             matmul(inner.t(), kept),
-            inner.sum(0),
+            # A bias is there after a reset too.
+            (found.deter.unsqueeze(2) * slopes[:, :, 3:6]).sum((0, 1)).flatten(),
             matmul(at_hidden.t(), deter),
             matmul(logits.t(), hidden),
             logits.sum(0),

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mawm.agents.categorical import Draw, mixed_probs, sample, softmax
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.nets import Linear, StochLinear
+from mawm.agents.nets import FeatureLinear, Linear, StochLinear, Tail
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.products import Factor, linear, matmul, set_precision
 from mawm.agents.rssm import Rssm
@@ -95,6 +96,49 @@ def test_observing_with_deferred_gradients_equals_the_plain_recurrence():
     for name, value in plain.items():
         assert torch.allclose(fast[name], value, atol=1e-10), name
         assert value.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("classes", [4, 32])
+def test_classes_drawn_from_logits_are_those_drawn_from_their_mixed_probabilities(classes: int) -> None:
+    rng = np.random.default_rng(4)
+    logits = torch.from_numpy(rng.normal(scale=3.0, size=(5, 200, 3, classes)))
+    noise = torch.from_numpy(rng.random((5, 200, 3)))
+    draw, found = Draw(noise, classes, 0.1), torch.empty(5, 200, 3, dtype=torch.long)
+    for t in range(5):
+        draw(t, logits[t], found[t])
+    assert torch.equal(found, sample(mixed_probs(logits, 0.1), noise))
+    assert set(found.unique().tolist()) == set(range(classes))
+
+
+@pytest.mark.parametrize("classes", [4, 32])
+def test_softmax_and_its_gradient_are_torchs(classes: int) -> None:
+    draw = generator()
+    logits = (torch.randn(7, 3, classes, generator=draw) * 50.0).requires_grad_()
+    seed = torch.randn(7, 3, classes, generator=draw)
+    (fast,) = torch.autograd.grad(softmax(logits), logits, seed)
+    (plain,) = torch.autograd.grad(torch.softmax(logits, -1), logits, seed)
+    assert torch.allclose(softmax(logits), torch.softmax(logits, -1), atol=1e-14)
+    assert torch.allclose(fast, plain, atol=1e-14)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_perceptrons_on_latent_states_have_autograds_gradients(layers: int) -> None:
+    """Straight through to the probabilities, and to every weight."""
+    draw, rng = generator(), np.random.default_rng(5)
+    first, tail = FeatureLinear(6, 3, 4, 7, draw), Tail([7] * layers + [5], draw)
+    index = torch.from_numpy(rng.integers(0, 4, (2, 9, 3)))
+    deter = torch.from_numpy(rng.normal(size=(2, 9, 6))).requires_grad_()
+    probs = torch.softmax(torch.from_numpy(rng.normal(size=(2, 9, 3, 4))), -1).requires_grad_()
+    inputs = [deter, probs, *first.parameters(), *tail.parameters()]
+    onehot = (functional.one_hot(index, 4).double() + probs - probs.detach()).flatten(-2)
+    plain = functional.linear(deter, first.deter.weight, first.deter.bias) + onehot @ first.stoch.weight
+    for layer in tail.layers:
+        plain = functional.linear(plain.relu(), layer.weight, layer.bias)
+    fast = tail(first(deter, index, probs))
+    seed = torch.from_numpy(rng.normal(size=plain.shape))
+    assert torch.allclose(fast, plain, atol=1e-12)
+    for a, b in zip(torch.autograd.grad(fast, inputs, seed), torch.autograd.grad(plain, inputs, seed), strict=True):
+        assert torch.allclose(a, b, atol=1e-12) and b.abs().max() > 0
 
 
 def test_flat_optimiser_equals_adam_with_clipping_on_separate_tensors():
