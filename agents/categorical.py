@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+LEAST = 1e-8
+"""The smallest probability that a KL tells from zero; a unimix leaves more than that."""
+
 
 def mixed_probs(logits: Tensor, unimix: float) -> Tensor:
     """Probabilities of categorical latents (..., G, C) with a share `unimix` of the uniform distribution."""
@@ -22,8 +25,11 @@ def sample(probs: Tensor, uniform: Tensor) -> Tensor:
 
 
 def kl(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p, q) in nats of independent categorical variables: probabilities (..., G, C) give (...)."""
-    return (p * (p.log() - q.log())).sum((-2, -1))
+    """KL(p, q) in nats of independent categorical variables: probabilities (..., G, C) give (...).
+
+    Probabilities below `LEAST` count as that in the logarithms: without unimix some are zero.
+    """
+    return (p * (p.clamp_min(LEAST).log() - q.clamp_min(LEAST).log())).sum((-2, -1))
 
 
 def masked_logits(logits: Tensor, avail: Tensor) -> Tensor:
