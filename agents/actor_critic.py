@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from mawm.agents.categorical import masked_logits, sample
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
-from mawm.agents.exploration import EntropyWeight
+from mawm.agents.exploration import exploration
 from mawm.agents.nets import FeatureLinear, Tail
 from mawm.agents.optimiser import Optimiser
-from mawm.agents.returns import ReturnScale, TwoHot, lambda_returns
+from mawm.agents.returns import advantages, lambda_returns, scalar_output
 from mawm.agents.rssm import Latent
 from mawm.agents.world_model import WorldModel
 
@@ -108,7 +108,7 @@ def imagine(
         state = model.rssm.imagine_step(state, action, state_noise[t])
         predicted = model.predict(state)
         goes_on = torch.sigmoid(-predicted.terminal)
-        steps.append((avail, logits, action, model.two_hot.mean(predicted.reward), discount * goes_on, chance))
+        steps.append((avail, logits, action, model.reward_output.mean(predicted.reward), discount * goes_on, chance))
         states.append(state)
         chance = chance * goes_on
         avail = threshold_avail(predicted.avail)
@@ -117,24 +117,24 @@ def imagine(
 
 
 class ActorCritic:
-    """Policy pi(a|z,h) and value V(z,h) of one agent, their optimisers and the scale of its returns."""
+    """Policy pi(a|z,h) and value V(z,h) of one agent, their optimisers and the scale of its advantages."""
 
     def __init__(
         self, n_actions: int, model: WorldModelConfig, config: BehaviourConfig, generator: torch.Generator
     ) -> None:
         self.config = config
         self.actor = Head(model, config, n_actions, generator, 0.01)
-        self.critic = Head(model, config, config.bins, generator, 0.0)
-        self.slow_critic = Head(model, config, config.bins, generator, 0.0)
-        self.two_hot = TwoHot(config.bins)
-        self.scale = ReturnScale()
-        self.exploration = EntropyWeight(config)
+        self.value_output = scalar_output(config.critic_output, config.bins)
+        self.critic = Head(model, config, self.value_output.size, generator, 0.0)
+        self.slow_critic = Head(model, config, self.value_output.size, generator, 0.0)
+        self.advantages = advantages(config.advantage_scale)
+        self.exploration = exploration(config)
 
     def build(self, device: str) -> None:
         """Move to the device, then set up the optimisers: flat parameters live where they are made."""
         for head in (self.actor, self.critic, self.slow_critic):
             head.to(device)
-        self.two_hot = TwoHot(self.config.bins, device=device)
+        self.value_output.to(device)
         self.actor_opt = Optimiser(self.actor, self.config.actor_lr, self.config.clip)
         self.critic_opt = Optimiser(self.critic, self.config.critic_lr, self.config.clip)
         self.slow_critic.requires_grad_(False)
@@ -149,11 +149,11 @@ class ActorCritic:
         """Critic loss (B,) of each rollout: what the selector scores rollouts by (Z section 4.2)."""
         returns = self._returns(imagined)
         logits = self.critic(imagined.deter[:-1], imagined.stoch[:-1])
-        loss = self.two_hot.loss(logits, returns) * imagined.weight
+        loss = self.value_output.loss(logits, returns) * imagined.weight
         return loss.sum(0) / imagined.weight.sum(0).clamp_min(1e-6)
 
     def _returns(self, imagined: Imagined) -> Tensor:
-        value = self.two_hot.mean(self.slow_critic(imagined.deter, imagined.stoch))
+        value = self.value_output.mean(self.slow_critic(imagined.deter, imagined.stoch))
         return lambda_returns(imagined.reward, imagined.discount, value, self.config.lam)
 
     @torch.no_grad()
@@ -164,8 +164,7 @@ class ActorCritic:
         ratio pi(a)/mu(a) of the update corrects for the sender's policy as for the agent's own older one.
         """
         returns = self._returns(imagined)
-        value = self.two_hot.mean(self.critic(imagined.deter[:-1], imagined.stoch[:-1]))
-        scale = self.scale.update(returns)
+        value = self.value_output.mean(self.critic(imagined.deter[:-1], imagined.stoch[:-1]))
         old = log_prob(imagined.logits, imagined.action)
         # A state with one legal action (a dead agent's no-op) has nothing to decide.
         choice = imagined.avail.sum(-1) > 1
@@ -176,7 +175,7 @@ class ActorCritic:
             imagined.avail,
             imagined.action,
             old,
-            (returns - value) / scale * choice,
+            self.advantages.normalise(returns, value) * choice,
             returns,
             imagined.weight,
             theirs.expand_as(imagined.action),
@@ -188,8 +187,8 @@ class ActorCritic:
 
         Actor: -min(r A, clip(r) A) - entropy with the ratio r = pi(a)/mu(a); for received rows with A < 0 it is
         -max(min(r A, clip(r) A), 3 A), the dual clip: another agent's policy and latents may give any ratio, and the
-        minimum alone has no lower bound there. Critic: two-hot -log p of the lambda-return. Both weighted by the chance
-        of being alive.
+        minimum alone has no lower bound there. Critic: the loss of the lambda-return (two-hot: -log p). Both weighted
+        by the chance of being alive.
         """
         weight = rows.weight / rows.weight.sum().clamp_min(1e-6)
         logits = masked_logits(self.actor(rows.deter, rows.stoch), rows.avail)
@@ -203,7 +202,7 @@ class ActorCritic:
         most = (weight * rows.avail.sum(-1).to(torch.float32).log()).sum()
         actor_loss = -(weight * (gain + entropy_weight * entropy)).sum()
         actor_norm = self.actor_opt.step(actor_loss, rows._asdict())
-        critic_loss = (weight * self.two_hot.loss(self.critic(rows.deter, rows.stoch), rows.returns)).sum()
+        critic_loss = (weight * self.value_output.loss(self.critic(rows.deter, rows.stoch), rows.returns)).sum()
         critic_norm = self.critic_opt.step(critic_loss, rows._asdict())
         with torch.no_grad():
             self.slow_critic_step()

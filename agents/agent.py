@@ -15,6 +15,7 @@ from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.parameter_information import ParameterInformation
 from mawm.agents.policy_information import PolicyInformation
 from mawm.agents.pooled import PooledReplay
+from mawm.agents.scales import RewardUnit
 from mawm.agents.snapshot import load, optimisers, save
 from mawm.agents.snapshot_weights import save_weights
 from mawm.agents.world_model import WorldModel
@@ -91,6 +92,7 @@ class Agent:
             config.information.weight,
             device,
         )
+        self.reward_unit = RewardUnit(config.behaviour.discount, lanes)
         self.memories: dict[str, ActingMemory] = {}
         self.examined: list[Segment] = []
 
@@ -117,6 +119,14 @@ class Agent:
     def remember(self, segments: list[Segment]) -> None:
         """Keep the agent's own experience (Z Algorithm 1 line 6)."""
         self.replay.remember(segments)
+        self.modelling.model.rssm.scale.widen(segment.obs for segment in segments)
+        self.reward_unit.take(segments)
+        self.count_in_unit()
+
+    def count_in_unit(self) -> None:
+        """Let all that predicts or weighs rewards count them in the agent's unit (`scales.RewardUnit`)."""
+        for counting in (self.modelling.model.reward_output, self.behaviour.value_output, self.behaviour.advantages):
+            counting.stretch(self.reward_unit.value)
 
     def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
         """What of this experience is broadcast: scored by the agent's own model (Z section 4.2)."""
@@ -189,7 +199,7 @@ class Agent:
         model, horizon = self.config.world_model, self.config.behaviour.horizon
         sizes = [rollout_bytes(horizon, model.deter, model.groups, self.spaces.n_actions, self.wire)] * count
         # The loss of a critic that was never fitted is the same for every rollout.
-        if not count or not self.rollouts.active or self.behaviour.scale.seen == 0:
+        if not count or not self.rollouts.active or not self.behaviour.critic_opt.moments:
             return self.rollouts.silent(sizes)
         origin = Origin(self.members[0], self.label, self.behaving.round)
         return self.rollouts.publish(

@@ -145,7 +145,7 @@ class BehaviourTrainer:
             metrics["information/gain"] = self.gain
         metrics |= {name: value / steps for name, value in totals.items()}
         metrics["actor/entropy_weight"] = exploration.weight(env_steps)
-        metrics["critic/return_scale"] = max(self.behaviour.scale.floor, self.behaviour.scale.spread)
+        metrics["critic/return_scale"] = self.behaviour.advantages.scale
         metrics["behaviour/skipped_updates"] = float(
             self.behaviour.actor_opt.skipped + self.behaviour.critic_opt.skipped
         )

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+LEAST = 1e-8
+"""The smallest probability that a KL tells from zero; a unimix leaves more than that."""
 LANES = 16
 """Rows shorter than this many classes: torch's softmax takes them one number after the other, five times slower."""
 
@@ -88,8 +90,11 @@ class Draw:
 
 
 def kl(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p, q) in nats of independent categorical variables: probabilities (..., G, C) give (...)."""
-    return (p * (p.log() - q.log())).sum((-2, -1))
+    """KL(p, q) in nats of independent categorical variables: probabilities (..., G, C) give (...).
+
+    Probabilities below `LEAST` count as that in the logarithms: without unimix some are zero.
+    """
+    return (p * (p.clamp_min(LEAST).log() - q.clamp_min(LEAST).log())).sum((-2, -1))
 
 
 def masked_logits(logits: Tensor, avail: Tensor) -> Tensor:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+Scalar = Literal["two_hot", "huber", "squared"]
+AdvantageScale = Literal["percentiles", "deviation"]
+
 
 @dataclass(frozen=True)
 class WorldModelConfig:
@@ -17,7 +20,12 @@ class WorldModelConfig:
     hidden: int = 128
     """Width of every hidden layer."""
     layers: int = 1
-    """Hidden layers of each encoder, decoder and predictor."""
+    """Hidden layers of each encoder and decoder."""
+    predictor_layers: int = 1
+    """Hidden layers of each predictor: of rewards, terminations and available actions."""
+    reward_output: Scalar = "two_hot"
+    """How the reward's predictor says a number: `two_hot` as a distribution over `behaviour.bins` (DreamerV3), or as
+    itself with a `huber` or `squared` error."""
     unimix: float = 0.01
     """Share of a uniform distribution mixed into every latent, so that the KL stays finite."""
     free_nats: float = 1.0
@@ -27,7 +35,7 @@ class WorldModelConfig:
     rep_scale: float = 0.1
     """Weight of the KL that trains the posterior."""
     obs_scale: float = 10.0
-    """Precision of the Gaussian observation decoder: -log p = obs_scale * |o - o'|^2 / 2."""
+    """Precision of the Gaussian observation decoder: -log p = obs_scale * |o - o'|^2 / 2, o scaled to [-1, 1]."""
     action_scale: float = 0.1
     """Weight of the action decoder."""
     decoder_grads: Literal["flow", "detach"] = "flow"
@@ -54,12 +62,16 @@ class BehaviourConfig:
     discount: float = 0.99
     lam: float = 0.95
     """Lambda of the lambda-return."""
-    entropy: float = 0.02
-    """Weight of the policy's entropy, at first."""
+    entropy_rule: Literal["target", "env_steps", "updates"] = "target"
+    """What the weight of the policy's entropy follows: a `target` for that entropy, or a clock that counts `env_steps`
+    or the actor's `updates`."""
+    entropy: float = 0.2
+    """Weight of the policy's entropy, at first; with a target, the weight that is tried first where it is met."""
     entropy_target: float = 0.5
-    """Share of its greatest entropy to which the weight steers the policy; 0: the weight is fixed."""
+    """Share of its greatest entropy to which the weight steers the policy."""
     entropy_decay: float = 0.9931
-    """Factor per 100 environment steps on the target, or on a fixed weight (0.9931: half after 10 000 steps)."""
+    """Factor per 100 environment steps on the target (0.9931: half after 10 000 steps); with another rule, on the
+    weight, per 100 environment steps or per update."""
     actor_lr: float = 5e-4
     critic_lr: float = 1e-3
     clip: float = 20.0
@@ -73,7 +85,12 @@ class BehaviourConfig:
     minibatch: int = 960
     """Rows (state, action) of one gradient step."""
     bins: int = 63
-    """Two-hot bins of reward and critic on the symexp scale."""
+    """Two-hot bins of reward and critic on the symexp scale, where they say numbers so."""
+    critic_output: Scalar = "two_hot"
+    """How the critic says a number: `two_hot`, `huber` or `squared` (see `world_model.reward_output`)."""
+    advantage_scale: AdvantageScale = "percentiles"
+    """What advantages are divided by: the range of returns between two `percentiles` (DreamerV3), or their own standard
+    `deviation` over a round, their mean taken away (MAMBA)."""
     target_decay: float = 0.98
     """Decay of the slow critic that bootstraps the lambda-return, per gradient step."""
 

@@ -1,39 +1,132 @@
-"""How much the actor explores: the weight of the entropy bonus."""
+"""How much the actor explores: the weight of the entropy bonus, steered to a target or on a clock."""
 
 import math
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from mawm.agents.config import BehaviourConfig
 
-RATE = 0.05
 LEAST, MOST = 1e-4, 1.0
+"""Bounds of a steered weight."""
+PROPORTIONAL, INTEGRAL = 8.0, 0.015
+"""Gains of the steering, per nat of log(target / share)."""
+FALL, RISE = 0.002, 0.02
+"""Most that the slow part of the steering falls or rises in one gradient step, in nats of the weight."""
+UNIFORM = 0.98
+"""From this entropy share on a policy has chosen nothing yet."""
 
 
-class EntropyWeight:
-    """Weight of the entropy bonus in the actor's loss.
+class Exploration(Protocol):
+    """The weight of the entropy bonus in the actor's loss, over a run."""
 
-    With `entropy_target` 0 it is Z's: `entropy` x `entropy_decay` per 100 environment steps. Otherwise the target
-    decays instead, and each gradient step moves the weight so that the policy's entropy, as a share of the log of the
-    number of available actions, comes to the target: log w += 0.05 (target - share). Advantages are divided by a
-    running range of returns that grows tenfold while a team learns: no fixed weight fits both its start and its end.
+    def weight(self, env_steps: int) -> float:
+        """The weight now."""
+
+    def adapt(self, share: float, env_steps: int) -> None:
+        """Take in one gradient step, on whose rows the policy had this share of its greatest entropy."""
+
+    def state(self) -> dict[str, Any]:
+        """What to go on from, JSON-able."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+
+
+class Steered:
+    """Moves the weight so that the policy's entropy, as a share of the greatest possible one, comes to a target.
+
+    With the error e = log(target / share) after each gradient step,
+
+        log weight = slow + 8 e,    slow += clip(0.015 e, -0.002, 0.02) unless share >= 0.98
+
+    The first term answers at once: a policy lags behind the weight, and with the slow term alone it would fall far
+    below the target before the weight had risen again. The slow term, at first log `entropy`, finds the weight that
+    belongs to the target. It falls slowly, and not at all while the policy is still uniform: then there is no
+    advantage to learn from yet, which says nothing of the weight. The greatest entropy is the log of the number of
+    available actions. The target decays: `entropy_target` x `entropy_decay` per 100 environment steps.
     """
 
     def __init__(self, config: BehaviourConfig) -> None:
         self.config = config
-        self.log_weight = math.log(max(config.entropy, LEAST))
+        self.slow = _bounded(math.log(max(config.entropy, LEAST)))
+        self.error = 0.0
 
     def target(self, env_steps: int) -> float:
         """The share of its greatest entropy that the policy should keep now."""
         return self.config.entropy_target * math.pow(self.config.entropy_decay, env_steps / 100.0)
 
     def weight(self, env_steps: int) -> float:
-        """The weight now."""
-        if self.config.entropy_target == 0.0:
-            return self.config.entropy * math.pow(self.config.entropy_decay, env_steps / 100.0)
-        return math.exp(self.log_weight)
+        """The weight now, within [1e-4, 1]."""
+        return math.exp(_bounded(self.slow + PROPORTIONAL * self.error))
 
     def adapt(self, share: float, env_steps: int) -> None:
         """Take in the entropy share of one gradient step's rows; one that is not finite is ignored."""
         if not math.isfinite(share):
             return
-        moved = self.log_weight + RATE * (self.target(env_steps) - share)
-        self.log_weight = min(math.log(MOST), max(math.log(LEAST), moved))
+        self.error = math.log(max(self.target(env_steps), 1e-3) / max(share, 1e-3))
+        if share < UNIFORM:
+            self.slow = _bounded(self.slow + min(RISE, max(-FALL, INTEGRAL * self.error)))
+
+    def state(self) -> dict[str, Any]:
+        """The slow term and the last error."""
+        return {"slow": self.slow, "error": self.error}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self.slow, self.error = float(state["slow"]), float(state["error"])
+
+
+class StepDecay:
+    """A weight that depends on the clock alone: `entropy` x `entropy_decay` per 100 environment steps."""
+
+    def __init__(self, config: BehaviourConfig) -> None:
+        self.config = config
+
+    def weight(self, env_steps: int) -> float:
+        """The weight now."""
+        return self.config.entropy * math.pow(self.config.entropy_decay, env_steps / 100.0)
+
+    def adapt(self, share: float, env_steps: int) -> None:
+        """The policy changes nothing."""
+
+    def state(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Nothing."""
+
+
+class UpdateDecay:
+    """`entropy` x `entropy_decay` per gradient step of the actor, as in MAMBA, the code that Z builds on."""
+
+    def __init__(self, config: BehaviourConfig) -> None:
+        self.config = config
+        self.updates = 0
+
+    def weight(self, env_steps: int) -> float:
+        """The weight now."""
+        return self.config.entropy * math.pow(self.config.entropy_decay, self.updates)
+
+    def adapt(self, share: float, env_steps: int) -> None:
+        """Count the step."""
+        self.updates += 1
+
+    def state(self) -> dict[str, Any]:
+        """Gradient steps so far."""
+        return {"updates": self.updates}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self.updates = int(state["updates"])
+
+
+def exploration(config: BehaviourConfig) -> Exploration:
+    """The rule that a setting names."""
+    rules: dict[str, Callable[[BehaviourConfig], Exploration]]
+    rules = {"target": Steered, "env_steps": StepDecay, "updates": UpdateDecay}
+    return rules[config.entropy_rule](config)
+
+
+def _bounded(log_weight: float) -> float:
+    return min(math.log(MOST), max(math.log(LEAST), log_weight))

@@ -16,7 +16,7 @@ class Intrinsic(Protocol):
     """lambda * I of G Eq. 5 and A Eq. 6, per imagined arrival. It reads the world model and never writes to it."""
 
     def learn(self, batch: Batch, post: Posteriors) -> None:
-        """Take in what the world model has just been fitted on, and the latent states it found there."""
+        """Take in what the world model has just been fitted on, observations scaled, and the latent states it found."""
 
     def gains(self, model: WorldModel, imagined: Imagined, noise: Tensor) -> Tensor | None:
         """Nats (H, B) that the arrivals of these rollouts would tell; None while there is nothing to compare with.

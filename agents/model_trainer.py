@@ -35,7 +35,7 @@ class ModelTrainer:
         device: str,
     ) -> None:
         self.model = model.to(device)
-        self.model.two_hot.values = self.model.two_hot.values.to(device)
+        self.model.reward_output.to(device)
         self.replay = replay
         self.rng = rng
         self.score_rng = score_rng
@@ -59,7 +59,7 @@ class ModelTrainer:
             losses, post = self.model.losses(batch, self._noise(self.rng, config.seq_len, config.batch))
             objective = self.model.objective(losses, batch.own)
             norm = self.optimiser.step(objective, batch._asdict())
-            self.intrinsic.learn(batch, post)
+            self.intrinsic.learn(batch._replace(obs=self.model.rssm.scale(batch.obs)), post)
             for name, value in {**_means(losses, batch), "loss": float(objective.detach()), "grad_norm": norm}.items():
                 totals[name] = totals.get(name, 0.0) + value
         metrics = {f"world_model/{name}": value / updates for name, value in totals.items()}
@@ -71,8 +71,8 @@ class ModelTrainer:
         """Mean squared error a step ahead, before o_t is seen, on segments (`deployed`) and in the replay (`trained`).
 
         Both on stretches that are sampled alike, so that they differ in nothing but whose experience it is.
-        `obs_error`: of the decoded mean observation, per number of it; `reward_error`: of the predicted reward. Both at
-        the likeliest latent of the prior. Empty before the model could be fitted.
+        `obs_error`: of the decoded mean observation, per number of it, scaled; `reward_error`: of the predicted reward.
+        Both at the likeliest latent of the prior. Empty before the model could be fitted.
         """
         config = self.model.config
         if not segments or not self.replay.ready(config.seq_len):
@@ -95,8 +95,8 @@ class ModelTrainer:
         deter = self.model.rssm.observe(batch.obs, batch.prev_action, reset, noise).deter
         expected = Latent(deter, self.model.rssm.prior(deter).argmax(-1))
         counted = ~reset
-        seen = (self.model.see(expected) - batch.obs).square().mean(-1)[counted]
-        earned = self.model.two_hot.mean(self.model.predict(expected).reward) - batch.reward
+        seen = (self.model.see(expected) - self.model.rssm.scale(batch.obs)).square().mean(-1)[counted]
+        earned = self.model.reward_output.mean(self.model.predict(expected).reward) - batch.reward
         return float(seen.mean()), float(earned.square()[counted].mean())
 
     @torch.no_grad()

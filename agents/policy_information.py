@@ -69,7 +69,7 @@ class PolicyInformation:
         found = []
         for t, luck in enumerate(noise):
             luck = luck.expand(many, *luck.shape)
-            logits = masked_logits(population.logits(state, obs), avail)
+            logits = masked_logits(population.logits(state, model.rssm.scale.raw(obs)), avail)
             action = sample(torch.softmax(logits, -1), luck[..., -1].contiguous())
             state = model.rssm.imagine_step(state, action, luck[..., :-1].contiguous())
             avail, obs = threshold_avail(model.predict(state).avail), model.see(state)

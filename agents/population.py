@@ -20,7 +20,7 @@ class Population(Protocol):
         """K."""
 
     def logits(self, latent: Latent, obs: Tensor) -> Tensor:
-        """Logits (K, B, A), policy k asked about row k of latent states (K, B, ...) and mean observations (K, B, O)."""
+        """Logits (K, B, A), policy k asked about row k of latent states (K, B, ...) and raw observations (K, B, O)."""
 
 
 class Snapshots:

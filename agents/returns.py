@@ -1,9 +1,13 @@
-"""Returns of rollouts, and scales: two-hot ones of rewards and values, of advantages, and normalised values."""
+"""Returns of rollouts; how heads say rewards and values; how advantages and values are normalised."""
 
 import math
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from mawm.agents.config import AdvantageScale, Scalar
 
 
 def lambda_returns(reward: Tensor, discount: Tensor, value: Tensor, lam: float) -> Tensor:
@@ -22,17 +26,43 @@ def lambda_returns(reward: Tensor, discount: Tensor, value: Tensor, lam: float) 
     return out
 
 
+class ScalarOutput(Protocol):
+    """How a head says a reward or a value: `size` numbers a state, in an agent's own unit (`scales.RewardUnit`)."""
+
+    size: int
+
+    def to(self, device: str) -> None:
+        """Move what it holds to the device of its head."""
+
+    def stretch(self, unit: float) -> None:
+        """Count in this unit from now on: what a head put out for 1 stands for `unit` rewards."""
+
+    def mean(self, out: Tensor) -> Tensor:
+        """The reward or value (...) that outputs (..., size) stand for, in the environment's units."""
+
+    def loss(self, out: Tensor, target: Tensor) -> Tensor:
+        """What outputs (..., size) cost, for targets (...) in the environment's units."""
+
+
 class TwoHot:
     """Scalars as a distribution over bins spaced evenly in symlog (DreamerV3): mean-seeking, indifferent to scale.
 
-    symlog(x) = sign(x) ln(1 + |x|); `limit` is the largest |symlog| that a bin holds.
+    symlog(x) = sign(x) ln(1 + |x|); `limit` is the largest |symlog| that a bin holds, 5 for 147 units.
     """
 
-    def __init__(self, bins: int, limit: float = 5.0, device: str | torch.device = "cpu") -> None:
-        self.bins = bins
-        self.limit = limit
+    def __init__(self, bins: int, limit: float = 5.0) -> None:
+        self.size = bins
         grid = torch.linspace(-limit, limit, bins, dtype=torch.float64)
-        self.values = (grid.sign() * (grid.abs().exp() - 1.0)).to(torch.float32).to(device)
+        self.grid = grid.sign() * (grid.abs().exp() - 1.0)
+        self.values = self.grid.to(torch.float32)
+
+    def to(self, device: str) -> None:
+        """Move the bins."""
+        self.values = self.values.to(device)
+
+    def stretch(self, unit: float) -> None:
+        """Let the bins reach to 147 times `unit`."""
+        self.values = (self.grid * unit).to(self.values)
 
     def mean(self, logits: Tensor) -> Tensor:
         """Expected value (...) of logits (..., bins)."""
@@ -45,7 +75,7 @@ class TwoHot:
         of the targets.
         """
         clipped = target.clamp(float(self.values[0]), float(self.values[-1]))
-        above = torch.searchsorted(self.values, clipped.contiguous()).clamp_(1, self.bins - 1)
+        above = torch.searchsorted(self.values, clipped.contiguous()).clamp_(1, self.size - 1)
         low, high = self.values[above - 1], self.values[above]
         share = (clipped - low) / (high - low)
         log_probs = torch.log_softmax(logits, -1)
@@ -54,10 +84,67 @@ class TwoHot:
         return -((1.0 - share) * below_term + share * above_term)
 
 
+class Plain:
+    """A scalar as itself: one output x a state, with a loss of the error e = x - target / unit.
+
+    `huber`: e^2 / 2 up to |e| = 1 and |e| - 1/2 beyond (the reward of MAMBA, the code that Z builds on); `squared`:
+    e^2 / 2 (its critic).
+    """
+
+    size = 1
+
+    def __init__(self, kind: Scalar) -> None:
+        self.kind = kind
+        self.unit = 1.0
+
+    def to(self, device: str) -> None:
+        """Nothing to move."""
+
+    def stretch(self, unit: float) -> None:
+        """Let an output of 1 stand for `unit`."""
+        self.unit = unit
+
+    def mean(self, out: Tensor) -> Tensor:
+        """Value (...) of outputs (..., 1)."""
+        return out.squeeze(-1) * self.unit
+
+    def loss(self, out: Tensor, target: Tensor) -> Tensor:
+        """Huber or half the squared error (...) of outputs (..., 1) for targets (...)."""
+        said, wanted = out.squeeze(-1), target / self.unit
+        if self.kind == "huber":
+            return functional.smooth_l1_loss(said, wanted, reduction="none")
+        return 0.5 * (said - wanted).square()
+
+
+def scalar_output(kind: Scalar, bins: int) -> ScalarOutput:
+    """The way of saying scalars that a setting names."""
+    return TwoHot(bins) if kind == "two_hot" else Plain(kind)
+
+
+class Advantages(Protocol):
+    """How advantages are normalised before they weigh the policy's update."""
+
+    def stretch(self, unit: float) -> None:
+        """Count rewards in this unit from now on."""
+
+    def normalise(self, returns: Tensor, value: Tensor) -> Tensor:
+        """Normalised advantages (...) of returns (...) over values (...)."""
+
+    @property
+    def scale(self) -> float:
+        """What the last advantages were divided by."""
+
+    def state(self) -> dict[str, Any]:
+        """What to go on from, JSON-able."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+
+
 class ReturnScale:
     """The range between the 5th and the 95th percentile of returns, slowly averaged, with a floor of one (DreamerV3).
 
-    The floor keeps a model that predicts no reward yet from turning noise into advantages.
+    The floor, one unit of reward, keeps a model that predicts no reward yet from turning noise into advantages.
     """
 
     def __init__(self, decay: float = 0.98, floor: float = 1.0) -> None:
@@ -75,7 +162,62 @@ class ReturnScale:
             decay = min(self.decay, self.seen / (self.seen + 1.0))
             self.spread = decay * self.spread + (1.0 - decay) * spread
             self.seen += 1
+        return self.scale
+
+    @property
+    def scale(self) -> float:
+        """The divisor now."""
         return max(self.floor, self.spread)
+
+    def stretch(self, unit: float) -> None:
+        """The floor is one unit."""
+        self.floor = unit
+
+    def normalise(self, returns: Tensor, value: Tensor) -> Tensor:
+        """Advantages (...) as shares of the range of returns."""
+        return (returns - value) / self.update(returns)
+
+    def state(self) -> dict[str, Any]:
+        """The averaged range, and how many went into it."""
+        return {"spread": self.spread, "seen": self.seen}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self.spread, self.seen = float(state["spread"]), int(state["seen"])
+
+
+class Deviation:
+    """Advantages with mean 0 and deviation 1 over the rollouts of a round, as MAMBA normalises them on SMAC.
+
+    A ten-thousandth of a unit is added to the deviation, so that rollouts without any difference divide by no zero.
+    """
+
+    def __init__(self) -> None:
+        self.unit = 1.0
+        self.scale = 1.0
+
+    def stretch(self, unit: float) -> None:
+        """Count in this unit."""
+        self.unit = unit
+
+    def normalise(self, returns: Tensor, value: Tensor) -> Tensor:
+        """Standardised advantages (...)."""
+        advantage = returns - value
+        self.scale = float(advantage.std(correction=0)) + 1e-4 * self.unit
+        return (advantage - advantage.mean()) / self.scale
+
+    def state(self) -> dict[str, Any]:
+        """The last deviation, for the log alone."""
+        return {"scale": self.scale}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self.scale = float(state["scale"])
+
+
+def advantages(kind: AdvantageScale) -> Advantages:
+    """The normalisation that a setting names."""
+    return ReturnScale() if kind == "percentiles" else Deviation()
 
 
 class ValueNorm:

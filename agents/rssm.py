@@ -10,6 +10,7 @@ from mawm.agents.categorical import mixed_probs, sample
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.nets import Linear, StochLinear, Tail
 from mawm.agents.recurrence import Observe, Stretches, Weights
+from mawm.agents.scales import ObservationScale
 
 
 class Latent(NamedTuple):
@@ -33,9 +34,12 @@ class Rssm(nn.Module):
     def __init__(self, obs_size: int, n_actions: int, config: WorldModelConfig, generator: torch.Generator) -> None:
         super().__init__()
         c = self.config = config
+        self.scale = ObservationScale(obs_size)
         self.encoder = Linear(obs_size, c.hidden, generator)
         self.encoder_tail = Tail([c.hidden] * (c.layers + 1), generator)
-        self.action_in = nn.Parameter((torch.rand(n_actions, 3 * c.deter, generator=generator) - 0.5) * 0.5)
+        # One action of all is one at a time: a fan-in of one, and numbers of variance one. Smaller ones leave the gates
+        # where they are linear, and what follows from state and action together would be learned much later.
+        self.action_in = nn.Parameter((torch.rand(n_actions, 3 * c.deter, generator=generator) - 0.5) * 12.0**0.5)
         self.stoch_in = StochLinear(c.groups, c.classes, 3 * c.deter, generator)
         self.recurrent = Linear(c.deter, 3 * c.deter, generator)
         self.posterior_in = Linear(c.deter, c.hidden, generator)
@@ -51,8 +55,8 @@ class Rssm(nn.Module):
         )
 
     def embed(self, obs: Tensor) -> Tensor:
-        """What the posterior reads of observations (..., O)."""
-        out: Tensor = self.encoder_tail(self.encoder(obs))
+        """What the posterior reads of raw observations (..., O)."""
+        out: Tensor = self.encoder_tail(self.encoder(self.scale(obs)))
         return out
 
     def _gates(self, deter: Tensor, gates_in: Tensor, gates: Tensor) -> Tensor:

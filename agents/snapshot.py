@@ -49,13 +49,13 @@ def save(agent: "Agent", since: Since) -> tuple[Arrays, dict[str, Any]]:
         arrays |= {f"memory/{slot}/{key}": value for key, value in memory.arrays().items()}
     information, about_information = agent.intrinsic.state()
     arrays |= {f"intrinsic/{key}": value for key, value in information.items()}
-    scale = agent.behaviour.scale
     rest = {
         "generators": {purpose: rng.bit_generator.state for purpose, rng in agent.rngs.items()},
         "experience": agent.experience.state(),
         "rollouts": agent.rollouts.state(),
-        "return_scale": {"spread": scale.spread, "seen": scale.seen},
-        "log_entropy_weight": agent.behaviour.exploration.log_weight,
+        "advantages": agent.behaviour.advantages.state(),
+        "reward_unit": agent.reward_unit.state(),
+        "exploration": agent.behaviour.exploration.state(),
         "intrinsic": about_information,
         "round": agent.behaving.round,
         "model_updates": agent.modelling.updates,
@@ -90,9 +90,10 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
         rng.bit_generator.state = rest["generators"][purpose]
     agent.experience.load_state(rest["experience"])
     agent.rollouts.load_state(rest["rollouts"])
-    agent.behaviour.scale.spread = float(rest["return_scale"]["spread"])
-    agent.behaviour.scale.seen = int(rest["return_scale"]["seen"])
-    agent.behaviour.exploration.log_weight = float(rest["log_entropy_weight"])
+    agent.behaviour.advantages.load_state(rest["advantages"])
+    agent.reward_unit.load_state(rest["reward_unit"])
+    agent.count_in_unit()
+    agent.behaviour.exploration.load_state(rest["exploration"])
     agent.intrinsic.load_state(under(arrays, "intrinsic/"), rest["intrinsic"])
     agent.behaving.round = int(rest["round"])
     agent.modelling.updates = int(rest["model_updates"])

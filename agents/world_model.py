@@ -9,7 +9,7 @@ from torch.nn import functional
 from mawm.agents.categorical import kl
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.nets import FeatureLinear, Tail
-from mawm.agents.returns import TwoHot
+from mawm.agents.returns import scalar_output
 from mawm.agents.rssm import Latent, Posteriors, Rssm
 
 SCORES = ("avail", "terminal", "reward", "kl")
@@ -47,7 +47,7 @@ class Losses(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the predictors say of latent states: logits of reward (..., bins), terminal (...), avail (..., A)."""
+    """What the predictors say of latent states: reward (..., size), logits of terminal (...), avail (..., A)."""
 
     reward: Tensor
     terminal: Tensor
@@ -77,13 +77,14 @@ class WorldModel(nn.Module):
         widths = [c.hidden] * c.layers
         self.obs_decoder = Tail([*widths, obs_size], generator)
         self.action_decoder = Tail([*widths, n_actions], generator)
-        self.reward_head = Tail([*widths, bins], generator, out_scale=0.0)
+        self.reward_output = scalar_output(c.reward_output, bins)
+        widths = [c.hidden] * c.predictor_layers
+        self.reward_head = Tail([*widths, self.reward_output.size], generator, out_scale=0.0)
         self.terminal_head = Tail([*widths, 1], generator)
         self.avail_head = Tail([*widths, n_actions], generator)
-        self.two_hot = TwoHot(bins)
 
     def decode(self, post: Posteriors) -> tuple[Tensor, Tensor]:
-        """Mean observation (T, B, O) and logits of the previous action (T, B, A): the private decoders."""
+        """Mean scaled observation (T, B, O) and logits of the previous action (T, B, A): the private decoders."""
         deter, probs = post.deter, post.probs
         if self.config.decoder_grads == "detach":
             deter, probs = deter.detach(), probs.detach()
@@ -91,7 +92,7 @@ class WorldModel(nn.Module):
         return self.obs_decoder(obs), self.action_decoder(action)
 
     def see(self, latent: Latent) -> Tensor:
-        """Mean observation (..., O) at latent states: where the private decoder expects it."""
+        """Mean scaled observation (..., O) at latent states: where the private decoder expects it."""
         obs, _ = self.decoders_in(latent.deter, latent.stoch).chunk(2, -1)
         out: Tensor = self.obs_decoder(obs)
         return out
@@ -121,9 +122,9 @@ class WorldModel(nn.Module):
             action_logits.flatten(0, 1), batch.prev_action.flatten(), reduction="none"
         )
         losses = Losses(
-            obs=own * 0.5 * (obs_mean - batch.obs).square().sum(-1),
+            obs=own * 0.5 * (obs_mean - self.rssm.scale(batch.obs)).square().sum(-1),
             action=own * arrived * action_loss.view_as(batch.reward),
-            reward=arrived * (~batch.stale).to(arrived.dtype) * self.two_hot.loss(predicted.reward, batch.reward),
+            reward=arrived * (~batch.stale).to(arrived.dtype) * self.reward_output.loss(predicted.reward, batch.reward),
             terminal=functional.binary_cross_entropy_with_logits(
                 predicted.terminal, batch.terminal.to(batch.obs.dtype), reduction="none"
             ),

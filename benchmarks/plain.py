@@ -20,7 +20,7 @@ from torch.distributions import (
 from torch.nn import functional
 
 from mawm.agents.config import AgentConfig
-from mawm.agents.returns import TwoHot, lambda_returns
+from mawm.agents.returns import lambda_returns, scalar_output
 from mawm.agents.world_model import Batch
 
 
@@ -48,10 +48,10 @@ class PlainModel(nn.Module):
         self.prior = perceptron(c.deter, c.hidden, 1, self.latent)
         self.obs_decoder = perceptron(feat, c.hidden, c.layers, obs_size)
         self.action_decoder = perceptron(feat, c.hidden, c.layers, n_actions)
-        self.reward = perceptron(feat, c.hidden, c.layers, config.behaviour.bins)
-        self.terminal = perceptron(feat, c.hidden, c.layers, 1)
-        self.avail = perceptron(feat, c.hidden, c.layers, n_actions)
-        self.two_hot = TwoHot(config.behaviour.bins)
+        self.reward_output = scalar_output(c.reward_output, config.behaviour.bins)
+        self.reward = perceptron(feat, c.hidden, c.predictor_layers, self.reward_output.size)
+        self.terminal = perceptron(feat, c.hidden, c.predictor_layers, 1)
+        self.avail = perceptron(feat, c.hidden, c.predictor_layers, n_actions)
 
     def dist(self, logits: Tensor) -> "Independent[OneHotCategoricalStraightThrough]":
         """Categorical latents with a uniform share, with straight-through samples."""
@@ -94,7 +94,7 @@ class PlainModel(nn.Module):
 
         obs = -Independent(Normal(self.obs_decoder(feats), 1.0), 1).log_prob(batch.obs)
         action = -Categorical(logits=self.action_decoder(feats)).log_prob(batch.prev_action)
-        reward = self.two_hot.loss(self.reward(feats), batch.reward)
+        reward = self.reward_output.loss(self.reward(feats), batch.reward)
         terminal = -Bernoulli(logits=self.terminal(feats).squeeze(-1)).log_prob(batch.terminal.float())
         avail = -Independent(Bernoulli(logits=self.avail(feats)), 1).log_prob(batch.avail.float())
         dyn = divergence(post.detach(), prior).clamp_min(c.free_nats)
@@ -119,8 +119,9 @@ class PlainLearner:
         self.model = PlainModel(obs_size, n_actions, config)
         feat = config.world_model.deter + self.model.latent
         self.actor = perceptron(feat, b.hidden, b.layers, n_actions)
-        self.critic = perceptron(feat, b.hidden, b.layers, b.bins)
-        self.slow_critic = perceptron(feat, b.hidden, b.layers, b.bins)
+        self.value_output = scalar_output(b.critic_output, b.bins)
+        self.critic = perceptron(feat, b.hidden, b.layers, self.value_output.size)
+        self.slow_critic = perceptron(feat, b.hidden, b.layers, self.value_output.size)
         self.clip_model = config.world_model.clip
         self.model_opt = torch.optim.Adam(self.model.parameters(), lr=config.world_model.lr)
         self.actor_opt = torch.optim.Adam(self.actor.parameters(), lr=b.actor_lr)
@@ -152,7 +153,7 @@ class PlainLearner:
             h = m.cell(torch.cat([z, functional.one_hot(action, m.n_actions).float()], -1), h)
             z = m.dist(m.prior(h)).sample().flatten(-2)
             out_feat, feat = feat, torch.cat([h, z], -1)
-            reward = m.two_hot.mean(m.reward(feat))
+            reward = m.reward_output.mean(m.reward(feat))
             goes_on = 1 - Bernoulli(logits=m.terminal(feat).squeeze(-1)).probs
             out.append((out_feat, avail, action, policy.log_prob(action), reward, b.discount * goes_on, weight))
             avail = Bernoulli(logits=m.avail(feat)).probs > 0.5
@@ -165,10 +166,9 @@ class PlainLearner:
     def prepare(self, rollout: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Flat rows of features, masks, actions, old log-probabilities, advantages, returns and weights."""
         all_feats, feats, avails, actions, log_probs, rewards, discounts, weights = rollout
-        two_hot = self.model.two_hot
-        value = two_hot.mean(self.slow_critic(all_feats))
+        value = self.value_output.mean(self.slow_critic(all_feats))
         returns = lambda_returns(rewards, discounts, value, self.config.lam)
-        advantage = returns - two_hot.mean(self.critic(feats))
+        advantage = returns - self.value_output.mean(self.critic(feats))
         rows = (feats, avails, actions, log_probs, advantage, returns, weights)
         return tuple(x.flatten(0, 1) for x in rows)
 
@@ -184,7 +184,7 @@ class PlainLearner:
             clipped = ratio.clamp(1 - b.ppo_clip, 1 + b.ppo_clip)
             gain = torch.minimum(ratio * advantage, clipped * advantage) + b.entropy * policy.entropy()
             self._step(self.actor_opt, self.actor, -(weight * gain).mean())
-            loss = self.model.two_hot.loss(self.critic(feat), returns)
+            loss = self.value_output.loss(self.critic(feat), returns)
             self._step(self.critic_opt, self.critic, (weight * loss).mean())
             with torch.no_grad():
                 for slow, fast in zip(self.slow_critic.parameters(), self.critic.parameters(), strict=True):

@@ -31,6 +31,7 @@ RANGES: Ranges = {
     "floor": (1e-6, 1e3), "closeness": WEIGHT, "probes": (1, 100_000), "evolve_every": (1, MANY), "keeps": (1, 10**8),
     # networks and how they are fitted; a class index is one byte, a stretch has two steps, two-hot needs three bins
     "deter": (1, 8192), "groups": (1, 256), "classes": (1, 256), "hidden": (1, 4096), "layers": (1, 8),
+    "predictor_layers": (1, 8),
     "bins": (3, 4096), "unimix": SHARE, "free_nats": WEIGHT, "dyn_scale": WEIGHT, "rep_scale": WEIGHT,
     "obs_scale": (1e-6, 1e6), "action_scale": WEIGHT,
     "batch": (1, 10_000), "seq_len": (2, 1000), "capacity": (2, 10**8), "recent_steps": (1, 10**8),

@@ -127,7 +127,7 @@ def test_a_received_rollout_is_corrected_by_the_senders_logits_and_valued_by_the
     assert rows.received.view_as(imagined.action)[:, -10:].all()
     expected = torch.log_softmax(sender, -1).gather(-1, imagined.action.unsqueeze(-1)).squeeze(-1)
     assert torch.allclose(rows.old_log_prob, expected.flatten())
-    value = behaviour.two_hot.mean(behaviour.slow_critic(imagined.deter, imagined.stoch))
+    value = behaviour.value_output.mean(behaviour.slow_critic(imagined.deter, imagined.stoch))
     returns = lambda_returns(imagined.reward, imagined.discount, value, behaviour.config.lam)
     assert torch.allclose(rows.returns, returns.flatten())
 
@@ -152,7 +152,7 @@ def test_a_rollouts_score_is_its_weighted_critic_loss() -> None:
     imagined, _ = rollouts(batch=3)
     rows = behaviour.prepare(imagined)
     logits = behaviour.critic(imagined.deter[:-1], imagined.stoch[:-1])
-    loss = behaviour.two_hot.loss(logits, rows.returns.view_as(imagined.reward))
+    loss = behaviour.value_output.loss(logits, rows.returns.view_as(imagined.reward))
     expected = (loss * imagined.weight).sum(0) / imagined.weight.sum(0)
     assert torch.allclose(behaviour.critic_losses(imagined), expected)
 

@@ -1,38 +1,93 @@
-"""The weight of the entropy bonus: fixed as in the paper, or steered to a target."""
+"""The weight of the entropy bonus: on a clock as in the paper, or steered to a target."""
 
 import math
 
+import numpy as np
 import pytest
 
 from mawm.agents.config import BehaviourConfig
-from mawm.agents.exploration import LEAST, MOST, EntropyWeight
+from mawm.agents.exploration import LEAST, MOST, Steered, StepDecay, UpdateDecay, exploration
 
 
-def test_without_a_target_the_weight_decays_with_environment_steps_and_nothing_else() -> None:
-    weight = EntropyWeight(BehaviourConfig(entropy=0.01, entropy_target=0.0, entropy_decay=0.99998))
+def test_the_weight_decays_with_environment_steps_and_nothing_else() -> None:
+    weight = StepDecay(BehaviourConfig(entropy=0.01, entropy_decay=0.99998))
     weight.adapt(0.9, 0)
     assert weight.weight(0) == 0.01
     assert weight.weight(100_000) == pytest.approx(0.01 * 0.99998**1000)
 
 
-def test_each_step_moves_the_log_weight_by_a_twentieth_of_what_is_missing() -> None:
-    weight = EntropyWeight(BehaviourConfig(entropy=0.02, entropy_target=0.5, entropy_decay=1.0))
-    weight.adapt(0.1, 0)
-    assert weight.weight(0) == pytest.approx(0.02 * math.exp(0.05 * 0.4))
-    weight.adapt(0.9, 0)
-    assert weight.weight(0) == pytest.approx(0.02)
+def test_or_with_every_gradient_step_as_in_the_code_that_the_paper_builds_on() -> None:
+    weight = UpdateDecay(BehaviourConfig(entropy=0.01, entropy_decay=0.99998))
+    for _ in range(1000):
+        weight.adapt(0.9, 0)
+    assert weight.weight(100_000) == pytest.approx(0.01 * 0.99998**1000)
+    again = UpdateDecay(weight.config)
+    again.load_state(weight.state())
+    assert again.weight(0) == weight.weight(0)
+
+
+@pytest.mark.parametrize(("rule", "kind"), [("target", Steered), ("env_steps", StepDecay), ("updates", UpdateDecay)])
+def test_a_setting_names_the_rule(rule: str, kind: type) -> None:
+    assert type(exploration(BehaviourConfig(entropy_rule=rule))) is kind  # type: ignore[arg-type]
+
+
+def test_each_step_answers_at_once_and_moves_the_slow_part_a_little() -> None:
+    steered = Steered(BehaviourConfig(entropy=0.02, entropy_target=0.5, entropy_decay=1.0))
+    steered.adapt(0.4, 0)
+    error = math.log(0.5 / 0.4)
+    assert steered.weight(0) == pytest.approx(0.02 * math.exp((8.0 + 0.015) * error))
+    steered.adapt(0.5, 0)
+    assert steered.weight(0) == pytest.approx(0.02 * math.exp(0.015 * error))
+    steered.adapt(0.9, 0)
+    assert steered.slow == pytest.approx(math.log(0.02) + 0.015 * error - 0.002)
+
+
+def test_a_policy_that_is_still_uniform_says_nothing_of_the_weight() -> None:
+    steered = Steered(BehaviourConfig(entropy=0.02))
+    for _ in range(1000):
+        steered.adapt(0.99, 0)
+    assert steered.slow == math.log(0.02)
 
 
 def test_the_target_halves_in_ten_thousand_steps_by_default() -> None:
-    weight = EntropyWeight(BehaviourConfig())
-    assert weight.target(10_000) / weight.target(0) == pytest.approx(0.5, abs=0.005)
+    steered = Steered(BehaviourConfig())
+    assert steered.target(10_000) / steered.target(0) == pytest.approx(0.5, abs=0.005)
 
 
-@pytest.mark.parametrize(("share", "bound"), [(1.0, LEAST), (0.0, MOST)])
+@pytest.mark.parametrize(("share", "bound"), [(0.97, LEAST), (0.0, MOST)])
 def test_the_weight_stays_within_bounds_and_comes_back(share: float, bound: float) -> None:
-    weight = EntropyWeight(BehaviourConfig(entropy_target=0.5))
-    for _ in range(2000):
-        weight.adapt(share, 0)
-    assert weight.weight(0) == pytest.approx(bound)
-    weight.adapt(1.0 - share, 0)
-    assert weight.weight(0) != pytest.approx(bound, rel=1e-3)
+    steered = Steered(BehaviourConfig(entropy_target=0.5))
+    for _ in range(4000):
+        steered.adapt(share, 0)
+    assert steered.weight(0) == pytest.approx(bound)
+    steered.adapt(0.97 - share, 0)
+    assert steered.weight(0) != pytest.approx(bound, rel=1e-3)
+
+
+def shares(lag: int, strength: float, sharpness: int, silence: int, target: float) -> np.ndarray:
+    """Entropy shares of a simulated policy that follows the weight w with a lag, from a uniform one on.
+
+    It goes to 1 / (1 + (strength / w)^sharpness), a part 1 / lag of the way in each gradient step, once advantages have
+    appeared after a silence of so many steps.
+    """
+    steered = Steered(BehaviourConfig(entropy_target=target, entropy_decay=1.0))
+    share, seen = 1.0, []
+    for step in range(silence + 3000):
+        drive = strength if step >= silence else 0.0
+        share += (1.0 / (1.0 + (drive / steered.weight(0)) ** sharpness) - share) / lag
+        steered.adapt(share, 0)
+        seen.append(share)
+    return np.array(seen)
+
+
+@pytest.mark.parametrize("target", [0.5, 0.2])
+@pytest.mark.parametrize("sharpness", [1, 2])
+@pytest.mark.parametrize("silence", [0, 500])
+def test_a_policy_that_lags_behind_never_falls_a_tenth_below_the_target_and_comes_to_it(
+    target: float, sharpness: int, silence: int
+) -> None:
+    for lag in (10, 50, 200):
+        for strength in (0.003, 0.02, 0.1, 0.3):
+            seen = shares(lag, strength, sharpness, silence, target)
+            assert seen.min() > 0.9 * target, (lag, strength)
+            assert seen[-1] == pytest.approx(target, rel=0.1), (lag, strength)

@@ -43,7 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("channel",),
     ("loop", "saving"),
     ("run_state",),
-    ("agents.products", "agents.exploration", "agents.battle_log", "agents.information"),
+    ("agents.products", "agents.exploration", "agents.battle_log", "agents.information", "agents.scales"),
     ("agents.categorical", "agents.returns", "agents.optimiser", "agents.nets", "agents.replay"),
     ("agents.recurrence",),
     ("agents.rssm", "agents.ppo_nets", "agents.ensemble", "agents.snapshot_weights"),

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from mawm.agents.agent import Agent
+from mawm.agents.returns import ReturnScale
 from mawm.gate import Gate
 from mawm.gating.explorers import Explorers
 from mawm.loop import Run
@@ -122,7 +123,8 @@ def positions(run: Run, explorers: Explorers | None) -> Tick:
 
 def normaliser(run: Run, explorers: Explorers | None) -> Tick:
     """The scale of returns takes in explorers' rewards."""
-    scale = _agents(run)[0].behaviour.scale
+    scale = _agents(run)[0].behaviour.advantages
+    assert isinstance(scale, ReturnScale)
 
     def tick() -> None:
         if explorers is not None:

@@ -1,0 +1,118 @@
+"""That something is learned: small worlds, whole learners, no processes. What a learner must be able to do."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from small_worlds import BATTLES, Corridor, SmallWorld, Training, TwoStates, small_config
+
+from mawm.agents.actor_critic import imagine
+from mawm.agents.rssm import Latent
+
+
+def first_states(training: Training, obs: np.ndarray) -> Latent:
+    """The latent states (B, ...) in which battles begin with observations (B, O)."""
+    rssm = training.agent.modelling.model.rssm
+    rows = len(obs)
+    nothing, first = torch.zeros(rows, dtype=torch.long), torch.ones(rows, dtype=torch.bool)
+    with torch.no_grad():
+        return rssm.observe_step(rssm.initial(rows), torch.from_numpy(obs), nothing, first, None)
+
+
+def chances(training: Training, world: SmallWorld, places: list[int]) -> np.ndarray:
+    """The policy's probabilities (n, A) where battles begin at places."""
+    world.places = np.array((places * BATTLES)[:BATTLES])
+    obs, avail, _, _ = world._views()
+    with torch.no_grad():
+        logits = training.agent.behaviour.policy(first_states(training, obs[:, 0]), torch.from_numpy(avail[:, 0]))
+    return torch.softmax(logits, -1).numpy()[: len(places)]
+
+
+@cache
+def two_states(obs_unit: float, reward_unit: float, seed: int = 0) -> tuple[float, float]:
+    """The chance of the better action in either state after 200 updates."""
+    world = TwoStates(obs_unit, reward_unit, seed)
+    training = Training(world, small_config(seed))
+    training.learn(200)
+    found = chances(training, world, [0, 1])
+    return float(found[0, 0]), float(found[1, 1])
+
+
+def test_the_better_action_of_two_is_taken_in_each_of_two_states() -> None:
+    assert min(two_states(1.0, 1.0)) > 0.95
+
+
+@pytest.mark.parametrize(("obs_unit", "reward_unit"), [(255.0, 1.0), (1.0, 1000.0), (0.01, 0.001)])
+def test_observations_and_rewards_of_any_scale_are_learned(obs_unit: float, reward_unit: float) -> None:
+    assert min(two_states(obs_unit, reward_unit)) > 0.95
+
+
+LIMIT, DISCOUNT = Corridor.limit, 0.99
+SHORTEST = DISCOUNT ** (Corridor.obs_size - 2)
+"""The return of the way straight on: the reward of 1 arrives with the fifth step."""
+
+
+def corridor(updates: int = 0, seed: int = 0) -> Training:
+    """The corridor, learned or not."""
+    training = Training(Corridor(seed=seed), small_config(seed, horizon=6))
+    if updates:
+        training.learn(updates)
+    return training
+
+
+@pytest.fixture(scope="module")
+def learned() -> Training:
+    """The corridor after 300 updates."""
+    return corridor(300)
+
+
+def far_error(training: Training) -> float:
+    """Mean squared error of what the model expects to see 1 to 5 steps ahead, knowing the actions alone."""
+    model, world, rng = training.agent.modelling.model, Corridor(), np.random.default_rng(1)
+    state, errors = first_states(training, world.reset().obs[:, 0]), []
+    for _ in range(Corridor.obs_size - 1):
+        actions = rng.integers(0, 2, (BATTLES, 1))
+        seen = world.step(actions).final_obs[:, 0]
+        noise = torch.from_numpy(rng.random((BATTLES, model.config.groups), dtype=np.float32))
+        with torch.no_grad():
+            state = model.rssm.imagine_step(state, torch.from_numpy(actions[:, 0]), noise)
+            errors.append(float((model.see(state) - torch.from_numpy(seen)).square().mean()))
+    return float(np.mean(errors))
+
+
+def imagined_return(training: Training) -> float:
+    """Mean discounted return of battles that the policy plays in the model, from the start to the time limit."""
+    rng, many = np.random.default_rng(2), 64
+    start = first_states(training, np.repeat(Corridor().reset().obs[:1, 0], many, 0))
+    noise = torch.from_numpy(rng.random((LIMIT, many, start.stoch.shape[1] + 1), dtype=np.float32))
+    model, actor = training.agent.modelling.model, training.agent.behaviour.actor
+    avail = torch.ones(many, 2, dtype=torch.bool)
+    found = imagine(model, actor, start, avail, DISCOUNT, noise[..., -1], noise[..., :-1])
+    before = torch.cumprod(torch.cat([torch.ones(1, many), found.discount[:-1]]), 0)
+    return float((before * found.reward).sum(0).mean())
+
+
+def played_return(training: Training) -> float:
+    """Mean discounted return of battles that the policy plays in the world."""
+    training.collector.outcomes.clear()
+    training.collector.collect(10 * LIMIT, "sample")
+    played = training.collector.outcomes[BATTLES:]  # the first ones began before
+    return float(np.mean([outcome.total_reward * DISCOUNT ** (outcome.length - 1) for outcome in played]))
+
+
+def test_a_corridor_is_foreseen_ten_times_better_after_learning(learned: Training) -> None:
+    assert far_error(learned) < 0.1 * far_error(corridor())
+
+
+def test_imagined_returns_are_those_of_real_battles(learned: Training) -> None:
+    assert imagined_return(learned) == pytest.approx(played_return(learned), rel=0.05)
+
+
+def test_a_reward_at_the_end_alone_is_reached_and_valued_at_the_start(learned: Training) -> None:
+    assert played_return(learned) > 0.95 * SHORTEST
+    start = first_states(learned, Corridor().reset().obs[:, 0])
+    behaviour = learned.agent.behaviour
+    with torch.no_grad():
+        value = behaviour.value_output.mean(behaviour.critic(start.deter, start.stoch))
+    assert value.numpy() == pytest.approx(SHORTEST, rel=0.1)
