@@ -37,9 +37,7 @@ class Rssm(nn.Module):
         self.scale = ObservationScale(obs_size)
         self.encoder = Linear(obs_size, c.hidden, generator)
         self.encoder_tail = Tail([c.hidden] * (c.layers + 1), generator)
-        # One action of all is one at a time: a fan-in of one, and numbers of variance one. Smaller ones leave the gates
-        # where they are linear, and what follows from state and action together would be learned much later.
-        self.action_in = nn.Parameter((torch.rand(n_actions, 3 * c.deter, generator=generator) - 0.5) * 12.0**0.5)
+        self.action_in = nn.Parameter((torch.rand(n_actions, 3 * c.deter, generator=generator) - 0.5) * 0.5)
         self.stoch_in = StochLinear(c.groups, c.classes, 3 * c.deter, generator)
         self.recurrent = Linear(c.deter, 3 * c.deter, generator)
         self.posterior_in = Linear(c.deter, c.hidden, generator)

@@ -18,8 +18,8 @@ GROWTH = 10.0
 """A largest magnitude grows at most by this factor at a time: one freak value shall not make all others vanish."""
 CLIP = 10.0
 """Scaled observations are clipped to [-CLIP, CLIP], so that a freak value cannot spoil an update either."""
-LARGE_RETURN = 100.0
-"""Returns up to this size need no unit of their own: two-hot bins reach to 147 (`returns.TwoHot`)."""
+LARGE_RETURN = 20.0
+"""Returns up to this size, the greatest of a SMAC battle, need no unit of their own."""
 
 
 class ObservationScale(nn.Module):
@@ -63,7 +63,7 @@ class RewardUnit:
 
     It follows the largest return so far. Returns are measured as running discounted sums R_t = r_t + gamma R_{t-1}
     within a battle, which are known at once and have the size of the returns that the critic predicts. With L the
-    largest |R_t|, the unit is 1 for L between 1 and 100, L for smaller and L / 100 for larger ones.
+    largest |R_t|, the unit is 1 for L between 1 and 20, L for smaller and L / 20 for larger ones.
     """
 
     def __init__(self, discount: float, lanes: int) -> None:

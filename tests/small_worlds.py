@@ -111,26 +111,24 @@ class Corridor(SmallWorld):
         return np.eye(self.obs_size)[places]
 
 
-def small_config(seed: int = 0, **behaviour: Any) -> TrainConfig:
+Settings = dict[str, Any]
+
+
+def small_config(seed: int = 0, model: Settings | None = None, behaviour: Settings | None = None) -> TrainConfig:
     """Networks that are as small as these worlds, with rates as large as those bear; a policy that need not explore."""
-    changes = {
+    changes: Settings = {
         "method": "independent",
         "seed": seed,
         "schedule": {"battles": BATTLES},
         "agent": {
             "world_model": {
-                "deter": 32,
-                "hidden": 32,
-                "groups": 4,
-                "classes": 4,
-                "batch": 16,
-                "seq_len": 8,
-                "lr": 1e-2,
+                **{"deter": 32, "hidden": 32, "groups": 4, "classes": 4, "batch": 24, "seq_len": 5, "lr": 1e-2},
+                **(model or {}),
             },
             "behaviour": {
                 **{"hidden": 32, "starts": 64, "minibatch": 192, "horizon": 3, "epochs": 2},
                 **{"actor_lr": 3e-3, "critic_lr": 3e-3, "entropy_target": 0.05},
-                **behaviour,
+                **(behaviour or {}),
             },
         },
     }
@@ -154,7 +152,7 @@ class Training:
         self.agent.remember(self.collector.collect(steps, mode)[0])
         return float(np.mean([outcome.total_reward for outcome in self.collector.outcomes] or [0.0]))
 
-    def learn(self, updates: int, warmup: int = 100, each: int = 8) -> None:
+    def learn(self, updates: int, warmup: int = 200, each: int = 8) -> None:
         """A warm-up of the model on random play; then updates of model and behaviour, `each` between two rounds."""
         self.play(32, "random")
         self.agent.fit_world_model(warmup)

@@ -22,6 +22,15 @@ def test_presets_are_valid(name: str) -> None:
 def test_paper_has_the_papers_numbers() -> None:
     agent = load_preset("paper").agent
     assert (agent.world_model.groups, agent.world_model.classes, agent.behaviour.horizon) == (32, 32, 15)
+    model, behaviour = agent.world_model, agent.behaviour
+    assert (behaviour.actor_lr, behaviour.critic_lr, model.lr) == (1e-6, 1e-4, 3e-4)
+    assert (behaviour.entropy, behaviour.entropy_decay, behaviour.entropy_rule) == (0.01, 0.99998, "updates")
+    assert (behaviour.epochs, model.predictor_layers, model.unimix, model.free_nats) == (5, 2, 0.0, 0.0)
+    assert (model.reward_output, behaviour.critic_output, behaviour.advantage_scale) == (
+        "huber",
+        "squared",
+        "deviation",
+    )
 
 
 def test_unknown_key_names_the_nearest() -> None:
