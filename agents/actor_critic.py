@@ -96,12 +96,13 @@ def imagine(
     G).
     """
     state, chance = start, torch.ones(len(avail), device=avail.device)
+    transition = model.rssm.transition(state_noise)
     steps: list[tuple[Tensor, ...]] = []
     states = [start]
     for t in range(len(act_noise)):
         logits = masked_logits(actor(state.deter, state.stoch), avail)
         action = sample(torch.softmax(logits, -1), act_noise[t])
-        state = model.rssm.imagine_step(state, action, state_noise[t])
+        state = transition(t, state, action)
         predicted = model.predict(state)
         goes_on = torch.sigmoid(-predicted.terminal)
         steps.append((avail, logits, action, model.two_hot.mean(predicted.reward), discount * goes_on, chance))
