@@ -46,6 +46,30 @@ def softmax(logits: Tensor) -> Tensor:
     return probs
 
 
+class _LogSoftmax(torch.autograd.Function):
+    """log softmax over short rows."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        shifted = logits - logits.amax(-1, keepdim=True)
+        out = shifted.sub_(shifted.exp().sum(-1, keepdim=True).log_())
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (out,) = ctx.saved_tensors
+        return grads[0].addcmul(out.exp(), grads[0].sum(-1, keepdim=True), value=-1.0)
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Log-probabilities (..., C) of logits."""
+    if logits.shape[-1] >= LANES:
+        return torch.log_softmax(logits, -1)
+    log_probs: Tensor = _LogSoftmax.apply(logits)  # type: ignore[no-untyped-call]
+    return log_probs
+
+
 def mixed_probs(logits: Tensor, unimix: float) -> Tensor:
     """Probabilities of categorical latents (..., G, C) with a share `unimix` of the uniform distribution."""
     return softmax(logits) * (1.0 - unimix) + unimix / logits.shape[-1]

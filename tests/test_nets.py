@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mawm.agents.categorical import Draw, mixed_probs, sample, softmax
+from mawm.agents.categorical import Draw, log_softmax, mixed_probs, sample, softmax
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.nets import FeatureLinear, Linear, StochLinear, Tail
 from mawm.agents.optimiser import Optimiser
@@ -115,10 +115,11 @@ def test_softmax_and_its_gradient_are_torchs(classes: int) -> None:
     draw = generator()
     logits = (torch.randn(7, 3, classes, generator=draw) * 50.0).requires_grad_()
     seed = torch.randn(7, 3, classes, generator=draw)
-    (fast,) = torch.autograd.grad(softmax(logits), logits, seed)
-    (plain,) = torch.autograd.grad(torch.softmax(logits, -1), logits, seed)
-    assert torch.allclose(softmax(logits), torch.softmax(logits, -1), atol=1e-14)
-    assert torch.allclose(fast, plain, atol=1e-14)
+    pairs = (softmax(logits), torch.softmax(logits, -1)), (log_softmax(logits), torch.log_softmax(logits, -1))
+    for fast, plain in pairs:
+        assert torch.allclose(fast, plain, atol=1e-14)
+        grads = (torch.autograd.grad(out, logits, seed)[0] for out in (fast, plain))
+        assert torch.allclose(*grads, atol=1e-14)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -182,10 +183,14 @@ def test_construction_leaves_the_global_generator_alone():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-@pytest.fixture
-def rounded() -> Iterator[None]:
-    """Products on bf16 factors, as a processor with such units makes them."""
+@pytest.fixture(params=["by torch", "here"])
+def rounded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Products on bf16 factors, rounded by torch on a processor with AMX, by the package on others."""
     torch.set_default_dtype(torch.float32)
+    if request.param == "here":
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", bool)
+    elif not torch.cpu._is_amx_tile_supported():
+        pytest.skip("this processor has no AMX")
     set_precision("bf16")
     yield
     set_precision("float32")
@@ -209,4 +214,5 @@ def test_rounded_products_and_their_gradients_are_those_of_rounded_factors() -> 
     assert torch.allclose(made + bias, exact, rtol=0.01, atol=0.05)
     assert torch.allclose(factor.add_product(bias.expand(50, 20).clone(), x.detach()), made + bias)
     assert matmul(x, weight.t()).dtype == torch.float32
-    assert not torch.equal(matmul(x, weight.t()), x @ weight.t())
+    set_precision("float32")
+    assert not torch.equal(made, x @ weight.t())
