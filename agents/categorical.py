@@ -111,9 +111,27 @@ class Draw:
         return torch.searchsorted(ends, draw, right=True, out=out.unsqueeze(-1)).clamp_(max=self.last)
 
 
+class _Divergence(torch.autograd.Function):
+    """KL(p, q) with d/dp = log p - log q + 1 and d/dq = -p / q."""
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, q: Tensor) -> Tensor:
+        apart = p.log().sub_(q.log())
+        ctx.save_for_backward(p, q, apart)
+        return (p * apart).sum((-2, -1))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        p, q, apart = ctx.saved_tensors
+        grad = grads[0][..., None, None]
+        needs_p, needs_q = ctx.needs_input_grad
+        return (apart + 1.0).mul_(grad) if needs_p else None, (p / q).mul_(-grad) if needs_q else None
+
+
 def kl(p: Tensor, q: Tensor) -> Tensor:
     """KL(p, q) in nats of independent categorical variables: probabilities (..., G, C) give (...)."""
-    return (p * (p.log() - q.log())).sum((-2, -1))
+    out: Tensor = _Divergence.apply(p, q)  # type: ignore[no-untyped-call]
+    return out
 
 
 def masked_logits(logits: Tensor, avail: Tensor) -> Tensor:

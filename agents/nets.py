@@ -122,7 +122,7 @@ class _FeatureProduct(torch.autograd.Function):
         """Outputs (R, out); `weights` are W_h (out, D), b (out,), W_z (G C, out)."""
         of_deter, bias, of_stoch = weights
         ctx.save_for_backward(index, deter, of_deter, of_stoch)
-        return affine(deter, of_deter, bias).add_(functional.embedding_bag(index, of_stoch, mode="sum"))
+        return affine(deter, of_deter, bias).add_(functional.embedding_bag(index, of_stoch.detach(), mode="sum"))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mawm.agents.categorical import Draw, log_softmax, mixed_probs, sample, softmax
+from mawm.agents.categorical import Draw, kl, log_softmax, mixed_probs, sample, softmax
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.nets import FeatureLinear, Linear, StochLinear, Tail
 from mawm.agents.optimiser import Optimiser
@@ -120,6 +120,16 @@ def test_softmax_and_its_gradient_are_torchs(classes: int) -> None:
         assert torch.allclose(fast, plain, atol=1e-14)
         grads = (torch.autograd.grad(out, logits, seed)[0] for out in (fast, plain))
         assert torch.allclose(*grads, atol=1e-14)
+
+
+def test_the_divergence_has_autograds_gradients() -> None:
+    draw = generator()
+    p, q = (torch.softmax(torch.randn(5, 3, 4, generator=draw), -1).requires_grad_() for _ in range(2))
+    seed = torch.randn(5, generator=draw)
+    fast, plain = kl(p, q), (p * (p.log() - q.log())).sum((-2, -1))
+    assert torch.allclose(fast, plain, atol=1e-14)
+    for a, b in zip(*(torch.autograd.grad(out, (p, q), seed) for out in (fast, plain)), strict=True):
+        assert torch.allclose(a, b, atol=1e-13)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
