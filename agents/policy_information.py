@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mawm.agents.actor_critic import Head, Imagined, threshold_avail
-from mawm.agents.categorical import masked_logits, sample
+from mawm.agents.categorical import masked_logits, sample, softmax
 from mawm.agents.config import InformationConfig
 from mawm.agents.information import gaps
 from mawm.agents.intrinsic import Arrays
@@ -71,7 +71,7 @@ class PolicyInformation:
         transition = model.rssm.transition(noise[..., :-1])
         for t, luck in enumerate(noise):
             logits = masked_logits(population.logits(state, obs), avail)
-            action = sample(torch.softmax(logits, -1), luck[..., -1].contiguous())
+            action = sample(softmax(logits), luck[..., -1].contiguous())
             state = transition(t, state, action)
             avail, obs = threshold_avail(model.predict(state).avail), model.see(state)
             found.append(-0.5 * self.precision * (seen[t] - obs).square().sum(-1))

@@ -15,7 +15,7 @@ from mawm.agents.config import WorldModelConfig
 from mawm.agents.nets import FeatureLinear, Linear, StochLinear, Tail
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.products import Factor, linear, matmul, set_precision
-from mawm.agents.rssm import Rssm
+from mawm.agents.rssm import Latent, Rssm
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +150,25 @@ def test_perceptrons_on_latent_states_have_autograds_gradients(layers: int) -> N
     assert torch.allclose(fast, plain, atol=1e-12)
     for a, b in zip(torch.autograd.grad(fast, inputs, seed), torch.autograd.grad(plain, inputs, seed), strict=True):
         assert torch.allclose(a, b, atol=1e-12) and b.abs().max() > 0
+
+
+def test_a_step_of_the_prior_is_the_plain_formula_for_any_number_of_leading_axes() -> None:
+    """h by dense one-hots, z by inverse CDF of the prior; the inputs stay as they were."""
+    config = WorldModelConfig(deter=6, groups=3, classes=4, hidden=7)
+    rssm, rng, d = Rssm(5, 4, config, generator()), np.random.default_rng(6), 6
+    noise = torch.from_numpy(rng.random((2, 5, 9, 3)))
+    deter = torch.from_numpy(rng.normal(size=(5, 9, d)))
+    stoch, action = (torch.from_numpy(rng.integers(0, 4, shape)) for shape in ((5, 9, 3), (5, 9)))
+    before = deter.clone()
+    with torch.no_grad():
+        found = rssm.transition(noise)(1, Latent(deter, stoch), action)
+        x = functional.one_hot(stoch, 4).double().flatten(-2) @ rssm.stoch_in.weight + rssm.action_in[action]
+        g = rssm.recurrent(deter)
+        r, u = torch.sigmoid(x[..., :d] + g[..., :d]), torch.sigmoid(x[..., d : 2 * d] + g[..., d : 2 * d])
+        expected = (1 - u) * torch.tanh(x[..., 2 * d :] + r * g[..., 2 * d :]) + u * deter
+        drawn = sample(rssm.prior(expected), noise[1])
+    assert torch.allclose(found.deter, expected, atol=1e-12)
+    assert torch.equal(found.stoch, drawn) and torch.equal(deter, before)
 
 
 def test_flat_optimiser_equals_adam_with_clipping_on_separate_tensors():
