@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mawm.agents.categorical import masked_logits, sample
+from mawm.agents.categorical import log_softmax, masked_logits, sample, softmax
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
 from mawm.agents.exploration import exploration
 from mawm.agents.nets import FeatureLinear, Tail
@@ -43,6 +43,18 @@ class Imagined(NamedTuple):
         return Imagined(*(torch.cat(parts, 1) for parts in zip(self, *others, strict=True)))
 
 
+class Valued(NamedTuple):
+    """What the critic says of the states acted in (H, B): lambda-returns, values, and the critic's loss."""
+
+    returns: Tensor
+    value: Tensor
+    loss: Tensor
+
+    def joined(self, others: "Valued") -> "Valued":
+        """Those of these rollouts and of others after them."""
+        return Valued(*(torch.cat(pair, 1) for pair in zip(self, others, strict=True)))
+
+
 class Rows(NamedTuple):
     """States that were acted in, flat (R, ...), with what the update needs of each; `received`: another agent acted."""
 
@@ -75,7 +87,7 @@ class Head(nn.Module):
 
 def log_prob(logits: Tensor, action: Tensor) -> Tensor:
     """Log pi(a) (...) of masked logits (..., A)."""
-    return torch.log_softmax(logits, -1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+    return log_softmax(logits).gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
 def threshold_avail(logits: Tensor) -> Tensor:
@@ -100,12 +112,13 @@ def imagine(
     G).
     """
     state, chance = start, torch.ones(len(avail), device=avail.device)
+    transition = model.rssm.transition(state_noise)
     steps: list[tuple[Tensor, ...]] = []
     states = [start]
     for t in range(len(act_noise)):
         logits = masked_logits(actor(state.deter, state.stoch), avail)
-        action = sample(torch.softmax(logits, -1), act_noise[t])
-        state = model.rssm.imagine_step(state, action, state_noise[t])
+        action = sample(softmax(logits), act_noise[t])
+        state = transition(t, state, action)
         predicted = model.predict(state)
         goes_on = torch.sigmoid(-predicted.terminal)
         steps.append((avail, logits, action, model.reward_output.mean(predicted.reward), discount * goes_on, chance))
@@ -145,26 +158,32 @@ class ActorCritic:
         return masked_logits(self.actor(latent.deter, latent.stoch), avail)
 
     @torch.no_grad()
-    def critic_losses(self, imagined: Imagined) -> Tensor:
-        """Critic loss (B,) of each rollout: what the selector scores rollouts by (Z section 4.2)."""
-        returns = self._returns(imagined)
-        logits = self.critic(imagined.deter[:-1], imagined.stoch[:-1])
-        loss = self.value_output.loss(logits, returns) * imagined.weight
-        return loss.sum(0) / imagined.weight.sum(0).clamp_min(1e-6)
+    def value(self, imagined: Imagined) -> Valued:
+        """What the critic says of rollouts, and what it should have said: once a round, for the score and the update.
 
-    def _returns(self, imagined: Imagined) -> Tensor:
-        value = self.value_output.mean(self.slow_critic(imagined.deter, imagined.stoch))
-        return lambda_returns(imagined.reward, imagined.discount, value, self.config.lam)
+        Step by step, so that what a step needs stays in the processor's cache.
+        """
+        states = list(zip(imagined.deter, imagined.stoch, strict=True))
+        slow = torch.stack([self.value_output.mean(self.slow_critic(*state)) for state in states])
+        returns = lambda_returns(imagined.reward, imagined.discount, slow, self.config.lam)
+        values, losses = [], []
+        for state, target in zip(states[:-1], returns, strict=True):
+            logits = self.critic(*state)
+            values.append(self.value_output.mean(logits))
+            losses.append(self.value_output.loss(logits, target))
+        return Valued(returns, torch.stack(values), torch.stack(losses))
+
+    def critic_losses(self, imagined: Imagined, valued: Valued) -> Tensor:
+        """Critic loss (B,) of each rollout: what the selector scores rollouts by (Z section 4.2)."""
+        return (valued.loss * imagined.weight).sum(0) / imagined.weight.sum(0).clamp_min(1e-6)
 
     @torch.no_grad()
-    def prepare(self, imagined: Imagined, received: int = 0) -> Rows:
+    def prepare(self, imagined: Imagined, valued: Valued, received: int = 0) -> Rows:
         """Returns and advantages of rollouts, as flat rows; the last `received` rollouts are other agents'.
 
         A received rollout is valued by this agent's own critic; its `logits` are those of the policy that acted, so the
         ratio pi(a)/mu(a) of the update corrects for the sender's policy as for the agent's own older one.
         """
-        returns = self._returns(imagined)
-        value = self.value_output.mean(self.critic(imagined.deter[:-1], imagined.stoch[:-1]))
         old = log_prob(imagined.logits, imagined.action)
         # A state with one legal action (a dead agent's no-op) has nothing to decide.
         choice = imagined.avail.sum(-1) > 1
@@ -175,8 +194,8 @@ class ActorCritic:
             imagined.avail,
             imagined.action,
             old,
-            self.advantages.normalise(returns, value) * choice,
-            returns,
+            self.advantages.normalise(valued.returns, valued.value) * choice,
+            valued.returns,
             imagined.weight,
             theirs.expand_as(imagined.action),
         )
@@ -192,7 +211,7 @@ class ActorCritic:
         """
         weight = rows.weight / rows.weight.sum().clamp_min(1e-6)
         logits = masked_logits(self.actor(rows.deter, rows.stoch), rows.avail)
-        log_probs = torch.log_softmax(logits, -1)
+        log_probs = log_softmax(logits)
         ratio = (log_probs.gather(-1, rows.action.unsqueeze(-1)).squeeze(-1) - rows.old_log_prob).exp()
         clipped = ratio.clamp(1.0 - self.config.ppo_clip, 1.0 + self.config.ppo_clip)
         gain = torch.minimum(ratio * rows.advantage, clipped * rows.advantage)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mawm.agents.actor_critic import ActorCritic, Imagined, Rows, imagine, threshold_avail
+from mawm.agents.actor_critic import ActorCritic, Imagined, Rows, Valued, imagine, threshold_avail
 from mawm.agents.categorical import masked_logits
 from mawm.agents.intrinsic import Intrinsic
 from mawm.agents.model_trainer import ModelTrainer
@@ -38,6 +38,8 @@ class BehaviourTrainer:
         self.gain = float("nan")
         """Mean gain of this round's rollouts in nats."""
         self.imagined: Imagined | None = None
+        self.valued: Valued | None = None
+        """What the critic says of them, once somebody has asked."""
         self.foreign = 0
         """How many of this round's rollouts, the last ones, start where explorers have been."""
         self.round = 0
@@ -46,7 +48,7 @@ class BehaviourTrainer:
     def imagine(self, updates: int) -> None:
         """Rollouts for `updates` behaviour updates (Z Algorithm 2 line 7), kept until `fit`."""
         self.round += 1
-        self.imagined = None
+        self.imagined = self.valued = None
         config = self.behaviour.config
         if updates == 0 or not self.trainer.replay.ready(self.trainer.model.config.seq_len):
             return
@@ -93,8 +95,14 @@ class BehaviourTrainer:
         """Critic loss (n, 1) of the rollouts that may be told, for the selector."""
         if self.imagined is None:
             return np.zeros((0, 1))
-        told = Imagined(*(x[:, : self.count] for x in self.imagined))
-        return self.behaviour.critic_losses(told).to(torch.float64).cpu().numpy()[:, None]
+        losses = self.behaviour.critic_losses(self.imagined, self._valued(self.imagined))[: self.count]
+        return losses.to(torch.float64).cpu().numpy()[:, None]
+
+    def _valued(self, imagined: Imagined) -> Valued:
+        """What the critic says of this round's own rollouts. It does not move before they are fitted on."""
+        if self.valued is None:
+            self.valued = self.behaviour.value(imagined)
+        return self.valued
 
     def rollout(self, index: int, origin: Origin) -> Rollout:
         """One of this round's rollouts as it is sent."""
@@ -123,12 +131,12 @@ class BehaviourTrainer:
         config = self.behaviour.config
         own_rows = self.imagined.action.numel()
         metrics: Metrics = {}
-        pool = self.imagined
+        pool, valued = self.imagined, self._valued(self.imagined)
         if received:
             theirs = self._stacked(received)
             metrics["channel/latent_agreement"] = self._agreement(theirs)
-            pool = pool.joined([theirs])
-        rows = self.behaviour.prepare(pool, len(received))
+            pool, valued = pool.joined([theirs]), valued.joined(self.behaviour.value(theirs))
+        rows = self.behaviour.prepare(pool, valued, len(received))
         metrics |= self.behaviour.received_ratios(rows)
         exploration = self.behaviour.exploration
         size = min(config.minibatch, own_rows)
@@ -139,7 +147,7 @@ class BehaviourTrainer:
             exploration.adapt(said["actor/entropy_share"], env_steps)
             for name, value in said.items():
                 totals[name] = totals.get(name, 0.0) + value
-        self.imagined = None
+        self.imagined = self.valued = None
         self.intrinsic.remember(self.behaviour.actor, env_steps)
         if self.gain == self.gain:
             metrics["information/gain"] = self.gain

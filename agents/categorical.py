@@ -48,6 +48,30 @@ def softmax(logits: Tensor) -> Tensor:
     return probs
 
 
+class _LogSoftmax(torch.autograd.Function):
+    """log softmax over short rows."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        shifted = logits - logits.amax(-1, keepdim=True)
+        out = shifted.sub_(shifted.exp().sum(-1, keepdim=True).log_())
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (out,) = ctx.saved_tensors
+        return grads[0].addcmul(out.exp(), grads[0].sum(-1, keepdim=True), value=-1.0)
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Log-probabilities (..., C) of logits."""
+    if logits.shape[-1] >= LANES:
+        return torch.log_softmax(logits, -1)
+    log_probs: Tensor = _LogSoftmax.apply(logits)  # type: ignore[no-untyped-call]
+    return log_probs
+
+
 def mixed_probs(logits: Tensor, unimix: float) -> Tensor:
     """Probabilities of categorical latents (..., G, C) with a share `unimix` of the uniform distribution."""
     return softmax(logits) * (1.0 - unimix) + unimix / logits.shape[-1]
@@ -89,12 +113,31 @@ class Draw:
         return torch.searchsorted(ends, draw, right=True, out=out.unsqueeze(-1)).clamp_(max=self.last)
 
 
+class _Divergence(torch.autograd.Function):
+    """KL(p, q) with d/dp = log p - log q + 1 and d/dq = -p / q, where `LEAST` stands for smaller p and q."""
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, q: Tensor) -> Tensor:
+        q = q.clamp_min(LEAST)
+        apart = p.clamp_min(LEAST).log_().sub_(q.log())
+        ctx.save_for_backward(p, q, apart)
+        return (p * apart).sum((-2, -1))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        p, q, apart = ctx.saved_tensors
+        grad = grads[0][..., None, None]
+        needs_p, needs_q = ctx.needs_input_grad
+        return (apart + 1.0).mul_(grad) if needs_p else None, (p / q).mul_(-grad) if needs_q else None
+
+
 def kl(p: Tensor, q: Tensor) -> Tensor:
     """KL(p, q) in nats of independent categorical variables: probabilities (..., G, C) give (...).
 
     Probabilities below `LEAST` count as that in the logarithms: without unimix some are zero.
     """
-    return (p * (p.clamp_min(LEAST).log() - q.clamp_min(LEAST).log())).sum((-2, -1))
+    out: Tensor = _Divergence.apply(p, q)  # type: ignore[no-untyped-call]
+    return out
 
 
 def masked_logits(logits: Tensor, avail: Tensor) -> Tensor:

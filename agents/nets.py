@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents.products import affine, linear, matmul, rounded
+from mawm.agents.products import Factor, affine, linear, matmul, rounded
 
 
 def _uniform(
@@ -40,15 +40,19 @@ def gather_grad(index: Tensor, grad: Tensor, rows: int) -> Tensor:
 
 
 class RowSums:
-    """Sums (R, out) of the rows of a weight that indices (R, G) pick, outside of autograd's sight, for one (R, G)."""
+    """Sums of rows of a weight (N, out), outside of autograd's sight, again and again for as many."""
 
-    def __init__(self, weight: Tensor, like: Tensor) -> None:
+    def __init__(self, weight: Tensor, count: int) -> None:
         self.weight = weight
-        self.ends = torch.arange(0, like.numel(), like.shape[1], device=like.device)
+        self.at = torch.arange(count, device=weight.device)
 
     def __call__(self, index: Tensor) -> Tensor:
-        """The sums: the function behind `functional.embedding_bag`, whose checks take as long."""
-        return torch.embedding_bag(self.weight, index.flatten(), self.ends, False, 0, False, None, False, None)[0]
+        """Sums (R, out) of the rows that indices (R, G) pick.
+
+        It calls the function behind `functional.embedding_bag`, whose checks take longer than a step's arithmetic.
+        """
+        starts = self.at * index.shape[1]
+        return torch.embedding_bag(self.weight, index.flatten(), starts, False, 0, False, None, False, None)[0]
 
 
 class _GatherProduct(torch.autograd.Function):
@@ -98,6 +102,18 @@ class StochLinear(nn.Module):
         return out.reshape(*index.shape[:-1], -1)
 
 
+class FixedLinear:
+    """A linear map as it is now, outside of autograd's sight, laid out for many products."""
+
+    def __init__(self, layer: Linear) -> None:
+        self.factor = Factor(layer.weight.detach().t())
+        self.bias = layer.bias.detach()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Outputs (B, out) of inputs (B, in)."""
+        return self.factor.add_product(self.bias.expand(len(x), -1).clone(), x)
+
+
 class _FeatureProduct(torch.autograd.Function):
     """W_h h + W_z onehot(z) + b for h (R, D) and rows (R, G) of W_z; probabilities (R, G C) as in `StochLinear`."""
 
@@ -106,7 +122,7 @@ class _FeatureProduct(torch.autograd.Function):
         """Outputs (R, out); `weights` are W_h (out, D), b (out,), W_z (G C, out)."""
         of_deter, bias, of_stoch = weights
         ctx.save_for_backward(index, deter, of_deter, of_stoch)
-        return affine(deter, of_deter, bias).add_(functional.embedding_bag(index, of_stoch, mode="sum"))
+        return affine(deter, of_deter, bias).add_(functional.embedding_bag(index, of_stoch.detach(), mode="sum"))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mawm.agents.actor_critic import Head, Imagined, threshold_avail
-from mawm.agents.categorical import masked_logits, sample
+from mawm.agents.categorical import masked_logits, sample, softmax
 from mawm.agents.config import InformationConfig
 from mawm.agents.information import gaps
 from mawm.agents.intrinsic import Arrays
@@ -67,11 +67,12 @@ class PolicyInformation:
         state = Latent(*(x[0].expand(many, *x[0].shape) for x in (own.deter, own.stoch)))
         avail, obs = own.avail[0].expand(many, -1, -1), model.see(state)
         found = []
+        noise = noise.unsqueeze(1).expand(-1, many, -1, -1)
+        transition = model.rssm.transition(noise[..., :-1])
         for t, luck in enumerate(noise):
-            luck = luck.expand(many, *luck.shape)
             logits = masked_logits(population.logits(state, model.rssm.scale.raw(obs)), avail)
-            action = sample(torch.softmax(logits, -1), luck[..., -1].contiguous())
-            state = model.rssm.imagine_step(state, action, luck[..., :-1].contiguous())
+            action = sample(softmax(logits), luck[..., -1].contiguous())
+            state = transition(t, state, action)
             avail, obs = threshold_avail(model.predict(state).avail), model.see(state)
             found.append(-0.5 * self.precision * (seen[t] - obs).square().sum(-1))
         return torch.stack(found, 1)

@@ -87,7 +87,7 @@ def observed(given: Stretches, embedded: Tensor, w: Weights) -> Tape:
     f is the gated recurrent unit (Cho et al. 2014). The first index must be a reset.
     """
     tape, d = _blank(given, embedded, w), w.gates.shape[1]
-    pick, gates_of = RowSums(functional.pad(w.rows, (0, 0, 0, 1)), tape.rows[0]), Factor(w.gates.t())
+    pick, gates_of = RowSums(functional.pad(w.rows, (0, 0, 0, 1)), len(embedded[0])), Factor(w.gates.t())
     hidden_of, logits_of = Factor(w.hidden.t()), Factor(w.out.t())
     draw = Draw(given.noise, given.classes, given.unimix)
     keep = (~given.reset).unsqueeze(-1)

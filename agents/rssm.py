@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents.categorical import mixed_probs, sample
+from mawm.agents.categorical import Draw, mixed_probs, sample
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.nets import Linear, StochLinear, Tail
+from mawm.agents.nets import FixedLinear, Linear, RowSums, StochLinear, Tail
 from mawm.agents.recurrence import Observe, Stretches, Weights
 from mawm.agents.scales import ObservationScale
 
@@ -57,15 +57,15 @@ class Rssm(nn.Module):
         out: Tensor = self.encoder_tail(self.encoder(self.scale(obs)))
         return out
 
-    def _gates(self, deter: Tensor, gates_in: Tensor, gates: Tensor) -> Tensor:
-        """The gated recurrent unit (Cho et al. 2014) on the two halves of its pre-activations."""
-        d = self.config.deter
-        reset, update = torch.sigmoid(gates_in[..., : 2 * d] + gates[..., : 2 * d]).chunk(2, -1)
-        candidate = torch.tanh(torch.addcmul(gates_in[..., 2 * d :], reset, gates[..., 2 * d :]))
-        return torch.lerp(candidate, deter, update)
+    def gates_(self, deter: Tensor, outer: Tensor, inner: Tensor) -> Tensor:
+        """The gated recurrent unit (Cho et al. 2014): h_t (..., D) from h_{t-1} and what its gates are fed (..., 3 D).
 
-    def _recur(self, deter: Tensor, gates_in: Tensor) -> Tensor:
-        return self._gates(deter, gates_in, self.recurrent(deter))
+        `outer` comes from z and a and is overwritten, `inner` from h; no gradient is booked.
+        """
+        d = self.config.deter
+        reset, update = outer[..., : 2 * d].add_(inner[..., : 2 * d]).sigmoid_().chunk(2, -1)
+        candidate = outer[..., 2 * d :].addcmul_(reset, inner[..., 2 * d :]).tanh_()
+        return torch.lerp(candidate, deter, update)
 
     def _mixed(self, logits: Tensor) -> Tensor:
         return mixed_probs(logits.unflatten(-1, (self.config.groups, self.config.classes)), self.config.unimix)
@@ -95,12 +95,37 @@ class Rssm(nn.Module):
         """One posterior step while acting, batch (B, ...); without noise the mode of the posterior is taken."""
         keep = (~reset).to(obs.dtype).unsqueeze(-1)
         gates_in = (functional.embedding(prev_action, self.action_in) + self.stoch_in(state.stoch)) * keep
-        deter = self._recur(state.deter * keep, gates_in)
+        kept = state.deter * keep
+        deter = self.gates_(kept, gates_in, self.recurrent(kept))
         probs = self._mixed(self.posterior_out(self.embed(obs) + self.posterior_in(deter)))
         return Latent(deter, probs.argmax(-1) if noise is None else sample(probs, noise))
 
-    def imagine_step(self, state: Latent, action: Tensor, noise: Tensor) -> Latent:
-        """One step of the prior: actions (B,), noise (B, G)."""
-        gates_in = functional.embedding(action, self.action_in) + self.stoch_in(state.stoch)
-        deter = self._recur(state.deter, gates_in)
-        return Latent(deter, sample(self.prior(deter), noise))
+    def transition(self, noise: Tensor) -> "Transition":
+        """The prior's step for rollouts with noise (H, ..., G): for weights as they are now, without gradients."""
+        return Transition(self, noise)
+
+
+class Transition:
+    """One step of the prior for all steps of a rollout, (h, z), a -> (h', z'), with weights laid out once."""
+
+    def __init__(self, rssm: Rssm, noise: Tensor) -> None:
+        c = rssm.config
+        hidden, out = rssm.prior_in, rssm.prior_out.layers[0]
+        assert isinstance(out, Linear)
+        self.rssm = rssm
+        self.flat = (-1, c.groups), (-1, c.deter)
+        self.pick = RowSums(torch.cat([rssm.stoch_in.weight, rssm.action_in]).detach(), noise[0].numel() // c.groups)
+        self.first_action = c.groups * c.classes
+        self.gates, self.hidden, self.logits = (FixedLinear(x) for x in (rssm.recurrent, hidden, out))
+        self.draw = Draw(noise.flatten(1, -2), c.classes, c.unimix)
+
+    def __call__(self, t: int, state: Latent, action: Tensor) -> Latent:
+        """States (..., D), (..., G) after actions (...) taken in `state`, with the noise of step t."""
+        c, lead = self.rssm.config, action.shape
+        deter = state.deter.reshape(-1, c.deter)
+        z_rows = self.rssm.stoch_in.rows(state.stoch).reshape(-1, c.groups)
+        outer = self.pick(torch.cat([z_rows, action.reshape(-1, 1) + self.first_action], 1))
+        deter = self.rssm.gates_(deter, outer, self.gates(deter))
+        logits = self.logits(self.hidden(deter).relu_()).unflatten(-1, (c.groups, c.classes))
+        stoch = self.draw(t, logits, torch.empty_like(z_rows))
+        return Latent(deter.view(*lead, -1), stoch.view(*lead, -1))

@@ -14,7 +14,7 @@ from mawm.agents.config import AgentConfig, ReplayConfig
 from mawm.agents.intrinsic import NoInformation
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.pooled import PooledReplay
-from mawm.agents.products import matmul
+from mawm.agents.products import matmul, set_precision
 from mawm.agents.world_model import WorldModel
 from mawm.benchmarks.plain import PlainLearner
 from mawm.gate import Gate
@@ -78,7 +78,7 @@ def plain_units(config: AgentConfig, seed: int) -> Units:
 
 
 def product_rate() -> float:
-    """Floating-point operations per second of the learner's matrix product at its shapes, on one thread."""
+    """Floating-point operations per processor second of the learner's matrix product at its shapes, on one thread."""
     a, b = torch.randn(2000, 1280), torch.randn(1280, 256)
     matmul(a, b)
     best = min(_timed(lambda: matmul(a, b)) for _ in range(10))
@@ -86,9 +86,9 @@ def product_rate() -> float:
 
 
 def _timed(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     call()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def _operations(units: Units) -> float:
@@ -106,12 +106,12 @@ def iteration(units: dict[str, float]) -> float:
     return MODEL_UPDATES * units["world_model_update"] + BEHAVIOUR_UPDATES * behaviour
 
 
-def measure(config: AgentConfig, agents: int, repeats: int = 5) -> dict[str, float]:
+def measure(config: AgentConfig, agents: int, precision: str, repeats: int = 5) -> dict[str, float]:
     """Medians over `repeats` interleaved timings, both learners looped over `agents` on one thread.
 
-    Gives seconds per agent of each unit, seconds of an iteration of all agents for both, the floor (the products that
-    the fast learner makes, at the rate of this machine's matrix product) and the ratio. One policy epoch per rollout on
-    both sides.
+    Gives processor seconds per agent of each unit, those of an iteration of all agents for both, the floor (the
+    products that the fast learner makes, at the rate of this machine's matrix product) and the ratio. One policy epoch
+    per rollout on both sides. `precision` is that of the fast learner's products; the plain learner's are float32.
     """
     config = replace(config, behaviour=replace(config.behaviour, epochs=1))
     teams = {
@@ -121,12 +121,14 @@ def measure(config: AgentConfig, agents: int, repeats: int = 5) -> dict[str, flo
     times: dict[str, dict[str, list[float]]] = {team: {} for team in teams}
     for repeat in range(repeats + 1):
         for team, members in teams.items():
+            set_precision(precision if team == "ours" else "float32")
             for name in members[0]:
                 for member in members:
                     seconds = _timed(member[name])
                     if repeat > 0:  # the first round warms up
                         times[team].setdefault(name, []).append(seconds)
     ours, plain = ({n: float(np.median(t)) for n, t in times[team].items()} for team in ("ours", "plain"))
+    set_precision(precision)
     rate = product_rate()
     return {
         "world_model_update_s": ours["world_model_update"],

@@ -212,7 +212,7 @@ def _learner(command: Learner) -> list[dict[str, Any]]:
     config = load_preset(command.preset)
     prepare_process(config.precision)
     precision = resolve_precision(config.precision)
-    row = measure_learner(config.agent, command.agents, command.repeats)
+    row = measure_learner(config.agent, command.agents, precision, command.repeats)
     return [{"agents": command.agents, "preset": command.preset, "precision": precision, **row}]
 
 

@@ -122,7 +122,7 @@ def test_a_received_rollout_is_corrected_by_the_senders_logits_and_valued_by_the
     behaviour = make_behaviour()
     imagined, _ = rollouts()
     sender = masked_logits(torch.randn_like(imagined.logits), imagined.avail)
-    rows = behaviour.prepare(imagined._replace(logits=sender), received=10)
+    rows = behaviour.prepare(imagined._replace(logits=sender), behaviour.value(imagined), received=10)
     assert rows.received.view_as(imagined.action).sum(1).tolist() == [10] * 4
     assert rows.received.view_as(imagined.action)[:, -10:].all()
     expected = torch.log_softmax(sender, -1).gather(-1, imagined.action.unsqueeze(-1)).squeeze(-1)
@@ -140,7 +140,7 @@ def test_a_state_with_one_legal_action_moves_no_policy() -> None:
     forced = imagined._replace(
         avail=only, action=torch.zeros_like(imagined.action), logits=masked_logits(imagined.logits, only)
     )
-    rows = behaviour.prepare(forced)
+    rows = behaviour.prepare(forced, behaviour.value(forced))
     assert rows.advantage.eq(0).all()
     before = [p.clone() for p in behaviour.actor.parameters()]
     behaviour.update(rows, entropy_weight=0.01)
@@ -150,11 +150,12 @@ def test_a_state_with_one_legal_action_moves_no_policy() -> None:
 def test_a_rollouts_score_is_its_weighted_critic_loss() -> None:
     behaviour = make_behaviour()
     imagined, _ = rollouts(batch=3)
-    rows = behaviour.prepare(imagined)
+    valued = behaviour.value(imagined)
+    rows = behaviour.prepare(imagined, valued)
     logits = behaviour.critic(imagined.deter[:-1], imagined.stoch[:-1])
     loss = behaviour.value_output.loss(logits, rows.returns.view_as(imagined.reward))
     expected = (loss * imagined.weight).sum(0) / imagined.weight.sum(0)
-    assert torch.allclose(behaviour.critic_losses(imagined), expected)
+    assert torch.allclose(behaviour.critic_losses(imagined, valued), expected)
 
 
 def test_the_slow_critic_follows_the_critic() -> None:

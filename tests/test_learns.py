@@ -91,9 +91,9 @@ def far_error(training: Training) -> float:
     for _ in range(Corridor.obs_size - 1):
         actions = rng.integers(0, 2, (BATTLES, 1))
         seen = world.step(actions).final_obs[:, 0]
-        noise = torch.from_numpy(rng.random((BATTLES, model.config.groups), dtype=np.float32))
+        noise = torch.from_numpy(rng.random((1, BATTLES, model.config.groups), dtype=np.float32))
         with torch.no_grad():
-            state = model.rssm.imagine_step(state, torch.from_numpy(actions[:, 0]), noise)
+            state = model.rssm.transition(noise)(0, state, torch.from_numpy(actions[:, 0]))
             errors.append(float((model.see(state) - torch.from_numpy(seen)).square().mean()))
     return float(np.mean(errors))
 

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mawm.agents.categorical import Draw, mixed_probs, sample, softmax
+from mawm.agents.categorical import Draw, kl, log_softmax, mixed_probs, sample, softmax
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.nets import FeatureLinear, Linear, StochLinear, Tail
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.products import Factor, linear, matmul, set_precision
-from mawm.agents.rssm import Rssm
+from mawm.agents.rssm import Latent, Rssm
 
 
 @pytest.fixture(autouse=True)
@@ -115,10 +115,21 @@ def test_softmax_and_its_gradient_are_torchs(classes: int) -> None:
     draw = generator()
     logits = (torch.randn(7, 3, classes, generator=draw) * 50.0).requires_grad_()
     seed = torch.randn(7, 3, classes, generator=draw)
-    (fast,) = torch.autograd.grad(softmax(logits), logits, seed)
-    (plain,) = torch.autograd.grad(torch.softmax(logits, -1), logits, seed)
-    assert torch.allclose(softmax(logits), torch.softmax(logits, -1), atol=1e-14)
+    pairs = (softmax(logits), torch.softmax(logits, -1)), (log_softmax(logits), torch.log_softmax(logits, -1))
+    for fast, plain in pairs:
+        assert torch.allclose(fast, plain, atol=1e-14)
+        grads = (torch.autograd.grad(out, logits, seed)[0] for out in (fast, plain))
+        assert torch.allclose(*grads, atol=1e-14)
+
+
+def test_the_divergence_has_autograds_gradients() -> None:
+    draw = generator()
+    p, q = (torch.softmax(torch.randn(5, 3, 4, generator=draw), -1).requires_grad_() for _ in range(2))
+    seed = torch.randn(5, generator=draw)
+    fast, plain = kl(p, q), (p * (p.log() - q.log())).sum((-2, -1))
     assert torch.allclose(fast, plain, atol=1e-14)
+    for a, b in zip(*(torch.autograd.grad(out, (p, q), seed) for out in (fast, plain)), strict=True):
+        assert torch.allclose(a, b, atol=1e-13)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -139,6 +150,25 @@ def test_perceptrons_on_latent_states_have_autograds_gradients(layers: int) -> N
     assert torch.allclose(fast, plain, atol=1e-12)
     for a, b in zip(torch.autograd.grad(fast, inputs, seed), torch.autograd.grad(plain, inputs, seed), strict=True):
         assert torch.allclose(a, b, atol=1e-12) and b.abs().max() > 0
+
+
+def test_a_step_of_the_prior_is_the_plain_formula_for_any_number_of_leading_axes() -> None:
+    """H by dense one-hots, z by inverse CDF of the prior; the inputs stay as they were."""
+    config = WorldModelConfig(deter=6, groups=3, classes=4, hidden=7)
+    rssm, rng, d = Rssm(5, 4, config, generator()), np.random.default_rng(6), 6
+    noise = torch.from_numpy(rng.random((2, 5, 9, 3)))
+    deter = torch.from_numpy(rng.normal(size=(5, 9, d)))
+    stoch, action = (torch.from_numpy(rng.integers(0, 4, shape)) for shape in ((5, 9, 3), (5, 9)))
+    before = deter.clone()
+    with torch.no_grad():
+        found = rssm.transition(noise)(1, Latent(deter, stoch), action)
+        x = functional.one_hot(stoch, 4).double().flatten(-2) @ rssm.stoch_in.weight + rssm.action_in[action]
+        g = rssm.recurrent(deter)
+        r, u = torch.sigmoid(x[..., :d] + g[..., :d]), torch.sigmoid(x[..., d : 2 * d] + g[..., d : 2 * d])
+        expected = (1 - u) * torch.tanh(x[..., 2 * d :] + r * g[..., 2 * d :]) + u * deter
+        drawn = sample(rssm.prior(expected), noise[1])
+    assert torch.allclose(found.deter, expected, atol=1e-12)
+    assert torch.equal(found.stoch, drawn) and torch.equal(deter, before)
 
 
 def test_flat_optimiser_equals_adam_with_clipping_on_separate_tensors():
@@ -182,10 +212,14 @@ def test_construction_leaves_the_global_generator_alone():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-@pytest.fixture
-def rounded() -> Iterator[None]:
-    """Products on bf16 factors, as a processor with such units makes them."""
+@pytest.fixture(params=["by torch", "here"])
+def rounded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Products on bf16 factors, rounded by torch on a processor with AMX, by the package on others."""
     torch.set_default_dtype(torch.float32)
+    if request.param == "here":
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", bool)
+    elif not torch.cpu._is_amx_tile_supported():
+        pytest.skip("this processor has no AMX")
     set_precision("bf16")
     yield
     set_precision("float32")
@@ -209,4 +243,5 @@ def test_rounded_products_and_their_gradients_are_those_of_rounded_factors() -> 
     assert torch.allclose(made + bias, exact, rtol=0.01, atol=0.05)
     assert torch.allclose(factor.add_product(bias.expand(50, 20).clone(), x.detach()), made + bias)
     assert matmul(x, weight.t()).dtype == torch.float32
-    assert not torch.equal(matmul(x, weight.t()), x @ weight.t())
+    set_precision("float32")
+    assert not torch.equal(made, x @ weight.t())
