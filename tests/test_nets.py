@@ -153,7 +153,7 @@ def test_perceptrons_on_latent_states_have_autograds_gradients(layers: int) -> N
 
 
 def test_a_step_of_the_prior_is_the_plain_formula_for_any_number_of_leading_axes() -> None:
-    """H by dense one-hots, z by inverse CDF of the prior; the inputs stay as they were."""
+    """Recurrent states by dense one-hots, z by inverse CDF of the prior; the inputs stay as they were."""
     config = WorldModelConfig(deter=6, groups=3, classes=4, hidden=7)
     rssm, rng, d = Rssm(5, 4, config, generator()), np.random.default_rng(6), 6
     noise = torch.from_numpy(rng.random((2, 5, 9, 3)))
