@@ -208,8 +208,9 @@ class Agent:
             lambda i, sequence: encode_rollout(self.behaving.rollout(i, origin), sequence, self.wire),
         )
 
-    def fit_behaviour(self, messages: list[bytes], *, env_steps: int) -> Metrics:
-        """Gradient steps on Eqs. 4-5, on own and received rollouts."""
+    def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
+        """Gradient steps on Eqs. 4-5, on own and received rollouts; `won`: share of the latest battles that were won."""
+        self.behaviour.exploration.see(won)
         received = [decode_rollout(m) for m in messages]
         for rollout in received:
             self.replay.gate.check(rollout.origin)

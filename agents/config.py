@@ -68,10 +68,12 @@ class BehaviourConfig:
     entropy: float = 0.2
     """Weight of the policy's entropy, at first; with a target, the weight that is tried first where it is met."""
     entropy_target: float = 0.5
-    """Share of its greatest entropy to which the weight steers the policy."""
-    entropy_decay: float = 0.9931
-    """Factor per 100 environment steps on the target (0.9931: half after 10 000 steps); with another rule, on the
-    weight, per 100 environment steps or per update."""
+    """Share of its greatest entropy to which the weight steers the policy of a team that wins no battle."""
+    entropy_final: float = 0.05
+    """That share for a team that wins all battles of its training; in between it is interpolated."""
+    entropy_decay: float = 1.0
+    """Factor per 100 environment steps on the target, for environments whose battles nobody can win (0.9931: half after
+    10 000 steps); with another rule, on the weight, per 100 environment steps or per update."""
     actor_lr: float = 5e-4
     critic_lr: float = 1e-3
     clip: float = 20.0

@@ -25,6 +25,9 @@ class Exploration(Protocol):
     def adapt(self, share: float, env_steps: int) -> None:
         """Take in one gradient step, on whose rows the policy had this share of its greatest entropy."""
 
+    def see(self, won: float) -> None:
+        """Take in the share of its latest battles that the team won in training."""
+
     def state(self) -> dict[str, Any]:
         """What to go on from, JSON-able."""
 
@@ -43,17 +46,24 @@ class Steered:
     below the target before the weight had risen again. The slow term, at first log `entropy`, finds the weight that
     belongs to the target. It falls slowly, and not at all while the policy is still uniform: then there is no
     advantage to learn from yet, which says nothing of the weight. The greatest entropy is the log of the number of
-    available actions. The target decays: `entropy_target` x `entropy_decay` per 100 environment steps.
+    available actions. The target falls with what the team has learned, and with no clock: with w the share of the last
+    100 battles of training that it won, it is (1 - w) `entropy_target` + w `entropy_final`, times `entropy_decay` (1 by
+    default) per 100 environment steps.
     """
 
     def __init__(self, config: BehaviourConfig) -> None:
         self.config = config
         self.slow = _bounded(math.log(max(config.entropy, LEAST)))
-        self.error = 0.0
+        self.error, self.won = 0.0, 0.0
 
     def target(self, env_steps: int) -> float:
         """The share of its greatest entropy that the policy should keep now."""
-        return self.config.entropy_target * math.pow(self.config.entropy_decay, env_steps / 100.0)
+        share = (1.0 - self.won) * self.config.entropy_target + self.won * self.config.entropy_final
+        return share * math.pow(self.config.entropy_decay, env_steps / 100.0)
+
+    def see(self, won: float) -> None:
+        """Let the target follow."""
+        self.won = won
 
     def weight(self, env_steps: int) -> float:
         """The weight now, within [1e-4, 1]."""
@@ -68,12 +78,12 @@ class Steered:
             self.slow = _bounded(self.slow + min(RISE, max(-FALL, INTEGRAL * self.error)))
 
     def state(self) -> dict[str, Any]:
-        """The slow term and the last error."""
-        return {"slow": self.slow, "error": self.error}
+        """The slow term, the last error and the share of battles won."""
+        return {"slow": self.slow, "error": self.error, "won": self.won}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self.slow, self.error = float(state["slow"]), float(state["error"])
+        self.slow, self.error, self.won = (float(state[name]) for name in ("slow", "error", "won"))
 
 
 class StepDecay:
@@ -88,6 +98,9 @@ class StepDecay:
 
     def adapt(self, share: float, env_steps: int) -> None:
         """The policy changes nothing."""
+
+    def see(self, won: float) -> None:
+        """Battles change nothing."""
 
     def state(self) -> dict[str, Any]:
         """Nothing."""
@@ -111,6 +124,9 @@ class UpdateDecay:
     def adapt(self, share: float, env_steps: int) -> None:
         """Count the step."""
         self.updates += 1
+
+    def see(self, won: float) -> None:
+        """Battles change nothing."""
 
     def state(self) -> dict[str, Any]:
         """Gradient steps so far."""

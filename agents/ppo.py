@@ -117,7 +117,7 @@ class Ppo:
         """Send no rollouts."""
         return Outbox()
 
-    def fit_behaviour(self, messages: list[bytes], *, env_steps: int) -> Metrics:
+    def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
         """Run all epochs of an update if enough battles have ended; then discard these battles."""
         assert not messages
         if self.log.steps < self.config.rollout * len(self.log.rows):

@@ -40,7 +40,7 @@ RANGES: Ranges = {
     # behaviour
     "horizon": (1, 1000), "starts": (1, 100_000), "explorer_starts": SHARE, "epochs": (1, 1000),
     "minibatch": (1, 10**7), "discount": SHARE, "lam": SHARE, "target_decay": SHARE,
-    "entropy": WEIGHT, "entropy_target": SHARE, "entropy_decay": SHARE, "ppo_clip": WEIGHT,
+    "entropy": WEIGHT, "entropy_target": SHARE, "entropy_final": SHARE, "entropy_decay": SHARE, "ppo_clip": WEIGHT,
     "rollout": (1, 100_000),
     # information
     "weight": WEIGHT, "observations": (1, 100_000), "others": (1, 1000), "snapshot_every": (1, MANY),

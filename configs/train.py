@@ -101,7 +101,7 @@ class ScheduleConfig:
     """Environment steps with random actions before learning begins."""
     warmup: int = 100
     """World-model updates before the actor moves for the first time."""
-    updates_per_step: float = 0.1
+    updates_per_step: float = 0.4
     """World-model updates per environment step; remainders are carried over."""
     updates_per_behaviour: float = 1.0
     """World-model updates per behaviour update."""

@@ -159,12 +159,16 @@ class Collector:
             stream.arrive(self._step.obs[row, agent], 0, 0.0, False, True, self._step.avail[row, agent])
         self.episodes += 1
 
+    def share_won(self) -> float:
+        """Share of the last hundred finished battles that the team won; 0 before the first one."""
+        return float(np.mean([o.won for o in self.outcomes])) if self.outcomes else 0.0
+
     def metrics(self) -> Metrics:
         """Share of battles won, return and length over the last hundred finished battles."""
         if not self.outcomes:
             return {}
         return {
-            "train/win_rate": float(np.mean([o.won for o in self.outcomes])),
+            "train/win_rate": self.share_won(),
             "train/return": float(np.mean([o.total_reward for o in self.outcomes])),
             "train/length": float(np.mean([o.length for o in self.outcomes])),
         }

@@ -98,7 +98,8 @@ def round_(run: Run) -> None:
     offers = team.map("offer_rollouts", env_steps=steps)  # section 4.2: the critic's loss
     run.log_offers("rollouts", offers)
     received = channel.exchange("rollouts", offers)  # Alg. 2, line 8
-    run.log(team.map("fit_behaviour", received, env_steps=steps))  # line 13; Alg. 2, lines 11-12
+    won = run.collector.share_won()
+    run.log(team.map("fit_behaviour", received, env_steps=steps, won=won))  # line 13; Alg. 2, lines 11-12
 
 
 def keep_books(run: Run) -> None:

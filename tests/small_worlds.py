@@ -78,7 +78,7 @@ class SmallWorld:
 
 
 class TwoStates(SmallWorld):
-    """One of two states is drawn at every step; action k pays 1 in state k and 0 in the other."""
+    """One of two states is drawn at every step; action k pays 1 in state k and 0.4 in the other."""
 
     obs_size, n_actions, limit = 3, 2, 4
 
@@ -88,7 +88,7 @@ class TwoStates(SmallWorld):
 
     def move(self, place: int, action: int) -> tuple[int, float, bool]:
         """Any state comes next."""
-        return int(self.rng.integers(2)), float(action == place), False
+        return int(self.rng.integers(2)), 1.0 if action == place else 0.4, False
 
     def look(self, places: NDArray[np.int64]) -> Floats:
         """Which state it is, and a number that means nothing."""
@@ -154,7 +154,8 @@ class Training:
 
     def learn(self, updates: int, warmup: int = 200, each: int = 8) -> None:
         """A warm-up of the model on random play; then updates of model and behaviour, `each` between two rounds."""
-        self.play(32, "random")
+        for _ in range(4):  # in rounds, as a prefill is: units grow at most tenfold in each
+            self.play(8, "random")
         self.agent.fit_world_model(warmup)
         for _ in range(updates // each):
             self.play(each)

@@ -157,7 +157,7 @@ CONSTANT = (
 NAMED = (
     "optimiser/world_model", "optimiser/actor", "weights/slow_critic", "weights/actor", "memory/train", "rows/own",
     "rows/received", "generators.act", "generators.model", "generators.behaviour", "generators.gains", "selector.past",
-    "selector.losses", "selector.sigmas", "budget.tokens", "return_scale.spread", "log_entropy_weight",
+    "selector.losses", "selector.sigmas", "budget.tokens", "advantages.spread", "exploration.error", "reward_unit",
     "intrinsic/snapshots", "run/env/bodies", "run/step/obs", "run/stream", "schedule.", "search.rng", "explorers/psi",
     "evolved_at",
 )  # fmt: skip

@@ -39,7 +39,7 @@ def test_a_round_follows_the_algorithms() -> None:
         return [["s0"], ["s1"]]
 
     plan = ScheduleConfig(prefill=0, warmup=3, round_steps=8)
-    collector: Any = SimpleNamespace(env_steps=64, collect=collect)
+    collector: Any = SimpleNamespace(env_steps=64, collect=collect, share_won=lambda: 0.25)
     names = ("agent_0", "agent_1")
     channel = Channel(1.0, (), names, lambda message: Origin(0, Role.PRIMARY, 0))
     beside: Any = SimpleNamespace(round=lambda team, steps, at: trace.append(f"explorers {steps} {at}") or {"out": 0.0})
@@ -60,7 +60,10 @@ def test_a_round_follows_the_algorithms() -> None:
     ]
     assert team.heard["remember"][0] == ([["s0"], ["s1"]],)
     assert team.heard["admit"][0] == ([[b"offer_segments\x01"], [b"offer_segments\x00"]],)
-    assert team.heard["fit_behaviour"] == (([[b"offer_rollouts\x01"], [b"offer_rollouts\x00"]],), {"env_steps": 64})
+    assert team.heard["fit_behaviour"] == (
+        ([[b"offer_rollouts\x01"], [b"offer_rollouts\x00"]],),
+        {"env_steps": 64, "won": 0.25},
+    )
     assert team.heard["offer_segments"][1] == team.heard["offer_rollouts"][1] == {"env_steps": 64}
     assert team.heard["fit_world_model"][0] == ([3, 3],)
     assert team.heard["imagine"][0] == ([0, 0],)

@@ -35,6 +35,10 @@ class Recorder:
         self.rounds.append((lived, self.collector.env_steps))
         return lived
 
+    def share_won(self) -> float:
+        """The collector's."""
+        return self.collector.share_won()
+
     def metrics(self) -> Metrics:
         """The collector's."""
         return self.collector.metrics()
@@ -60,6 +64,10 @@ class Playback:
         """The next round of the recording."""
         self.played += 1
         return self.rounds[self.played - 1][0]
+
+    def share_won(self) -> float:
+        """Nothing is known of how it was played."""
+        return 0.0
 
     def metrics(self) -> Metrics:
         """Nothing is known of how it was played."""
