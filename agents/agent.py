@@ -209,7 +209,7 @@ class Agent:
         )
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
-        """Gradient steps on Eqs. 4-5, on own and received rollouts; `won`: share of the latest battles that were won."""
+        """Gradient steps on Eqs. 4-5, on own and received rollouts; `won`: share of the latest battles that it won."""
         self.behaviour.exploration.see(won)
         received = [decode_rollout(m) for m in messages]
         for rollout in received:
