@@ -28,7 +28,7 @@ DESCRIPTION = """Run a grid of settings, some runs at a time, one process and on
 
   python -m mawm.sweep --maps 3m 2s_vs_1sc --methods independent both --bandwidth 0.01 0.05 1 --seeds 5 --jobs 2
   python -m mawm.sweep --preset quick --dry-run             what would run, and about how long it takes
-  python -m mawm.sweep --preset quick                       every figure in about a quarter of an hour on two cores
+  python -m mawm.sweep --preset quick                       every figure in about half an hour on two cores
   python -m mawm.sweep --preset my_grid.toml --out runs/my_grid
 
 The same command again after any stop (Ctrl-C, kill -9, a power cut) goes on where it stopped and runs what is missing.

@@ -31,7 +31,7 @@ DESCRIPTION = """Train a team of agents that each learn a world model and tell e
 
 Without StarCraft II: battles run in the embedded engine. For instance:
 
-  python -m mawm.train --map 3m --bandwidth 0.05              the main job, about ten minutes on two cores
+  python -m mawm.train --map 3m --bandwidth 0.05              the main job, a quarter of an hour on two cores
   python -m mawm.train --map 2s3z --method independent        nothing is shared
   python -m mawm.train --map my_map.toml --bandwidth 1        a map of your own; everything is shared
   PYTHONPATH=. python -m mawm.train --map my_env:make         a PettingZoo environment of your own
