@@ -203,8 +203,10 @@ class Deviation:
     def normalise(self, returns: Tensor, value: Tensor) -> Tensor:
         """Standardised advantages (...)."""
         advantage = returns - value
-        self.scale = float(advantage.std(correction=0)) + 1e-4 * self.unit
-        return (advantage - advantage.mean()) / self.scale
+        scale = float(advantage.std(correction=0)) + 1e-4 * self.unit
+        if math.isfinite(scale):  # otherwise the update is left out, and the log keeps the last one
+            self.scale = scale
+        return (advantage - advantage.mean()) / scale
 
     def state(self) -> dict[str, Any]:
         """The last deviation, for the log alone."""
