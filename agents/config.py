@@ -70,7 +70,7 @@ class BehaviourConfig:
     entropy_target: float = 0.5
     """Share of its greatest entropy to which the weight steers the policy of a team that wins no battle."""
     entropy_final: float = 0.05
-    """That share for a team that wins all battles of its training; in between it is interpolated."""
+    """That share for a team that wins all battles of its training."""
     entropy_decay: float = 1.0
     """Factor per 100 environment steps on the target, for environments whose battles nobody can win (0.9931: half after
     10 000 steps); with another rule, on the weight, per 100 environment steps or per update."""
@@ -90,9 +90,9 @@ class BehaviourConfig:
     """Two-hot bins of reward and critic on the symexp scale, where they say numbers so."""
     critic_output: Scalar = "two_hot"
     """How the critic says a number: `two_hot`, `huber` or `squared` (see `world_model.reward_output`)."""
-    advantage_scale: AdvantageScale = "percentiles"
-    """What advantages are divided by: the range of returns between two `percentiles` (DreamerV3), or their own standard
-    `deviation` over a round, their mean taken away (MAMBA)."""
+    advantage_scale: AdvantageScale = "deviation"
+    """What advantages are divided by: their own standard `deviation` over a round, after their mean is taken away
+    (MAMBA), or the range of returns between two `percentiles` (DreamerV3)."""
     target_decay: float = 0.98
     """Decay of the slow critic that bootstraps the lambda-return, per gradient step."""
 

@@ -47,8 +47,9 @@ class Steered:
     belongs to the target. It falls slowly, and not at all while the policy is still uniform: then there is no
     advantage to learn from yet, which says nothing of the weight. The greatest entropy is the log of the number of
     available actions. The target falls with what the team has learned, and with no clock: with w the share of the last
-    100 battles of training that it won, it is (1 - w) `entropy_target` + w `entropy_final`, times `entropy_decay` (1 by
-    default) per 100 environment steps.
+    100 battles of training that it won, it is `entropy_final` + (1 - w)^2 (`entropy_target` - `entropy_final`), times
+    `entropy_decay` (1 by default) per 100 environment steps. The square lets the first wins count: a policy that draws
+    half of its actions at random wins few battles, however good the others are.
     """
 
     def __init__(self, config: BehaviourConfig) -> None:
@@ -58,7 +59,8 @@ class Steered:
 
     def target(self, env_steps: int) -> float:
         """The share of its greatest entropy that the policy should keep now."""
-        share = (1.0 - self.won) * self.config.entropy_target + self.won * self.config.entropy_final
+        first, last = self.config.entropy_target, self.config.entropy_final
+        share = last + (first - last) * (1.0 - self.won) ** 2
         return share * math.pow(self.config.entropy_decay, env_steps / 100.0)
 
     def see(self, won: float) -> None:

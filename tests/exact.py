@@ -45,6 +45,7 @@ BUSY = {
     "agent": {
         "replay": {"capacity": 200},
         "world_model": {"lr_warmup": 50, "seq_len": 4},
+        "behaviour": {"advantage_scale": "percentiles"},  # the normalisation that has a memory
         "information": {"snapshot_every": 2 * ROUND, "kind": "none"},
     },
 }

@@ -144,6 +144,7 @@ MADE_ANEW = {
     "run/env/last": "",  # actions that the state vector shows: written with every step
     "explorers/collector/first": "",  # explorers have no memory that a new battle would clear
     "learned_from": "open",  # each round's explorers say it again
+    "exploration.won": "",  # told before each update
     "experience.budget": "both, one purse, at random",  # the rollouts' is the same one
 }
 """Pieces that may be left out, and in which case (all of them where none is named)."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mawm.agents.agent import Agent
-from mawm.agents.returns import Deviation, Plain, ReturnScale, TwoHot, scalar_output
+from mawm.agents.returns import Deviation, Plain, TwoHot, scalar_output
 from mawm.agents.scales import CLIP, GROWTH, ObservationScale, RewardUnit
 from mawm.build import make_learner
 from mawm.configs.presets import load_preset
@@ -119,9 +119,9 @@ def test_everything_that_counts_rewards_counts_in_the_unit_and_goes_on_so() -> N
     for one in (agent, again):
         behaviour = one.behaviour
         assert units(one) == ([255.0, 255.0], 250.0)
-        assert isinstance(behaviour.value_output, TwoHot) and isinstance(behaviour.advantages, ReturnScale)
+        assert isinstance(behaviour.value_output, TwoHot) and isinstance(behaviour.advantages, Deviation)
         assert behaviour.value_output.values[-1] == pytest.approx(250 * (np.exp(5.0) - 1.0))
-        assert behaviour.advantages.floor == 250.0
+        assert behaviour.advantages.unit == 250.0
         assert torch.equal(one.modelling.model.reward_output.values, behaviour.value_output.values)  # type: ignore[attr-defined]
 
 

@@ -72,7 +72,7 @@ def test_bad_updates_are_left_out_told_and_kept_and_no_number_is_spoilt(
     arrays, rest = agents[1].state()
     assert rest["skipped"][what][0] == 3
     assert all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f")
-    assert np.isfinite([rest["advantages"]["spread"], *rest["exploration"].values()]).all()
+    assert np.isfinite(list(rest["exploration"].values())).all()
     said = capsys.readouterr().err
     assert (
         "agent_1: " in said and f"of its {what} in a row were not finite" in said and "parameters are as before" in said

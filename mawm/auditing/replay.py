@@ -42,6 +42,8 @@ def audit_config(
         replay=replace(config.agent.replay, capacity=max(64, steps // 4)),
         world_model=replace(config.agent.world_model, lr_warmup=steps // 20),
         information=replace(config.agent.information, kind=information),
+        # The range of returns has a memory, into which explorers could leak; the deviation of a round has none.
+        behaviour=replace(config.agent.behaviour, advantage_scale="percentiles"),
     )
     sharing = replace(config.sharing, bandwidth=1.0)
     return replace(config, schedule=schedule, gating=gating, agent=agent, sharing=sharing)
