@@ -228,7 +228,8 @@ class ActorCritic:
         return {
             "actor/loss": float(actor_loss.detach()),
             "actor/entropy": float((weight * entropy).sum().detach()),
-            "actor/entropy_share": float((weight * entropy).sum().detach() / most.clamp_min(1e-6)),
+            # Not a number where no row has a choice: that says nothing of the policy.
+            "actor/entropy_share": float((weight * entropy).sum().detach() / most),
             "actor/grad_norm": actor_norm,
             "actor/clipped_share": float((weight * (ratio != clipped)).sum()),
             "critic/loss": float(critic_loss.detach()),

@@ -97,7 +97,8 @@ class ModelTrainer:
         counted = ~reset
         seen = (self.model.see(expected) - self.model.rssm.scale(batch.obs)).square().mean(-1)[counted]
         earned = self.model.reward_output.mean(self.model.predict(expected).reward) - batch.reward
-        return float(seen.mean()), float(earned.square()[counted].mean())
+        # A stale reward is one that the model is not fitted on.
+        return float(seen.mean()), float(earned.square()[counted & ~batch.stale].mean())
 
     @torch.no_grad()
     def score(self, segments: Sequence[Segment], rng: np.random.Generator | None = None) -> NDArray[np.float64]:

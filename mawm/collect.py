@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from mawm.team import Team
 from mawm.types import Bools, Floats, Ints, Metrics, Origin, Role, Segment, Step, VectorEnv
 
+LEAST_BATTLES = 20
+"""Battles below which the share of battles won says little of a team."""
+
 
 @dataclass
 class _Stream:
@@ -160,15 +163,18 @@ class Collector:
         self.episodes += 1
 
     def share_won(self) -> float:
-        """Share of the last hundred finished battles that the team won; 0 before the first one."""
-        return float(np.mean([o.won for o in self.outcomes])) if self.outcomes else 0.0
+        """Share of the last hundred finished battles that the team won.
+
+        Before the 20th one the missing ones count as lost: an early win says little of the team.
+        """
+        return sum(o.won for o in self.outcomes) / max(LEAST_BATTLES, len(self.outcomes))
 
     def metrics(self) -> Metrics:
         """Share of battles won, return and length over the last hundred finished battles."""
         if not self.outcomes:
             return {}
         return {
-            "train/win_rate": self.share_won(),
+            "train/win_rate": float(np.mean([o.won for o in self.outcomes])),
             "train/return": float(np.mean([o.total_reward for o in self.outcomes])),
             "train/length": float(np.mean([o.length for o in self.outcomes])),
         }

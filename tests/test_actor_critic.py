@@ -167,3 +167,15 @@ def test_the_slow_critic_follows_the_critic() -> None:
     behaviour.slow_critic_step()
     for old, new in zip(before, behaviour.slow_critic.parameters(), strict=True):
         assert torch.allclose(new - old, torch.full_like(old, 0.5), atol=1e-6)
+
+
+def test_rows_without_a_choice_say_nothing_of_the_policys_entropy() -> None:
+    behaviour = make_behaviour()
+    imagined, _ = rollouts()
+    forced = torch.zeros_like(imagined.avail)
+    forced[..., 0] = True
+    imagined = imagined._replace(
+        avail=forced, logits=masked_logits(imagined.logits, forced), action=torch.zeros_like(imagined.action)
+    )
+    said = behaviour.update(behaviour.prepare(imagined, behaviour.value(imagined)), 0.1)
+    assert np.isnan(said["actor/entropy_share"]), "a share of 0 would raise the entropy's weight to its bound"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mawm.collect import Collector
+from mawm.collect import Collector, Outcome
 from mawm.team import InlineTeam
 from mawm.types import Spaces, Step
 
@@ -136,3 +136,12 @@ def test_state_continues_bit_for_bit() -> None:
     for mine, theirs in zip(whole.collect(5, "sample"), second.collect(5, "sample"), strict=True):
         for a, b in zip(mine, theirs, strict=True):
             assert all(np.array_equal(value, vars(b)[name]) for name, value in vars(a).items())
+
+
+def test_one_early_win_is_no_team_that_wins() -> None:
+    one = collector()
+    assert one.share_won() == 0.0
+    one.outcomes = [Outcome(True, 20.0, 9)]
+    assert one.share_won() == 1 / 20
+    one.outcomes = [Outcome(n % 2 == 0, 20.0, 9) for n in range(40)]
+    assert one.share_won() == 0.5

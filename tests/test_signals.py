@@ -24,8 +24,11 @@ def holds(process: subprocess.Popen[str], folder: Path) -> None:
     until(lambda: (folder / ".pid").exists() and (folder / ".pid").read_text() == f"{process.pid}\n", process)
 
 
-def second_signal(process: subprocess.Popen[str]) -> None:
-    """Send two signals to a run that is busy for long; the second one ends it at once, and all that it started."""
+def second_signal(process: subprocess.Popen[str]) -> int:
+    """Send two signals to a run that is busy for long; the second one ends it at once, and all that it started.
+
+    Returns its exit code.
+    """
     process.send_signal(signal.SIGINT)
     told(process.stderr, "once more to quit at once")
     time.sleep(SAME_REQUEST_S + 0.1)  # counted from when it was told
@@ -34,9 +37,10 @@ def second_signal(process: subprocess.Popen[str]) -> None:
     asked = time.monotonic()
     process.send_signal(signal.SIGINT)
     code, out, err = ended(process)
-    assert code == 130 and time.monotonic() - asked < AT_ONCE_S, err
+    assert time.monotonic() - asked < AT_ONCE_S, err
     assert err == "mawm: quit at once; what was saved is intact\n" and "saved at" not in out
     until(lambda: not any(running(pid) for pid in started), seconds=AT_ONCE_S)
+    return code
 
 
 @pytest.mark.parametrize("times", [3, pytest.param(50, marks=pytest.mark.slow)])
@@ -76,7 +80,7 @@ def test_a_second_signal_ends_at_once_and_what_was_saved_loads(placement: str, t
     try:
         until(lambda: any(c.env_steps > 380 for c in checkpoints(tmp_path / "run")), process)
         works(process, 1.0)  # the next round ended at 416 steps: it evaluates now, for long
-        second_signal(process)
+        assert second_signal(process) == 130
     finally:
         process.kill()
     said: list[str] = []
@@ -89,7 +93,7 @@ def test_a_second_signal_does_not_wait_for_learners_that_are_busy(tmp_path: Path
     try:
         until(lambda: any((tmp_path / "run").glob("events.*")), process)  # the workers are there
         works(process, 3.0)  # they fit for minutes now
-        second_signal(process)
+        assert second_signal(process) == 130
     finally:
         process.kill()
 
