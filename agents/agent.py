@@ -124,7 +124,7 @@ class Agent:
         self.count_in_unit()
 
     def count_in_unit(self) -> None:
-        """Let all that predicts or weighs rewards count them in the agent's unit (`scales.RewardUnit`)."""
+        """Pass the agent's unit of rewards to reward predictor, critic and advantages (`scales.RewardUnit`)."""
         for counting in (self.modelling.model.reward_output, self.behaviour.value_output, self.behaviour.advantages):
             counting.stretch(self.reward_unit.value)
 

@@ -7,13 +7,13 @@ from torch import Tensor
 
 LEAST = 1e-8
 """The smallest probability that a KL tells from zero; a unimix leaves more than that."""
-LANES = 16
+SHORT_ROW = 16
 """Rows shorter than this many classes: torch's softmax takes them one number after the other, five times slower."""
 
 
 def softmax_(logits: Tensor) -> Tensor:
-    """Probabilities (..., C) in place of logits, outside of autograd's sight."""
-    if logits.shape[-1] >= LANES:
+    """Probabilities (..., C) in place of logits, without autograd."""
+    if logits.shape[-1] >= SHORT_ROW:
         return logits.copy_(torch.softmax(logits, -1))
     logits.sub_(logits.amax(-1, keepdim=True)).exp_()
     return logits.div_(logits.sum(-1, keepdim=True))
@@ -42,7 +42,7 @@ class _Softmax(torch.autograd.Function):
 
 def softmax(logits: Tensor) -> Tensor:
     """Probabilities (..., C) of logits."""
-    if logits.shape[-1] >= LANES:
+    if logits.shape[-1] >= SHORT_ROW:
         return torch.softmax(logits, -1)
     probs: Tensor = _Softmax.apply(logits)  # type: ignore[no-untyped-call]
     return probs
@@ -66,7 +66,7 @@ class _LogSoftmax(torch.autograd.Function):
 
 def log_softmax(logits: Tensor) -> Tensor:
     """Log-probabilities (..., C) of logits."""
-    if logits.shape[-1] >= LANES:
+    if logits.shape[-1] >= SHORT_ROW:
         return torch.log_softmax(logits, -1)
     log_probs: Tensor = _LogSoftmax.apply(logits)  # type: ignore[no-untyped-call]
     return log_probs

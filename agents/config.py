@@ -24,8 +24,8 @@ class WorldModelConfig:
     predictor_layers: int = 1
     """Hidden layers of each predictor: of rewards, terminations and available actions."""
     reward_output: Scalar = "two_hot"
-    """How the reward's predictor says a number: `two_hot` as a distribution over `behaviour.bins` (DreamerV3), or as
-    itself with a `huber` or `squared` error."""
+    """How the reward predictor represents a number: `two_hot`, a distribution over `behaviour.bins` (DreamerV3), or one
+    output trained with a `huber` or `squared` error."""
     unimix: float = 0.01
     """Share of a uniform distribution mixed into every latent, so that the KL stays finite."""
     free_nats: float = 1.0
@@ -66,7 +66,8 @@ class BehaviourConfig:
     """What the weight of the policy's entropy follows: a `target` for that entropy, or a clock that counts `env_steps`
     or the actor's `updates`."""
     entropy: float = 0.2
-    """Weight of the policy's entropy, at first; with a target, the weight that is tried first where it is met."""
+    """Initial weight of the policy's entropy. With a target, it is the weight used while the entropy equals the target,
+    until the slow part has moved."""
     entropy_target: float = 0.5
     """Share of its greatest entropy to which the weight steers the policy of a team that wins no battle."""
     entropy_final: float = 0.05
@@ -87,9 +88,9 @@ class BehaviourConfig:
     minibatch: int = 960
     """Rows (state, action) of one gradient step."""
     bins: int = 63
-    """Two-hot bins of reward and critic on the symexp scale, where they say numbers so."""
+    """Number of bins on the symexp scale, for a reward predictor or critic with `two_hot`."""
     critic_output: Scalar = "two_hot"
-    """How the critic says a number: `two_hot`, `huber` or `squared` (see `world_model.reward_output`)."""
+    """How the critic represents a value: `two_hot`, `huber` or `squared` (see `world_model.reward_output`)."""
     advantage_scale: AdvantageScale = "deviation"
     """What advantages are divided by: their own standard `deviation` over a round, after their mean is taken away
     (MAMBA), or the range of returns between two `percentiles` (DreamerV3)."""

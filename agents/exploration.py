@@ -42,10 +42,11 @@ class Steered:
 
         log weight = slow + 8 e,    slow += clip(0.015 e, -0.002, 0.02) unless share >= 0.98
 
-    The first term answers at once: a policy lags behind the weight, and with the slow term alone it would fall far
-    below the target before the weight had risen again. The slow term, at first log `entropy`, finds the weight that
-    belongs to the target. It falls slowly, and not at all while the policy is still uniform: then there is no
-    advantage to learn from yet, which says nothing of the weight. The greatest entropy is the log of the number of
+    The first term reacts at once. It is needed because the policy reacts to the weight with a delay: with the slow term
+    alone, the entropy would fall far below the target before the weight had risen again. The slow term starts at log
+    `entropy` and converges to the weight that keeps the entropy at the target. It falls slowly, and does not change
+    while the policy is still uniform: then no advantage has been learned, so the entropy gives no information about
+    the right weight. The greatest entropy is the log of the number of
     available actions. The target falls with what the team has learned, and with no clock: with w the share of the last
     100 battles of training that it won, it is `entropy_final` + (1 - w)^2 (`entropy_target` - `entropy_final`), times
     `entropy_decay` (1 by default) per 100 environment steps. The square lets the first wins count: a policy that draws

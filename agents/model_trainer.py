@@ -144,7 +144,7 @@ class ModelTrainer:
         """`count` posterior states (B, ...) of what `source` samples with their true masks (B, A), without gradient.
 
         Terminal states start nothing, and neither do the first `CONTEXT` states after an unknown past, unless no other
-        state is left: the model has seen too little there. Half as many states again are encoded as are used.
+        state is left: the model has seen too little there. 1.5 times as many states are encoded as are used.
         """
         config = self.model.config
         rows = -(-3 * count // (2 * config.seq_len))

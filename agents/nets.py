@@ -40,7 +40,7 @@ def gather_grad(index: Tensor, grad: Tensor, rows: int) -> Tensor:
 
 
 class RowSums:
-    """Sums of rows of a weight (N, out), outside of autograd's sight, again and again for as many."""
+    """Sums of rows of a weight (N, out), without autograd, again and again for as many."""
 
     def __init__(self, weight: Tensor, count: int) -> None:
         self.weight = weight
@@ -103,7 +103,7 @@ class StochLinear(nn.Module):
 
 
 class FixedLinear:
-    """A linear map as it is now, outside of autograd's sight, laid out for many products."""
+    """A linear map as it is now, without autograd, laid out for many products."""
 
     def __init__(self, layer: Linear) -> None:
         self.factor = Factor(layer.weight.detach().t())

@@ -62,17 +62,17 @@ def rounded(x: Tensor) -> Tensor:
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """The product a b of matrices, outside of autograd's sight; either may be `rounded` already."""
+    """The product a b of matrices, without autograd; either may be `rounded` already."""
     return (rounded(a) @ rounded(b)).float() if _ROUNDED else a @ b
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The sum x W' + b of x (R, in), W (out, in), outside of autograd's sight; x, W may be `rounded` already."""
+    """The sum x W' + b of x (R, in), W (out, in), without autograd; x, W may be `rounded` already."""
     return matmul(x, weight.t()).add_(bias) if _ROUNDED else torch.addmm(bias, x, weight.t())
 
 
 class Factor:
-    """The right factor (in, out) of many products outside of autograd's sight: laid out, and rounded, once.
+    """The right factor (in, out) of many products without autograd: laid out, and rounded, once.
 
     A product of few rows takes half the time on a factor that lies in memory in the order in which it is read.
     """

@@ -30,7 +30,7 @@ class Weights(NamedTuple):
     out_bias: Tensor
 
 
-class Stretches(NamedTuple):
+class RecurrenceInputs(NamedTuple):
     """What is known before the loop: prev_action, reset (T, B), noise (T, B, G), classes C, the share unimix."""
 
     prev_action: Tensor
@@ -59,7 +59,7 @@ class Tape(NamedTuple):
     stoch: Tensor
 
 
-def _blank(given: Stretches, embedded: Tensor, w: Weights) -> Tape:
+def _blank(given: RecurrenceInputs, embedded: Tensor, w: Weights) -> Tape:
     """A tape with what is known beforehand: biases, embedded observations, the rows of z = 0 and of all actions.
 
     Where nothing is known of the past each row is `len(w.rows)`, past the last: a row of zeros.
@@ -81,7 +81,7 @@ def _blank(given: Stretches, embedded: Tensor, w: Weights) -> Tape:
     )
 
 
-def observed(given: Stretches, embedded: Tensor, w: Weights) -> Tape:
+def observed(given: RecurrenceInputs, embedded: Tensor, w: Weights) -> Tape:
     """All steps of h_t = f(h_{t-1}, z_{t-1}, a_{t-1}), z_t ~ q(z|h_t, o_t); `embedded` (T, B, H) is what q reads of o.
 
     f is the gated recurrent unit (Cho et al. 2014). The first index must be a reset.
@@ -138,7 +138,7 @@ def _slopes(tape: Tape) -> Tensor:
 
 
 def through_time(
-    given: Stretches, tape: Tape, w: Weights, slopes: Tensor, grad_deter: Tensor, grad_probs: Tensor
+    given: RecurrenceInputs, tape: Tape, w: Weights, slopes: Tensor, grad_deter: Tensor, grad_probs: Tensor
 ) -> Gradients:
     """Backpropagation through time, from dL/dh (T, B, D) and dL/dq (T, B, G, C).
 
@@ -170,10 +170,10 @@ def through_time(
 
 
 class Observe(torch.autograd.Function):
-    """h, z and logits of q of stretches, from `Stretches`, embedded observations (T, B, H) and `Weights`."""
+    """h, z and logits of q of stretches, from `RecurrenceInputs`, embedded observations (T, B, H) and `Weights`."""
 
     @staticmethod
-    def forward(ctx: Any, given: Stretches, embedded: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, given: RecurrenceInputs, embedded: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The states: deter (T, B, D), stoch (T, B, G), probs (T, B, G, C)."""
         tape = observed(given, embedded, Weights(*weights))
         ctx.given = given

@@ -27,7 +27,7 @@ def lambda_returns(reward: Tensor, discount: Tensor, value: Tensor, lam: float) 
 
 
 class ScalarOutput(Protocol):
-    """How a head says a reward or a value: `size` numbers a state, in an agent's own unit (`scales.RewardUnit`)."""
+    """How a head represents a reward or a value: `size` outputs per state, in the unit of `scales.RewardUnit`."""
 
     size: int
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from mawm.agents.categorical import Draw, mixed_probs, sample
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.nets import FixedLinear, Linear, RowSums, StochLinear, Tail
-from mawm.agents.recurrence import Observe, Stretches, Weights
+from mawm.agents.recurrence import Observe, RecurrenceInputs, Weights
 from mawm.agents.scales import ObservationScale
 
 
@@ -85,7 +85,7 @@ class Rssm(nn.Module):
         weights = Weights(
             rows, self.recurrent.weight, self.recurrent.bias, self.posterior_in.weight, out.weight, out.bias
         )
-        given = Stretches(prev_action, reset, noise, c.classes, c.unimix)
+        given = RecurrenceInputs(prev_action, reset, noise, c.classes, c.unimix)
         embedded = self.embed(obs) + self.posterior_in.bias
         return Posteriors(*Observe.apply(given, embedded, *weights))  # type: ignore[no-untyped-call]
 

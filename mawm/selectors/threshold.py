@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mawm.types import Bools, Ints
 
 WARM_UP = 20
-"""Items that a window holds before it is used, and at least ever after: fewer say nothing about a deviation."""
+"""Least items in a window: it is not used before, and never holds fewer after; fewer give no deviation."""
 Z_BOUND = 8.0
 """Largest z-score. One outlier would otherwise raise sigma_M so far that nothing is offered in the next K arrivals."""
 SIGMA_FLOOR = 1e-9
