@@ -108,7 +108,8 @@ class ScheduleConfig:
     log_every: int = 500
     eval_every: int = 2000
     eval_battles: int = 64
-    """Battles of one evaluation, each played with greedy and again with sampled actions; agents never learn from them."""
+    """Battles of one evaluation, each played with greedy and again with sampled actions. Agents do not learn from
+    them."""
     save_every: int = 5000
     save_minutes: float = 5.0
     """Save after so many minutes too, so that a slow run loses no more than that."""
