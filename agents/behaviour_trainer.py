@@ -153,7 +153,7 @@ class BehaviourTrainer:
             metrics["information/gain"] = self.gain
         metrics |= {name: value / steps for name, value in totals.items()}
         metrics["actor/entropy_weight"] = exploration.weight(env_steps)
-        metrics["critic/return_scale"] = self.behaviour.advantages.scale
+        metrics["critic/advantage_scale"] = self.behaviour.advantages.scale
         metrics["behaviour/skipped_updates"] = float(
             self.behaviour.actor_opt.skipped + self.behaviour.critic_opt.skipped
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from mawm.results.load import WIN_RATE, RunRecord, load_runs
 
-LEVELS = (50, 80, 90)
+LEVELS = (50, 80, 90, 95)
 """Win rates in percent."""
 
 
@@ -37,9 +37,11 @@ class Row:
     seeds: list[int]
     env_steps: int
     sampled: Curves
-    """Win rate of the last hundred training battles, with sampled actions."""
+    """Win rate of evaluations with sampled actions; `final` is of battles of its own, played after training."""
     greedy: Curves
-    """Win rate of greedy evaluations during training; `final` is of other battles, never used in training."""
+    """The same with greedy actions."""
+    training: Curves
+    """Win rate of the last hundred battles of training, with sampled actions."""
     minutes: float
     """Median wall time of one run."""
     published: dict[str, str]
@@ -51,15 +53,14 @@ class Row:
         return asdict(self) | medians
 
     def _curves(self) -> dict[str, Curves]:
-        return {"sampled": self.sampled, "greedy": self.greedy}
+        return {"sampled": self.sampled, "greedy": self.greedy, "training": self.training}
 
     def lines(self) -> Iterator[str]:
-        """Two lines of a table: for training battles (sampled) and for evaluations (greedy)."""
+        """Three lines of a table: of evaluations with sampled and with greedy actions, and of training battles."""
         for what, curves in self._curves().items():
             head = (self.map, self.method, f"{self.minutes:.1f}") if what == "sampled" else ("", "", "")
-            cells = [f"{_thousands(curves.median(n))} ({' '.join(map(_thousands, curves.steps[n]))})" for n in LEVELS]
-            final = f"{100 * np.mean(curves.final):.0f} %"
-            yield f"{head[0]:<12}{head[1]:<9}{what:<9}" + "".join(f"{c:<22}" for c in cells) + f"{final:<8}{head[2]}"
+            cells = "".join(f"{_steps_cell(curves, level):<17}" for level in LEVELS)
+            yield f"{head[0]:<12}{head[1]:<13}{what:<10}{cells}{_share_cell(curves.final):<19}{head[2]}".rstrip()
 
 
 def rows(folder: Path, maps: tuple[str, ...], methods: tuple[str, ...], seeds: range) -> list[Row]:
@@ -81,8 +82,9 @@ def _row(map_name: str, method: str, runs: list[RunRecord], published: dict[str,
         method,
         [run.seed for run in runs],
         max(run.env_steps for run in runs),
-        _curves(runs, "train/win_rate", [run.last("train/win_rate") for run in runs]),
+        _curves(runs, "eval/win_rate_sampled", [run.final("win_rate_sampled") for run in runs]),
         _curves(runs, WIN_RATE, [run.final_win_rate for run in runs]),
+        _curves(runs, "train/win_rate", [run.last("train/win_rate") for run in runs]),
         float(np.median([run.last("wall_s") for run in runs])) / 60,
         published,
     )
@@ -100,14 +102,23 @@ def _first(run: RunRecord, tag: str, level: float) -> int | None:
 
 def text(done: list[Row]) -> Iterator[str]:
     """Lines of a table; published results follow the rows of each map."""
-    yield "environment steps to a win rate: median (each seed), on the embedded engine; below a map, on StarCraft II"
-    yield "sampled: of the last hundred battles of training; greedy: of evaluations, the last one on battles of its own"
-    titles = "".join(f"{f'{level} %':<22}" for level in LEVELS)
-    yield f"{'map':<12}{'method':<9}{'battles':<9}{titles}{'final':<8}minutes"
+    yield "environment steps to a win rate, and the last win rate: median of the seeds [best - worst]; -: never reached"
+    yield "sampled, greedy: evaluations, the last one on battles of its own; training: the last hundred battles"
+    titles = "".join(f"{f'{level} %':<17}" for level in LEVELS)
+    yield f"{'map':<12}{'method':<13}{'battles':<10}{titles}{'last':<19}minutes"
     for i, row in enumerate(done):
         yield from row.lines()
         if i == len(done) - 1 or done[i + 1].map != row.map:
             yield from (f"  published on the real game: {name} {said}" for name, said in row.published.items())
+
+
+def _steps_cell(curves: Curves, level: int) -> str:
+    each = sorted(curves.steps[level], key=lambda steps: np.inf if steps is None else steps)
+    return f"{_thousands(curves.median(level))} [{_thousands(each[0])} - {_thousands(each[-1])}]"
+
+
+def _share_cell(shares: list[float]) -> str:
+    return f"{100 * np.median(shares):.0f} % [{100 * max(shares):.0f} - {100 * min(shares):.0f}]"
 
 
 def _thousands(steps: int | None) -> str:

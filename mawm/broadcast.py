@@ -28,7 +28,7 @@ class Outbox:
 
 
 class Broadcaster:
-    """The rule proposes (`selector`), the budget disposes.
+    """A selector offers items, and a budget decides which of them are sent.
 
     With `lots` each item that is sent is replaced by one drawn uniformly among those finished at the same time: the
     control that sends as much, at the same moments, and not what was selected.
@@ -43,7 +43,7 @@ class Broadcaster:
 
     @property
     def active(self) -> bool:
-        """Whether items need scores at all: a selector that proposes nothing needs none."""
+        """Whether items need scores at all: a selector that never offers needs none."""
         return self.selector.active
 
     def silent(self, sizes: Sequence[int]) -> Outbox:

@@ -16,7 +16,7 @@ def phase(segment: Segment) -> int:
 
 
 class Picks:
-    """Counts proposals over a whole run."""
+    """Counts offers over a whole run."""
 
     def __init__(self) -> None:
         self._produced = np.zeros(len(PHASES), np.int64)
@@ -25,7 +25,7 @@ class Picks:
         self._last = False
 
     def add(self, proposed: Bools, phases: Ints | None) -> None:
-        """Take in proposals (n,) in order and, where there are any, the phases (n,) of the items."""
+        """Take in offers (n,) in order and, where there are any, the phases (n,) of the items."""
         if phases is not None:
             self._produced += np.bincount(phases, minlength=len(PHASES))
             self._picked += np.bincount(phases[proposed], minlength=len(PHASES))

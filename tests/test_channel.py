@@ -41,7 +41,7 @@ def test_realised_bandwidth_is_the_share_of_bytes() -> None:
     assert metrics["channel/bytes_per_env_step"] == pytest.approx(2.0)
 
 
-def test_only_sent_items_are_encoded_and_the_bucket_disposes() -> None:
+def test_only_sent_items_are_encoded_and_the_bucket_decides_which() -> None:
     encoded: list[int] = []
 
     def encode(index: int, sequence: int) -> bytes:

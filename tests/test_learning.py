@@ -15,10 +15,16 @@ from mawm.envs.skirmish.maps import map_names
 def run(folder: Path, seed: int, sampled: list[float], greedy: list[float], **config: Any) -> None:
     points = zip(sampled, greedy, strict=True)
     log = [
-        {"env_steps": 1000 * i, "wall_s": 60.0 * i * (seed + 1), "train/win_rate": a, "eval/win_rate": b}
+        {
+            "env_steps": 1000 * i,
+            "wall_s": 60.0 * i * (seed + 1),
+            "eval/win_rate_sampled": a,
+            "eval/win_rate": b,
+            "train/win_rate": a / 2,
+        }
         for i, (a, b) in enumerate(points, 1)
     ]
-    evaluation = {"win_rate": 0.75, "episodes": 100, "env_steps": 1000 * len(sampled)}
+    evaluation = {"win_rate": 0.75, "win_rate_sampled": sampled[-1], "episodes": 100, "env_steps": 1000 * len(sampled)}
     write_run(folder / f"{config}_{seed}", log, evaluation, seed=seed, **config)
 
 
@@ -33,11 +39,17 @@ def study(tmp_path: Path) -> Path:
 
 def test_levels_are_first_reached_and_a_seed_that_never_does_counts_as_late(study: Path) -> None:
     (row,) = rows(study, ("3m",), ("ippo",), range(3))
-    assert row.sampled.steps == {50: [2000, 3000, 1000], 80: [4000, None, 1000], 90: [None, None, 1000]}
+    assert row.sampled.steps == {
+        50: [2000, 3000, 1000],
+        80: [4000, None, 1000],
+        90: [None, None, 1000],
+        95: [None, None, None],
+    }
     assert [row.sampled.median(level) for level in (50, 80, 90)] == [2000, 4000, None]
     assert row.greedy.steps[90] == [2000, 4000, 1000] and row.greedy.final == [0.75] * 3
     assert row.sampled.final == [0.8, 0.6, 0.9] and row.minutes == 8.0
-    assert json.loads(json.dumps(row.json()))["sampled_median"] == {"50": 2000, "80": 4000, "90": None}
+    assert row.training.steps[50] == [None, None, None] and row.training.final == [0.4, 0.3, 0.45]
+    assert json.loads(json.dumps(row.json()))["sampled_median"] == {"50": 2000, "80": 4000, "90": None, "95": None}
 
 
 def test_only_the_seeds_that_were_asked_for_count(study: Path) -> None:
@@ -49,7 +61,8 @@ def test_published_figures_stand_below_their_map(study: Path) -> None:
     starts = [line.split()[0] for line in lines[2:] if not line.startswith("            ")]
     assert starts == ["map", "3m", *["published"] * 4, "8m", *["published"] * 4]
     assert any("real game: MAPPO 54-57 % at 50k" in line for line in lines)
-    assert "2k (2k 3k 1k)" in lines[3] and "4k (4k - 1k)" in lines[3] and "- (- - 1k)" in lines[3]
+    assert "2k [1k - 3k]" in lines[3] and "4k [1k - -]" in lines[3] and "- [1k - -]" in lines[3]
+    assert "80 % [90 - 60]" in lines[3]
     assert {row.map for row in rows(study, ("3m", "8m"), ("ippo",), range(3))} <= set(map_names())
 
 

@@ -131,6 +131,11 @@ def test_the_share_holds_on_skewed_losses_where_the_papers_rule_offers_three_tim
     assert offered[best].mean() > (0.8 * AIM if name == "adaptive" else 0.8)
 
 
+def test_only_rules_with_a_c_report_one() -> None:
+    assert "c" in make("adaptive", 0.05).diagnostics() and "c" in make("gaussian", 0.05).diagnostics()
+    assert "c" not in make("quantile", 0.05).diagnostics()
+
+
 def test_constant_stream_shares_nothing() -> None:
     assert not ask(Threshold(0.25, ("a", "b")), np.full((500, 2), 0.1)).any()
 

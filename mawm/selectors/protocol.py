@@ -9,7 +9,7 @@ from mawm.types import Bools, Ints
 
 
 class Selector(Protocol):
-    """Looks at the losses of items, in the order in which they were finished, and proposes which to send."""
+    """Looks at the losses of items, in the order in which they were finished, and says which to offer."""
 
     active: bool
     """False where nothing is ever proposed, so that the sender need not score anything."""

@@ -21,3 +21,7 @@ class Quantile(Threshold):
             return 0.0
         rank = min(len(past), math.ceil((1.0 - self.bandwidth) * (len(past) + 1))) - 1
         return float(np.nextafter(np.partition(past, rank)[rank], np.inf))
+
+    def diagnostics(self) -> dict[str, float]:
+        """Those of `Threshold` without c, which this rule does not use."""
+        return {name: value for name, value in super().diagnostics().items() if name != "c"}
