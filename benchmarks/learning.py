@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mawm.results.load import WIN_RATE, RunRecord, load_runs
+from mawm.results.load import load_runs
+from mawm.results.record import WIN_RATE, RunRecord
 
 LEVELS = (50, 80, 90, 95)
 """Win rates in percent."""

@@ -1,4 +1,4 @@
-"""`python -m mawm.export RUNS -o marl_eval.json`: runs for the evaluation tool marl-eval."""
+"""`python -m mawm.export RUNS -o FILE`: a study in one file, for marl-eval or for a repository."""
 
 import json
 import sys
@@ -8,11 +8,16 @@ from typing import Annotated
 
 import tyro
 
-from mawm.cli import parse
+from mawm.cli import fail, parse
+from mawm.results.condensed import ENDING, write_condensed
 from mawm.results.marl_eval import layout
 from mawm.results.study import load_study
 
-DESCRIPTION = """Write evaluations of runs in the JSON layout of marl-eval: environment, task, algorithm, run, step."""
+DESCRIPTION = """Write runs into one file.
+
+A name that ends in .json: evaluations in the JSON layout of marl-eval (environment, task, algorithm, run, step).
+A name that ends in .jsonl.gz: a condensed study, the curves that tables and figures need. mawm.report, mawm.plot and
+mawm.export read it like the folders of the runs."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +25,9 @@ class Command:
     """The command line."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders that hold runs, at any depth."""
+    """Folders that hold runs, at any depth, or condensed studies."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("marl_eval.json")
-    """The file."""
+    """The file; its ending says in which layout."""
     unfinished: bool = False
     """Export runs that lack steps, too."""
 
@@ -30,12 +35,17 @@ class Command:
 def main(args: list[str] | None = None) -> int:
     """Parse, load, write."""
     command = parse(Command, prog="python -m mawm.export", description=DESCRIPTION, args=args)
+    if not command.out.name.endswith((".json", ENDING)):
+        fail(f"--out {command.out}: give a name that ends in .json (for marl-eval) or {ENDING} (a condensed study)")
     study = load_study(command.runs, command.unfinished)
-    document, said = layout(study.cells)
-    for line in said:
-        print(f"mawm: {line}", file=sys.stderr)
     command.out.parent.mkdir(parents=True, exist_ok=True)
-    command.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if command.out.name.endswith(ENDING):
+        write_condensed(study.runs, command.out)
+    else:
+        document, said = layout(study.cells)
+        for line in said:
+            print(f"mawm: {line}", file=sys.stderr)
+        command.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"{command.out}: {len(study.runs)} runs on {len(study.maps)} map(s)")
     return 0
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mawm.results.load import RunRecord
 from mawm.results.names import PAPER, bandwidth_label, cell_label, method_label
+from mawm.results.record import RunRecord
 
 PLACES = ("seed", "placement", "device", "method")
 """Settings that may differ within a cell: seed, where it ran (same numbers), and what the cell's key says."""

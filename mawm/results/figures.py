@@ -22,8 +22,8 @@ from mawm.results.drawing import (
     styles,
     title_panel,
 )
-from mawm.results.load import SAMPLED, WIN_RATE, RunRecord
 from mawm.results.names import cell_label
+from mawm.results.record import SAMPLED, WIN_RATE, RunRecord
 
 WORLD_MODEL = {
     "obs_loss": "observation loss (Eq. 1)",

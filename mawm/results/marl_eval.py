@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mawm.results.cells import Cell
-from mawm.results.load import SAMPLED, WIN_RATE, RunRecord
+from mawm.results.record import SAMPLED, WIN_RATE, RunRecord
 
 METRICS = {
     "win_rate": WIN_RATE,

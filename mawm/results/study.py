@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mawm.cli import fail
 from mawm.results.cells import Cell, group, lengths, maps_of
-from mawm.results.load import RunRecord, load_runs
+from mawm.results.load import load_runs
+from mawm.results.record import RunRecord
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 
 from mawm.results.aggregate import Estimate, area_under_curve, improvement, iqm_interval, paired_difference, steps_to
 from mawm.results.cells import Cell
-from mawm.results.load import WIN_RATE, RunRecord
 from mawm.results.names import method_label
+from mawm.results.record import WIN_RATE, RunRecord
 
 LEVEL = 0.8
 LEVELS = (0.5, 0.8, 0.9)

@@ -1,0 +1,76 @@
+"""A study in one small file: the curves of its runs that tables and figures show, a line a run, compressed.
+
+Run folders hold checkpoints and take megabytes each; a condensed study takes some ten kilobytes a run and fits into a
+repository. `load_runs` reads it like the folders that it was made from.
+"""
+
+import gzip
+import json
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+from mawm.results.record import RunRecord, checked_config, is_number
+
+ENDING = ".jsonl.gz"
+KEPT = re.compile(
+    r"env_steps|wall_s|eval/.+|train/.+"
+    r"|channel/(\w+/)?(realised_bandwidth|offered_bandwidth|sent_bytes|bytes_per_env_step)"
+    r"|\w+/world_model/(\w+_loss|loss|kl)"
+    r"|\w+/(actor|critic)/loss|\w+/actor/entropy_share|\w+/channel/\w+"
+)
+"""Tags that are kept."""
+DIGITS = 5
+"""Significant digits of a number that is no integer."""
+
+
+def write_condensed(runs: list[RunRecord], path: Path) -> None:
+    """Write runs to `path`, the same bytes for the same runs."""
+    lines = "".join(json.dumps(_condensed(run), separators=(",", ":")) + "\n" for run in runs)
+    path.write_bytes(gzip.compress(lines.encode(), mtime=0))
+
+
+def _condensed(run: RunRecord) -> dict[str, Any]:
+    tags = sorted({tag for row in run.rows for tag in row if KEPT.fullmatch(tag)})
+    return {
+        "run": run.folder.name,
+        "saved": run.facts | {"config": run.config},
+        "evaluation": run.evaluation,
+        "tags": {tag: [_short(row[tag]) if tag in row else None for row in run.rows] for tag in tags},
+    }
+
+
+def _short(value: float) -> float:
+    return int(value) if value == int(value) else float(f"{value:.{DIGITS}g}")
+
+
+def read_condensed(path: Path, said: list[str]) -> list[RunRecord]:
+    """The runs of a condensed study; a line that cannot be read is left out and told in `said`.
+
+    ValueError where the file is no such study.
+    """
+    try:
+        lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"it cannot be read ({error})") from None
+    runs = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            runs.append(_run(json.loads(line), path))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            said.append(f"{path}: line {number} is no run ({error}); left out")
+    return runs
+
+
+def _run(said: dict[str, Any], path: Path) -> RunRecord:
+    facts = dict(said["saved"])
+    config = checked_config(facts)
+    tags = said["tags"]
+    rows = tuple(
+        {tag: float(values[i]) for tag, values in tags.items() if is_number(values[i])}
+        for i in range(len(tags["env_steps"]))
+    )
+    if not rows:
+        raise ValueError("it holds no row")
+    return RunRecord(path / said["run"], config, rows, facts, said["evaluation"])
