@@ -19,8 +19,9 @@ from mawm.agents.scales import RewardUnit
 from mawm.agents.snapshot import load, optimisers, save
 from mawm.agents.snapshot_weights import save_weights
 from mawm.agents.world_model import WorldModel
-from mawm.broadcast import Broadcaster, Outbox
-from mawm.codec import (
+from mawm.seeds import named_generator, named_seed
+from mawm.sharing.broadcast import Broadcaster, Outbox
+from mawm.sharing.codec import (
     Wire,
     decode_rollout,
     decode_segment,
@@ -29,9 +30,8 @@ from mawm.codec import (
     rollout_bytes,
     segment_bytes,
 )
-from mawm.gate import Gate
-from mawm.picks import phase
-from mawm.seeds import named_generator, named_seed
+from mawm.sharing.provenance import Gate
+from mawm.sharing.selection_statistics import phase
 from mawm.types import ROLES, Bools, Floats, Ints, Metrics, Origin, Role, Segment, Since, Spaces
 
 EXAMINED = 8

@@ -12,7 +12,7 @@ from mawm.agents.config import ReplayConfig
 from mawm.agents.replay import Replay, Stretches
 from mawm.agents.snapshot_weights import under
 from mawm.agents.world_model import Batch
-from mawm.gate import Gate
+from mawm.sharing.provenance import Gate
 from mawm.types import TABLES, Role, Segment, Since, Spaces
 
 

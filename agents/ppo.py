@@ -15,9 +15,9 @@ from mawm.agents.ppo_batch import PpoBatch, batch_of
 from mawm.agents.ppo_nets import PpoNets
 from mawm.agents.returns import ValueNorm
 from mawm.agents.snapshot_weights import load_weights, save_weights, under
-from mawm.broadcast import Outbox
-from mawm.gate import Gate
 from mawm.seeds import named_generator, named_seed
+from mawm.sharing.broadcast import Outbox
+from mawm.sharing.provenance import Gate
 from mawm.types import Bools, Floats, Ints, Metrics, Role, Segment, Since, Spaces
 
 GENERATORS = ("act", "evaluate")
@@ -177,7 +177,7 @@ class Ppo:
         return {}
 
     def state(self, since: Since | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Everything needed to continue: arrays by name, and values for JSON. There are no tables (`mawm.pieces`)."""
+        """Everything needed to continue: arrays by name, and values for JSON. There are no append-only tables."""
         arrays = save_weights({"ppo": self.nets})
         arrays |= {f"optimiser/ppo/{key}": value for key, value in self.optimiser.state().items()}
         arrays |= {f"battles/{key}": value for key, value in self.log.state().items()}

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.gate import Gate
+from mawm.sharing.provenance import Gate
 from mawm.types import ROLES, Bools, Floats, Ints, Segment, Spaces
 
 

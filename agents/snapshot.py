@@ -7,7 +7,7 @@ from torch import nn
 
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.snapshot_weights import load_weights, save_weights, under
-from mawm.gate import ProvenanceError
+from mawm.sharing.provenance import ProvenanceError
 from mawm.types import Role, Since
 
 if TYPE_CHECKING:

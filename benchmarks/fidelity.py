@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mawm.benchmarks import battle_scripts as scripts
 from mawm.benchmarks.scripted_battles import SCRIPTS, scripted
-from mawm.careful import read_json
 from mawm.envs.skirmish.maps import map_names
 from mawm.envs.skirmish.rules import Rules
+from mawm.storage.safe_read import read_json
 
 SCORE_TOLERANCE, LENGTH_TOLERANCE, WON_TOLERANCE = 0.05, 0.10, 0.15
 """Largest difference that holds: of a score (or two standard errors, if larger), of a length (share), of a win rate."""

@@ -17,7 +17,7 @@ from mawm.agents.pooled import PooledReplay
 from mawm.agents.products import matmul, set_precision
 from mawm.agents.world_model import WorldModel
 from mawm.benchmarks.plain import PlainLearner
-from mawm.gate import Gate
+from mawm.sharing.provenance import Gate
 from mawm.types import Origin, Role, Segment, Spaces
 
 SPACES = Spaces(n_agents=3, n_actions=9, obs_size=30, state_size=48, episode_limit=60)

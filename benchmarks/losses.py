@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mawm.agents.agent import Agent
-from mawm.broadcast import Broadcaster
-from mawm.budgets.unlimited import Unlimited
-from mawm.build import make_beside, make_env, make_run, make_team
+from mawm.build import make_run, make_team
 from mawm.configs.train import TrainConfig
+from mawm.envs.registry import make_env
+from mawm.gating.build import make_beside
 from mawm.loop import round_
-from mawm.selectors.trivial import Trivial
+from mawm.sharing.broadcast import Broadcaster
+from mawm.sharing.budgets import Unlimited
+from mawm.sharing.selectors import Trivial
 from mawm.team import InlineTeam
 from mawm.types import Bools, Ints
 

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from mawm.build import make_beside, make_env, make_run, make_team, members_of, resolve_placement
-from mawm.checkpoint import base_for, write
+from mawm.build import make_run, make_team, resolve_placement
 from mawm.configs.train import TrainConfig
+from mawm.envs.registry import make_env
+from mawm.gating.build import make_beside
 from mawm.loop import Run, round_
-from mawm.run_state import parts_of
+from mawm.methods import members_of
+from mawm.run_folder.checkpoint import base_for, write
+from mawm.run_folder.run_state import parts_of
 from mawm.types import Origin, Role, Segment, Spaces
 
 TIMED_STEPS = 2000
@@ -76,7 +79,7 @@ def _fill(run: Run, rng: np.random.Generator, spaces: Spaces, steps: int) -> Non
         count = max(1, min(100 * STRETCH, steps - at) // STRETCH)
         lanes = run.collector.env.batch
         new = [[_segment(rng, m[0], i, lanes, spaces) for i in range(count)] for m in run.team.members]
-        run.team.map("remember", new)
+        run.team.remember(new)
 
 
 def _segment(rng: np.random.Generator, agent: int, number: int, lanes: int, spaces: Spaces) -> Segment:

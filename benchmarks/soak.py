@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.cli import fail, parse
+from mawm.configs.command_line import fail, parse
 
 DESCRIPTION = """Train small agents for a million environment steps and watch what the run holds on to.
 
@@ -75,8 +75,8 @@ def _options(env_steps: int) -> list[str]:
 
 
 def _declared_mb(env_steps: int) -> float:
-    from mawm.build import make_env
-    from mawm.disk import most_bytes
+    from mawm.envs.registry import make_env
+    from mawm.estimates import most_bytes
     from mawm.train import configure
 
     config = configure([o for o in _options(env_steps) if o != "--fresh"])

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mawm.build import make_env
-from mawm.codec import Wire, decode_rollout, decode_segment, encode_rollout, encode_segment
 from mawm.configs.train import TrainConfig
+from mawm.envs.registry import make_env
+from mawm.sharing.codec import Wire, decode_rollout, decode_segment, encode_rollout, encode_segment
 from mawm.types import Origin, Role, Rollout, Segment
 
 REPEATS = 200

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from mawm.configs.ranges import PRODUCTS, RANGES, interval, number, shown
-from mawm.configs.train import SharingConfig, TrainConfig, is_own
-from mawm.factory import load_factory
-from mawm.selectors.registry import NAMES
+from mawm.configs.train import SharingConfig, TrainConfig
+from mawm.envs.registry import is_own
+from mawm.runtime.import_user_code import load_factory
+from mawm.sharing.selectors import NAMES
 
 
 def check(config: TrainConfig) -> None:

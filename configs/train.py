@@ -1,29 +1,17 @@
 """The configuration of a run: everything that decides its numbers, and nothing that follows from the environment."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from mawm.agents.config import AgentConfig
 from mawm.envs.market.rules import MarketRules
+from mawm.envs.registry import OwnEnvConfig
 from mawm.envs.skirmish.rules import Rules
 
 Method = Literal["independent", "experience", "rollouts", "both", "centralized", "ippo", "mappo"]
-MARKET = "market"
-"""The map that is no battle (docs/market.md)."""
 GateMode = Literal["off", "strict", "policy", "open"]
-
-
-def is_own(map_name: str) -> bool:
-    """Whether a map is an environment of the user's, `module:factory` (docs/own_environment.md)."""
-    return ":" in map_name and not map_name.endswith(".toml")
-
-
-def short_name(map_name: str) -> str:
-    """A map's name in those of folders: without path, ending or colon."""
-    return map_name.replace(":", ".") if is_own(map_name) else Path(map_name).stem
 
 
 @dataclass(frozen=True)
@@ -114,17 +102,6 @@ class ScheduleConfig:
     save_minutes: float = 5.0
     """Save after so many minutes too, so that a slow run loses no more than that."""
     keep_checkpoints: int = 2
-
-
-@dataclass(frozen=True)
-class OwnEnvConfig:
-    """How an environment of your own is played, `--map module:factory`."""
-
-    episode_limit: int = 200
-    """Steps after which a battle of it is cut off."""
-    timeout_s: float = 60.0
-    """Seconds that it may take for one answer: to be made, to reset, to step in all battles side by side, or to play
-    the running battles again up to where they stand. Then it hangs, and a fresh one takes its place."""
 
 
 @dataclass(frozen=True)

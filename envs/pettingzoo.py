@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from mawm.factory import load_factory
+from mawm.runtime.import_user_code import load_factory
 from mawm.types import Bools, Floats, Ints, Spaces, Step
 
 Row = TypeVar("Row", Floats, Bools)

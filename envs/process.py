@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mawm.processes import ignore_signals, kill, start
+from mawm.runtime.processes import ignore_signals, kill, start
 from mawm.types import Ints, Step, VectorEnv
 
 FAREWELL_S = 5.0

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from mawm import __version__
-from mawm.cli import fail, parse
+from mawm.configs.command_line import fail, parse
 
 LEAST = 500
 DESCRIPTION = """Check that explorers do not touch the primary world model (docs/gating.md says what that means).
@@ -44,9 +44,9 @@ def main(args: list[str] | None = None) -> int:
         fail(f"--steps must be at least {LEAST}, so that replays wrap and explorers crash in it; got {command.steps}")
     if command.seed < 0:
         fail(f"--seed must not be negative; got {command.seed}")
+    from mawm.agents.compute import prepare_process
     from mawm.auditing.gating import audit_gating  # torch and numba load only once the command line is right
     from mawm.auditing.leaks import CLOSED
-    from mawm.build import prepare_process
 
     prepare_process("float32")
     began = time.monotonic()

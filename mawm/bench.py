@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from mawm.cli import fail, parse
+from mawm.configs.command_line import fail, parse
 from mawm.envs.skirmish.rules import Rules
 
 DESCRIPTION = """Measure speed on this machine, on one thread, and how near we come to the real StarCraft II.
@@ -203,8 +203,8 @@ def _engine(command: Engine) -> list[dict[str, Any]]:
 
 
 def _learner(command: Learner) -> list[dict[str, Any]]:
+    from mawm.agents.compute import prepare_process, resolve_precision
     from mawm.benchmarks.learner import measure as measure_learner
-    from mawm.build import prepare_process, resolve_precision
     from mawm.configs.presets import load_preset
 
     if command.agents < 1 or command.repeats < 1:
@@ -219,8 +219,8 @@ def _learner(command: Learner) -> list[dict[str, Any]]:
 def _losses(command: Losses) -> list[dict[str, Any]]:
     import numpy as np
 
+    from mawm.agents.compute import prepare_process
     from mawm.benchmarks.losses import record
-    from mawm.build import prepare_process
     from mawm.configs.presets import load_preset
 
     config = replace(
@@ -241,8 +241,8 @@ def _wire(command: Wire) -> list[dict[str, Any]]:
 
 
 def _saving(command: Saving) -> list[dict[str, Any]]:
+    from mawm.agents.compute import prepare_process
     from mawm.benchmarks.saving import measure as measure_saving
-    from mawm.build import prepare_process
     from mawm.configs.presets import load_preset
 
     config = replace(load_preset("default"), map=command.map)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.team import Team
+from mawm.team import Actors
 from mawm.types import Bools, Floats, Ints, Metrics, Origin, Role, Segment, Step, VectorEnv
 
 LEAST_BATTLES = 20
@@ -74,7 +74,9 @@ class Collector:
     team could have earned beyond it counts for the living, who value that arrival, and not for the dead.
     """
 
-    def __init__(self, env: VectorEnv, team: Team, *, seq_len: int, discount: float, role: Role = Role.PRIMARY) -> None:
+    def __init__(
+        self, env: VectorEnv, team: Actors, *, seq_len: int, discount: float, role: Role = Role.PRIMARY
+    ) -> None:
         self.env = env
         self.team = team
         self.seq_len = seq_len

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from mawm.cli import fail, parse
 from mawm.configs.check import check
+from mawm.configs.command_line import fail, parse
 from mawm.configs.ranges import RANGES, shown
-from mawm.configs.train import MARKET, TrainConfig, is_own
+from mawm.configs.train import TrainConfig
+from mawm.envs.registry import environment_of
 from mawm.envs.skirmish.rules import Rules
-from mawm.telling import tell
+from mawm.runtime.console import tell
 
 if TYPE_CHECKING:
     from mawm.evaluation import TeamEvaluation
@@ -58,7 +59,7 @@ def main(args: list[str] | None = None) -> int:
         fail(f"--episodes must be at least 1; got {command.episodes}")
     if not (command.run / "config.json").is_file():
         fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
-    from mawm.guard import EnvFault
+    from mawm.envs.checked import EnvFault
 
     try:
         with contextlib.ExitStack() as at_end:
@@ -78,7 +79,7 @@ def _named_rules(command: Command, args: list[str]) -> dict[str, Any]:
 def shift(config: TrainConfig, named: dict[str, Any]) -> TrainConfig:
     """The settings of a run with other rules of battle. ValueError where its environment has none, or out of range."""
     flag = f"{RULES}{next(iter(named)).replace('_', '-')}"
-    if config.map == MARKET or is_own(config.map):
+    if not environment_of(config.map).has_rules:
         raise ValueError(
             f"{flag} is a rule of the embedded engine's battles, and the run's environment {shown(config.map)} has no "
             f"such rules; leave {flag} out"
@@ -89,15 +90,16 @@ def shift(config: TrainConfig, named: dict[str, Any]) -> TrainConfig:
 
 
 def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack) -> int:
-    from mawm import build  # torch and numba load only once the command line is right
-    from mawm.checkpoint import newest
-    from mawm.deployment import model_errors
-    from mawm.evaluation import evaluate_both
-    from mawm.facts import read_config
-    from mawm.run_state import load_team
+    from mawm.build import make_team  # torch and numba load only once the command line is right
+    from mawm.envs.registry import make_env
+    from mawm.evaluation import evaluate_both, model_errors
+    from mawm.methods import learner_names
+    from mawm.run_folder.checkpoint import newest
+    from mawm.run_folder.manifest import read_config
+    from mawm.run_folder.run_state import load_team
 
     def play(settings: TrainConfig) -> Callable[[], "VectorEnv"]:
-        return partial(build.make_env, replace(settings, seed=0), "test", command.episodes)
+        return partial(make_env, replace(settings, seed=0), "test", command.episodes)
 
     try:
         config = replace(read_config(command.run), device="cpu")
@@ -106,15 +108,16 @@ def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack)
         env = at_end.enter_context(contextlib.closing(play(config)()))
         if shifted is not None:
             play(shifted)().close()  # a map may not fit a rule: better told before the battles of the first row
-        team = build.make_team(config, env.spaces, "cpu", "inline")
-        load = partial(load_team, team, build.learner_names(team.members), checkpoint.parts)
+        team = make_team(config, env.spaces, "cpu", "inline")
+        load = partial(load_team, team, learner_names(team.members), checkpoint.parts)
         load()
     except (OSError, ValueError) as error:
         fail(f"{command.run}: {error}")
     except (KeyError, IndexError, TypeError) as error:
         fail(f"{command.run}: its checkpoint lacks {error}: it was saved by another version")
     rows = {"as trained": evaluate_both(play(config), team)}
-    errors = model_errors(env, team, config, "greedy")
+    agent = config.agent
+    errors = model_errors(env, team, "greedy", seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
     if shifted is not None:
         load()  # generators too, so that no row depends on the one before
         rows[_label(named)] = evaluate_both(play(shifted), team)

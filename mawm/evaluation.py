@@ -1,4 +1,4 @@
-"""Plays battles with a team that learns nothing from them."""
+"""Plays battles that a team learns nothing from: its win rates, and the errors of its world models."""
 
 import hashlib
 import math
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mawm.team import Team
+from mawm.collect import Collector
+from mawm.team import Actors, Team
 from mawm.types import Metrics, VectorEnv
 
 SIGMAS_95 = 1.959964
@@ -70,7 +71,7 @@ class TeamEvaluation:
         }
 
 
-def evaluate_both(make_env: Callable[[], VectorEnv], team: Team) -> TeamEvaluation:
+def evaluate_both(make_env: Callable[[], VectorEnv], team: Actors) -> TeamEvaluation:
     """Play the first battle in every row of a fresh environment with greedy actions, then again with sampled ones."""
     with closing(make_env()) as env:
         greedy = evaluate(env, team, "greedy")
@@ -78,7 +79,7 @@ def evaluate_both(make_env: Callable[[], VectorEnv], team: Team) -> TeamEvaluati
         return TeamEvaluation(greedy, evaluate(env, team, "sample"))
 
 
-def evaluate(env: VectorEnv, team: Team, mode: str = "greedy") -> Evaluation:
+def evaluate(env: VectorEnv, team: Actors, mode: str = "greedy") -> Evaluation:
     """Play one battle in every row of `env` to its end, every agent acting on its own observation and memory alone."""
     step, batch = env.reset(), env.batch
     team.begin("eval", batch)
@@ -97,3 +98,15 @@ def evaluate(env: VectorEnv, team: Team, mode: str = "greedy") -> Evaluation:
         done |= first
     distinct = len({battle.digest() for battle in played})
     return Evaluation(batch, int(won.sum()), float(returns.mean()), float(lengths.mean()), distinct)
+
+
+def model_errors(env: VectorEnv, team: Team, mode: str, *, seq_len: int, discount: float) -> Metrics:
+    """Errors a step ahead, meant over learners, in battles of `env` that nobody explores in; and in their replays.
+
+    deployed/obs_error, deployed/reward_error, trained/obs_error, trained/reward_error (`ModelTrainer.errors`); the gap
+    is deployed less trained. Empty for learners without a world model.
+    """
+    collector = Collector(env, team, seq_len=seq_len, discount=discount)
+    segments = collector.collect(2 * env.spaces.episode_limit, mode)
+    found = team.model_errors(segments)
+    return {tag: float(np.mean([errors[tag] for errors in found])) for tag in found[0]}

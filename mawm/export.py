@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from mawm.cli import fail, parse
+from mawm.configs.command_line import fail, parse
 from mawm.results.condensed import ENDING, write_condensed
 from mawm.results.marl_eval import layout
 from mawm.results.study import load_study

@@ -5,17 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mawm.beside import Beside
-from mawm.broadcast import Outbox
-from mawm.channel import Channel
 from mawm.collect import Collector
 from mawm.configs.train import ScheduleConfig
 from mawm.evaluation import TeamEvaluation
-from mawm.metrics import Averages, Writer
+from mawm.gating.explorer_hook import Beside
+from mawm.nonfinite import Watch
 from mawm.schedule import Schedule
+from mawm.sharing.broadcast import Outbox
+from mawm.sharing.channel import Channel
+from mawm.storage.metrics_log import Averages, Writer
 from mawm.team import Team
 from mawm.types import Metrics
-from mawm.watch import Watch
 
 RETRY_S = 2.0
 """Pause before the last save of a run is tried again."""
@@ -85,21 +85,20 @@ def round_(run: Run) -> None:
     segments = run.collector.collect(
         run.plan.round_steps, run.schedule.mode(run.collector.env_steps)
     )  # Alg. 1, lines 3-4
-    team.map("remember", segments)  # line 6
+    team.remember(segments)  # line 6
     steps = run.collector.env_steps
-    offers = team.map("offer_segments", segments, env_steps=steps)  # section 4.2: L_M >= mu_M + c sigma_M
+    offers = team.offer_segments(segments, env_steps=steps)  # section 4.2: L_M >= mu_M + c sigma_M
     run.log_offers("experience", offers)
-    run.log(team.map("admit", channel.exchange("experience", offers)))  # line 5, behind the gate
+    run.log(team.admit(channel.exchange("experience", offers)))  # line 5, behind the gate
     run.averages.add(run.beside.round(team, run.plan.round_steps, steps), "explorers/")  # G Eq. 4; by mode Eq. 3
     updates = run.schedule.due(steps)
-    everyone = len(run.names)
-    run.log(team.map("fit_world_model", [updates.model] * everyone))  # lines 9-10: Eq. 1 on own, Eqs. 2-3 on pooled
-    team.map("imagine", [updates.behaviour] * everyone)  # lines 11-12; Alg. 2, line 7
-    offers = team.map("offer_rollouts", env_steps=steps)  # section 4.2: the critic's loss
+    run.log(team.fit_world_model(updates.model))  # lines 9-10: Eq. 1 on own, Eqs. 2-3 on pooled
+    team.imagine(updates.behaviour)  # lines 11-12; Alg. 2, line 7
+    offers = team.offer_rollouts(env_steps=steps)  # section 4.2: the critic's loss
     run.log_offers("rollouts", offers)
     received = channel.exchange("rollouts", offers)  # Alg. 2, line 8
     won = run.collector.share_won()
-    run.log(team.map("fit_behaviour", received, env_steps=steps, won=won))  # line 13; Alg. 2, lines 11-12
+    run.log(team.fit_behaviour(received, env_steps=steps, won=won))  # line 13; Alg. 2, lines 11-12
 
 
 def keep_books(run: Run) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from mawm.cli import fail, parse
+from mawm.configs.command_line import fail, parse
 from mawm.results.extra import require_plot_extra
 from mawm.results.study import load_study
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from mawm import __version__
-from mawm.cli import fail, parse
+from mawm.configs.command_line import fail, parse
 from mawm.results.extra import require_plot_extra
 from mawm.results.study import Study, load_study
 

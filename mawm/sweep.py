@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from mawm.cli import fail, parse
+from mawm.configs.command_line import fail, parse
 from mawm.configs.sweeps import Grid, check_grid, load_sweep
 from mawm.configs.train import TrainConfig
-from mawm.processes import STOP_SIGNALS, ignore_signals
-from mawm.telling import tell_from_handler
+from mawm.runtime.console import tell_from_handler
+from mawm.runtime.processes import STOP_SIGNALS, ignore_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,28 +78,32 @@ def main(args: list[str] | None = None) -> int:
 
 def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     """The runs, every one of them checked as mawm.train would. ValueError for the first mistake."""
-    from mawm import build
+    from mawm.agents.compute import resolve_device
+    from mawm.build import check_room
+    from mawm.envs.registry import make_env
+    from mawm.gating.build import make_beside
+    from mawm.methods import METHODS
     from mawm.sweeps.grid import expand
     from mawm.train import configure
 
     for grid in grids:
         check_grid(grid)
     methods = {method for grid in grids for method in grid.methods}
-    unknown = sorted(methods - build.METHODS.keys())
+    unknown = sorted(methods - METHODS.keys())
     if unknown:
-        raise ValueError(f"there is no method {unknown[0]!r} (choose from: {', '.join(build.METHODS)})")
-    runs = expand(grids, lambda grid: _base(grid, configure), lambda method: build.METHODS[method].selects)
+        raise ValueError(f"there is no method {unknown[0]!r} (choose from: {', '.join(METHODS)})")
+    runs = expand(grids, lambda grid: _base(grid, configure), lambda method: METHODS[method].selects)
     for config in {run.kind: run.config for run in runs}.values():
-        build.resolve_device(config.device)
-        with contextlib.closing(build.make_env(config, "train", 1)) as env:
-            build.check_room(config, env.spaces)
-            build.make_beside(config, env.spaces).close()
+        resolve_device(config.device)
+        with contextlib.closing(make_env(config, "train", 1)) as env:
+            check_room(config, env.spaces)
+            make_beside(config, env.spaces).close()
     return runs
 
 
 def _prepared(runs: list["PlannedRun"], out: Path, jobs: int, typed: str) -> "Runner":
     """Everything but a process: the folder, its lock, the manifest. ValueError where they belong to something else."""
-    from mawm.lock import FolderLock
+    from mawm.storage.lock import FolderLock
     from mawm.sweeps.manifest import Manifest
     from mawm.sweeps.runner import Runner, check_folders
 
@@ -160,9 +164,11 @@ def _end(runner: "Runner", stopped: list[int]) -> int:
 
 def _dry_run(runs: list["PlannedRun"], out: Path, jobs: int) -> int:
     """One line a kind of run that is not done with its measured cost; each kind is timed for a moment."""
-    from mawm import build
+    from mawm.agents.compute import resolve_device
     from mawm.configs.train import TrainConfig
-    from mawm.estimate import estimate_minutes
+    from mawm.envs.registry import make_env
+    from mawm.estimates import estimate_minutes
+    from mawm.methods import members_of
     from mawm.sweeps.board import duration
     from mawm.sweeps.runner import evaluation_of
 
@@ -172,10 +178,10 @@ def _dry_run(runs: list["PlannedRun"], out: Path, jobs: int) -> int:
     for run in left:
         config, family = run.config, run.name.rpartition("_s")[0]
         if run.kind not in minutes:
-            with contextlib.closing(build.make_env(config, "train", config.schedule.battles)) as env:
+            with contextlib.closing(make_env(config, "train", config.schedule.battles)) as env:
                 spaces = env.spaces
-            learners = len(build.members_of(config, spaces))
-            minutes[run.kind] = estimate_minutes(config, spaces, build.resolve_device(config.device), learners, 1)
+            learners = len(members_of(config, spaces))
+            minutes[run.kind] = estimate_minutes(config, spaces, resolve_device(config.device), learners, 1)
         if family not in seeds:
             each = duration(60 * minutes[run.kind])
             print(f"{family:<36} {config.env_steps:>9,} steps  about {each} a seed", flush=True)

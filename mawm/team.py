@@ -5,16 +5,25 @@ import multiprocessing
 import os
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mawm.processes import ignore_signals, start
-from mawm.types import Bools, Floats, Ints
+from mawm.runtime.processes import ignore_signals, start
+from mawm.sharing.broadcast import Outbox
+from mawm.types import Bools, Floats, Ints, Metrics, Segment, Since
 
 FAREWELL_S = 5.0
+"""Seconds that workers have to end when they are asked to."""
+T = TypeVar("T")
+State = tuple[dict[str, NDArray[Any]], dict[str, Any]]
+"""Arrays by name, and a JSON-able rest."""
+Incidents = dict[str, tuple[int, dict[str, NDArray[Any]]]]
+"""Of each network with updates that were not finite: how many in a row, and the batch of the last one."""
 MakeLearner = Callable[[int], Any]
 """Builds learner i; picklable, because it is built where it will run."""
 
@@ -27,64 +36,171 @@ class LearnerFailed(RuntimeError):
     """A learner raised an exception in its worker; the message carries its traceback."""
 
 
-class Team(Protocol):
-    """Learners i = 0..L-1; learner i acts for the environment agents `members[i]`."""
+class Learner(Protocol):
+    """One member of a team. Learners that have no world model, or tell nothing, do nothing where that is asked for."""
 
-    members: tuple[tuple[int, ...], ...]
+    def begin(self, slot: str, lanes: int) -> None:
+        """Forget what `slot` ("train" or "eval") remembers and prepare it for `lanes` lanes (members x battles)."""
 
-    def map(self, method: str, *arguments: Sequence[Any], **shared: Any) -> list[Any]:
-        """Call `method` on every learner with its own entry of each argument list; results in order of learner."""
+    def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
+        """Actions (L,) of its lanes for own observations (L, O), masks (L, A) and battle starts (L,)."""
+
+    def remember(self, segments: list[Segment]) -> None:
+        """Keep own experience."""
+
+    def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
+        """The pieces of this experience that it broadcasts."""
+
+    def admit(self, messages: list[bytes]) -> Metrics:
+        """Keep received experience."""
+
+    def fit_world_model(self, updates: int) -> Metrics:
+        """Gradient steps on its world model."""
+
+    def imagine(self, updates: int) -> None:
+        """Imagine rollouts for `updates` behaviour updates."""
+
+    def offer_rollouts(self, *, env_steps: int) -> Outbox:
+        """The imagined rollouts that it broadcasts."""
+
+    def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
+        """Gradient steps on actor and critic; `won`: the share of its latest training battles that the team won."""
+
+    def incidents(self) -> Incidents:
+        """Updates since the last call that were not finite."""
+
+    def model_error(self, segments: list[Segment]) -> Metrics:
+        """Errors of its world model on these segments."""
+
+    def state(self, since: Since | None = None) -> State:
+        """Everything to go on from: arrays by name and a JSON-able rest; of tables, the rows after `since`."""
+
+    def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
+        """Continue from `state`."""
+
+
+class GatedLearner(Learner, Protocol):
+    """A learner whose world model can be guarded from explorers."""
+
+    def policy_weights(self) -> dict[str, NDArray[Any]]:
+        """Copies of the weights that it acts by."""
+
+    def consider(self, segments: list[Segment]) -> None:
+        """Let imagination start in explorers' segments."""
+
+    def mix(self, segments: list[Segment]) -> None:
+        """Learn from explorers' segments."""
+
+    def compare_with(self, policies: dict[str, NDArray[Any]]) -> None:
+        """Take explorers' policies for the information term."""
+
+
+class Actors(Protocol):
+    """What plays battles: a team of learners, or explorers."""
+
+    @property
+    def members(self) -> tuple[tuple[int, ...], ...]:
+        """The environment agents that each actor acts for."""
 
     def begin(self, slot: str, batch: int) -> None:
-        """Forget what `slot` remembers and prepare it for `batch` battles."""
+        """Forget what `slot` ("train" or "eval") remembers and prepare it for `batch` battles."""
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
         """Actions (B, N) for observations (B, N, O), masks (B, N, A) and battle starts (B,)."""
 
-    def close(self, *, at_once: bool = False) -> None:
-        """Let the learners go; `at_once`: without waiting for what they are doing."""
 
+class Team(ABC):
+    """Learners i = 0..L-1; learner i acts for the environment agents `members[i]`.
 
-class _Roster:
-    """How agents' rows become lanes of learners: shared by both placements."""
+    Each method calls the learners' method of that name. A list has an entry for each learner, and so have the results.
+    """
 
     def __init__(self, members: tuple[tuple[int, ...], ...]) -> None:
         self.members = members
 
-    def map(self, method: str, *arguments: Sequence[Any], **shared: Any) -> list[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def call(self, method: Callable[..., T], *lists: Sequence[Any], **shared: Any) -> list[T]:
+        """Call a method (say `Learner.remember`) on every learner, with its entry of each list and with `shared`."""
+
+    def close(self, *, at_once: bool = False) -> None:  # noqa: B027 - not every team has something to close
+        """Let the learners go; `at_once`: without waiting for the call that they are in."""
 
     def begin(self, slot: str, batch: int) -> None:
         """Forget what `slot` remembers and prepare it for `batch` battles."""
-        self.map("begin", [slot] * len(self.members), [batch * len(m) for m in self.members])
+        self.call(Learner.begin, [slot] * len(self.members), [batch * len(m) for m in self.members])
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
-        """Actions (B, N): each learner sees the rows of its own members, lane after lane, and nothing else."""
+        """Actions (B, N) for observations (B, N, O), masks (B, N, A) and battle starts (B,).
+
+        Each learner sees the rows of its own members, lane after lane, and nothing else.
+        """
         lanes = [list(m) for m in self.members]
         own_obs = [obs[:, m].swapaxes(0, 1).reshape(-1, obs.shape[-1]) for m in lanes]
         own_avail = [avail[:, m].swapaxes(0, 1).reshape(-1, avail.shape[-1]) for m in lanes]
         firsts = [np.tile(is_first, len(m)) for m in lanes]
-        chosen = self.map("act", own_obs, own_avail, firsts, slot=slot, mode=mode)
+        chosen = self.call(Learner.act, own_obs, own_avail, firsts, slot=slot, mode=mode)
         actions = np.zeros(obs.shape[:2], np.int64)
         for m, own in zip(lanes, chosen, strict=True):
             actions[:, m] = own.reshape(len(m), -1).T
         return actions
 
+    def remember(self, segments: Sequence[list[Segment]]) -> None:
+        """Let each learner keep its own experience."""
+        self.call(Learner.remember, segments)
 
-class InlineTeam(_Roster):
+    def offer_segments(self, segments: Sequence[list[Segment]], *, env_steps: int) -> list[Outbox]:
+        """The pieces of this experience that each learner broadcasts."""
+        return self.call(Learner.offer_segments, segments, env_steps=env_steps)
+
+    def admit(self, messages: Sequence[list[bytes]]) -> list[Metrics]:
+        """Let each learner keep the experience that it received."""
+        return self.call(Learner.admit, messages)
+
+    def fit_world_model(self, updates: int) -> list[Metrics]:
+        """Gradient steps on each world model."""
+        return self.call(Learner.fit_world_model, [updates] * len(self.members))
+
+    def imagine(self, updates: int) -> None:
+        """Let each learner imagine rollouts for `updates` behaviour updates."""
+        self.call(Learner.imagine, [updates] * len(self.members))
+
+    def offer_rollouts(self, *, env_steps: int) -> list[Outbox]:
+        """The imagined rollouts that each learner broadcasts."""
+        return self.call(Learner.offer_rollouts, env_steps=env_steps)
+
+    def fit_behaviour(self, messages: Sequence[list[bytes]], *, env_steps: int, won: float = 0.0) -> list[Metrics]:
+        """Gradient steps on each actor and critic."""
+        return self.call(Learner.fit_behaviour, messages, env_steps=env_steps, won=won)
+
+    def incidents(self) -> list[Incidents]:
+        """Updates of each learner since the last call that were not finite."""
+        return self.call(Learner.incidents)
+
+    def model_errors(self, segments: Sequence[list[Segment]]) -> list[Metrics]:
+        """Errors of each world model on its segments."""
+        return self.call(Learner.model_error, segments)
+
+    def states(self, since: Sequence[Since | None] | None = None) -> list[State]:
+        """The state of each learner."""
+        return self.call(Learner.state, since or [None] * len(self.members))
+
+    def load_states(self, states: Sequence[State]) -> None:
+        """Continue from `states`."""
+        self.call(Learner.load_state, [arrays for arrays, _ in states], [rest for _, rest in states])
+
+
+class InlineTeam(Team):
     """All learners in this process, one after the other: the reference."""
 
     def __init__(self, make: MakeLearner, members: tuple[tuple[int, ...], ...]) -> None:
         super().__init__(members)
         self.learners = [make(i) for i in range(len(members))]
 
-    def map(self, method: str, *arguments: Sequence[Any], **shared: Any) -> list[Any]:
-        """Call `method` on every learner in order."""
-        rows = zip(*arguments, strict=True) if arguments else [()] * len(self.learners)
-        return [getattr(learner, method)(*row, **shared) for learner, row in zip(self.learners, rows, strict=True)]
-
-    def close(self, *, at_once: bool = False) -> None:
-        """Nothing to let go."""
+    def call(self, method: Callable[..., T], *lists: Sequence[Any], **shared: Any) -> list[T]:
+        """Call a method on every learner in order."""
+        rows = zip(*lists, strict=True) if lists else [()] * len(self.learners)
+        each = zip(self.learners, rows, strict=True)
+        return [getattr(learner, method.__name__)(*row, **shared) for learner, row in each]
 
 
 def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Callable[[], None]) -> None:
@@ -111,7 +227,7 @@ def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Cal
             pipe.send((False, traceback.format_exc()))
 
 
-class ProcessTeam(_Roster):
+class ProcessTeam(Team):
     """One process, one thread a learner; beyond 1.5 learners a core, one process a core with several learners each.
 
     A real information barrier: a learner sees its own state and what comes through its pipe.
@@ -138,12 +254,12 @@ class ProcessTeam(_Roster):
         for w in range(workers):
             self._receive(w)
 
-    def map(self, method: str, *arguments: Sequence[Any], **shared: Any) -> list[Any]:
+    def call(self, method: Callable[..., T], *lists: Sequence[Any], **shared: Any) -> list[T]:
         """Send every worker its share, then gather: all workers work at the same time."""
-        rows = list(zip(*arguments, strict=True)) if arguments else [()] * len(self.members)
+        rows = list(zip(*lists, strict=True)) if lists else [()] * len(self.members)
         for w, indices in enumerate(self._indices):
             try:
-                self._pipes[w].send((method, [rows[i] for i in indices], shared))
+                self._pipes[w].send((method.__name__, [rows[i] for i in indices], shared))
             except (BrokenPipeError, ConnectionResetError):
                 self._report_death(w)
         results: list[Any] = [None] * len(self.members)

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from mawm import __version__
-from mawm.cli import fail, parse
 from mawm.configs.check import check
+from mawm.configs.command_line import fail, parse
 from mawm.configs.presets import load_preset
 from mawm.configs.ranges import RANGES
-from mawm.configs.train import MARKET, TrainConfig, is_own
-from mawm.facts import read_config
-from mawm.stopping import Stopping
-from mawm.telling import hush, show, tell
+from mawm.configs.train import TrainConfig
+from mawm.envs.registry import environment_of, make_env
+from mawm.run_folder.manifest import read_config
+from mawm.runtime.console import hush, show, tell
+from mawm.runtime.signals import Stopping
 
 if TYPE_CHECKING:
-    from mawm.checkpoint import Loaded
     from mawm.loop import Run
+    from mawm.run_folder.checkpoint import Loaded
     from mawm.types import Metrics
 
 DESCRIPTION = """Train a team of agents that each learn a world model and tell each other a share of what they know.
@@ -122,8 +123,8 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
 
 
 def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str, stopping: Stopping) -> int:
-    from mawm.guard import EnvFault
-    from mawm.saving import SavingFailed
+    from mawm.envs.checked import EnvFault
+    from mawm.run_folder.saved_policy import SavingFailed
 
     try:
         with stopping, contextlib.ExitStack() as at_end:
@@ -154,16 +155,18 @@ def _go(
     stopping: Stopping,
 ) -> int:  # fmt: skip
     from mawm import build  # torch and numba load only once the command line is right
-    from mawm.checkpoint import newest, set_aside
-    from mawm.disk import most_bytes
-    from mawm.estimate import estimate_minutes
-    from mawm.lock import FolderLock
-    from mawm.place import Place, find_place
+    from mawm.agents.compute import resolve_device
+    from mawm.estimates import estimate_minutes, most_bytes
+    from mawm.gating.build import make_beside
+    from mawm.methods import members_of
+    from mawm.run_folder.checkpoint import newest, set_aside
+    from mawm.run_folder.locate import Place, find_place
+    from mawm.storage.lock import FolderLock
 
-    device = build.resolve_device(config.device)
-    env = at_end.enter_context(contextlib.closing(build.make_env(config, "train", config.schedule.battles)))
+    device = resolve_device(config.device)
+    env = at_end.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
     build.check_room(config, env.spaces)
-    beside = at_end.enter_context(contextlib.closing(build.make_beside(config, env.spaces)))
+    beside = at_end.enter_context(contextlib.closing(make_beside(config, env.spaces)))
     place = Place(resumed, begun=True) if resumed else find_place(config, command.run_dir, command.fresh)
     folder = place.folder
     at_end.callback(FolderLock(folder).release)
@@ -178,7 +181,7 @@ def _go(
     if resume is not None:
         set_aside(folder, resume.env_steps)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    members = build.members_of(config, env.spaces)
+    members = members_of(config, env.spaces)
     placement = build.resolve_placement(config, len(members), device, cores)
     facts = _facts(config, folder, resume, typed, device=device, placement=placement, cores=cores)
     build.write_config(folder, config, facts)
@@ -199,8 +202,8 @@ def _facts(
     config: TrainConfig, folder: Path, resume: "Loaded | None", typed: str, **chosen: str | int
 ) -> dict[str, Any]:
     """What config.json says beside the settings; what is no longer as it was is told."""
-    from mawm.build import resolve_precision
-    from mawm.facts import carried_on, facts_now, map_digest, read_facts
+    from mawm.agents.compute import resolve_precision
+    from mawm.run_folder.manifest import carried_on, facts_now, map_digest, read_facts
 
     now = facts_now(**chosen, precision=resolve_precision(config.precision), map_sha256=map_digest(config))
     before, steps = ({}, 0) if resume is None else (read_facts(folder), resume.env_steps)
@@ -226,14 +229,9 @@ def _train(run: "Run", folder: Path, stopping: Stopping) -> int:
 
 
 def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float, disk: int) -> None:
-    where_played = f"map {config.map}, engine skirmish with rules {config.rules.version} (embedded; not StarCraft II)"
-    if config.map == MARKET:
-        where_played = "the market of docs/market.md; `won` is a session with a profit"
-    if is_own(config.map):
-        where_played = f"environment {config.map}, your own (docs/own_environment.md), in a process of its own"
     where = "processes of their own" if facts["placement"] == "process" else "this process"
     for line in (
-        f"mawm {__version__}: {where_played}",
+        f"mawm {__version__}: {environment_of(config.map).about(config)}",
         f"method {config.method}, nominal bandwidth {config.sharing.bandwidth:g} of all bytes, seed {config.seed}",
         f"device {facts['device']}, {learners} learner(s) in {where}, one thread each, {facts['cores']} core(s), "
         f"products in {facts['precision']}",

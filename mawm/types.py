@@ -19,7 +19,8 @@ Ints = NDArray[np.int64]
 Metrics = dict[str, float]
 """Tag to value; an agent's tags carry no agent name (`world_model/reward_loss`), the loop adds the prefix."""
 TABLES = "rows/"
-"""An array of a learner's state named `rows/TABLE/COLUMN` is a column of a table that only grows (`mawm.pieces`)."""
+"""An array of a learner's state named `rows/TABLE/COLUMN` is a column of a table that only grows
+(`storage/append_only_tables.py`)."""
 Since = Mapping[str, Sequence[int]]
 """For each table, how many rows of each of its lanes were ever appended at an earlier save: its `end` then."""
 

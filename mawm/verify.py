@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from mawm.cli import fail, parse
+from mawm.configs.command_line import fail, parse
 
 DESCRIPTION = """Check what the papers state, on cases whose answer is known.
 
@@ -29,8 +29,8 @@ def main(args: list[str] | None = None) -> int:
     command = parse(Command, prog="python -m mawm.verify", description=DESCRIPTION, args=args)
     if command.seed < 0:
         fail(f"--seed must not be negative; got {command.seed}")
-    from mawm.theory.descent import check_descent  # torch loads only once the command line is right
-    from mawm.theory.information_cases import check_information
+    from mawm.auditing.theory.descent import check_descent  # torch loads only once the command line is right
+    from mawm.auditing.theory.information_cases import check_information
 
     claims = check_information(command.seed) + check_descent(command.seed)
     width = max(len(claim.name) for claim in claims)

@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from mawm.agents.compute import prepare_process
 from mawm.agents.replay import Replay
-from mawm.build import make_beside, make_env, make_run, make_team, prepare_process
-from mawm.checkpoint import Checkpoint, Loaded, checkpoints
+from mawm.build import make_run, make_team
 from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import TrainConfig
+from mawm.envs.registry import make_env
+from mawm.gating.build import make_beside
 from mawm.loop import Run, keep_books, round_
+from mawm.run_folder.checkpoint import Checkpoint, Loaded, checkpoints
 
 BEFORE, AFTER = 9, 5
 """Rounds before the save, and after it."""

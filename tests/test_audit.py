@@ -12,7 +12,7 @@ from mawm.auditing.leaks import LEAKS
 from mawm.auditing.replay import Played, audit_config, closed_loop, on_stream
 from mawm.auditing.stream import first_difference
 from mawm.configs.train import GateMode
-from mawm.gate import ProvenanceError
+from mawm.sharing.provenance import ProvenanceError
 
 STEPS = 500
 

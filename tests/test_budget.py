@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mawm.budgets.share import ShareBudget
-from mawm.budgets.steps import StepBudget
+from mawm.sharing.budgets import ShareBudget, StepBudget
 
 
 @settings(max_examples=60, deadline=None)

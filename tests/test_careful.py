@@ -15,9 +15,9 @@ import pytest
 from real_runs import Figure
 from safetensors.numpy import save
 
-from mawm.careful import DamagedError, digest, read_json, read_tensors
-from mawm.checkpoint import Checkpoint
-from mawm.writing import MANIFEST, SCHEMA, seal
+from mawm.run_folder.checkpoint import Checkpoint
+from mawm.run_folder.checkpoint_writer import MANIFEST, SCHEMA, seal
+from mawm.storage.safe_read import DamagedError, digest, read_json, read_tensors
 
 EXECUTED: list[str] = []
 
@@ -86,7 +86,7 @@ def test_hostile_files_are_refused_by_name_at_little_cost(
 READ_ALL = """
 import resource, sys
 from pathlib import Path
-from mawm.careful import DamagedError, read_json, read_tensors
+from mawm.storage.safe_read import DamagedError, read_json, read_tensors
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sorted(Path(sys.argv[1]).iterdir()):

@@ -6,17 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mawm.broadcast import Broadcaster, Outbox
-from mawm.budgets.share import ShareBudget
-from mawm.budgets.unlimited import Unlimited
-from mawm.channel import Channel
-from mawm.deliveries.own import Own
-from mawm.deliveries.protocol import Delivery
-from mawm.deliveries.shuffled import Shuffled
-from mawm.deliveries.stale import Stale
-from mawm.gate import Gate, ProvenanceError
-from mawm.ledger import FIELDS, ledger_file
-from mawm.selectors.trivial import Trivial
+from mawm.sharing.broadcast import Broadcaster, Outbox
+from mawm.sharing.budgets import ShareBudget, Unlimited
+from mawm.sharing.channel import Channel
+from mawm.sharing.deliveries import Delivery, Own, Shuffled, Stale
+from mawm.sharing.ledger import FIELDS, ledger_file
+from mawm.sharing.provenance import Gate, ProvenanceError
+from mawm.sharing.selectors import Trivial
 from mawm.types import Origin, Role
 
 

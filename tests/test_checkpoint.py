@@ -15,13 +15,13 @@ from real_runs import Figure
 
 from mawm import __version__
 from mawm.benchmarks.saving import measure
-from mawm.careful import DamagedError, digest
-from mawm.checkpoint import Checkpoint, Part, base_for, checkpoints, newest, set_aside, write
 from mawm.configs.presets import load_preset
-from mawm.patience import Patient
-from mawm.pieces import MOST_PIECES, MOST_ROWS
-from mawm.saving import Saver, SavingFailed
-from mawm.writing import MANIFEST
+from mawm.run_folder.checkpoint import Checkpoint, Part, base_for, checkpoints, newest, set_aside, write
+from mawm.run_folder.checkpoint_writer import MANIFEST
+from mawm.run_folder.saved_policy import Saver, SavingFailed
+from mawm.storage.append_only_tables import MOST_PIECES, MOST_ROWS
+from mawm.storage.retry_writes import Patient
+from mawm.storage.safe_read import DamagedError, digest
 
 
 def test_round_trip_and_only_the_last_are_kept(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_an_interrupted_removal_leaves_nothing_that_passes_for_a_checkpoint(
 
     for steps in (10, 20):
         write(tmp_path, steps, {"run": ({"x": np.zeros(1)}, {})}, keep=2)
-    monkeypatch.setattr("mawm.checkpoint.shutil.rmtree", killed)
+    monkeypatch.setattr("mawm.run_folder.checkpoint.shutil.rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, 30, {"run": ({"x": np.zeros(1)}, {})}, keep=2)
     assert (tmp_path / "ck-000000010").exists()
@@ -168,7 +168,7 @@ def test_where_there_is_no_room_nothing_is_left_and_the_old_one_stays(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("mawm.writing.write_synced", full)
+        patch.setattr("mawm.run_folder.checkpoint_writer.write_synced", full)
         for step in (20, 30):
             assert not saver.save(step, lambda base: parts)
         assert len(said) == 2 and all(str(tmp_path) in line and "needs about 800 bytes" in line for line in said)
@@ -223,7 +223,7 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeyp
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return digest(path)
 
-    monkeypatch.setattr("mawm.checkpoint.digest", broken)
+    monkeypatch.setattr("mawm.run_folder.checkpoint.digest", broken)
     used, said = told(tmp_path)
     assert used == 10 and "Input/output error" in said[0]
 
@@ -317,7 +317,7 @@ def test_where_files_cannot_be_shared_they_are_copied(tmp_path: Path, monkeypatc
     def unsupported(old: Path, new: Path) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr("mawm.writing.os.link", unsupported)
+    monkeypatch.setattr("mawm.run_folder.checkpoint_writer.os.link", unsupported)
     last = saved(tmp_path, 2, 4, 6, 10)
     pieces = list(last.glob("*.own.*"))
     assert len(pieces) == 2 and all(path.stat().st_nlink == 1 for path in pieces)
@@ -326,7 +326,7 @@ def test_where_files_cannot_be_shared_they_are_copied(tmp_path: Path, monkeypatc
 
 def test_what_does_not_read_as_it_was_written_is_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(tmp_path, 2, 4)
-    monkeypatch.setattr("mawm.writing.digest", lambda path: digest(path)[::-1])
+    monkeypatch.setattr("mawm.run_folder.checkpoint_writer.digest", lambda path: digest(path)[::-1])
     with pytest.raises(OSError, match="what was written reads otherwise"):
         saved(tmp_path, 6)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ck-000000002", "ck-000000004"]

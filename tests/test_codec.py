@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mawm.codec import (
+from mawm.sharing.codec import (
     Wire,
     decode_rollout,
     decode_segment,

@@ -14,10 +14,10 @@ import pytest
 from own_env import FAULTS, Moody, Shaky
 from real_runs import Figure, running, until
 
+from mawm.envs.checked import EnvFault, Guard
 from mawm.envs.market.vector import MarketVectorEnv
 from mawm.envs.process import ProcessDied, ProcessEnv
-from mawm.guard import EnvFault, Guard
-from mawm.restarting import Restarting
+from mawm.envs.restarting import Restarting
 from mawm.types import Step, VectorEnv
 
 ROOT = Path(__file__).parents[1]

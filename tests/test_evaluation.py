@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from mawm import build
+from mawm.build import make_team
 from mawm.configs.presets import load_preset
+from mawm.envs.registry import make_env
 from mawm.evaluation import Evaluation, TeamEvaluation, evaluate, evaluate_both
 from mawm.train import Progress
 from mawm.types import Ints, Spaces, Step
@@ -142,17 +143,17 @@ def test_the_progress_line_shows_both_with_intervals_until_the_next_evaluation(
 def small() -> Iterator[Any]:
     """Settings of a run that takes seconds, its environment and its team."""
     config = load_preset("debug")
-    env = build.make_env(config, "eval", 6)
-    yield config, env, build.make_team(config, env.spaces, "cpu", "inline")
+    env = make_env(config, "eval", 6)
+    yield config, env, make_team(config, env.spaces, "cpu", "inline")
     env.close()
 
 
 def test_an_evaluation_moves_no_stream_of_training_and_learns_nothing(small: Any) -> None:
     config, _, team = small
     team.begin("train", 4)
-    before = team.map("state")
-    evaluate_both(lambda: build.make_env(config, "eval", 6), team)
-    for (arrays, rest), (arrays_then, rest_then) in zip(before, team.map("state"), strict=True):
+    before = team.states()
+    evaluate_both(lambda: make_env(config, "eval", 6), team)
+    for (arrays, rest), (arrays_then, rest_then) in zip(before, team.states(), strict=True):
         assert {name for name in arrays_then if name not in arrays} <= {
             f"memory/eval/{part}" for part in ("deter", "stoch", "prev_action")
         }

@@ -15,9 +15,9 @@ import pytest
 from exact import AFTER, BEFORE, CHANNELS, METHODS, close, config_of, on_the_way, play, start
 from real_runs import Figure, rows
 
-from mawm.build import prepare_process
-from mawm.checkpoint import Loaded, Part
-from mawm.run_state import parts_of
+from mawm.agents.compute import prepare_process
+from mawm.run_folder.checkpoint import Loaded, Part
+from mawm.run_folder.run_state import parts_of
 
 Rounds = list[dict[str, str]]
 

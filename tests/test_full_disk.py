@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from real_runs import Figure, differences, ended, rows, train, until
 
-from mawm.checkpoint import checkpoints, newest
+from mawm.run_folder.checkpoint import checkpoints, newest
 
 
 def begun(folder: Path) -> int:

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from real_runs import Figure
 
-from mawm.cli import flags
 from mawm.configs.check import check
+from mawm.configs.command_line import flags
 from mawm.configs.presets import load_preset, merge
 from mawm.configs.ranges import PRODUCTS, RANGES, number, shown
 from mawm.configs.train import TrainConfig
-from mawm.selectors.registry import NAMES
+from mawm.sharing.selectors import NAMES
 from mawm.train import Command, configure, main
 
 EXAMPLES = [(385, 90, 25), pytest.param(17_500, 2_000, 500, marks=pytest.mark.slow)]

@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 
 from mawm.agents.agent import Agent
-from mawm.build import make_beside, make_env, make_run, make_team
-from mawm.checkpoint import newest
+from mawm.build import make_run, make_team
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
-from mawm.gate import ProvenanceError
+from mawm.envs.registry import make_env
+from mawm.gating.build import make_beside
 from mawm.gating.fitness import distance, diversity
 from mawm.gating.policy import ExplorerPolicy, log_softmax
 from mawm.gating.search import RandomSearch
 from mawm.loop import Run, round_, train
-from mawm.run_state import load_team
-from mawm.team import InlineTeam
+from mawm.run_folder.checkpoint import newest
+from mawm.run_folder.run_state import load_team
+from mawm.sharing.provenance import ProvenanceError
+from mawm.team import GatedLearner, InlineTeam
 from mawm.train import main
 from mawm.types import ROLES, Role, Spaces
 
@@ -75,7 +77,7 @@ def same(a: Any, b: Any) -> bool:
 
 def primary_state(run: Run) -> list[Any]:
     """Everything of the primary: learners, collector, channel, schedule."""
-    return [run.team.map("state"), run.collector.state(), run.channel.state(), run.schedule.state()]
+    return [run.team.states(), run.collector.state(), run.channel.state(), run.schedule.state()]
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,7 @@ def test_explorers_evolve_towards_the_primary_where_closeness_counts_and_by_chan
         search = replace(config.gating.search, closeness=1.0)
         config = replace(config, gating=replace(config.gating, explorer=kind, search=search))
         explorers = make_beside(config, SPACES).explorers  # type: ignore[attr-defined]
-        weights = team_of(config).map("policy_weights")
+        weights = team_of(config).call(GatedLearner.policy_weights)
         explorers.explore(60)
         for _ in range(15):
             explorers.evolve([(f"agent_{i}", w) for i, w in enumerate(weights)])

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from mawm.agents.world_model import SCORES
 from mawm.benchmarks.losses import record
-from mawm.budgets.share import ShareBudget
 from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import SharingConfig
-from mawm.selectors.registry import make_selector
+from mawm.sharing.budgets import ShareBudget
+from mawm.sharing.selectors import make_selector
 from mawm.types import Bools, Ints
 
 LOSSES = Path(__file__).parent / "golden/losses"

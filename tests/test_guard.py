@@ -9,9 +9,9 @@ import pytest
 from real_runs import Figure
 
 from mawm.collect import Collector
+from mawm.envs.checked import EnvFault, Guard
 from mawm.envs.market.vector import MarketVectorEnv
-from mawm.gate import Gate
-from mawm.guard import EnvFault, Guard
+from mawm.sharing.provenance import Gate
 from mawm.types import Ints, Role, Segment, Step
 
 HOLD = np.zeros((4, 3), np.int64)

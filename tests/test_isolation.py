@@ -12,16 +12,19 @@ import pytest
 import torch
 
 from mawm.agents.agent import Agent
-from mawm.broadcast import Broadcaster
-from mawm.budgets.unlimited import Unlimited
-from mawm.build import make_beside, make_env, make_learner, make_run, make_team, members_of
+from mawm.build import make_run, make_team
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import Method, TrainConfig
+from mawm.envs.registry import make_env
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
-from mawm.gate import ProvenanceError
+from mawm.gating.build import make_beside
 from mawm.loop import round_
-from mawm.selectors.trivial import Trivial
+from mawm.methods import make_learner, members_of
+from mawm.sharing.broadcast import Broadcaster
+from mawm.sharing.budgets import Unlimited
+from mawm.sharing.provenance import ProvenanceError
+from mawm.sharing.selectors import Trivial
 from mawm.team import InlineTeam
 from mawm.types import Origin, Role, Segment, Spaces
 
@@ -188,7 +191,7 @@ def test_every_control_delivers_what_was_sent_and_takes_as_many_gradient_steps(c
             under_way = last[kind] if channel == "stale" else 0
             delivered = sum(row["delivered"] for row in rows if row["kind"] == kind)
             assert delivered == 2 * (tally.sent_items - under_way) > 0, kind
-        for arrays, _ in team.map("state"):
+        for arrays, _ in team.states():
             steps = [int(arrays[f"optimiser/{name}/step"].reshape(-1)[0]) for name in ("world_model", "actor")]
             assert steps == [11, 9], "the same in every channel"
 
@@ -207,16 +210,16 @@ def run_rounds(placement: str, method: Method = "both", mute: str = "", **sharin
         collector = Collector(env, team, seq_len=8, discount=0.99)
         for _ in range(3):
             lived = collector.collect(12, "sample")
-            team.map("remember", lived)
-            boxes = team.map("offer_segments", lived, env_steps=10)
+            team.remember(lived)
+            boxes = team.offer_segments(lived, env_steps=10)
             inbox = [[m for j, box in enumerate(boxes) if j != i for m in box.messages] for i in range(3)]
-            team.map("admit", inbox)
-            team.map("fit_world_model", [2] * 3)
-            team.map("imagine", [1] * 3)
-            boxes = team.map("offer_rollouts", env_steps=10)
+            team.admit(inbox)
+            team.fit_world_model(2)
+            team.imagine(1)
+            boxes = team.offer_rollouts(env_steps=10)
             inbox = [[m for j, box in enumerate(boxes) if j != i for m in box.messages] for i in range(3)]
-            team.map("fit_behaviour", inbox, env_steps=10)
-        return [arrays for arrays, _ in team.map("state")]
+            team.fit_behaviour(inbox, env_steps=10)
+        return [arrays for arrays, _ in team.states()]
     finally:
         team.close()
 

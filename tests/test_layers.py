@@ -140,7 +140,7 @@ def test_imports_form_no_cycle() -> None:
 
 
 def test_environments_know_neither_torch_nor_the_agents() -> None:
-    banned = ("torch", "mawm.agents", "mawm.channel", "mawm.team", "mawm.loop", "mawm.build", "mawm.configs")
+    banned = ("torch", "mawm.agents", "mawm.sharing.channel", "mawm.team", "mawm.loop", "mawm.build", "mawm.configs")
     found = [(name, used) for name, path in modules("envs") for used in imported(path) if used.startswith(banned)]
     assert found == []
 

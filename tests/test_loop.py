@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from mawm.broadcast import Outbox
-from mawm.channel import Channel
 from mawm.configs.train import ScheduleConfig
 from mawm.loop import Run, round_
+from mawm.nonfinite import Watch
 from mawm.schedule import Schedule
+from mawm.sharing.broadcast import Outbox
+from mawm.sharing.channel import Channel
 from mawm.types import Origin, Role
-from mawm.watch import Watch
 
 
 class Recorder:

@@ -7,12 +7,12 @@ import pytest
 from pettingzoo.test import parallel_api_test
 
 from mawm.benchmarks.market import actions, returns, rules
-from mawm.build import EXPLORER, make_env
 from mawm.configs.presets import load_preset
 from mawm.envs.market.pettingzoo_env import parallel_env
 from mawm.envs.market.rules import MarketRules
 from mawm.envs.market.vector import BUY, HOLD, SELL, MarketVectorEnv
 from mawm.envs.pettingzoo import ParallelVectorEnv
+from mawm.envs.registry import EXPLORER, make_env
 from mawm.train import main
 
 CALM = MarketRules(turn=0.0, noise=0.0, signal_noise=0.0, cost=0.25, impact=0.5)

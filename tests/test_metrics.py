@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mawm.metrics import Averages, JsonLines
+from mawm.storage.metrics_log import Averages, JsonLines
 
 
 def test_rows_are_json_and_not_finite_is_null(tmp_path: Path) -> None:

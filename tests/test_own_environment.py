@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from real_runs import ROOT, differences, ended, rows, running, until
 
-from mawm.checkpoint import newest
+from mawm.run_folder.checkpoint import newest
 
 EXAMPLE = re.search(
     r"```python\n(# my_env.py.*?)```", (ROOT / "docs/own_environment.md").read_text("utf-8"), re.DOTALL

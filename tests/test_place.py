@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from mawm.build import write_config
-from mawm.checkpoint import write
 from mawm.configs.presets import load_preset
-from mawm.facts import map_digest
-from mawm.place import Place, find_place
-from mawm.saving import UNSAVED
+from mawm.run_folder.checkpoint import write
+from mawm.run_folder.locate import Place, find_place
+from mawm.run_folder.manifest import map_digest
+from mawm.run_folder.saved_policy import UNSAVED
 
 CONFIG = load_preset("debug")
 

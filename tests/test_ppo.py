@@ -18,12 +18,13 @@ from mawm.agents.battle_log import Battle, BattleLog
 from mawm.agents.ppo import Ppo
 from mawm.agents.ppo_batch import PpoBatch, batch_of, gae
 from mawm.agents.returns import ValueNorm
-from mawm.build import make_learner, make_team, members_of
+from mawm.build import make_team
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
-from mawm.gate import ProvenanceError
+from mawm.methods import make_learner, members_of
+from mawm.sharing.provenance import ProvenanceError
 from mawm.types import Origin, Role, Segment, Spaces
 
 ROOT = Path(__file__).parents[1]
@@ -251,7 +252,7 @@ def test_real_battles_come_back_as_they_were_played() -> None:
     learner, battles = team.learners[0], []
     for _ in range(30):
         lived = collector.collect(7, "sample")
-        team.map("remember", lived)
+        team.remember(lived)
         battles += learner.log.take()
     assert len(battles) > 4 and any(b.arrivals.min() < b.arrivals.max() for b in battles)
     batch = batch_from(learner, battles)

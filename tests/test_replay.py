@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mawm.agents.config import ReplayConfig
 from mawm.agents.pooled import PooledReplay
 from mawm.agents.replay import Replay
-from mawm.gate import Gate, ProvenanceError
-from mawm.pieces import joined
+from mawm.sharing.provenance import Gate, ProvenanceError
+from mawm.storage.append_only_tables import joined
 from mawm.types import Origin, Role, Segment, Spaces
 
 SPACES = Spaces(n_agents=2, n_actions=11, obs_size=3, state_size=1, episode_limit=50)

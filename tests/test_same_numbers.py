@@ -9,7 +9,7 @@ import pytest
 from real_runs import rows
 
 from mawm import train
-from mawm.checkpoint import newest
+from mawm.run_folder.checkpoint import newest
 
 
 def debug_run(folder: Path, *steps: int, sharing: tuple[str, ...] = ("--bandwidth", "1")) -> dict[str, np.ndarray]:

@@ -6,13 +6,10 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from mawm.broadcast import Broadcaster
-from mawm.budgets.share import ShareBudget
-from mawm.selectors.chance import Chance
-from mawm.selectors.protocol import Selector
-from mawm.selectors.registry import NAMES, make_selector
-from mawm.selectors.threshold import AIM, WARM_UP, Z_BOUND, Threshold, Window
-from mawm.selectors.trivial import Trivial
+from mawm.sharing.broadcast import Broadcaster
+from mawm.sharing.budgets import ShareBudget
+from mawm.sharing.selectors import NAMES, Chance, Selector, Trivial, make_selector
+from mawm.sharing.threshold import AIM, WARM_UP, Z_BOUND, Threshold, Window
 
 
 def column(values: list[float]) -> np.ndarray:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from real_runs import ENVIRONMENT, Figure, children, ended, running, told, train, until, works
 
-from mawm.checkpoint import checkpoints, newest
-from mawm.stopping import SAME_REQUEST_S
+from mawm.run_folder.checkpoint import checkpoints, newest
+from mawm.runtime.signals import SAME_REQUEST_S
 
 ENDLESS = ("--env-steps", "1000000", "--schedule.eval-every", "100", "--schedule.eval-battles", "64")
 AT_ONCE_S = 10.0

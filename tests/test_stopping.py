@@ -12,8 +12,8 @@ import pytest
 from real_runs import ENVIRONMENT, children, ended, listens, running, told, train, until
 
 from mawm import processes, stopping
-from mawm.checkpoint import checkpoints
-from mawm.stopping import Stopping
+from mawm.run_folder.checkpoint import checkpoints
+from mawm.runtime.signals import Stopping
 
 BEGIN = """
 import atexit, multiprocessing, os, signal, sys, time

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from real_runs import ENVIRONMENT, Figure, differences, ended, rows, train, until
 
-from mawm.checkpoint import checkpoints, newest
-from mawm.facts import read_facts
+from mawm.run_folder.checkpoint import checkpoints, newest
+from mawm.run_folder.manifest import read_facts
 
 SAVER = """
 import sys
 from pathlib import Path
 import numpy as np
-from mawm.checkpoint import base_for, checkpoints, newest, write
+from mawm.run_folder.checkpoint import base_for, checkpoints, newest, write
 
 folder = Path(sys.argv[1])
 step = newest(folder).env_steps if checkpoints(folder) else 0

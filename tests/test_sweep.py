@@ -16,7 +16,7 @@ from real_runs import told, until
 from mawm.build import write_config
 from mawm.configs.sweeps import Grid, load_sweep, sweep_names
 from mawm.configs.train import TrainConfig
-from mawm.lock import FolderLock, holder
+from mawm.storage.lock import FolderLock, holder
 from mawm.sweep import main
 from mawm.sweeps.board import win_rates
 from mawm.sweeps.grid import PlannedRun, expand
@@ -179,7 +179,7 @@ def test_a_file_that_is_no_manifest_is_named(tmp_path: Path) -> None:
 def test_a_folder_has_one_holder_and_the_second_is_told_who(tmp_path: Path) -> None:
     assert holder(tmp_path) is None
     code = (
-        "import sys; from pathlib import Path; from mawm.lock import FolderLock\n"
+        "import sys; from pathlib import Path; from mawm.storage.lock import FolderLock\n"
         "lock = FolderLock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

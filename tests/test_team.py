@@ -46,9 +46,9 @@ def test_processes_give_the_same_numbers_and_failures_name_the_agent() -> None:
     inline, processes = InlineTeam(Walker, MEMBERS), ProcessTeam(Walker, MEMBERS, nothing)
     try:
         for by in (1.0, 2.0):
-            assert inline.map("walk", [by] * 3, scale=0.1) == processes.map("walk", [by] * 3, scale=0.1)
+            assert inline.call(Walker.walk, [by] * 3, scale=0.1) == processes.call(Walker.walk, [by] * 3, scale=0.1)
         with pytest.raises(LearnerFailed, match=r"agent 1(.|\n)*out of luck"):
-            processes.map("fail", [1] * 3)
+            processes.call(Walker.fail, [1] * 3)
     finally:
         processes.close()
 
@@ -57,7 +57,7 @@ def test_a_dead_worker_is_named_with_its_exit_code() -> None:
     team = ProcessTeam(Walker, MEMBERS[:2], nothing)
     try:
         with pytest.raises(WorkerDied, match=r"agent 1 died \(exit code 7\)"):
-            team.map("die", [1] * 2)
+            team.call(Walker.die, [1] * 2)
     finally:
         team.close()
 

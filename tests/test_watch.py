@@ -12,13 +12,15 @@ from real_runs import Figure
 
 from mawm.agents.agent import Agent
 from mawm.auditing.stream import Playback, Recorder
-from mawm.build import make_beside, make_env, make_run, make_team
-from mawm.careful import read_tensors
+from mawm.build import make_run, make_team
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
+from mawm.envs.registry import make_env
+from mawm.gating.build import make_beside
 from mawm.loop import Run, round_
+from mawm.nonfinite import Diverged
+from mawm.storage.safe_read import read_tensors
 from mawm.team import InlineTeam
-from mawm.watch import Diverged
 
 ROUNDS = 40
 

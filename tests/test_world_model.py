@@ -9,7 +9,7 @@ from mawm.agents.intrinsic import NoInformation
 from mawm.agents.model_trainer import ModelTrainer, _with_context
 from mawm.agents.pooled import PooledReplay
 from mawm.agents.world_model import Batch, WorldModel
-from mawm.gate import Gate
+from mawm.sharing.provenance import Gate
 from mawm.types import Origin, Role, Segment, Spaces
 
 CONFIG = WorldModelConfig(deter=8, groups=3, classes=4, hidden=8, batch=4, seq_len=6)

@@ -9,7 +9,7 @@ from mawm.auditing.leaks import LEAKS, untouched_globals
 from mawm.auditing.replay import Played, audit_config, closed_loop, on_stream
 from mawm.auditing.stream import Round, first_difference
 from mawm.configs.train import GateMode
-from mawm.gate import ProvenanceError
+from mawm.sharing.provenance import ProvenanceError
 
 NEEDED = {"replay wraps": 2, "checkpoints": 2, "evaluations": 1, "learning rates": 2}
 """What must fall inside the run for its equality to mean anything."""

@@ -14,10 +14,10 @@ import torch
 
 from mawm.agents.agent import Agent
 from mawm.agents.returns import ReturnScale
-from mawm.gate import Gate
 from mawm.gating.explorers import Explorers
 from mawm.loop import Run
 from mawm.seeds import named_generator
+from mawm.sharing.provenance import Gate
 from mawm.team import InlineTeam
 from mawm.types import ROLES, Role, Segment
 

@@ -10,11 +10,13 @@ from typing import Literal, cast
 from mawm.agents.agent import Agent
 from mawm.auditing.adversaries import Explore, plain
 from mawm.auditing.stream import Playback, Recorder, Round
-from mawm.build import make_beside, make_env, make_run, make_team
+from mawm.build import make_run, make_team
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset
 from mawm.configs.train import GateMode, TrainConfig
+from mawm.envs.registry import make_env
 from mawm.evaluation import TeamEvaluation
+from mawm.gating.build import make_beside
 from mawm.gating.explorers import Explorers
 from mawm.gating.gated import Gated
 from mawm.loop import Run, keep_books, round_

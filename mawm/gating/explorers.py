@@ -9,12 +9,12 @@ from mawm.agents.replay import Replay
 from mawm.agents.snapshot_weights import under
 from mawm.collect import Collector
 from mawm.configs.train import SearchConfig
-from mawm.gate import Gate
 from mawm.gating.fitness import distance, diversity
 from mawm.gating.policy import ExplorerPolicy, log_softmax
 from mawm.gating.search import Search
 from mawm.gating.view import PolicyView
 from mawm.seeds import named_generator
+from mawm.sharing.provenance import Gate
 from mawm.types import TABLES, Bools, Floats, Ints, Metrics, Role, Segment, Since, VectorEnv
 
 Weights = dict[str, NDArray[Any]]
@@ -76,10 +76,6 @@ class Explorers:
         """What the primary may know of the explorers' policies: plain numbers, nothing of what they saw."""
         return self.policy.told(self.psi)
 
-    def map(self, method: str, *arguments: Any, **shared: Any) -> list[Any]:
-        """Explorers have no learners."""
-        raise NotImplementedError(method)
-
     def begin(self, slot: str, batch: int) -> None:
         """Explorers remember nothing."""
 
@@ -88,9 +84,6 @@ class Explorers:
         logits = self.policy.logits(self.psi, obs, avail)
         chosen: Ints = (logits + self.rngs["act"].gumbel(size=logits.shape)).argmax(-1)
         return chosen
-
-    def close(self, *, at_once: bool = False) -> None:
-        """Nothing to let go."""
 
     def state(self, since: Since) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Arrays by name and a JSON-able rest; of the replay, what came after `since`."""

@@ -2,16 +2,16 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import NDArray
 
-from mawm.beside import State
-from mawm.gate import Gate
+from mawm.envs.checked import EnvFault
+from mawm.gating.explorer_hook import State
 from mawm.gating.explorers import Explorers
-from mawm.guard import EnvFault
-from mawm.team import Team
-from mawm.telling import tell
+from mawm.runtime.console import tell
+from mawm.sharing.provenance import Gate
+from mawm.team import GatedLearner, Team
 from mawm.types import Metrics, Role, Segment, Since
 
 Arrays = dict[str, NDArray[Any]]
@@ -20,9 +20,10 @@ Arrays = dict[str, NDArray[Any]]
 class Gated:
     """Explorers beside the primary. The primary's weights are read, by copy; of theirs `handover` alone comes back.
 
-    handover: None in `strict` mode, nothing of theirs reaches the primary; `consider` in `policy` mode, their segments
-    are where some of its imagination starts, never what its model is fitted on; `mix` in `open` mode, the ablation:
-    their segments enter the replay of its world model. In both, their policies are what `policy_mi` compares with.
+    handover: None in `strict` mode, nothing of theirs reaches the primary; `GatedLearner.consider` in `policy` mode:
+    some of its imagination starts in their segments, and its model is never fitted on them; `GatedLearner.mix` in
+    `open` mode, the ablation: their segments enter the replay of its world model. In both,
+    `policy_mi` compares with their policies.
 
     Explorers that raise, that take longer than `patience_s` for one round, or that hand over what is not theirs, are
     out for the rest of the run; the primary goes on.
@@ -32,7 +33,7 @@ class Gated:
         self,
         explorers: Explorers,
         names: tuple[str, ...],
-        handover: Literal["consider", "mix"] | None,
+        handover: Callable[[GatedLearner, list[Segment]], None] | None,
         patience_s: float = 300.0,
     ) -> None:
         self.explorers = explorers
@@ -53,13 +54,13 @@ class Gated:
         weights: list[tuple[str, Arrays]] = []
         if env_steps - self.evolved_at >= self.explorers.config.evolve_every:
             self.evolved_at = env_steps
-            weights = list(zip(self.names, team.map("policy_weights"), strict=True))
+            weights = list(zip(self.names, team.call(GatedLearner.policy_weights), strict=True))
         new = not self.explorers.collector.env_steps or bool(weights)
         segments, policies = self._guarded(lambda: self._explore(vector_steps, weights))
         if self.handover is not None and segments:
-            team.map(self.handover, [[s for s in segments if s.origin.agent in members] for members in team.members])
+            team.call(self.handover, [[s for s in segments if s.origin.agent in members] for members in team.members])
         if self.handover is not None and policies and new:
-            team.map("compare_with", [policies] * len(team.members))
+            team.call(GatedLearner.compare_with, [policies] * len(team.members))
         if not self.failure:
             self.told = {
                 **self.explorers.metrics,

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from mawm.cli import fail
+from mawm.configs.command_line import fail
 
 PACKAGES = ("matplotlib", "scipy")
 

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from mawm.cli import fail
+from mawm.configs.command_line import fail
 from mawm.results.cells import Cell, group, lengths, maps_of
 from mawm.results.load import load_runs
 from mawm.results.record import RunRecord

@@ -9,7 +9,8 @@ from typing import Any
 from mawm.configs.check import check
 from mawm.configs.presets import load_preset, merge
 from mawm.configs.sweeps import Grid
-from mawm.configs.train import TrainConfig, short_name
+from mawm.configs.train import TrainConfig
+from mawm.envs.registry import short_name
 
 WAYS = ("selector", "channel", "wire")
 """Settings of sharing that a grid may vary and a run's name tells where they are unusual."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mawm.files import write_whole
+from mawm.storage.atomic_files import write_whole
 from mawm.sweeps.grid import PlannedRun
 
 State = Literal["pending", "running", "done", "failed"]

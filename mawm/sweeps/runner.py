@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mawm.checkpoint import checkpoints
-from mawm.facts import read_config
-from mawm.lock import FolderLock, holder
-from mawm.place import nothing_saved
+from mawm.run_folder.checkpoint import checkpoints
+from mawm.run_folder.locate import nothing_saved
+from mawm.run_folder.manifest import read_config
+from mawm.storage.lock import FolderLock, holder
 from mawm.sweeps.grid import PlannedRun
 from mawm.sweeps.manifest import Manifest
 from mawm.sweeps.progress import Progress, progress_of

@@ -1,1 +1,0 @@
-"""Who gets which message: the real channel, and controls that deliver as many bytes of something else."""

@@ -1,0 +1,156 @@
+"""What a run will take, said before it begins: minutes of learning, and room on disk."""
+
+import math
+import time
+from collections.abc import Callable
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from mawm.agents.agent import Agent
+from mawm.agents.compute import prepare_process
+from mawm.agents.ppo import Ppo
+from mawm.configs.train import TrainConfig
+from mawm.methods import learner_names, make_learner, members_of
+from mawm.storage.append_only_tables import MOST_ROWS, split
+from mawm.types import Origin, Role, Segment, Spaces
+
+TAGS = 60
+"""Logged numbers of a learner, with room to spare; its share of those of the run included."""
+BYTES_OF_A_TAG = 250
+"""In metrics.jsonl and in the event file together."""
+BYTES_OF_A_PAIR = 160
+"""A row of the ledger for each kind, sender and receiver, twice."""
+REST = 1 << 20
+"""Bytes a learner: generators, windows, running battles, names of files."""
+
+
+def most_bytes(config: TrainConfig, spaces: Spaces) -> int:
+    """Bytes that the run's folder takes at most: the checkpoints that are kept and one being written, and the logs.
+
+    Not counted: batches of updates that were not finite (`mawm.nonfinite`, 20 at most), a damaged checkpoint that was
+    set aside, an event file for each resume.
+    """
+    members = members_of(config, spaces)
+    learners = len(learner_names(members))
+    arrays, _ = make_learner(0, config=config, spaces=spaces, device="cpu").state()
+    plain, tables = split(arrays)
+    weights = sum(array.nbytes for array in plain.values())
+    rows = {name: _rows(name, config, len(members[0]), learners) for name in tables}
+    table_bytes = sum(
+        rows[name] * sum(column.itemsize * math.prod(column.shape[1:]) for column in columns.values())
+        for name, columns in tables.items()
+    )
+    kept = (MOST_ROWS + 1) * config.gating.search.keeps
+    explorers = 0 if config.gating.gate == "off" else 8 * kept * (spaces.obs_size + 16)
+    checkpoint = learners * (3 * weights + table_bytes + REST) + explorers  # three: Adam has two moments of each
+    plan = config.schedule
+    lines = (
+        2
+        + config.env_steps / min(plan.log_every, plan.eval_every)
+        + config.env_steps / max(plan.log_every, plan.eval_every)
+    )
+    line = learners * TAGS * BYTES_OF_A_TAG + 2 * learners**2 * BYTES_OF_A_PAIR
+    return (plan.keep_checkpoints + 1) * checkpoint + int(lines * line)
+
+
+def _rows(table: str, config: TrainConfig, members: int, learners: int) -> int:
+    """Rows of a replay's ring that lie in a checkpoint at most: beside those that are held, those out of date."""
+    capacity, sharing = config.agent.replay.capacity, config.sharing
+    if table == "own":
+        lived = members * (config.env_steps + config.schedule.battles * config.schedule.round_steps)
+    elif table == "considered":
+        lived = 0 if config.gating.gate != "policy" else (MOST_ROWS + 1) * capacity
+    elif sharing.budget == "enforce" and not sharing.budget_bytes_per_step and config.gating.gate != "open":
+        burst = max(sharing.bandwidth * sharing.window, config.agent.world_model.seq_len)
+        lived = int((learners - 1) * (sharing.bandwidth * config.env_steps + burst))
+    else:
+        lived = (MOST_ROWS + 1) * capacity
+    return min(lived, (MOST_ROWS + 1) * capacity)
+
+
+def estimate_minutes(config: TrainConfig, spaces: Spaces, device: str, learners: int, workers: int) -> float:
+    """Minutes of learning for the whole budget, `learners` spread over `workers` cores. Playing comes on top: little.
+
+    The timed learner is a throw-away with generators of its own name: the run's numbers do not depend on it.
+    """
+    prepare_process(config.precision)
+    learner = make_learner(0, config=config, spaces=spaces, device=device)
+    return _learning(learner, config, spaces) * learners / workers / 60
+
+
+@singledispatch
+def _learning(learner: Any, config: TrainConfig, spaces: Spaces) -> float:
+    """Seconds that one learner of this kind learns for in the whole run."""
+    raise TypeError(f"no estimate for learners of type {type(learner).__name__}")
+
+
+@_learning.register
+def _(learner: Agent, config: TrainConfig, spaces: Spaces) -> float:
+    steps = config.agent.world_model.seq_len
+    learner.remember([_made_up(spaces, steps, lane) for lane in range(min(4, learner.replay.own.lanes))])
+    learner.fit_world_model(1)
+    model = _seconds(lambda: learner.fit_world_model(2)) / 2
+
+    information = config.agent.information
+    for past in range(1, information.others + 1):  # with the population that it will soon have
+        learner.intrinsic.remember(learner.behaviour.actor, past * information.snapshot_every)
+
+    def behave() -> None:
+        learner.imagine(1)
+        learner.fit_behaviour([], env_steps=0)
+
+    behaviour = _seconds(behave)
+    plan = config.schedule
+    updates = max(0, config.env_steps - plan.prefill) * plan.updates_per_step
+    return (updates + plan.warmup) * model + updates / plan.updates_per_behaviour * behaviour
+
+
+@_learning.register
+def _(learner: Ppo, config: TrainConfig, spaces: Spaces) -> float:
+    rows, steps = config.schedule.battles, min(spaces.episode_limit, config.agent.ppo.rollout)
+    lanes = rows * len(learner.members)
+    obs = np.random.default_rng(0).random((lanes, spaces.obs_size), dtype=np.float32)
+    avail = np.ones((lanes, spaces.n_actions), np.bool_)
+
+    def rollout() -> None:
+        learner.begin("train", lanes)
+        # A battle is whole once the next one has begun: hence one step more.
+        for t in range(config.agent.ppo.rollout + steps + 1):
+            learner.act(obs, avail, np.full(lanes, t % steps == 0), slot="train", mode="sample")
+            if t % steps == steps - 1:
+                made = [_made_up(spaces, steps + 1, lane, learner.members[lane // rows], t) for lane in range(lanes)]
+                learner.remember(made)
+        learner.remember([])
+        learner.fit_behaviour([], env_steps=0)
+
+    return _seconds(rollout) * config.env_steps / (config.agent.ppo.rollout * rows)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    """The shortest of three: what a machine that does nothing else would take."""
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def _made_up(spaces: Spaces, steps: int, lane: int, agent: int = 0, episode: int = 0) -> Segment:
+    rng = np.random.default_rng(lane)
+    avail = np.ones((steps, spaces.n_actions), np.bool_)
+    first = np.zeros(steps, np.bool_)
+    first[0] = True
+    return Segment(
+        Origin(agent, Role.PRIMARY, episode),
+        lane,
+        0,
+        rng.random((steps, spaces.obs_size), dtype=np.float32),
+        rng.integers(0, spaces.n_actions, steps),
+        np.zeros(steps, np.float32),
+        np.zeros(steps, np.bool_),
+        first,
+        avail,
+    )

@@ -1,0 +1,60 @@
+"""A run's whole state as named parts, and back."""
+
+from typing import Any
+
+from mawm.loop import Run
+from mawm.run_folder.checkpoint import Loaded, Part
+from mawm.storage.append_only_tables import Base
+from mawm.storage.safe_read import DamagedError
+from mawm.team import Team
+
+EXPLORERS = "explorers"
+"""The part of whoever plays beside the team."""
+
+
+def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
+    """Everything that decides how a run goes on: learners, collector with its environment, books, explorers.
+
+    Of the replays: what came after `base`.
+    """
+    names = [f"learner_{name}" for name in run.names]
+    since = {part: {} if base is None else base.since(part) for part in (*names, EXPLORERS)}
+    learners = run.team.states([since[name] for name in names])
+    parts: dict[str, Part] = dict(zip(names, learners, strict=True))
+    arrays, rest = run.collector.state()
+    books = {
+        "channel": run.channel.state(),
+        "schedule": run.schedule.state(),
+        "averages": run.averages.state(),
+        "wall_s": run.wall_s,
+    }
+    parts["run"] = (arrays, {"collector": rest, **books})
+    beside = run.beside.state(since[EXPLORERS])
+    if beside is not None:
+        parts[EXPLORERS] = beside
+    return parts
+
+
+def restore(run: Run, loaded: Loaded) -> None:
+    """Continue from a checkpoint. ValueError, naming it, where it lacks something or something has another shape."""
+    parts = loaded.parts
+    try:
+        load_team(run.team, run.names, parts)
+        arrays, rest = parts["run"]
+        run.collector.load_state(arrays, rest["collector"])
+        run.channel.load_state(rest["channel"])
+        run.schedule.load_state(rest["schedule"])
+        run.averages.load_state(rest["averages"])
+        run.wall_s = run.saved_at_s = float(rest["wall_s"])
+        if EXPLORERS in parts:
+            run.beside.load_state(parts[EXPLORERS])
+    except (KeyError, IndexError, TypeError) as error:
+        raise DamagedError(
+            f"{loaded.path} lacks what this run needs ({type(error).__name__}: {error}): it was saved by another "
+            "version or with other settings; begin anew with --fresh"
+        ) from None
+
+
+def load_team(team: Team, names: tuple[str, ...], parts: dict[str, Any]) -> None:
+    """Give every learner its part of a checkpoint."""
+    team.load_states([parts[f"learner_{name}"] for name in names])

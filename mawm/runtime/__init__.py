@@ -1,0 +1,1 @@
+"""The process itself: signals, console, worker processes, code of the user's."""

@@ -1,1 +1,0 @@
-"""Which finished items a sender offers: the paper's Gaussian rule, others beside it, controls, and a user's own."""

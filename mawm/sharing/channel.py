@@ -1,0 +1,134 @@
+"""Everything that passes between agents: delivers messages, refuses foreign ones, counts their bytes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mawm.sharing.broadcast import Outbox
+from mawm.sharing.deliveries import Delivery, Direct
+from mawm.sharing.ledger import Ledger
+from mawm.sharing.provenance import Gate
+from mawm.types import Metrics, Origin, Role
+
+KINDS = ("experience", "rollouts")
+MOST_EDGES = 64
+"""Edges that are worth a tag each; larger teams find theirs in the table."""
+
+
+@dataclass
+class Tally:
+    """Cumulative counts of one kind of item."""
+
+    produced_items: int = 0
+    produced_bytes: int = 0
+    offered_items: int = 0
+    offered_bytes: int = 0
+    sent_items: int = 0
+    sent_bytes: int = 0
+
+    def add(self, outbox: Outbox) -> None:
+        """Count one outbox."""
+        for name in vars(self):
+            setattr(self, name, getattr(self, name) + getattr(outbox, name))
+
+
+class Channel:
+    """Hands every learner its letters; the bytes are those of the encoded messages.
+
+    A kind that a method does not share is not counted as produced: the bandwidth is a share of what could be sent.
+    `origin_of` reads a message's header; what comes from a foreign role is dropped here and counted, and the receiver's
+    replay would refuse it again.
+    """
+
+    def __init__(
+        self,
+        nominal: float,
+        shared: tuple[str, ...],
+        names: tuple[str, ...],
+        origin_of: Callable[[bytes], Origin],
+        delivery: Delivery | None = None,
+        gate: Gate | None = None,
+    ) -> None:
+        self.nominal = nominal
+        self.shared = shared
+        self.names = names
+        self.origin_of = origin_of
+        self.delivery = delivery or Direct()
+        self.gate = gate or Gate(Role.PRIMARY)
+        self.ledger = Ledger()
+        self.tallies = {kind: Tally() for kind in KINDS}
+        self._delivered: dict[tuple[str, str, str], int] = {}
+
+    def exchange(self, kind: str, outboxes: list[Outbox]) -> list[list[bytes]]:
+        """The inbox of each learner."""
+        if kind in self.shared:
+            for sender, outbox in zip(self.names, outboxes, strict=True):
+                self.tallies[kind].add(outbox)
+                self._book(kind, sender, outbox)
+        inboxes: list[list[bytes]] = []
+        for receiver, letters in zip(self.names, self.delivery.deliver(kind, outboxes), strict=True):
+            inboxes.append([message for sender, message in letters if self._admits(kind, sender, receiver, message)])
+        return inboxes
+
+    def _book(self, kind: str, sender: str, outbox: Outbox) -> None:
+        for receiver in self.names:
+            if receiver != sender:
+                self.ledger.add(
+                    kind,
+                    sender,
+                    receiver,
+                    produced=outbox.produced_items,
+                    offered=outbox.offered_items,
+                    refused_by_budget=outbox.offered_items - outbox.sent_items,
+                    sent=outbox.sent_items,
+                )
+
+    def _admits(self, kind: str, sender: int, receiver: str, message: bytes) -> bool:
+        name = self.names[sender]
+        if not self.gate.admits(self.origin_of(message).role):
+            self.ledger.add(kind, name, receiver, refused_by_gate=1)
+            return False
+        self.ledger.add(kind, name, receiver, delivered=1, bytes=len(message))
+        edge = (kind, name, receiver)
+        self._delivered[edge] = self._delivered.get(edge, 0) + len(message)
+        return True
+
+    def metrics(self, env_steps: int) -> Metrics:
+        """Cumulative shares and rates; bytes are counted once a broadcast, and per edge where they arrive."""
+        out: Metrics = {"channel/nominal_bandwidth": self.nominal}
+        total = Tally()
+        for kind, tally in self.tallies.items():
+            out |= {f"channel/{kind}/{name}": value for name, value in _shares(tally, env_steps).items()}
+            for name, value in vars(tally).items():
+                setattr(total, name, getattr(total, name) + value)
+        if len(self._delivered) <= MOST_EDGES:
+            for (kind, sender, receiver), size in self._delivered.items():
+                out[f"channel/{kind}/{sender}_to_{receiver}/bytes"] = float(size)
+        return out | {f"channel/{name}": value for name, value in _shares(total, env_steps).items()}
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able counts and what is under way."""
+        return {
+            "tallies": {kind: vars(tally).copy() for kind, tally in self.tallies.items()},
+            "delivered": [[*edge, size] for edge, size in self._delivered.items()],
+            "ledger": self.ledger.state(),
+            "delivery": self.delivery.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self.tallies = {kind: Tally(**state["tallies"][kind]) for kind in KINDS}
+        self._delivered = {(kind, sender, receiver): size for kind, sender, receiver, size in state["delivered"]}
+        self.ledger.load_state(state["ledger"])
+        self.delivery.load_state(state["delivery"])
+
+
+def _shares(tally: Tally, env_steps: int) -> Metrics:
+    produced = max(1, tally.produced_bytes)
+    return {
+        "realised_bandwidth": tally.sent_bytes / produced,
+        "offered_bandwidth": tally.offered_bytes / produced,
+        "bytes_per_env_step": tally.sent_bytes / max(1, env_steps),
+        "sent_items": float(tally.sent_items),
+        "sent_bytes": float(tally.sent_bytes),
+    }

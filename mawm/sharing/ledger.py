@@ -1,0 +1,70 @@
+"""The books of the channel: who told whom how much, edge by edge."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mawm.storage.atomic_files import append_whole, write_whole
+
+FIELDS = (
+    "env_steps", "kind", "sender", "receiver", "produced", "offered", "refused_by_budget", "sent",
+    "refused_by_gate", "delivered", "bytes",
+)  # fmt: skip
+"""Columns of `channel.csv`: items between two rows of the log; `produced` to `sent` are the sender's, `delivered` and
+`bytes` what reached the receiver."""
+_COUNTS = FIELDS[4:]
+
+
+class Ledger:
+    """Counts per edge (sender, receiver) and kind since the last row."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, str, str], dict[str, int]] = {}
+
+    def add(self, kind: str, sender: str, receiver: str, **counts: int) -> None:
+        """Count on one edge."""
+        edge = self._open.setdefault((kind, sender, receiver), dict.fromkeys(_COUNTS, 0))
+        for name, count in counts.items():
+            edge[name] += count
+
+    def close(self, env_steps: int) -> list[dict[str, Any]]:
+        """The rows since the last call; an edge on which nothing was produced or delivered has none."""
+        rows = [
+            {"env_steps": env_steps, "kind": kind, "sender": sender, "receiver": receiver, **counts}
+            for (kind, sender, receiver), counts in self._open.items()
+            if any(counts.values())
+        ]
+        self._open.clear()
+        return rows
+
+    def state(self) -> list[Any]:
+        """JSON-able open counts."""
+        return [[*edge, counts] for edge, counts in self._open.items()]
+
+    def load_state(self, state: list[Any]) -> None:
+        """Continue from `state`."""
+        self._open = {(kind, sender, receiver): dict(counts) for kind, sender, receiver, counts in state}
+
+
+def ledger_file(path: Path, resume_at: int | None = None) -> Callable[[list[dict[str, Any]]], None]:
+    """A function that appends rows to `path`; rows past `resume_at` are dropped first."""
+    kept: list[dict[str, Any]] = []
+    if resume_at is not None and path.exists():
+        with path.open(newline="") as file:
+            kept = [row for row in csv.DictReader(file) if (row["env_steps"] or "").isdigit()]
+        kept = [row for row in kept if int(row["env_steps"]) <= resume_at and None not in row.values()]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, FIELDS)
+    writer.writeheader()
+    writer.writerows(kept)
+    write_whole(path, text.getvalue())
+
+    def append(rows: list[dict[str, Any]]) -> None:
+        lines = io.StringIO(newline="")
+        csv.DictWriter(lines, FIELDS).writerows(rows)
+        with path.open("ab", buffering=0) as file:
+            append_whole(file, lines.getvalue().encode())
+
+    return append

@@ -1,0 +1,132 @@
+"""Which items a sender offers: the selectors by name, a user's own, and the two controls."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mawm.runtime.import_user_code import load_factory
+from mawm.sharing.threshold import AIM, WARM_UP, Quantile, Threshold
+from mawm.types import Bools, Ints
+
+
+class Selector(Protocol):
+    """Looks at the losses of items, in the order in which they were finished, and says which to offer."""
+
+    active: bool
+    """False where nothing is ever proposed, so that the sender need not score anything."""
+
+    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
+        """Proposals (n,) for n items: losses (n, m) under m components of the sender's model, in nats per arrival.
+
+        `arrivals` (n,) says how many arrivals an item holds: the length of a segment, 1 for a rollout.
+        """
+
+    def diagnostics(self) -> dict[str, float]:
+        """What to log."""
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able state."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+
+
+class Trivial:
+    """Offers everything (ShareAll) or nothing, whatever the losses."""
+
+    def __init__(self, answer: bool) -> None:
+        self.active = answer
+
+    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
+        """The same answer for each of the n items."""
+        return np.full(len(losses), self.active)
+
+    def diagnostics(self) -> dict[str, float]:
+        """Nothing to report."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """No state."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """No state."""
+
+
+class Chance:
+    """Offers each item with probability `bandwidth`, whatever its losses; its generator is its own.
+
+    The other selectors offer nothing before their windows hold `WARM_UP` values, nor an item whose losses are not
+    finite; neither does this one, so that it differs from them in the choice alone.
+    """
+
+    active = True
+
+    def __init__(self, bandwidth: float, warm_up: int, rng: np.random.Generator) -> None:
+        self.bandwidth = bandwidth
+        self.warm_up = warm_up
+        self._rng = rng
+        self._seen = 0
+        self.refused_non_finite = 0
+
+    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
+        """One draw an item."""
+        finite = np.isfinite(losses).all(1)
+        numbers = self._seen + np.cumsum(finite)
+        self._seen += int(finite.sum())
+        self.refused_non_finite += int((~finite).sum())
+        drawn: Bools = self._rng.random(len(losses)) < self.bandwidth
+        return drawn & finite & (numbers > self.warm_up)
+
+    def diagnostics(self) -> dict[str, float]:
+        """Refusals."""
+        return {"non_finite": float(self.refused_non_finite)}
+
+    def state(self) -> dict[str, Any]:
+        """The generator and the counts."""
+        return {
+            "generator": self._rng.bit_generator.state,
+            "seen": self._seen,
+            "refused_non_finite": self.refused_non_finite,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self._rng.bit_generator.state = state["generator"]
+        self._seen = int(state["seen"])
+        self.refused_non_finite = int(state["refused_non_finite"])
+
+
+RULES: dict[str, Callable[[float, tuple[str, ...], int], Selector]] = {
+    "adaptive": partial(Threshold, follows=True),
+    "gaussian": Threshold,
+    "quantile": Quantile,
+}
+NAMES = (*RULES, "random", "all", "none")
+
+
+def make_selector(
+    name: str, bandwidth: float, components: tuple[str, ...], window: int, rng: np.random.Generator
+) -> Selector:
+    """A selector by name; `module:factory` calls a user's factory with (bandwidth, components, window, rng).
+
+    A bandwidth of 0 shares nothing and one of 1 everything, whatever the rule. ValueError if there is no such selector.
+    """
+    if name in ("all", "none"):
+        return Trivial(name == "all")
+    if ":" in name:
+        own: Selector = load_factory("selector", name)(bandwidth, components, window, rng)
+        return own
+    if name not in NAMES:
+        raise ValueError(
+            f"selector {name!r} is none of {', '.join(NAMES)}, nor module:factory with a function of your own"
+        )
+    if bandwidth in (0.0, 1.0):
+        return Trivial(bandwidth == 1.0)
+    if name == "random":
+        # The control offers as much as `adaptive` and waits as long: for the windows of several losses, then for L_M's.
+        return Chance(AIM * bandwidth, WARM_UP if len(components) == 1 else 2 * WARM_UP, rng)
+    return RULES[name](bandwidth, components, window)

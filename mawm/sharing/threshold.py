@@ -1,0 +1,185 @@
+"""The rule of Z section 4.2 as a whole: windows, z-scores, their maximum, the threshold, the warm-up."""
+
+import math
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mawm.types import Bools, Ints
+
+WARM_UP = 20
+"""Least items in a window: it is not used before, and never holds fewer after; fewer give no deviation."""
+Z_BOUND = 8.0
+"""Largest z-score. One outlier would otherwise raise sigma_M so far that nothing is offered in the next K arrivals."""
+SIGMA_FLOOR = 1e-9
+"""A deviation below this share of the mean is rounding: a constant loss tells nothing new."""
+AIM, GAIN, LEAST, MOST = 0.85, 0.005, -2.0, 8.0
+"""`adaptive`: after each item c += GAIN (offered / bandwidth - AIM), and c stays between LEAST and MOST."""
+
+
+class Window:
+    """The items of the last `size` arrivals: a row of values (m,) for each, and how many arrivals it has."""
+
+    def __init__(self, size: int, columns: int) -> None:
+        self.size, self._held, self._rows = size, 0, np.zeros((0, columns + 1))
+
+    def push(self, values: list[float], arrivals: int) -> None:
+        """Enter an item. The oldest items leave while there are more than `size` arrivals and than WARM_UP items."""
+        self._rows = np.concatenate([self._rows, [[*values, arrivals]]])
+        self._held += arrivals
+        first, most = 0, len(self._rows) - WARM_UP
+        while self._held > self.size and first < most:
+            self._held -= int(self._rows[first, -1])
+            first += 1
+        self._rows = self._rows[first:]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The items' values (n, m), oldest first."""
+        return self._rows[:, :-1]
+
+    def moments(self, *, of_an_arrival: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation (m,) of items; sigma is 0 before the warm-up and where it is only rounding.
+
+        `of_an_arrival`: the values L are means over n arrivals; mu = sum(n L) / sum(n), sigma^2 = mean(n (L - mu)^2).
+        """
+        if len(self._rows) < WARM_UP:
+            nothing = np.zeros(self._rows.shape[1] - 1)
+            return nothing, nothing
+        n = self._rows[:, -1:] if of_an_arrival else np.ones((len(self._rows), 1))
+        mean = (n * self.values).sum(0) / n.sum()
+        sigma = np.sqrt((n * np.square(self.values - mean)).sum(0) / len(n))
+        return mean, np.where(sigma > SIGMA_FLOOR * np.maximum(1.0, np.abs(mean)), sigma, 0.0)
+
+    def state(self) -> list[list[float]]:
+        """JSON-able rows."""
+        rows: list[list[float]] = self._rows.tolist()
+        return rows
+
+    def load_state(self, state: list[list[float]]) -> None:
+        """Continue from `state`."""
+        self._rows = np.array(state, np.float64).reshape(-1, self._rows.shape[1])
+        self._held = int(self._rows[:, -1].sum())
+
+
+class Threshold:
+    """Offer an item if L_M >= mu_M + c sigma_M, where 1 - Phi(c) = bandwidth.
+
+    L_M = max_m sqrt(n) (L_m - mu_m) / sigma_m, bounded by 8, where L_m is the item's loss m per arrival and n its
+    number of arrivals. mu_m and sigma_m are mean and standard deviation of the loss of one arrival over the last K
+    arrivals; a mean over n arrivals varies less, hence the sqrt(n). mu_M and sigma_M are those of L_M over the items of
+    the last K arrivals. A single loss (the critic's) is its own L_M.
+
+    An item is compared with the windows before it enters them. There is no L_M before the windows of the losses are
+    warm. An item with a loss that is not finite is neither offered nor entered, and is counted.
+
+    Losses are skewed, so Z's c offers more or less than the bandwidth. With `follows` (selector `adaptive`) c starts at
+    Z's value and moves until the share of offers is AIM x bandwidth. Without (selector `gaussian`) c is fixed.
+    """
+
+    active = True
+
+    def __init__(
+        self, bandwidth: float, components: tuple[str, ...], window: int = 1500, *, follows: bool = False
+    ) -> None:
+        if window < 2:
+            raise ValueError(f"a window needs at least 2 arrivals to have a deviation; got {window}")
+        self.bandwidth, self.components, self.follows = bandwidth, components, follows
+        self.sigmas = NormalDist().inv_cdf(1.0 - bandwidth)
+        self._losses, self._past = Window(window, len(components)), Window(window, 1)
+        self._won = np.zeros(len(components), np.int64)
+        self._sigmas_above = 0.0
+        self.refused_non_finite = 0
+
+    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
+        """One decision an item, in order. ValueError unless losses are (n, components)."""
+        if losses.ndim != 2 or losses.shape[1] != len(self.components):
+            raise ValueError(
+                f"expected losses of shape (n, {len(self.components)}) for {self.components}; got {losses.shape}"
+            )
+        return np.array([self._offers(*item) for item in zip(losses, arrivals.tolist(), strict=True)], np.bool_)
+
+    def _offers(self, losses: NDArray[np.float64], arrivals: int) -> bool:
+        if not np.isfinite(losses).all():
+            self.refused_non_finite += 1
+            return False
+        scores = self._scores(losses, arrivals)
+        winner = int(np.argmax(scores))
+        composite = float(scores[winner])
+        if composite == -np.inf:
+            return False
+        mean, sigma = (float(x[0]) for x in self._past.moments())
+        offered = sigma > 0.0 and composite >= self.threshold(mean, sigma)
+        self._past.push([min(composite, mean + Z_BOUND * sigma) if sigma > 0.0 else composite], arrivals)
+        if sigma > 0.0 and self.follows:
+            self.sigmas = min(MOST, max(LEAST, self.sigmas + GAIN * (offered / self.bandwidth - AIM)))
+        if offered:
+            self._won[winner] += 1
+            self._sigmas_above += (composite - mean) / sigma
+        return offered
+
+    def _scores(self, losses: NDArray[np.float64], arrivals: int) -> NDArray[np.float64]:
+        """z-scores (m,), -inf where a loss has none. Then the item enters the window of the losses."""
+        if len(losses) == 1:
+            return losses
+        mean, sigma = self._losses.moments(of_an_arrival=True)
+        self._losses.push(losses.tolist(), arrivals)
+        z = arrivals**0.5 * (losses - mean) / np.where(sigma > 0.0, sigma, 1.0)
+        return np.where(sigma > 0.0, np.clip(z, -Z_BOUND, Z_BOUND), -np.inf)
+
+    def threshold(self, mean: float, sigma: float) -> float:
+        """mu_M + c sigma_M: the least L_M that is offered."""
+        return mean + self.sigmas * sigma
+
+    def diagnostics(self) -> dict[str, float]:
+        """Threshold, c, refusals, the mean z-score of what was offered, and the share of offers that each loss won."""
+        total = max(1, int(self._won.sum()))
+        return {
+            "threshold": self.threshold(*(float(x[0]) for x in self._past.moments())),
+            "c": self.sigmas,
+            "non_finite": float(self.refused_non_finite),
+            "offered_z": self._sigmas_above / total,
+            **{f"won_by_{name}": float(n) / total for name, n in zip(self.components, self._won, strict=True)},
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Windows, c and counts."""
+        return {
+            "losses": self._losses.state(),
+            "past": self._past.state(),
+            "sigmas": self.sigmas,
+            "won": self._won.tolist(),
+            "sigmas_above": self._sigmas_above,
+            "refused_non_finite": self.refused_non_finite,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self._losses.load_state(state["losses"])
+        self._past.load_state(state["past"])
+        self.sigmas = float(state["sigmas"])
+        self._won = np.array(state["won"], np.int64)
+        self._sigmas_above = float(state["sigmas_above"])
+        self.refused_non_finite = int(state["refused_non_finite"])
+
+
+class Quantile(Threshold):
+    """Offer an item if its L_M lies above the (1 - bandwidth) quantile of the L_M of the last K arrivals.
+
+    Right for losses of any shape, as long as it stays. Of the n + 1 places that a new item may have among n others, the
+    upper share of `bandwidth` is offered. Strictly above: of many equal items none comes.
+    """
+
+    def threshold(self, mean: float, sigma: float) -> float:
+        """The next number above the quantile."""
+        past = self._past.values[:, 0]
+        if not len(past):
+            return 0.0
+        rank = min(len(past), math.ceil((1.0 - self.bandwidth) * (len(past) + 1))) - 1
+        return float(np.nextafter(np.partition(past, rank)[rank], np.inf))
+
+    def diagnostics(self) -> dict[str, float]:
+        """Those of `Threshold` without c, which this rule does not use."""
+        return {name: value for name, value in super().diagnostics().items() if name != "c"}
