@@ -125,7 +125,14 @@ def test_environments_know_neither_torch_nor_the_agents() -> None:
 
 
 def test_agents_import_nothing_that_logs_or_knows_other_agents() -> None:
-    allowed = {"types", "seeds", "sharing.broadcast", "sharing.codec", "sharing.provenance", "sharing.selection_statistics"}
+    allowed = {
+        "types",
+        "seeds",
+        "sharing.broadcast",
+        "sharing.codec",
+        "sharing.provenance",
+        "sharing.selection_statistics",
+    }
     found = {used for _, path in modules("agents") for used in own_imports(path) if not used.startswith("agents.")}
     assert found - allowed == set()
 
