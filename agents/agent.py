@@ -10,6 +10,7 @@ from mawm.agents.actor_critic import ActorCritic
 from mawm.agents.behaviour_trainer import BehaviourTrainer
 from mawm.agents.config import AgentConfig
 from mawm.agents.intrinsic import Intrinsic, NoInformation
+from mawm.agents.learner import GatedLearner
 from mawm.agents.memory import ActingMemory
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.parameter_information import ParameterInformation
@@ -40,7 +41,7 @@ GENERATORS = ("act", "evaluate", "model", "score", "behaviour", "examine", "expl
 """One generator a purpose; a draw for one never moves another."""
 
 
-class Agent:
+class Agent(GatedLearner):
     """The learner of one environment agent, or of all of them where one model serves the team (`members`).
 
     Its randomness depends on (seed, role, name) alone, so adding or reordering other agents changes nothing in it. Its

@@ -10,13 +10,13 @@ from torch import Tensor
 from mawm.agents.battle_log import BattleLog
 from mawm.agents.categorical import sample
 from mawm.agents.config import AgentConfig
+from mawm.agents.learner import Learner
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.ppo_batch import PpoBatch, batch_of
 from mawm.agents.ppo_nets import PpoNets
 from mawm.agents.returns import ValueNorm
 from mawm.agents.snapshot_weights import load_weights, save_weights, under
 from mawm.seeds import named_generator, named_seed
-from mawm.sharing.broadcast import Outbox
 from mawm.sharing.provenance import Gate
 from mawm.types import Bools, Floats, Ints, Metrics, Role, Segment, Since, Spaces
 
@@ -24,7 +24,7 @@ GENERATORS = ("act", "evaluate")
 """One random generator per purpose, so that draws for evaluation do not change those for training."""
 
 
-class Ppo:
+class Ppo(Learner):
     """Recurrent PPO (Schulman et al. 2017) for the agents in `members`, with one actor and one critic.
 
     With one learner per agent this is IPPO (de Witt et al. 2020). With one learner for all agents, whose critic sees
@@ -97,25 +97,10 @@ class Ppo:
             self.gate.check(segment.origin)
         self.log.keep(segments)
 
-    def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
-        """Send no experience."""
-        return Outbox()
-
     def admit(self, messages: list[bytes]) -> Metrics:
         """Accept no messages: no PPO learner sends any."""
         assert not messages
         return {"replay/own_steps": float(self.log.steps)}
-
-    def fit_world_model(self, updates: int) -> Metrics:
-        """Do nothing: there is no world model."""
-        return {}
-
-    def imagine(self, updates: int) -> None:
-        """Do nothing: there are no imagined rollouts."""
-
-    def offer_rollouts(self, *, env_steps: int) -> Outbox:
-        """Send no rollouts."""
-        return Outbox()
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
         """Run all epochs of an update if enough battles have ended; then discard these battles."""
@@ -171,10 +156,6 @@ class Ppo:
         """Updates since the last call that were not finite: how many in a row, and the batch that caused them."""
         incident = self.optimiser.incident()
         return {} if incident is None else {"ppo": incident}
-
-    def model_error(self, segments: list[Segment]) -> Metrics:
-        """There is no world model."""
-        return {}
 
     def state(self, since: Since | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Everything needed to continue: arrays by name, and values for JSON. There are no append-only tables."""

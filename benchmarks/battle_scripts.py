@@ -106,7 +106,7 @@ class AlternatingFire:
         self._shooter = np.full(batch, -1)
 
     def __call__(self, env: SkirmishVectorEnv, step: Step) -> Ints:
-        """Actions (B, 2). Nobody moves."""
+        """Actions (B, 2). ExplorerHook moves."""
         rows, places = np.arange(env.batch), env.bodies[:, :, [X, Y]]
         far = np.linalg.norm(places[:, :2] - places[:, 2:], axis=-1)
         shooter = np.where(self._shooter < 0, far.argmax(1), self._shooter)

@@ -13,7 +13,7 @@ from mawm.agents.agent import Agent
 from mawm.build import make_run, make_team
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
-from mawm.gating.build import make_beside
+from mawm.gating.build import make_explorer_hook
 from mawm.loop import round_
 from mawm.sharing.broadcast import Broadcaster
 from mawm.sharing.budgets import Unlimited
@@ -56,7 +56,7 @@ def record(config: TrainConfig, most_rollouts: int, report: Callable[[str], None
         team = cast(InlineTeam, make_team(config, env.spaces, "cpu", "inline"))
         if len(team.members) > 1:
             raise ValueError(f"losses are recorded of one learner; {config.method} has {len(team.members)}")
-        beside = make_beside(config, env.spaces)
+        beside = make_explorer_hook(config, env.spaces)
         run = make_run(config, env, team, beside, Path(folder), lambda run, metrics: None, None)
         agent = cast(Agent, team.learners[0])
         agent.experience, agent.rollouts = Broadcaster(segments, Unlimited()), Broadcaster(rollouts, Unlimited())

@@ -12,7 +12,7 @@ import numpy as np
 from mawm.build import make_run, make_team, resolve_placement
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
-from mawm.gating.build import make_beside
+from mawm.gating.build import make_explorer_hook
 from mawm.loop import Run, round_
 from mawm.methods import members_of
 from mawm.run_folder.checkpoint import base_for, write
@@ -35,15 +35,15 @@ def measure(config: TrainConfig, cores: int) -> dict[str, Any]:
         spaces = env.spaces
         placement = resolve_placement(config, len(members_of(config, spaces)), "cpu", cores)
         team = make_team(config, spaces, "cpu", placement)
-        beside = make_beside(config, spaces)
-        run = make_run(config, env, team, beside, Path(folder), lambda *_: None, None)
+        explorer_hook = make_explorer_hook(config, spaces)
+        run = make_run(config, env, team, explorer_hook, Path(folder), lambda *_: None, None)
         try:
             return {"map": config.map, "placement": placement, **_figures(run, config, spaces, Path(folder))}
         finally:
             for writer in run.writers:
                 writer.close()
             team.close()
-            beside.close()
+            explorer_hook.close()
 
 
 def _figures(run: Run, config: TrainConfig, spaces: Spaces, folder: Path) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from mawm.collect import Collector
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
 from mawm.evaluation import TeamEvaluation, evaluate_both
-from mawm.gating.explorer_hook import Beside
+from mawm.gating.explorer_hook import ExplorerHook
 from mawm.loop import Run
 from mawm.methods import METHODS, gate_of, learner_names, make_learner, members_of
-from mawm.nonfinite import Watch
+from mawm.nonfinite import NonFiniteWatch
 from mawm.run_folder.checkpoint import Loaded
 from mawm.run_folder.run_state import parts_of, restore
 from mawm.run_folder.saved_policy import Saver
@@ -85,7 +85,7 @@ def make_run(
     config: TrainConfig,
     env: VectorEnv,
     team: Team,
-    beside: Beside,
+    explorer_hook: ExplorerHook,
     folder: Path,
     report: Any,
     resume: Loaded | None,
@@ -101,21 +101,21 @@ def make_run(
         PatientWriter(JsonLines(folder / "metrics.jsonl", resume_at), "metrics.jsonl", tell),
         PatientWriter(TensorBoard(folder, resume_at), "the event file", tell),
     ]
-    book = Patient(ledger_file(folder / "channel.csv", resume_at), "channel.csv", tell)
-    saver = Saver(folder, config.schedule.keep_checkpoints, [*(writer.rows for writer in writers), book], tell)
+    write_ledger = Patient(ledger_file(folder / "channel.csv", resume_at), "channel.csv", tell)
+    saver = Saver(folder, config.schedule.keep_checkpoints, [*(writer.rows for writer in writers), write_ledger], tell)
     run = Run(
         env_steps=config.env_steps,
-        plan=config.schedule,
+        config=config.schedule,
         team=team,
         names=learner_names(team.members),
         collector=collector,
         channel=Channel(
             nominal, shared, learner_names(team.members), origin_of, make_delivery(config), gate_of(config)
         ),
-        beside=beside,
-        book=book,
+        explorer_hook=explorer_hook,
+        write_ledger=write_ledger,
         schedule=Schedule(config.schedule),
-        watch=Watch(folder, tell),
+        nonfinite=NonFiniteWatch(folder, tell),
         writers=list(writers),
         evaluate=partial(_evaluate, config, team),
         save=lambda run: saver.save(run.collector.env_steps, partial(parts_of, run)),

@@ -8,8 +8,8 @@ from typing import Any
 from mawm.collect import Collector
 from mawm.configs.train import ScheduleConfig
 from mawm.evaluation import TeamEvaluation
-from mawm.gating.explorer_hook import Beside
-from mawm.nonfinite import Watch
+from mawm.gating.explorer_hook import ExplorerHook
+from mawm.nonfinite import NonFiniteWatch
 from mawm.schedule import Schedule
 from mawm.sharing.broadcast import Outbox
 from mawm.sharing.channel import Channel
@@ -27,23 +27,23 @@ class Run:
 
     env_steps: int
     """Environment steps to train for."""
-    plan: ScheduleConfig
+    config: ScheduleConfig
     team: Team
     names: tuple[str, ...]
     """The tag prefix of each learner, say `agent_0`."""
     collector: Collector
     channel: Channel
-    beside: Beside
-    """Explorers, or nobody; what of theirs reaches the team is its affair."""
+    explorer_hook: ExplorerHook
+    """Explorers, or none; it decides which of their data reaches the team."""
     schedule: Schedule
     writers: list[Writer]
     evaluate: Callable[[], TeamEvaluation]
     save: Callable[["Run"], bool]
-    """Whether it could; raises once it has failed too often."""
+    """Saves a checkpoint; False if it could not, SavingFailed after too many failures."""
     report: Callable[["Run", Metrics], None]
-    watch: Watch
-    """Looks after updates that had to be left out."""
-    book: Callable[[list[dict[str, Any]]], None]
+    nonfinite: NonFiniteWatch
+    """Reports updates that were left out because they were not finite."""
+    write_ledger: Callable[[list[dict[str, Any]]], None]
     """Appends rows of the channel's ledger to a table."""
     averages: Averages = field(default_factory=Averages)
     wall_s: float = 0.0
@@ -53,17 +53,17 @@ class Run:
     """Whether to end after the current round."""
 
     def end_soon(self) -> None:
-        """Let the current round be the last one."""
+        """End the run after the current round."""
         self.stop = True
 
     def log(self, results: list[Metrics]) -> None:
-        """Take in what the learners said, each under its own name."""
+        """Add the learners' metrics to the averages, each under the learner's name."""
         for name, metrics in zip(self.names, results, strict=True):
             self.averages.add(metrics, f"{name}/")
-        self.watch.look(self.team, self.names, results, self.collector.env_steps)
+        self.nonfinite.look(self.team, self.names, results, self.collector.env_steps)
 
     def log_offers(self, kind: str, outboxes: list[Outbox]) -> None:
-        """Take in what each learner's selector says of itself: threshold, refusals, which loss won the maximum."""
+        """Add each selector's diagnostics: threshold, refusals, which loss won the maximum."""
         for name, outbox in zip(self.names, outboxes, strict=True):
             self.averages.add(outbox.diagnostics, f"{name}/selector/{kind}/")
 
@@ -74,7 +74,7 @@ def train(run: Run) -> None:
     while run.collector.env_steps < run.env_steps and not run.stop:
         round_(run)
         run.wall_s = time.monotonic() - started
-        keep_books(run)
+        evaluate_log_and_save(run)
     while not run.save(run):
         time.sleep(RETRY_S)
 
@@ -82,15 +82,15 @@ def train(run: Run) -> None:
 def round_(run: Run) -> None:
     """One round of Algorithms 1 and 2."""
     team, channel = run.team, run.channel
-    segments = run.collector.collect(
-        run.plan.round_steps, run.schedule.mode(run.collector.env_steps)
-    )  # Alg. 1, lines 3-4
+    mode = run.schedule.mode(run.collector.env_steps)
+    segments = run.collector.collect(run.config.round_steps, mode)  # Alg. 1, lines 3-4
     team.remember(segments)  # line 6
     steps = run.collector.env_steps
     offers = team.offer_segments(segments, env_steps=steps)  # section 4.2: L_M >= mu_M + c sigma_M
     run.log_offers("experience", offers)
     run.log(team.admit(channel.exchange("experience", offers)))  # line 5, behind the gate
-    run.averages.add(run.beside.round(team, run.plan.round_steps, steps), "explorers/")  # G Eq. 4; by mode Eq. 3
+    explored = run.explorer_hook.round(team, run.config.round_steps, steps)  # G Eq. 4; by mode Eq. 3
+    run.averages.add(explored, "explorers/")
     updates = run.schedule.due(steps)
     run.log(team.fit_world_model(updates.model))  # lines 9-10: Eq. 1 on own, Eqs. 2-3 on pooled
     team.imagine(updates.behaviour)  # lines 11-12; Alg. 2, line 7
@@ -101,19 +101,19 @@ def round_(run: Run) -> None:
     run.log(team.fit_behaviour(received, env_steps=steps, won=won))  # line 13; Alg. 2, lines 11-12
 
 
-def keep_books(run: Run) -> None:
+def evaluate_log_and_save(run: Run) -> None:
     """Evaluate, log and save when due."""
-    steps, plan = run.collector.env_steps, run.plan
+    steps, config = run.collector.env_steps, run.config
     metrics: Metrics = {}
-    if run.schedule.passed("eval", steps, plan.eval_every) or steps >= run.env_steps:
+    if run.schedule.passed("eval", steps, config.eval_every) or steps >= run.env_steps:
         metrics |= {f"eval/{name}": value for name, value in run.evaluate().metrics().items()}
-    if metrics or run.schedule.passed("log", steps, plan.log_every):
+    if metrics or run.schedule.passed("log", steps, config.log_every):
         metrics |= run.averages.flush() | run.collector.metrics() | run.channel.metrics(steps)
         metrics["time/env_steps_per_s"] = steps / max(1e-9, run.wall_s)
         for writer in run.writers:
             writer.write(steps, run.wall_s, metrics)
-        run.book(run.channel.ledger.close(steps))
+        run.write_ledger(run.channel.ledger.close(steps))
         run.report(run, metrics)
-    if run.schedule.passed("save", steps, plan.save_every) or run.wall_s - run.saved_at_s > 60 * plan.save_minutes:
+    if run.schedule.passed("save", steps, config.save_every) or run.wall_s - run.saved_at_s > 60 * config.save_minutes:
         run.save(run)
         run.saved_at_s = run.wall_s

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from mawm.agents.agent import Agent
+from mawm.agents.learner import Learner
 from mawm.agents.ppo import Ppo
 from mawm.agents.world_model import SCORES
 from mawm.configs.train import TrainConfig
@@ -14,7 +15,6 @@ from mawm.sharing.budgets import Budget, ShareBudget, StepBudget, Unlimited
 from mawm.sharing.codec import Wire, rollout_bytes, segment_bytes
 from mawm.sharing.provenance import Gate
 from mawm.sharing.selectors import Trivial, make_selector
-from mawm.team import Learner
 from mawm.types import ROLES, Role, Spaces
 
 

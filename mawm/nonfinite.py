@@ -20,7 +20,7 @@ class Diverged(RuntimeError):
     """One learner's updates were left out too often in a row."""
 
 
-class Watch:
+class NonFiniteWatch:
     """Reads `skipped_updates` in what learners say. A learner that has left one out is asked what it was made of.
 
     The parameters are as they were before such an update, and other learners do not notice. The batch lies in the run's

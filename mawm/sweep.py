@@ -81,7 +81,7 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     from mawm.agents.compute import resolve_device
     from mawm.build import check_room
     from mawm.envs.registry import make_env
-    from mawm.gating.build import make_beside
+    from mawm.gating.build import make_explorer_hook
     from mawm.methods import METHODS
     from mawm.sweeps.grid import expand
     from mawm.train import configure
@@ -97,7 +97,7 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
         resolve_device(config.device)
         with contextlib.closing(make_env(config, "train", 1)) as env:
             check_room(config, env.spaces)
-            make_beside(config, env.spaces).close()
+            make_explorer_hook(config, env.spaces).close()
     return runs
 
 

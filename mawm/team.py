@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mawm.agents.learner import Incidents, Learner, State
 from mawm.runtime.processes import ignore_signals, start
 from mawm.sharing.broadcast import Outbox
 from mawm.types import Bools, Floats, Ints, Metrics, Segment, Since
@@ -20,10 +20,6 @@ from mawm.types import Bools, Floats, Ints, Metrics, Segment, Since
 FAREWELL_S = 5.0
 """Seconds that workers have to end when they are asked to."""
 T = TypeVar("T")
-State = tuple[dict[str, NDArray[Any]], dict[str, Any]]
-"""Arrays by name, and a JSON-able rest."""
-Incidents = dict[str, tuple[int, dict[str, NDArray[Any]]]]
-"""Of each network with updates that were not finite: how many in a row, and the batch of the last one."""
 MakeLearner = Callable[[int], Any]
 """Builds learner i; picklable, because it is built where it will run."""
 
@@ -34,65 +30,6 @@ class WorkerDied(RuntimeError):
 
 class LearnerFailed(RuntimeError):
     """A learner raised an exception in its worker; the message carries its traceback."""
-
-
-class Learner(Protocol):
-    """One member of a team. Learners that have no world model, or tell nothing, do nothing where that is asked for."""
-
-    def begin(self, slot: str, lanes: int) -> None:
-        """Forget what `slot` ("train" or "eval") remembers and prepare it for `lanes` lanes (members x battles)."""
-
-    def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
-        """Actions (L,) of its lanes for own observations (L, O), masks (L, A) and battle starts (L,)."""
-
-    def remember(self, segments: list[Segment]) -> None:
-        """Keep own experience."""
-
-    def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
-        """The pieces of this experience that it broadcasts."""
-
-    def admit(self, messages: list[bytes]) -> Metrics:
-        """Keep received experience."""
-
-    def fit_world_model(self, updates: int) -> Metrics:
-        """Gradient steps on its world model."""
-
-    def imagine(self, updates: int) -> None:
-        """Imagine rollouts for `updates` behaviour updates."""
-
-    def offer_rollouts(self, *, env_steps: int) -> Outbox:
-        """The imagined rollouts that it broadcasts."""
-
-    def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
-        """Gradient steps on actor and critic; `won`: the share of its latest training battles that the team won."""
-
-    def incidents(self) -> Incidents:
-        """Updates since the last call that were not finite."""
-
-    def model_error(self, segments: list[Segment]) -> Metrics:
-        """Errors of its world model on these segments."""
-
-    def state(self, since: Since | None = None) -> State:
-        """Everything to go on from: arrays by name and a JSON-able rest; of tables, the rows after `since`."""
-
-    def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
-        """Continue from `state`."""
-
-
-class GatedLearner(Learner, Protocol):
-    """A learner whose world model can be guarded from explorers."""
-
-    def policy_weights(self) -> dict[str, NDArray[Any]]:
-        """Copies of the weights that it acts by."""
-
-    def consider(self, segments: list[Segment]) -> None:
-        """Let imagination start in explorers' segments."""
-
-    def mix(self, segments: list[Segment]) -> None:
-        """Learn from explorers' segments."""
-
-    def compare_with(self, policies: dict[str, NDArray[Any]]) -> None:
-        """Take explorers' policies for the information term."""
 
 
 class Actors(Protocol):

@@ -157,7 +157,7 @@ def _go(
     from mawm import build  # torch and numba load only once the command line is right
     from mawm.agents.compute import resolve_device
     from mawm.estimates import estimate_minutes, most_bytes
-    from mawm.gating.build import make_beside
+    from mawm.gating.build import make_explorer_hook
     from mawm.methods import members_of
     from mawm.run_folder.checkpoint import newest, set_aside
     from mawm.run_folder.locate import Place, find_place
@@ -166,7 +166,7 @@ def _go(
     device = resolve_device(config.device)
     env = at_end.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
     build.check_room(config, env.spaces)
-    beside = at_end.enter_context(contextlib.closing(make_beside(config, env.spaces)))
+    explorer_hook = at_end.enter_context(contextlib.closing(make_explorer_hook(config, env.spaces)))
     place = Place(resumed, begun=True) if resumed else find_place(config, command.run_dir, command.fresh)
     folder = place.folder
     at_end.callback(FolderLock(folder).release)
@@ -190,7 +190,7 @@ def _go(
     _banner(config, folder, facts, len(members), minutes, most_bytes(config, env.spaces))
     team = build.make_team(config, env.spaces, device, placement)
     try:
-        code = _train(build.make_run(config, env, team, beside, folder, Progress(), resume), folder, stopping)
+        code = _train(build.make_run(config, env, team, explorer_hook, folder, Progress(), resume), folder, stopping)
     except BaseException:
         team.close(at_once=True)
         raise

@@ -23,8 +23,8 @@ from mawm.build import make_run, make_team
 from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
-from mawm.gating.build import make_beside
-from mawm.loop import Run, keep_books, round_
+from mawm.gating.build import make_explorer_hook
+from mawm.loop import Run, evaluate_log_and_save, round_
 from mawm.run_folder.checkpoint import Checkpoint, Loaded, checkpoints
 
 BEFORE, AFTER = 9, 5
@@ -116,9 +116,9 @@ def children(node: Any) -> Iterable[tuple[str, Any]]:
     return vars(node).items() if ours and hasattr(node, "__dict__") else ()
 
 
-LEFT_OUT = ("run.wall_s", "run.saved_at_s", "run.writers", "run.watch", "run.save", "run.book")
+LEFT_OUT = ("run.wall_s", "run.saved_at_s", "run.writers", "run.nonfinite", "run.save", "run.write_ledger")
 """The clock, and files that are written to."""
-SCRATCH = ("env.env._scratch", "beside.explorers.view")
+SCRATCH = ("env.env._scratch", "explorer_hook.explorers.view")
 """Room that is filled anew before it is read."""
 
 
@@ -137,7 +137,7 @@ def start(config: TrainConfig, folder: Path, resume: Loaded | None = None) -> Ru
     folder.mkdir(parents=True, exist_ok=True)
     env = make_env(config, "train", config.schedule.battles)
     team = make_team(config, env.spaces, "cpu", "inline")
-    return make_run(config, env, team, make_beside(config, env.spaces), folder, lambda *_: None, resume)
+    return make_run(config, env, team, make_explorer_hook(config, env.spaces), folder, lambda *_: None, resume)
 
 
 def play(run: Run, folder: Path, rounds: int) -> list[dict[str, str]]:
@@ -145,7 +145,7 @@ def play(run: Run, folder: Path, rounds: int) -> list[dict[str, str]]:
     digests = []
     for _ in range(rounds):
         round_(run)
-        keep_books(run)
+        evaluate_log_and_save(run)
         digests.append(digest(run, folder))
     return digests
 

@@ -45,7 +45,7 @@ class Prizes(ParallelEnv):
         return self.seen(), dict.fromkeys(playing, reward), ends, cut, self.told()
 
     def told(self):
-        """Nobody may walk off the line."""
+        """ExplorerHook may walk off the line."""
         return {a: {"action_mask": np.array([True, c > 0, c < 8])} for a, c in self.cells.items()}
 
     def seen(self):

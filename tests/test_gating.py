@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from mawm.agents.agent import Agent
+from mawm.agents.learner import GatedLearner
 from mawm.build import make_run, make_team
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
-from mawm.gating.build import make_beside
+from mawm.gating.build import make_explorer_hook
 from mawm.gating.fitness import distance, diversity
 from mawm.gating.policy import ExplorerPolicy, log_softmax
 from mawm.gating.search import RandomSearch
@@ -22,7 +23,7 @@ from mawm.loop import Run, round_, train
 from mawm.run_folder.checkpoint import newest
 from mawm.run_folder.run_state import load_team
 from mawm.sharing.provenance import ProvenanceError
-from mawm.team import GatedLearner, InlineTeam
+from mawm.team import InlineTeam
 from mawm.train import main
 from mawm.types import ROLES, Role, Spaces
 
@@ -42,8 +43,8 @@ def start(config: TrainConfig, folder: Path) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     env = make_env(config, "train", config.schedule.battles)
     team = make_team(config, env.spaces, "cpu", "inline")
-    beside = make_beside(config, env.spaces)
-    return make_run(config, env, team, beside, folder, lambda *_: None, None)
+    explorer_hook = make_explorer_hook(config, env.spaces)
+    return make_run(config, env, team, explorer_hook, folder, lambda *_: None, None)
 
 
 def played(config: TrainConfig, folder: Path) -> Run:
@@ -91,7 +92,7 @@ def test_in_strict_mode_the_whole_primary_is_bit_for_bit_what_it_is_alone(
 ) -> None:
     run = played(config_of("strict", explorers), tmp_path)
     assert same(primary_state(run), primary_state(alone))
-    state = run.beside.state({})
+    state = run.explorer_hook.state({})
     assert state is not None and state[1]["search"]["generation"] >= 3 and state[0]["psi"].shape[0] == explorers
 
 
@@ -130,7 +131,7 @@ def test_what_a_mixed_model_imagined_is_refused_by_a_guarded_peer(tmp_path: Path
 
 
 def test_outside_open_mode_explorers_data_do_not_enter_a_models_replay() -> None:
-    segments = make_beside(config_of("policy"), SPACES).explorers.explore(70)  # type: ignore[attr-defined]
+    segments = make_explorer_hook(config_of("policy"), SPACES).explorers.explore(70)  # type: ignore[attr-defined]
     agent, theirs = team_of(config_of("policy")).learners[0], [s for s in segments if s.origin.agent == 0]
     with pytest.raises(ProvenanceError, match="role explorer"):
         agent.mix(theirs)
@@ -145,7 +146,7 @@ def test_explorers_evolve_towards_the_primary_where_closeness_counts_and_by_chan
         config = config_of("strict")
         search = replace(config.gating.search, closeness=1.0)
         config = replace(config, gating=replace(config.gating, explorer=kind, search=search))
-        explorers = make_beside(config, SPACES).explorers  # type: ignore[attr-defined]
+        explorers = make_explorer_hook(config, SPACES).explorers  # type: ignore[attr-defined]
         weights = team_of(config).call(GatedLearner.policy_weights)
         explorers.explore(60)
         for _ in range(15):
@@ -210,7 +211,7 @@ def test_what_cannot_be_gated_is_told_in_one_line(
 def test_lambda_times_the_mean_gain_of_its_arrivals_is_added_to_what_a_rollout_earns() -> None:
     plain, with_term = (team_of(config_of("off", information=kind)).learners[0] for kind in ("none", "param_ig"))
     for agent in (plain, with_term):
-        segments = make_beside(config_of("policy"), SPACES).explorers.explore(70)  # type: ignore[attr-defined]
+        segments = make_explorer_hook(config_of("policy"), SPACES).explorers.explore(70)  # type: ignore[attr-defined]
         own = [replace(s, origin=replace(s.origin, role=Role.PRIMARY), lane=s.lane % 4) for s in segments]
         agent.remember([s for s in own if s.origin.agent == 0])
         agent.imagine(1)
@@ -227,16 +228,16 @@ def test_explorers_whose_environment_fails_are_out_and_the_primary_saves_and_res
     run = start(config_of("strict"), tmp_path / "run")
     for _ in range(4):
         round_(run)
-    env = run.beside.explorers.collector.env  # type: ignore[attr-defined]
+    env = run.explorer_hook.explorers.collector.env  # type: ignore[attr-defined]
     monkeypatch.setattr(env.env, "step", lambda actions: 1 / 0)
     for _ in range(4):
         round_(run)
-    told = run.beside.round(run.team, 8, 0)
+    told = run.explorer_hook.round(run.team, 8, 0)
     assert told["out"] == 1.0 and told["env_steps"] > 0 and run.save(run)
     assert "explorers are out for the rest of the run" in capsys.readouterr().err
     again = exact.start(config_of("strict"), tmp_path / "run", newest(tmp_path / "run"))
     for either in (run, again):
         round_(either)
     assert same(primary_state(run), primary_state(again)) and again.save(again)
-    assert again.beside.round(again.team, 8, 0) == told
+    assert again.explorer_hook.round(again.team, 8, 0) == told
     exact.close(run), exact.close(again)

@@ -18,7 +18,7 @@ from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import Method, TrainConfig
 from mawm.envs.registry import make_env
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
-from mawm.gating.build import make_beside
+from mawm.gating.build import make_explorer_hook
 from mawm.loop import round_
 from mawm.methods import make_learner, members_of
 from mawm.sharing.broadcast import Broadcaster
@@ -177,8 +177,8 @@ def test_every_control_delivers_what_was_sent_and_takes_as_many_gradient_steps(c
     config = merge(load_preset("debug"), {"sharing": sharing, "env_steps": 600}, "test")
     with tempfile.TemporaryDirectory() as folder, closing(make_env(config, "train", config.schedule.battles)) as env:
         team = make_team(config, env.spaces, "cpu", "inline")
-        beside = make_beside(config, env.spaces)
-        run = make_run(config, env, team, beside, Path(folder), lambda run, metrics: None, None)
+        explorer_hook = make_explorer_hook(config, env.spaces)
+        run = make_run(config, env, team, explorer_hook, Path(folder), lambda run, metrics: None, None)
         for writer in run.writers:
             writer.close()  # nothing is logged
         last = dict.fromkeys(("experience", "rollouts"), 0)

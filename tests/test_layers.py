@@ -25,8 +25,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "seeds"),
     ("storage", "runtime"),
     ("sharing", "envs"),
-    ("agents", "team"),
-    ("configs", "collect", "nonfinite"),
+    ("agents",),
+    ("configs", "team"),
+    ("collect", "nonfinite"),
     ("schedule", "evaluation", "methods"),
     ("gating",),
     ("loop",),
@@ -38,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sweeps",),
     ("sweep",),
     ("benchmarks",),
-    ("bench",),
+    ("bench", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

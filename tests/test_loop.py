@@ -1,5 +1,6 @@
 """The loop's calls follow the lines of Algorithms 1 and 2."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,26 +9,29 @@ import pytest
 
 from mawm.configs.train import ScheduleConfig
 from mawm.loop import Run, round_
-from mawm.nonfinite import Watch
+from mawm.nonfinite import NonFiniteWatch
 from mawm.schedule import Schedule
 from mawm.sharing.broadcast import Outbox
 from mawm.sharing.channel import Channel
+from mawm.team import Team
 from mawm.types import Origin, Role
 
 
-class Recorder:
-    """A team of two that writes down what it is asked and checks what it is fed."""
+class Recorder(Team):
+    """A team of two that records the calls and their arguments."""
 
     def __init__(self, trace: list[str]) -> None:
-        self.trace, self.heard, self.members = trace, {}, ((0,), (1,))
+        super().__init__(((0,), (1,)))
+        self.trace, self.heard = trace, {}
 
-    def map(self, method: str, *arguments: Any, **shared: Any) -> list[Any]:
+    def call(self, method: Callable[..., Any], *lists: Any, **shared: Any) -> list[Any]:
         """Record the call."""
-        self.trace.append(method)
-        self.heard[method] = (arguments, shared)
-        if method.startswith("offer"):
-            return [Outbox([method.encode() + bytes([i])]) for i in range(2)]
-        return [{} if method.startswith(("fit", "admit")) else None] * 2
+        name = method.__name__
+        self.trace.append(name)
+        self.heard[name] = (lists, shared)
+        if name.startswith("offer"):
+            return [Outbox([name.encode() + bytes([i])]) for i in range(2)]
+        return [{} if name.startswith(("fit", "admit")) else None] * 2
 
 
 def test_a_round_follows_the_algorithms() -> None:
@@ -42,9 +46,11 @@ def test_a_round_follows_the_algorithms() -> None:
     collector: Any = SimpleNamespace(env_steps=64, collect=collect, share_won=lambda: 0.25)
     names = ("agent_0", "agent_1")
     channel = Channel(1.0, (), names, lambda message: Origin(0, Role.PRIMARY, 0))
-    beside: Any = SimpleNamespace(round=lambda team, steps, at: trace.append(f"explorers {steps} {at}") or {"out": 0.0})
-    watch = Watch(Path(), print)
-    parts = (team, names, collector, channel, beside, Schedule(plan), [], print, print, print, watch, print)
+    explorer_hook: Any = SimpleNamespace(
+        round=lambda team, steps, at: trace.append(f"explorers {steps} {at}") or {"out": 0.0}
+    )
+    watch = NonFiniteWatch(Path(), print)
+    parts = (team, names, collector, channel, explorer_hook, Schedule(plan), [], print, print, print, watch, print)
     run = Run(1, plan, *parts)
     round_(run)
     assert trace == [

@@ -16,7 +16,7 @@ from mawm.build import make_run, make_team
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
-from mawm.gating.build import make_beside
+from mawm.gating.build import make_explorer_hook
 from mawm.loop import Run, round_
 from mawm.nonfinite import Diverged
 from mawm.storage.safe_read import read_tensors
@@ -35,7 +35,7 @@ def started(folder: Path) -> tuple[Run, list[Agent]]:
     env = make_env(config, "train", config.schedule.battles)
     team = make_team(config, env.spaces, "cpu", "inline")
     assert isinstance(team, InlineTeam)
-    run = make_run(config, env, team, make_beside(config, env.spaces), folder, lambda *_: None, None)
+    run = make_run(config, env, team, make_explorer_hook(config, env.spaces), folder, lambda *_: None, None)
     for writer in run.writers:
         writer.close()  # nothing is logged here
     return run, team.learners

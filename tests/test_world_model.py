@@ -288,6 +288,6 @@ def test_a_score_is_a_mean_over_the_arrivals_that_have_the_loss():
     assert opening[3] != inside[3], "where a battle begins, the first KL counts"
     (won,) = scores(piece(5, 7, last_reward=11.0))
     assert won[2] != pytest.approx(inside[2], rel=1e-3), "the reward of the last arrival counts"
-    # Beside a longer one a segment is filled up with zeros, which count nowhere.
+    # ExplorerHook a longer one a segment is filled up with zeros, which count nowhere.
     longer, same = scores(piece(9, 7), piece(5, 7))
     assert np.isfinite(longer).all() and same[0] == pytest.approx(inside[0], rel=0.2)

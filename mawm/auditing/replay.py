@@ -16,10 +16,10 @@ from mawm.configs.presets import load_preset
 from mawm.configs.train import GateMode, TrainConfig
 from mawm.envs.registry import make_env
 from mawm.evaluation import TeamEvaluation
-from mawm.gating.build import make_beside
+from mawm.gating.build import make_explorer_hook
 from mawm.gating.explorers import Explorers
 from mawm.gating.gated import Gated
-from mawm.loop import Run, keep_books, round_
+from mawm.loop import Run, evaluate_log_and_save, round_
 from mawm.team import InlineTeam
 from mawm.types import Segment
 
@@ -94,9 +94,9 @@ def on_stream(
         playback = Playback(rounds)
         run.collector = cast(Collector, playback)
         explorers = None
-        if isinstance(run.beside, Gated):
-            run.beside.patience_s = PATIENCE_S
-            explorers = run.beside.explorers
+        if isinstance(run.explorer_hook, Gated):
+            run.explorer_hook.patience_s = PATIENCE_S
+            explorers = run.explorer_hook.explorers
             primary = [segment for lived, _ in rounds for own in lived for segment in own]
             explorers.explore = adversary(explorers, primary)  # type: ignore[method-assign, assignment]
         before = tamper(run, explorers) if tamper else None
@@ -108,7 +108,7 @@ def _run(config: TrainConfig) -> Iterator[Run]:
     env = make_env(config, "train", config.schedule.battles)
     team = make_team(config, env.spaces, "cpu", "inline")
     with tempfile.TemporaryDirectory() as folder:
-        run = make_run(config, env, team, make_beside(config, env.spaces), Path(folder), lambda *_: None, None)
+        run = make_run(config, env, team, make_explorer_hook(config, env.spaces), Path(folder), lambda *_: None, None)
         try:
             yield run
         finally:
@@ -144,8 +144,8 @@ def _play(
         if before is not None:
             before()
         round_(run)
-        keep_books(run)
+        evaluate_log_and_save(run)
         rates.add(agents[0].modelling.optimiser.rate)
         hashes.append([fingerprint(agent) for agent in agents])
-    failure = run.beside.failure if isinstance(run.beside, Gated) else ""
+    failure = run.explorer_hook.failure if isinstance(run.explorer_hook, Gated) else ""
     return Played(hashes, agents, rounds, saved, evaluated, len(rates), failure)

@@ -1,9 +1,10 @@
 """Makes the explorers of a run from its settings."""
 
+from mawm.agents.learner import GatedLearner
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import EXPLORER, make_env
 from mawm.gating.cem import Cem
-from mawm.gating.explorer_hook import Beside, Nobody
+from mawm.gating.explorer_hook import ExplorerHook
 from mawm.gating.explorers import Explorers
 from mawm.gating.gated import Gated
 from mawm.gating.policy import ExplorerPolicy
@@ -11,18 +12,17 @@ from mawm.gating.search import RandomSearch
 from mawm.gating.view import PolicyView
 from mawm.methods import METHODS, learner_names, members_of
 from mawm.seeds import named_generator
-from mawm.team import GatedLearner
 from mawm.types import Spaces
 
 HANDOVER = {"strict": None, "policy": GatedLearner.consider, "open": GatedLearner.mix}
 """By mode: the learners' method that takes in explorers' segments."""
 
 
-def make_beside(config: TrainConfig, spaces: Spaces) -> Beside:
+def make_explorer_hook(config: TrainConfig, spaces: Spaces) -> ExplorerHook:
     """The explorers that play beside the primary, if any. ValueError for a method without a world model to guard."""
     gating, search = config.gating, config.gating.search
     if gating.gate == "off":
-        return Nobody()
+        return ExplorerHook()
     members = members_of(config, spaces)
     if not METHODS[config.method].imagines:
         raise ValueError(

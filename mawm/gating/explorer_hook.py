@@ -1,6 +1,6 @@
-"""What happens beside the primary's rounds: nothing, or explorers of which a stated part reaches it."""
+"""What happens beside the primary's rounds. This module: nothing; `gated.py`: explorers play."""
 
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -10,35 +10,19 @@ from mawm.types import Metrics, Since
 State = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 
 
-class Beside(Protocol):
-    """One call a round, between the primary's collecting and its learning."""
+class ExplorerHook:
+    """One call a round, between the primary's collecting and its learning. By itself (`--gate off`): no explorers."""
 
     def round(self, team: Team, vector_steps: int, env_steps: int) -> Metrics:
-        """Let explorers play and evolve; gives what to log."""
-
-    def state(self, since: Since) -> State | None:
-        """For checkpoints; None where there is nothing. Of tables: what came after `since`."""
-
-    def load_state(self, state: State) -> None:
-        """Continue from `state`."""
-
-    def close(self) -> None:
-        """Let explorers' environments go."""
-
-
-class Nobody:
-    """`--gate off`: there are no explorers."""
-
-    def round(self, team: Team, vector_steps: int, env_steps: int) -> Metrics:
-        """Nothing."""
+        """Let explorers play and evolve; gives metrics for the log."""
         return {}
 
     def state(self, since: Since) -> State | None:
-        """Nothing."""
+        """The explorers' state for checkpoints, None without explorers. Of tables: the rows after `since`."""
         return None
 
     def load_state(self, state: State) -> None:
-        """A run without explorers goes on without those of another."""
+        """Continue from `state`; without explorers it is ignored."""
 
     def close(self) -> None:
-        """Nothing to let go."""
+        """Close the explorers' environments."""

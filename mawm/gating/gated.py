@@ -6,18 +6,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from mawm.agents.learner import GatedLearner
 from mawm.envs.checked import EnvFault
-from mawm.gating.explorer_hook import State
+from mawm.gating.explorer_hook import ExplorerHook, State
 from mawm.gating.explorers import Explorers
 from mawm.runtime.console import tell
 from mawm.sharing.provenance import Gate
-from mawm.team import GatedLearner, Team
+from mawm.team import Team
 from mawm.types import Metrics, Role, Segment, Since
 
 Arrays = dict[str, NDArray[Any]]
 
 
-class Gated:
+class Gated(ExplorerHook):
     """Explorers beside the primary. The primary's weights are read, by copy; of theirs `handover` alone comes back.
 
     handover: None in `strict` mode, nothing of theirs reaches the primary; `GatedLearner.consider` in `policy` mode:

@@ -9,7 +9,7 @@ from mawm.storage.safe_read import DamagedError
 from mawm.team import Team
 
 EXPLORERS = "explorers"
-"""The part of whoever plays beside the team."""
+"""The part of a checkpoint that holds the explorers."""
 
 
 def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
@@ -29,9 +29,9 @@ def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
         "wall_s": run.wall_s,
     }
     parts["run"] = (arrays, {"collector": rest, **books})
-    beside = run.beside.state(since[EXPLORERS])
-    if beside is not None:
-        parts[EXPLORERS] = beside
+    explorers = run.explorer_hook.state(since[EXPLORERS])
+    if explorers is not None:
+        parts[EXPLORERS] = explorers
     return parts
 
 
@@ -47,7 +47,7 @@ def restore(run: Run, loaded: Loaded) -> None:
         run.averages.load_state(rest["averages"])
         run.wall_s = run.saved_at_s = float(rest["wall_s"])
         if EXPLORERS in parts:
-            run.beside.load_state(parts[EXPLORERS])
+            run.explorer_hook.load_state(parts[EXPLORERS])
     except (KeyError, IndexError, TypeError) as error:
         raise DamagedError(
             f"{loaded.path} lacks what this run needs ({type(error).__name__}: {error}): it was saved by another "

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mawm.sharing.budgets import Budget
 from mawm.sharing.selection_statistics import Picks
-from mawm.sharing.selectors import Selector
+from mawm.sharing.selector import Selector
 from mawm.types import Ints, Metrics
 
 

@@ -1,28 +1,30 @@
 """How many bytes a sender may broadcast: a share of the bytes it produces, a number per environment step, or any."""
 
-from typing import Any, Protocol
+from typing import Any
 
 
-class Budget(Protocol):
+class Budget:
     """Bytes that may be sent now; it earns with what is produced or with environment steps, and pays what is sent."""
 
     def advance(self, env_steps: int) -> None:
-        """The run has come to this many environment steps."""
+        """The run has come to this many environment steps; by default this earns nothing."""
 
     def produce(self, size: int) -> None:
-        """An item of `size` bytes was finished."""
+        """An item of `size` bytes was finished; by default this earns nothing."""
 
     def spend(self, size: int) -> bool:
         """Pay for `size` bytes if they are there; says whether they were."""
+        raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """JSON-able state."""
+        """JSON-able state; by default none."""
+        return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
 
 
-class ShareBudget:
+class ShareBudget(Budget):
     """Earns `rate` bytes for every byte produced and holds at most `burst` bytes.
 
     In every window of items: bytes sent <= rate * bytes produced + burst. The bucket starts empty, so that from the
@@ -35,9 +37,6 @@ class ShareBudget:
         self.rate = rate
         self.burst = float(burst)
         self.tokens = 0.0
-
-    def advance(self, env_steps: int) -> None:
-        """Nothing: only what is produced earns."""
 
     def produce(self, size: int) -> None:
         """An item of `size` bytes was finished: earn its share."""
@@ -59,7 +58,7 @@ class ShareBudget:
         self.tokens = float(state["tokens"])
 
 
-class StepBudget:
+class StepBudget(Budget):
     """Earns `rate` bytes with every environment step and holds at most `burst` bytes.
 
     In every stretch of n environment steps: bytes sent <= rate * n + burst. It starts empty, so that from the start
@@ -76,9 +75,6 @@ class StepBudget:
         """Earn for the steps since the last call."""
         self.tokens = min(self.burst, self.tokens + self.rate * (env_steps - self._env_steps))
         self._env_steps = env_steps
-
-    def produce(self, size: int) -> None:
-        """Nothing: what is produced does not matter."""
 
     def spend(self, size: int) -> bool:
         """Send `size` bytes if they are there; says whether they were."""
@@ -97,22 +93,9 @@ class StepBudget:
         self._env_steps = int(state["env_steps"])
 
 
-class Unlimited:
+class Unlimited(Budget):
     """Pays for everything: what a selector offers is sent, and only reported (`--budget report`)."""
-
-    def advance(self, env_steps: int) -> None:
-        """Nothing to earn."""
-
-    def produce(self, size: int) -> None:
-        """Nothing to earn."""
 
     def spend(self, size: int) -> bool:
         """Always."""
         return True
-
-    def state(self) -> dict[str, Any]:
-        """No state."""
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """No state."""

@@ -3,7 +3,7 @@
 import base64
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -13,20 +13,22 @@ Letter = tuple[int, bytes]
 """A message and the number of the learner that sent it."""
 
 
-class Delivery(Protocol):
+class Delivery:
     """Turns what all learners sent into what each receives."""
 
     def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Letter]]:
         """The letters of each learner."""
+        raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """JSON-able state."""
+        """JSON-able state; by default none."""
+        return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
 
 
-class Direct:
+class Direct(Delivery):
     """Every message goes to every other learner at once, in order of sender."""
 
     def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Letter]]:
@@ -36,15 +38,8 @@ class Direct:
             for i in range(len(outboxes))
         ]
 
-    def state(self) -> dict[str, Any]:
-        """No state."""
-        return {}
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """No state."""
-
-
-class Stale:
+class Stale(Delivery):
     """Delivers to every other learner what was sent `lag` rounds ago.
 
     As many bytes as the real channel, but of a world and a policy that are gone.
@@ -80,7 +75,7 @@ KEPT = 64
 """Messages of its own that a learner may get again."""
 
 
-class Own:
+class Own(Delivery):
     """Gives each learner as many messages as it would have received, but the last ones that it sent itself.
 
     A learner that has sent nothing yet is owed its messages: it gets them as soon as there is one.
@@ -125,7 +120,7 @@ Scramble = Callable[[bytes, np.random.Generator], bytes]
 """A message of the same length whose content is out of order."""
 
 
-class Shuffled:
+class Shuffled(Delivery):
     """Delivers every message to every other learner with its observations (or latents) out of order.
 
     The marginals of all fields are the real ones; what follows on what is not.

@@ -2,39 +2,18 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mawm.runtime.import_user_code import load_factory
+from mawm.sharing.selector import Selector
 from mawm.sharing.threshold import AIM, WARM_UP, Quantile, Threshold
 from mawm.types import Bools, Ints
 
 
-class Selector(Protocol):
-    """Looks at the losses of items, in the order in which they were finished, and says which to offer."""
-
-    active: bool
-    """False where nothing is ever proposed, so that the sender need not score anything."""
-
-    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
-        """Proposals (n,) for n items: losses (n, m) under m components of the sender's model, in nats per arrival.
-
-        `arrivals` (n,) says how many arrivals an item holds: the length of a segment, 1 for a rollout.
-        """
-
-    def diagnostics(self) -> dict[str, float]:
-        """What to log."""
-
-    def state(self) -> dict[str, Any]:
-        """JSON-able state."""
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-
-
-class Trivial:
+class Trivial(Selector):
     """Offers everything (ShareAll) or nothing, whatever the losses."""
 
     def __init__(self, answer: bool) -> None:
@@ -44,19 +23,8 @@ class Trivial:
         """The same answer for each of the n items."""
         return np.full(len(losses), self.active)
 
-    def diagnostics(self) -> dict[str, float]:
-        """Nothing to report."""
-        return {}
 
-    def state(self) -> dict[str, Any]:
-        """No state."""
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """No state."""
-
-
-class Chance:
+class Chance(Selector):
     """Offers each item with probability `bandwidth`, whatever its losses; its generator is its own.
 
     The other selectors offer nothing before their windows hold `WARM_UP` values, nor an item whose losses are not

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mawm.sharing.selector import Selector
 from mawm.types import Bools, Ints
 
 WARM_UP = 20
@@ -64,7 +65,7 @@ class Window:
         self._held = int(self._rows[:, -1].sum())
 
 
-class Threshold:
+class Threshold(Selector):
     """Offer an item if L_M >= mu_M + c sigma_M, where 1 - Phi(c) = bandwidth.
 
     L_M = max_m sqrt(n) (L_m - mu_m) / sigma_m, bounded by 8, where L_m is the item's loss m per arrival and n its
@@ -78,8 +79,6 @@ class Threshold:
     Losses are skewed, so Z's c offers more or less than the bandwidth. With `follows` (selector `adaptive`) c starts at
     Z's value and moves until the share of offers is AIM x bandwidth. Without (selector `gaussian`) c is fixed.
     """
-
-    active = True
 
     def __init__(
         self, bandwidth: float, components: tuple[str, ...], window: int = 1500, *, follows: bool = False

@@ -52,7 +52,7 @@ def _violates(rng: np.random.Generator, *, within: bool) -> bool:
         edge = (2.0 * largest - mu) / largest**2
         eta, start = edge + (2.0 / largest - edge) * float(rng.uniform(0.05, 0.95)), np.eye(dimension)[1]
     errors = (start * (1.0 - eta * curvature) ** np.arange(STEPS + 1)[:, None]) ** 2
-    # Beside the product of both, rounding of each: a few ulps of what is compared.
+    # ExplorerHook the product of both, rounding of each: a few ulps of what is compared.
     bound = (1.0 - eta * mu) ** np.arange(STEPS + 1) * float((start**2).sum())
     return bool((errors.sum(1) > bound * (1.0 + 1e-12)).any())
 
