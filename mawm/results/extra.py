@@ -4,11 +4,11 @@ import importlib.util
 
 from mawm.configs.command_line import fail
 
-PACKAGES = ("matplotlib", "scipy")
+PACKAGES = ("matplotlib", "scipy", "jinja2")
 
 
 def require_plot_extra() -> None:
-    """End with exit code 2 and the pip command where matplotlib or scipy is not installed."""
+    """End with exit code 2 and the pip command where matplotlib, scipy or jinja2 is not installed."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        fail(f"figures and intervals need {' and '.join(missing)}: pip install -c constraints.txt -e '.[plot]'")
+        fail(f"figures, intervals and pages need {', '.join(missing)}: pip install -c constraints.txt -e '.[plot]'")
