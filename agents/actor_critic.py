@@ -187,6 +187,7 @@ class ActorCritic:
         old = log_prob(imagined.logits, imagined.action)
         # A state with one legal action (a dead agent's no-op) has nothing to decide.
         choice = imagined.avail.sum(-1) > 1
+        advantage = self.advantages.normalise(valued.returns, valued.value, imagined.weight * choice)
         theirs = torch.arange(imagined.action.shape[1], device=old.device) >= imagined.action.shape[1] - received
         rows = Rows(
             imagined.deter[:-1],
@@ -194,7 +195,7 @@ class ActorCritic:
             imagined.avail,
             imagined.action,
             old,
-            self.advantages.normalise(valued.returns, valued.value) * choice,
+            torch.where(choice, advantage, 0.0),
             valued.returns,
             imagined.weight,
             theirs.expand_as(imagined.action),
