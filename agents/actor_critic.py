@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mawm.agents.categorical import log_softmax, masked_logits, sample, softmax
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
 from mawm.agents.exploration import exploration
+from mawm.agents.fixed import FixedHead
 from mawm.agents.nets import FeatureLinear, Tail
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.returns import advantages, lambda_returns, scalar_output
@@ -84,6 +85,10 @@ class Head(nn.Module):
         out: Tensor = self.tail(self.first(deter, stoch))
         return out
 
+    def fixed(self, count: int) -> FixedHead:
+        """This perceptron as it is now, for `count` latent states at a time."""
+        return FixedHead(self.first, self.tail, count)
+
 
 def log_prob(logits: Tensor, action: Tensor) -> Tensor:
     """Log pi(a) (...) of masked logits (..., A)."""
@@ -99,7 +104,7 @@ def threshold_avail(logits: Tensor) -> Tensor:
 @torch.no_grad()
 def imagine(
     model: WorldModel,
-    actor: nn.Module,
+    actor: Head,
     start: Latent,
     avail: Tensor,
     discount: float,
@@ -111,22 +116,28 @@ def imagine(
     `avail` (B, A) is the true mask of the start; later masks are predicted. Noise: act_noise (H, B), state_noise (H, B,
     G).
     """
-    state, chance = start, torch.ones(len(avail), device=avail.device)
-    transition = model.rssm.transition(state_noise)
+    count, rows_of = len(avail), model.rssm.stoch_in.rows
+    transition, policy, predictors = model.rssm.transition(state_noise), actor.fixed(count), model.fixed_predictors(count)
+    state, rows = start, rows_of(start.stoch)
     steps: list[tuple[Tensor, ...]] = []
-    states = [start]
+    states, picked = [start], [rows]
     for t in range(len(act_noise)):
-        logits = masked_logits(actor(state.deter, state.stoch), avail)
+        logits = masked_logits(policy(state.deter, rows), avail)
         action = sample(softmax(logits), act_noise[t])
+        steps.append((avail, logits, action))
         state = transition(t, state, action)
-        predicted = model.predict(state)
-        goes_on = torch.sigmoid(-predicted.terminal)
-        steps.append((avail, logits, action, model.reward_output.mean(predicted.reward), discount * goes_on, chance))
+        rows = rows_of(state.stoch)
         states.append(state)
-        chance = chance * goes_on
-        avail = threshold_avail(predicted.avail)
+        picked.append(rows)
+        avail = threshold_avail(predictors.avail(state.deter, rows))
+    arrivals = [(state.deter, rows) for state, rows in zip(states[1:], picked[1:], strict=True)]
+    # One head after the other: its weights stay in the processor's cache.
+    reward = model.reward_output.mean(torch.stack([predictors.reward(*arrival) for arrival in arrivals]))
+    goes_on = torch.sigmoid(-torch.stack([predictors.terminal(*arrival) for arrival in arrivals]).squeeze(-1))
+    weight = torch.cat([torch.ones_like(goes_on[:1]), goes_on[:-1].cumprod(0)])
     deter, stoch = (torch.stack(x) for x in zip(*states, strict=True))
-    return Imagined(deter, stoch, *(torch.stack(x) for x in zip(*steps, strict=True)))
+    acted = (torch.stack(x) for x in zip(*steps, strict=True))
+    return Imagined(deter, stoch, *acted, reward, discount * goes_on, weight)
 
 
 class ActorCritic:
@@ -163,15 +174,15 @@ class ActorCritic:
 
         Step by step, so that what a step needs stays in the processor's cache.
         """
-        states = list(zip(imagined.deter, imagined.stoch, strict=True))
-        slow = torch.stack([self.value_output.mean(self.slow_critic(*state)) for state in states])
-        returns = lambda_returns(imagined.reward, imagined.discount, slow, self.config.lam)
-        values, losses = [], []
-        for state, target in zip(states[:-1], returns, strict=True):
-            logits = self.critic(*state)
-            values.append(self.value_output.mean(logits))
-            losses.append(self.value_output.loss(logits, target))
-        return Valued(returns, torch.stack(values), torch.stack(losses))
+        states = list(zip(imagined.deter, self.slow_critic.first.stoch.rows(imagined.stoch), strict=True))
+        count = imagined.deter.shape[1]
+        critic, slow_critic = (critic.fixed(count) for critic in (self.critic, self.slow_critic))
+        slow = torch.stack([slow_critic(*state) for state in states])
+        returns = lambda_returns(imagined.reward, imagined.discount, self.value_output.mean(slow), self.config.lam)
+        # Without decay the slow critic is the critic.
+        same = self.config.target_decay == 0.0
+        said = slow[:-1] if same else torch.stack([critic(*state) for state in states[:-1]])
+        return Valued(returns, self.value_output.mean(said), self.value_output.loss(said, returns))
 
     def critic_losses(self, imagined: Imagined, valued: Valued) -> Tensor:
         """Critic loss (B,) of each rollout: what the selector scores rollouts by (Z section 4.2)."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mawm.agents.categorical import Draw, mixed_probs, softmax, softmax_grad
-from mawm.agents.nets import RowSums, gather_grad
+from mawm.agents.nets import RowSums, gather_grad, stoch_grad
 from mawm.agents.products import Factor, matmul
 
 

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from mawm.agents.categorical import Draw, mixed_probs, sample
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.nets import FixedLinear, Linear, RowSums, StochLinear, Tail
+from mawm.agents.fixed import FixedLinear
+from mawm.agents.nets import Linear, RowSums, StochLinear, Tail
 from mawm.agents.recurrence import Observe, RecurrenceInputs, Weights
 from mawm.agents.scales import ObservationScale
 

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from mawm.agents.categorical import kl
 from mawm.agents.config import WorldModelConfig
+from mawm.agents.fixed import FixedHead
 from mawm.agents.nets import FeatureLinear, Tail
 from mawm.agents.returns import scalar_output
 from mawm.agents.rssm import Latent, Posteriors, Rssm
@@ -52,6 +53,14 @@ class Prediction(NamedTuple):
     reward: Tensor
     terminal: Tensor
     avail: Tensor
+
+
+class FixedPredictors(NamedTuple):
+    """The predictors as they are now, each by itself."""
+
+    reward: FixedHead
+    terminal: FixedHead
+    avail: FixedHead
 
 
 def resets(reset: Tensor) -> Tensor:
@@ -101,6 +110,14 @@ class WorldModel(nn.Module):
         """Reward, termination and available actions at latent states (Z: the predictors)."""
         reward, terminal, avail = self.predictors_in(latent.deter, latent.stoch, probs).chunk(3, -1)
         return Prediction(self.reward_head(reward), self.terminal_head(terminal).squeeze(-1), self.avail_head(avail))
+
+    def fixed_predictors(self, count: int) -> FixedPredictors:
+        """The predictors as they are now, for `count` latent states at a time."""
+        width, heads = self.config.hidden, (self.reward_head, self.terminal_head, self.avail_head)
+        columns = (slice(i * width, (i + 1) * width) for i in range(len(heads)))
+        return FixedPredictors(
+            *(FixedHead(self.predictors_in, head, count, at) for head, at in zip(heads, columns, strict=True))
+        )
 
     def losses(self, batch: Batch, noise: Tensor) -> tuple[Losses, Posteriors]:
         """Unreduced Eqs. 1-3 of stretches: noise (T, B, G) uniform.

@@ -1,0 +1,66 @@
+"""Networks as they are now, without autograd, laid out once for many evaluations: of imagination and of values."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from mawm.agents.nets import FeatureLinear, Linear, RowSums, Tail
+from mawm.agents.products import Factor, is_short, rounded, widened
+
+WIDE = 1 << 18
+"""Numbers of a weight, half of what fits into the processor's second cache: more are gathered from in parts."""
+
+
+class FixedLinear:
+    """A linear map, laid out for many products."""
+
+    def __init__(self, layer: Linear) -> None:
+        self.factor = Factor(layer.weight.detach().t())
+        self.bias = layer.bias.detach()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Outputs (B, out) of inputs (B, in)."""
+        return self.factor.add_product(self.bias.expand(len(x), -1).clone(), x)
+
+
+class FixedTail:
+    """Activation, hidden layers and output; what only a next product reads is made in the precision of its factors."""
+
+    def __init__(self, tail: Tail) -> None:
+        layers = [layer for layer in tail.layers if isinstance(layer, Linear)]
+        self.hidden = [(rounded(x.bias.detach()), rounded(x.weight.detach().t()).contiguous()) for x in layers[:-1]]
+        self.out = FixedLinear(layers[-1])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Outputs (B, out) of first products x (B, in), which are overwritten."""
+        x = rounded(x.relu_())
+        for bias, weight in self.hidden:
+            x = torch.addmm(bias, x, weight).relu_()
+        return self.out(widened(x))
+
+
+class FixedFirst:
+    """Columns of a first product of the latent state. The bias is added to rows of which each state picks one."""
+
+    def __init__(self, layer: FeatureLinear, columns: slice, count: int) -> None:
+        table = layer.stoch.weight.detach()[:, columns].clone()
+        table[: len(table) // layer.stoch.groups] += layer.deter.bias.detach()[columns]
+        self.pick = RowSums(table, count)
+        self.factor = Factor(layer.deter.weight.detach()[columns].t())
+
+    def __call__(self, deter: Tensor, rows: Tensor) -> Tensor:
+        """First products (B, columns) of h (B, D) and rows (B, G) of the weight of z."""
+        return self.factor.add_product(self.pick(rows), deter)
+
+
+class FixedHead:
+    """A perceptron on B latent states."""
+
+    def __init__(self, first: FeatureLinear, tail: Tail, count: int, columns: slice = slice(None)) -> None:
+        self.first = FixedFirst(first, columns, count)
+        self.tail = FixedTail(tail)
+
+    def __call__(self, deter: Tensor, rows: Tensor) -> Tensor:
+        """Outputs (B, out) of h (B, D) and rows (B, G) of the weight of z."""
+        return self.tail(self.first(deter, rows))
