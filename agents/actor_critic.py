@@ -11,6 +11,7 @@ from mawm.agents.exploration import exploration
 from mawm.agents.fixed import FixedHead
 from mawm.agents.nets import FeatureLinear, Tail
 from mawm.agents.optimiser import Optimiser
+from mawm.agents.products import rounded
 from mawm.agents.returns import advantages, lambda_returns, scalar_output
 from mawm.agents.rssm import Latent
 from mawm.agents.world_model import WorldModel
@@ -118,19 +119,18 @@ def imagine(
     """
     count, rows_of = len(avail), model.rssm.stoch_in.rows
     transition, policy, predictors = model.rssm.transition(state_noise), actor.fixed(count), model.fixed_predictors(count)
-    state, rows = start, rows_of(start.stoch)
+    state, seen = start, (rounded(start.deter), rows_of(start.stoch))
     steps: list[tuple[Tensor, ...]] = []
-    states, picked = [start], [rows]
+    states, arrivals = [start], list[tuple[Tensor, Tensor]]()
     for t in range(len(act_noise)):
-        logits = masked_logits(policy(state.deter, rows), avail)
+        logits = masked_logits(policy(*seen), avail)
         action = sample(softmax(logits), act_noise[t])
         steps.append((avail, logits, action))
         state = transition(t, state, action)
-        rows = rows_of(state.stoch)
+        seen = rounded(state.deter), rows_of(state.stoch)
         states.append(state)
-        picked.append(rows)
-        avail = threshold_avail(predictors.avail(state.deter, rows))
-    arrivals = [(state.deter, rows) for state, rows in zip(states[1:], picked[1:], strict=True)]
+        arrivals.append(seen)
+        avail = threshold_avail(predictors.avail(*seen))
     # One head after the other: its weights stay in the processor's cache.
     reward = model.reward_output.mean(torch.stack([predictors.reward(*arrival) for arrival in arrivals]))
     goes_on = torch.sigmoid(-torch.stack([predictors.terminal(*arrival) for arrival in arrivals]).squeeze(-1))
@@ -174,7 +174,7 @@ class ActorCritic:
 
         Step by step, so that what a step needs stays in the processor's cache.
         """
-        states = list(zip(imagined.deter, self.slow_critic.first.stoch.rows(imagined.stoch), strict=True))
+        states = list(zip(rounded(imagined.deter), self.slow_critic.first.stoch.rows(imagined.stoch), strict=True))
         count = imagined.deter.shape[1]
         critic, slow_critic = (critic.fixed(count) for critic in (self.critic, self.slow_critic))
         slow = torch.stack([slow_critic(*state) for state in states])

@@ -1,5 +1,6 @@
 """Categorical latents and actions, with the randomness given from outside as uniform numbers."""
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -111,6 +112,30 @@ class Draw:
         ends = (total * self.uniform).add_(cdf, alpha=self.share)
         draw = self.noise[t] * ends[..., -1:]
         return torch.searchsorted(ends, draw, right=True, out=out.unsqueeze(-1)).clamp_(max=self.last)
+
+
+class DrawByClass:
+    """`Draw` for many variables: logits (C, N) lie class after class, so that each step is a pass over N numbers."""
+
+    def __init__(self, noise: Tensor, classes: int, unimix: float) -> None:
+        self.noise = noise.unbind(0)
+        self.unimix = unimix
+        self.last = classes - 1
+
+    def __call__(self, t: int, logits: Tensor) -> Tensor:
+        """Class indices (N,), bytes, of logits (C, N), which are overwritten; with the noise (T, N) of step t."""
+        ends = logits.sub_(logits.amax(0)).exp_().unbind(0)
+        for below, end in pairwise(ends):
+            end.add_(below)
+        if self.unimix:
+            logits.mul_(1.0 - self.unimix)
+            total = ends[-1] / (1.0 - self.unimix)
+            for k, end in enumerate(ends):
+                end.add_(total, alpha=self.unimix * (k + 1) / len(ends))
+        draw, passed = self.noise[t] * ends[-1], torch.empty_like(logits, dtype=torch.bool)
+        for end, out in zip(ends, passed.unbind(0), strict=True):
+            torch.le(end, draw, out=out)
+        return passed.view(torch.uint8).sum(0, dtype=torch.uint8).clamp_(max=self.last)
 
 
 class _Divergence(torch.autograd.Function):

@@ -1,16 +1,10 @@
 """Networks as they are now, without autograd, laid out once for many evaluations: of imagination and of values."""
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor
 
 from mawm.agents.nets import FeatureLinear, Linear, RowSums, Tail
-from mawm.agents.products import Factor, is_short, rounded, widened
-
-WIDE = 1 << 18
-"""Numbers of a weight, half of what fits into the processor's second cache: more are gathered from in parts."""
-
+from mawm.agents.products import Factor, rounded, widened
 
 class FixedLinear:
     """A linear map, laid out for many products."""
@@ -33,8 +27,8 @@ class FixedTail:
         self.out = FixedLinear(layers[-1])
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Outputs (B, out) of first products x (B, in), which are overwritten."""
-        x = rounded(x.relu_())
+        """Outputs (B, out) of `rounded` first products x (B, in), which are overwritten."""
+        x = x.relu_()
         for bias, weight in self.hidden:
             x = torch.addmm(bias, x, weight).relu_()
         return self.out(widened(x))
@@ -46,12 +40,12 @@ class FixedFirst:
     def __init__(self, layer: FeatureLinear, columns: slice, count: int) -> None:
         table = layer.stoch.weight.detach()[:, columns].clone()
         table[: len(table) // layer.stoch.groups] += layer.deter.bias.detach()[columns]
-        self.pick = RowSums(table, count)
-        self.factor = Factor(layer.deter.weight.detach()[columns].t())
+        self.pick = RowSums(rounded(table), count)
+        self.weight = rounded(layer.deter.weight.detach()[columns].t()).contiguous()
 
     def __call__(self, deter: Tensor, rows: Tensor) -> Tensor:
-        """First products (B, columns) of h (B, D) and rows (B, G) of the weight of z."""
-        return self.factor.add_product(self.pick(rows), deter)
+        """First products (B, columns) of `rounded` h (B, D) and rows (B, G) of the weight of z."""
+        return self.pick(rows).addmm_(deter, self.weight)
 
 
 class FixedHead:
@@ -62,5 +56,5 @@ class FixedHead:
         self.tail = FixedTail(tail)
 
     def __call__(self, deter: Tensor, rows: Tensor) -> Tensor:
-        """Outputs (B, out) of h (B, D) and rows (B, G) of the weight of z."""
+        """Outputs (B, out) of `rounded` h (B, D) and rows (B, G) of the weight of z."""
         return self.tail(self.first(deter, rows))

@@ -52,20 +52,34 @@ def stoch_grad(stoch: Tensor, classes: int, grad: Tensor) -> Tensor:
     return matmul(onehot.t(), grad)
 
 
-class RowSums:
-    """Sums of rows of a weight (N, out), without autograd, again and again for as many."""
+CACHED = 1 << 18
+"""Numbers of a weight that a processor's second cache holds beside what else is needed."""
 
-    def __init__(self, weight: Tensor, count: int) -> None:
-        self.weight = weight
+
+class RowSums:
+    """Sums of rows of a weight (N, out), without autograd, again and again for as many.
+
+    In `parts` of the columns: tables that fit into the processor's cache by themselves are read twice as fast.
+    """
+
+    def __init__(self, weight: Tensor, count: int, parts: int = 1) -> None:
+        self.count = parts
+        self.tables = [x.contiguous() for x in weight.chunk(parts, 1)] if weight.numel() > CACHED else [weight]
         self.at = torch.arange(count, device=weight.device)
 
     def __call__(self, index: Tensor) -> Tensor:
-        """Sums (R, out) of the rows that indices (R, G) pick.
+        """Sums (R, out) of the rows that indices (R, G) pick, of the only part."""
+        (out,) = self.parts(index)
+        return out
+
+    def parts(self, index: Tensor) -> list[Tensor]:
+        """Sums (R, out / parts) of the rows that indices (R, G) pick.
 
         It calls the function behind `functional.embedding_bag`, whose checks take longer than a step's arithmetic.
         """
-        starts = self.at * index.shape[1]
-        return torch.embedding_bag(self.weight, index.flatten(), starts, False, 0, False, None, False, None)[0]
+        at, flat = self.at * index.shape[1], index.flatten()
+        sums = [torch.embedding_bag(x, flat, at, False, 0, False, None, False, None)[0] for x in self.tables]
+        return sums if len(sums) == self.count else list(sums[0].chunk(self.count, 1))
 
 
 class _GatherProduct(torch.autograd.Function):
@@ -116,14 +130,19 @@ class StochLinear(nn.Module):
 
 
 class _FeatureProduct(torch.autograd.Function):
-    """W_h h + W_z onehot(z) + b for h (R, D) and z (R, G); probabilities (R, G C) as in `StochLinear`."""
+    """W_h h + W_z onehot(z) + b for h (R, D) and z (R, G); probabilities (R, G C) as in `StochLinear`.
+
+    Only a next product reads it: it is made in the precision of that one's factors.
+    """
 
     @staticmethod
     def forward(ctx: Any, stoch: Tensor, rows: Tensor, deter: Tensor, probs: Tensor | None, *weights: Tensor) -> Tensor:
         """Outputs (R, out); `rows` of W_z belong to z, `weights` are W_h (out, D), b (out,), W_z (G C, out)."""
-        of_deter, bias, of_stoch = weights
+        ctx.dtype = deter.dtype
+        of_deter, bias, of_stoch = (rounded(weight.detach()) for weight in weights)
+        deter = rounded(deter)
         ctx.save_for_backward(stoch, deter, of_deter, of_stoch)
-        return affine(deter, of_deter, bias).add_(RowSums(of_stoch.detach(), len(rows))(rows))
+        return torch.addmm(bias, deter, of_deter.t()).add_(RowSums(of_stoch, len(rows))(rows))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -131,15 +150,14 @@ class _FeatureProduct(torch.autograd.Function):
         stoch, deter, of_deter, of_stoch = ctx.saved_tensors
         _, _, needs_deter, needs_probs, needs_weights, *_ = ctx.needs_input_grad
         grad = grads[0].contiguous()
-        short = rounded(grad)
         return (
             None,
             None,
-            matmul(short, of_deter) if needs_deter else None,
-            matmul(short, of_stoch.t()) if needs_probs else None,
-            matmul(short.t(), deter) if needs_weights else None,
-            grad.sum(0) if needs_weights else None,
-            stoch_grad(stoch, len(of_stoch) // stoch.shape[1], short) if needs_weights else None,
+            matmul(grad, of_deter) if needs_deter else None,
+            matmul(grad, of_stoch.t()) if needs_probs else None,
+            matmul(grad.t(), deter) if needs_weights else None,
+            grad.sum(0, dtype=ctx.dtype) if needs_weights else None,
+            stoch_grad(stoch, len(of_stoch) // stoch.shape[1], grad) if needs_weights else None,
         )
 
 
@@ -150,7 +168,7 @@ class _Layers(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
         """Outputs (R, out) of first products x (R, in); `weights` are W (out, in) and b (out,) of each layer."""
         ready = [rounded(weight) for weight in weights]
-        active = [rounded(functional.relu(x))]
+        ctx.dtype, active = x.dtype, [rounded(functional.relu(x))]
         for weight, bias in zip(ready[:-2:2], ready[1:-2:2], strict=True):
             active.append(torch.addmm(bias, active[-1], weight.t()).relu_())
         ctx.save_for_backward(*active, *ready[::2])
@@ -164,7 +182,7 @@ class _Layers(torch.autograd.Function):
         for active, weight in zip(ctx.saved_tensors[half - 1 :: -1], ctx.saved_tensors[: half - 1 : -1], strict=True):
             found = [matmul(grad.t(), active), grad.sum(0, dtype=grads[0].dtype), *found]
             grad = torch.ops.aten.threshold_backward(grad @ weight, active, 0)
-        return grad.to(grads[0].dtype), *found
+        return grad.to(ctx.dtype), *found
 
 
 class FeatureLinear(nn.Module):
