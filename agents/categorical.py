@@ -75,7 +75,8 @@ def log_softmax(logits: Tensor) -> Tensor:
 
 def mixed_probs(logits: Tensor, unimix: float) -> Tensor:
     """Probabilities of categorical latents (..., G, C) with a share `unimix` of the uniform distribution."""
-    return softmax(logits) * (1.0 - unimix) + unimix / logits.shape[-1]
+    probs = softmax(logits)
+    return probs * (1.0 - unimix) + unimix / logits.shape[-1] if unimix else probs
 
 
 def sample(probs: Tensor, uniform: Tensor) -> Tensor:
@@ -138,22 +139,29 @@ class DrawByClass:
         return passed.view(torch.uint8).sum(0, dtype=torch.uint8).clamp_(max=self.last)
 
 
-class _Divergence(torch.autograd.Function):
-    """KL(p, q) with d/dp = log p - log q + 1 and d/dq = -p / q, where `LEAST` stands for smaller p and q."""
+class _Divergences(torch.autograd.Function):
+    """KL(p, q) twice: for d/dq = -p / q and for d/dp = log p - log q + 1, where `LEAST` stands for smaller p and q."""
 
     @staticmethod
-    def forward(ctx: Any, p: Tensor, q: Tensor) -> Tensor:
+    def forward(ctx: Any, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         q = q.clamp_min(LEAST)
         apart = p.clamp_min(LEAST).log_().sub_(q.log())
         ctx.save_for_backward(p, q, apart)
-        return (p * apart).sum((-2, -1))
+        out = (p * apart).sum((-2, -1))
+        return out, out.clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         p, q, apart = ctx.saved_tensors
-        grad = grads[0][..., None, None]
+        of_q, of_p = (grad[..., None, None] for grad in grads)
         needs_p, needs_q = ctx.needs_input_grad
-        return (apart + 1.0).mul_(grad) if needs_p else None, (p / q).mul_(-grad) if needs_q else None
+        return (apart + 1.0).mul_(of_p) if needs_p else None, (p / q).mul_(-of_q) if needs_q else None
+
+
+def balanced_kl(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    """KL(sg(p), q) and KL(p, sg(q)), where sg passes no gradient; see `kl`."""
+    dyn, rep = _Divergences.apply(p, q)  # type: ignore[no-untyped-call]
+    return dyn, rep
 
 
 def kl(p: Tensor, q: Tensor) -> Tensor:
@@ -161,8 +169,8 @@ def kl(p: Tensor, q: Tensor) -> Tensor:
 
     Probabilities below `LEAST` count as that in the logarithms: without unimix some are zero.
     """
-    out: Tensor = _Divergence.apply(p, q)  # type: ignore[no-untyped-call]
-    return out
+    of_q, of_p = balanced_kl(p, q)
+    return of_q + of_p - of_p.detach()
 
 
 def masked_logits(logits: Tensor, avail: Tensor) -> Tensor:

@@ -145,7 +145,7 @@ def through_time(
     z passes its gradient on to q straight through. `slopes` are zero after a reset.
     """
     share, probs = 1.0 - given.unimix, softmax(tape.logits.unflatten(-1, (-1, given.classes)))
-    grad_probs, active = grad_probs * share, (tape.hidden > 0).to(tape.hidden.dtype)
+    grad_probs, active = grad_probs * share if given.unimix else grad_probs.contiguous(), (tape.hidden > 0).to(tape.hidden.dtype)
     grads = Gradients(
         grad_deter.clone(), torch.empty_like(slopes[:, :, :6]), torch.empty_like(tape.hidden), torch.empty_like(probs)
     )
@@ -191,11 +191,15 @@ class Observe(torch.autograd.Function):
         found = through_time(given, tape, w, known, grads[0], grads[2])
         rows, kept, deter, hidden = (x.flatten(0, 1) for x in (tape.rows, tape.kept, tape.deter, tape.hidden))
         outer, inner = (x.flatten(2).flatten(0, 1) for x in found.gates.split(3, 2))
+        # After a reset no row is picked, and the gradient is zero.
+        stoch = tape.stoch.roll(1, 0).flatten(0, 1)
+        at_stoch = stoch_grad(stoch, given.classes, outer)
+        actions = rows[:, -1:]
         at_hidden, logits = found.hidden.flatten(0, 1), found.logits.flatten(2).flatten(0, 1)
         return (
             None,
             found.hidden,
-            gather_grad(rows, outer, len(w.rows) + 1)[:-1],
+            torch.cat([at_stoch, gather_grad(actions, outer, len(w.rows) + 1)[len(at_stoch) : -1]]),
             matmul(inner.t(), kept),
             # A bias is there after a reset too.
             (found.deter.unsqueeze(2) * slopes[:, :, 3:6]).sum((0, 1)).flatten(),

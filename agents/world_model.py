@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents.categorical import kl
+from mawm.agents.categorical import balanced_kl
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.fixed import FixedHead
 from mawm.agents.nets import FeatureLinear, Tail
@@ -138,6 +138,7 @@ class WorldModel(nn.Module):
         action_loss = functional.cross_entropy(
             action_logits.flatten(0, 1), batch.prev_action.flatten(), reduction="none"
         )
+        dyn, rep = balanced_kl(post.probs, prior)
         losses = Losses(
             obs=own * 0.5 * (obs_mean - self.rssm.scale(batch.obs)).square().sum(-1),
             action=own * arrived * action_loss.view_as(batch.reward),
@@ -148,8 +149,8 @@ class WorldModel(nn.Module):
             avail=functional.binary_cross_entropy_with_logits(
                 predicted.avail, batch.avail.to(batch.obs.dtype), reduction="none"
             ).sum(-1),
-            dyn=known * kl(post.probs.detach(), prior),
-            rep=known * kl(post.probs, prior.detach()),
+            dyn=known * dyn,
+            rep=known * rep,
         )
         assert all(x.shape == batch.reward.shape for x in losses), [x.shape for x in losses]
         return losses, post
