@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mawm.agents.categorical import Draw, mixed_probs, softmax, softmax_grad
+from mawm.agents.categorical import draws, mixed_probs, softmax, softmax_grad
 from mawm.agents.nets import RowSums, gather_grad, stoch_grad
 from mawm.agents.products import Factor, matmul
 
@@ -89,7 +89,7 @@ def observed(given: RecurrenceInputs, embedded: Tensor, w: Weights) -> Tape:
     tape, d = _blank(given, embedded, w), w.gates.shape[1]
     pick, gates_of = RowSums(functional.pad(w.rows, (0, 0, 0, 1)), len(embedded[0])), Factor(w.gates.t())
     hidden_of, logits_of = Factor(w.hidden.t()), Factor(w.out.t())
-    draw = Draw(given.noise, given.classes, given.unimix)
+    draw = draws(given.noise, given.classes, given.unimix)
     keep = (~given.reset).unsqueeze(-1)
     keep_deter, keep_stoch = keep.to(embedded.dtype).unbind(0), keep.long().unbind(0)
     steps = [Tape(*parts) for parts in zip(*(x.unbind(0) for x in tape), strict=True)]

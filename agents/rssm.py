@@ -12,7 +12,7 @@ from mawm.agents.config import WorldModelConfig
 from mawm.agents.fixed import FixedLinear
 from mawm.agents.nets import Linear, RowSums, StochLinear, Tail
 from mawm.agents.products import Factor, matmul
-from mawm.agents.recurrence import Observe, RecurrenceInputs, Weights
+from mawm.agents.recurrence import Observe, RecurrenceInputs, Weights, observed
 from mawm.agents.scales import ObservationScale
 
 
@@ -82,6 +82,19 @@ class Rssm(nn.Module):
 
         Where `reset` is true nothing is known of the past: h, z and a are zero. The first index must be one.
         """
+        given, embedded, weights = self._observed(obs, prev_action, reset, noise)
+        return Posteriors(*Observe.apply(given, embedded, *weights))  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def states(self, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor) -> Latent:
+        """The states of `observe` alone: without probabilities, and without gradient."""
+        tape = observed(*self._observed(obs, prev_action, reset, noise))
+        return Latent(tape.deter, tape.stoch)
+
+    def _observed(
+        self, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor
+    ) -> tuple[RecurrenceInputs, Tensor, Weights]:
+        """What the posterior's recurrence needs."""
         c, out = self.config, self.posterior_out.layers[0]
         assert isinstance(out, Linear)
         rows = torch.cat([self.stoch_in.weight, self.action_in])
@@ -89,8 +102,7 @@ class Rssm(nn.Module):
             rows, self.recurrent.weight, self.recurrent.bias, self.posterior_in.weight, out.weight, out.bias
         )
         given = RecurrenceInputs(prev_action, reset, noise, c.classes, c.unimix)
-        embedded = self.embed(obs) + self.posterior_in.bias
-        return Posteriors(*Observe.apply(given, embedded, *weights))  # type: ignore[no-untyped-call]
+        return given, self.embed(obs) + self.posterior_in.bias, weights
 
     def observe_step(
         self, state: Latent, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor | None
