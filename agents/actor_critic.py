@@ -58,7 +58,10 @@ class Valued(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """States that were acted in, flat (R, ...), with what the update needs of each; `received`: another agent acted."""
+    """States that were acted in, flat (R, ...), with what the update needs of each; `received`: another agent acted.
+
+    `deter` is rounded as factors of products are: it is read by nothing else.
+    """
 
     deter: Tensor
     stoch: Tensor
@@ -200,7 +203,7 @@ class ActorCritic:
         choice = imagined.avail.sum(-1) > 1
         theirs = torch.arange(imagined.action.shape[1], device=old.device) >= imagined.action.shape[1] - received
         rows = Rows(
-            imagined.deter[:-1],
+            rounded(imagined.deter[:-1]),
             imagined.stoch[:-1],
             imagined.avail,
             imagined.action,

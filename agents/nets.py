@@ -156,7 +156,7 @@ class _FeatureProduct(torch.autograd.Function):
             matmul(grad, of_deter) if needs_deter else None,
             matmul(grad, of_stoch.t()) if needs_probs else None,
             matmul(grad.t(), deter) if needs_weights else None,
-            grad.sum(0, dtype=ctx.dtype) if needs_weights else None,
+            grad.sum(0).to(ctx.dtype) if needs_weights else None,
             stoch_grad(stoch, len(of_stoch) // stoch.shape[1], grad) if needs_weights else None,
         )
 
@@ -180,7 +180,7 @@ class _Layers(torch.autograd.Function):
         half = len(ctx.saved_tensors) // 2
         grad, found = rounded(grads[0]), list[Tensor | None]()
         for active, weight in zip(ctx.saved_tensors[half - 1 :: -1], ctx.saved_tensors[: half - 1 : -1], strict=True):
-            found = [matmul(grad.t(), active), grad.sum(0, dtype=grads[0].dtype), *found]
+            found = [matmul(grad.t(), active), grad.sum(0).to(grads[0].dtype), *found]
             grad = torch.ops.aten.threshold_backward(grad @ weight, active, 0)
         return grad.to(ctx.dtype), *found
 
