@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mawm.agents.nets import FeatureLinear, Linear, RowSums, Tail
-from mawm.agents.products import Factor, rounded, widened
+from mawm.agents.products import Factor, relu_affine, rounded, widened
 
 class FixedLinear:
     """A linear map, laid out for many products."""
@@ -23,14 +23,14 @@ class FixedTail:
 
     def __init__(self, tail: Tail) -> None:
         layers = [layer for layer in tail.layers if isinstance(layer, Linear)]
-        self.hidden = [(rounded(x.bias.detach()), rounded(x.weight.detach().t()).contiguous()) for x in layers[:-1]]
+        self.hidden = [(rounded(x.bias.detach()), rounded(x.weight.detach())) for x in layers[:-1]]
         self.out = FixedLinear(layers[-1])
 
     def __call__(self, x: Tensor) -> Tensor:
         """Outputs (B, out) of `rounded` first products x (B, in), which are overwritten."""
         x = x.relu_()
         for bias, weight in self.hidden:
-            x = torch.addmm(bias, x, weight).relu_()
+            x = relu_affine(x, weight, bias)
         return self.out(widened(x))
 
 

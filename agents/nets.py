@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents.products import affine, is_short, linear, matmul, rounded, widened
+from mawm.agents.products import affine, is_short, linear, matmul, relu_affine, rounded, widened
 
 
 def _uniform(
@@ -141,10 +141,13 @@ class _FeatureProduct(torch.autograd.Function):
     def forward(ctx: Any, stoch: Tensor, rows: Tensor, deter: Tensor, probs: Tensor | None, *weights: Tensor) -> Tensor:
         """Outputs (R, out); `rows` of W_z belong to z, `weights` are W_h (out, D), b (out,), W_z (G C, out)."""
         ctx.dtype = deter.dtype
-        of_deter, bias, of_stoch = (rounded(weight.detach()) for weight in weights)
-        deter = rounded(deter)
-        ctx.save_for_backward(stoch, deter, of_deter, of_stoch)
-        return torch.addmm(bias, deter, of_deter.t()).add_(RowSums(of_stoch, len(rows))(rows))
+        of_deter, bias, of_stoch = (weight.detach() for weight in weights)
+        short, short_deter = rounded(deter), rounded(of_deter)
+        ctx.save_for_backward(stoch, short, short_deter, of_stoch)
+        # Each state picks one of the first variable's rows: they bring the bias.
+        table = of_stoch.to(short.dtype, copy=True)
+        table[: len(table) // stoch.shape[1]] += bias
+        return RowSums(table, len(rows))(rows).addmm_(short, short_deter.t())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -172,7 +175,7 @@ class _Layers(torch.autograd.Function):
         ready = [rounded(weight) for weight in weights]
         ctx.dtype, active = x.dtype, [rounded(functional.relu(x))]
         for weight, bias in zip(ready[:-2:2], ready[1:-2:2], strict=True):
-            active.append(torch.addmm(bias, active[-1], weight.t()).relu_())
+            active.append(relu_affine(active[-1], weight, bias))
         ctx.save_for_backward(*active, *ready[::2])
         return affine(widened(active[-1]), widened(ready[-2]), weights[-1])
 

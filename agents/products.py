@@ -91,6 +91,14 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.addmm(bias, x, weight.t())
 
 
+def relu_affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The hidden layer relu(x W' + b), without autograd, of what is `rounded` already: in one pass where it is bf16."""
+    if x.dtype is torch.bfloat16 and x.device.type == "cpu":
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
+        return out
+    return torch.addmm(bias, x, weight.t()).relu_()
+
+
 class Factor:
     """The right factor (in, out) of many products without autograd: laid out, and rounded, once.
 
