@@ -121,7 +121,11 @@ def imagine(
     G).
     """
     count, rows_of = len(avail), model.rssm.stoch_in.rows
-    transition, policy, predictors = model.rssm.transition(state_noise), actor.fixed(count), model.fixed_predictors(count)
+    transition, policy, predictors = (
+        model.rssm.transition(state_noise),
+        actor.fixed(count),
+        model.fixed_predictors(count),
+    )
     state, seen = start, (rounded(start.deter), rows_of(start.stoch))
     steps: list[tuple[Tensor, ...]] = []
     states, arrivals = [start], list[tuple[Tensor, Tensor]]()
@@ -139,8 +143,8 @@ def imagine(
     goes_on = torch.sigmoid(-torch.stack([predictors.terminal(*arrival) for arrival in arrivals]).squeeze(-1))
     weight = torch.cat([torch.ones_like(goes_on[:1]), goes_on[:-1].cumprod(0)])
     deter, stoch = (torch.stack(x) for x in zip(*states, strict=True))
-    acted = (torch.stack(x) for x in zip(*steps, strict=True))
-    return Imagined(deter, stoch, *acted, reward, discount * goes_on, weight)
+    masks, logits, actions = (torch.stack(x) for x in zip(*steps, strict=True))
+    return Imagined(deter, stoch, masks, logits, actions, reward, discount * goes_on, weight)
 
 
 class ActorCritic:

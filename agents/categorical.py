@@ -182,18 +182,13 @@ class _Divergences(torch.autograd.Function):
 
 
 def balanced_kl(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """KL(sg(p), q) and KL(p, sg(q)), where sg passes no gradient; see `kl`."""
+    """KL(sg(p), q) and KL(p, sg(q)) in nats, where sg passes no gradient: (..., G, C) give (...).
+
+    Of independent categorical variables. Probabilities below `LEAST` count as that in the logarithms: without unimix
+    some are zero.
+    """
     dyn, rep = _Divergences.apply(p, q)  # type: ignore[no-untyped-call]
     return dyn, rep
-
-
-def kl(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p, q) in nats of independent categorical variables: probabilities (..., G, C) give (...).
-
-    Probabilities below `LEAST` count as that in the logarithms: without unimix some are zero.
-    """
-    of_q, of_p = balanced_kl(p, q)
-    return of_q + of_p - of_p.detach()
 
 
 def masked_logits(logits: Tensor, avail: Tensor) -> Tensor:

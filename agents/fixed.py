@@ -1,10 +1,10 @@
 """Networks as they are now, without autograd, laid out once for many evaluations: of imagination and of values."""
 
-import torch
 from torch import Tensor
 
 from mawm.agents.nets import FeatureLinear, Linear, RowSums, Tail
 from mawm.agents.products import Factor, relu_affine, rounded, widened
+
 
 class FixedLinear:
     """A linear map, laid out for many products."""

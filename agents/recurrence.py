@@ -145,7 +145,10 @@ def through_time(
     z passes its gradient on to q straight through. `slopes` are zero after a reset.
     """
     share, probs = 1.0 - given.unimix, softmax(tape.logits.unflatten(-1, (-1, given.classes)))
-    grad_probs, active = grad_probs * share if given.unimix else grad_probs.contiguous(), (tape.hidden > 0).to(tape.hidden.dtype)
+    grad_probs, active = (
+        grad_probs * share if given.unimix else grad_probs.contiguous(),
+        (tape.hidden > 0).to(tape.hidden.dtype),
+    )
     grads = Gradients(
         grad_deter.clone(), torch.empty_like(slopes[:, :, :6]), torch.empty_like(tape.hidden), torch.empty_like(probs)
     )

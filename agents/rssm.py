@@ -62,7 +62,7 @@ class Rssm(nn.Module):
 
     @staticmethod
     def gates_(deter: Tensor, outer: Sequence[Tensor], inner: Sequence[Tensor]) -> Tensor:
-        """The gated recurrent unit (Cho et al. 2014): h_t (..., D) from h_{t-1} and what its gates are fed, each (..., D).
+        """The gated recurrent unit (Cho et al. 2014): h_t (..., D) from h_{t-1} and what its gates are fed (..., D).
 
         `outer` comes from z and a and is overwritten, `inner` from h; no gradient is booked.
         """
