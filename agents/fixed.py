@@ -38,10 +38,11 @@ class FixedFirst:
     """Columns of a first product of the latent state. The bias is added to rows of which each state picks one."""
 
     def __init__(self, layer: FeatureLinear, columns: slice, count: int) -> None:
-        table = layer.stoch.weight.detach()[:, columns].clone()
-        table[: len(table) // layer.stoch.groups] += layer.deter.bias.detach()[columns]
-        self.pick = RowSums(rounded(table), count)
         self.weight = rounded(layer.deter.weight.detach()[columns].t()).contiguous()
+        # Rounded as `FeatureLinear` rounds: a policy's ratio to itself shall be 1.
+        table = layer.stoch.weight.detach()[:, columns].to(self.weight.dtype, copy=True)
+        table[: len(table) // layer.stoch.groups] += layer.deter.bias.detach()[columns]
+        self.pick = RowSums(table, count)
 
     def __call__(self, deter: Tensor, rows: Tensor) -> Tensor:
         """First products (B, columns) of `rounded` h (B, D) and rows (B, G) of the weight of z."""

@@ -299,6 +299,17 @@ def test_gradients_of_latents_and_hidden_layers_in_bf16_are_those_of_rounded_fac
 
 
 @pytest.mark.usefixtures("rounded")
+def test_fixed_heads_in_bf16_round_as_the_networks_that_they_were_made_of() -> None:
+    draw = torch.Generator().manual_seed(2)
+    first, tail = FeatureLinear(60, 3, 4, 70, draw), Tail([70, 70, 5], draw)
+    torch.nn.init.normal_(first.deter.bias, generator=draw)
+    stoch, deter = torch.randint(0, 4, (90, 3), generator=draw), torch.randn(90, 60, generator=draw)
+    with torch.no_grad():
+        found = FixedHead(first, tail, 90)(deter.bfloat16(), first.stoch.rows(stoch))
+        assert torch.allclose(found, tail(first(deter, stoch)), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.usefixtures("rounded")
 def test_perceptrons_in_bf16_have_nearly_the_gradients_of_exact_products() -> None:
     draw = torch.Generator().manual_seed(1)
     first, tail = FeatureLinear(60, 3, 4, 70, draw), Tail([70, 70, 5], draw)
