@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("run_state",),
     ("agents.products", "agents.exploration", "agents.battle_log", "agents.information", "agents.scales"),
     ("agents.categorical", "agents.returns", "agents.optimiser", "agents.nets", "agents.replay"),
-    ("agents.recurrence",),
+    ("agents.recurrence", "agents.fixed"),
     ("agents.rssm", "agents.ppo_nets", "agents.ensemble", "agents.snapshot_weights"),
     ("agents.world_model", "agents.ppo_batch"),
     ("agents.actor_critic", "agents.pooled"),
