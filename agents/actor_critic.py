@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from mawm.agents.categorical import log_softmax, masked_logits, sample, softmax
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
 from mawm.agents.exploration import exploration
+from mawm.agents.fixed import FixedHead
 from mawm.agents.nets import FeatureLinear, Tail
 from mawm.agents.optimiser import Optimiser
+from mawm.agents.products import rounded
 from mawm.agents.returns import advantages, lambda_returns, scalar_output
 from mawm.agents.rssm import Latent
 from mawm.agents.world_model import WorldModel
@@ -56,7 +58,10 @@ class Valued(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """States that were acted in, flat (R, ...), with what the update needs of each; `received`: another agent acted."""
+    """States that were acted in, flat (R, ...), with what the update needs of each; `received`: another agent acted.
+
+    `deter` is rounded as factors of products are: it is read by nothing else.
+    """
 
     deter: Tensor
     stoch: Tensor
@@ -84,6 +89,10 @@ class Head(nn.Module):
         out: Tensor = self.tail(self.first(deter, stoch))
         return out
 
+    def fixed(self, count: int) -> FixedHead:
+        """This perceptron as it is now, for `count` latent states at a time."""
+        return FixedHead(self.first, self.tail, count)
+
 
 def log_prob(logits: Tensor, action: Tensor) -> Tensor:
     """Log pi(a) (...) of masked logits (..., A)."""
@@ -99,7 +108,7 @@ def threshold_avail(logits: Tensor) -> Tensor:
 @torch.no_grad()
 def imagine(
     model: WorldModel,
-    actor: nn.Module,
+    actor: Head,
     start: Latent,
     avail: Tensor,
     discount: float,
@@ -111,22 +120,31 @@ def imagine(
     `avail` (B, A) is the true mask of the start; later masks are predicted. Noise: act_noise (H, B), state_noise (H, B,
     G).
     """
-    state, chance = start, torch.ones(len(avail), device=avail.device)
-    transition = model.rssm.transition(state_noise)
+    count, rows_of = len(avail), model.rssm.stoch_in.rows
+    transition, policy, predictors = (
+        model.rssm.transition(state_noise),
+        actor.fixed(count),
+        model.fixed_predictors(count),
+    )
+    state, seen = start, (rounded(start.deter), rows_of(start.stoch))
     steps: list[tuple[Tensor, ...]] = []
-    states = [start]
+    states, arrivals = [start], list[tuple[Tensor, Tensor]]()
     for t in range(len(act_noise)):
-        logits = masked_logits(actor(state.deter, state.stoch), avail)
+        logits = masked_logits(policy(*seen), avail)
         action = sample(softmax(logits), act_noise[t])
+        steps.append((avail, logits, action))
         state = transition(t, state, action)
-        predicted = model.predict(state)
-        goes_on = torch.sigmoid(-predicted.terminal)
-        steps.append((avail, logits, action, model.reward_output.mean(predicted.reward), discount * goes_on, chance))
+        seen = rounded(state.deter), rows_of(state.stoch)
         states.append(state)
-        chance = chance * goes_on
-        avail = threshold_avail(predicted.avail)
+        arrivals.append(seen)
+        avail = threshold_avail(predictors.avail(*seen))
+    # One head after the other: its weights stay in the processor's cache.
+    reward = model.reward_output.mean(torch.stack([predictors.reward(*arrival) for arrival in arrivals]))
+    goes_on = torch.sigmoid(-torch.stack([predictors.terminal(*arrival) for arrival in arrivals]).squeeze(-1))
+    weight = torch.cat([torch.ones_like(goes_on[:1]), goes_on[:-1].cumprod(0)])
     deter, stoch = (torch.stack(x) for x in zip(*states, strict=True))
-    return Imagined(deter, stoch, *(torch.stack(x) for x in zip(*steps, strict=True)))
+    masks, logits, actions = (torch.stack(x) for x in zip(*steps, strict=True))
+    return Imagined(deter, stoch, masks, logits, actions, reward, discount * goes_on, weight)
 
 
 class ActorCritic:
@@ -163,15 +181,15 @@ class ActorCritic:
 
         Step by step, so that what a step needs stays in the processor's cache.
         """
-        states = list(zip(imagined.deter, imagined.stoch, strict=True))
-        slow = torch.stack([self.value_output.mean(self.slow_critic(*state)) for state in states])
-        returns = lambda_returns(imagined.reward, imagined.discount, slow, self.config.lam)
-        values, losses = [], []
-        for state, target in zip(states[:-1], returns, strict=True):
-            logits = self.critic(*state)
-            values.append(self.value_output.mean(logits))
-            losses.append(self.value_output.loss(logits, target))
-        return Valued(returns, torch.stack(values), torch.stack(losses))
+        states = list(zip(rounded(imagined.deter), self.slow_critic.first.stoch.rows(imagined.stoch), strict=True))
+        count = imagined.deter.shape[1]
+        critic, slow_critic = (critic.fixed(count) for critic in (self.critic, self.slow_critic))
+        slow = torch.stack([slow_critic(*state) for state in states])
+        returns = lambda_returns(imagined.reward, imagined.discount, self.value_output.mean(slow), self.config.lam)
+        # Without decay the slow critic is the critic.
+        same = self.config.target_decay == 0.0
+        said = slow[:-1] if same else torch.stack([critic(*state) for state in states[:-1]])
+        return Valued(returns, self.value_output.mean(said), self.value_output.loss(said, returns))
 
     def critic_losses(self, imagined: Imagined, valued: Valued) -> Tensor:
         """Critic loss (B,) of each rollout: what the selector scores rollouts by (Z section 4.2)."""
@@ -187,14 +205,15 @@ class ActorCritic:
         old = log_prob(imagined.logits, imagined.action)
         # A state with one legal action (a dead agent's no-op) has nothing to decide.
         choice = imagined.avail.sum(-1) > 1
+        advantage = self.advantages.normalise(valued.returns, valued.value, imagined.weight * choice)
         theirs = torch.arange(imagined.action.shape[1], device=old.device) >= imagined.action.shape[1] - received
         rows = Rows(
-            imagined.deter[:-1],
+            rounded(imagined.deter[:-1]),
             imagined.stoch[:-1],
             imagined.avail,
             imagined.action,
             old,
-            self.advantages.normalise(valued.returns, valued.value) * choice,
+            torch.where(choice, advantage, 0.0),
             valued.returns,
             imagined.weight,
             theirs.expand_as(imagined.action),

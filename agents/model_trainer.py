@@ -151,13 +151,13 @@ class ModelTrainer:
         batch = source(rows, config.seq_len, rng)
         noise = self._noise(rng, config.seq_len, rows)
         reset = resets(batch.reset)
-        post = self.model.rssm.observe(batch.obs, batch.prev_action, reset, noise)
+        seen = self.model.rssm.states(batch.obs, batch.prev_action, reset, noise)
         goes_on = ~batch.terminal.cpu().numpy()
         fit = goes_on & _with_context(batch.is_first.cpu().numpy(), reset.cpu().numpy())
         places = np.flatnonzero(fit if fit.any() else goes_on)
         picked = rng.choice(places, size=count, replace=len(places) < count)
         index = torch.from_numpy(picked).to(self.device)
-        state = Latent(post.deter.flatten(0, 1)[index], post.stoch.flatten(0, 1)[index])
+        state = Latent(seen.deter.flatten(0, 1)[index], seen.stoch.flatten(0, 1)[index])
         return state, batch.avail.flatten(0, 1)[index]
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents.products import Factor, affine, linear, matmul, rounded
+from mawm.agents.products import affine, is_short, linear, matmul, relu_affine, rounded, widened
 
 
 def _uniform(
@@ -39,20 +39,49 @@ def gather_grad(index: Tensor, grad: Tensor, rows: int) -> Tensor:
     return out
 
 
-class RowSums:
-    """Sums of rows of a weight (N, out), without autograd, again and again for as many."""
+def stoch_grad(stoch: Tensor, classes: int, grad: Tensor) -> Tensor:
+    """onehot(stoch)' @ grad (G C, out) for class indices (R, G) and grad (R, out).
 
-    def __init__(self, weight: Tensor, count: int) -> None:
-        self.weight = weight
+    A product with bf16 factors takes half the time of the additions, one with float32 factors twice as long.
+    """
+    if not is_short():
+        first = torch.arange(stoch.shape[1], device=stoch.device) * classes
+        return gather_grad(stoch + first, grad, stoch.shape[1] * classes)
+    # Turned round, because a product reads it so: a fifth of the time that writing ones at indices would take.
+    of_class = torch.arange(classes, device=stoch.device).to(torch.bfloat16).unsqueeze(1)
+    turned = stoch.t().to(torch.bfloat16).contiguous().unsqueeze(1)
+    onehot = turned.new_empty(turned.shape[0], classes, turned.shape[2])
+    return matmul(torch.eq(turned, of_class, out=onehot).flatten(0, 1), grad)
+
+
+CACHED = 1 << 18
+"""Numbers of a weight that a processor's second cache holds beside what else is needed."""
+
+
+class RowSums:
+    """Sums of rows of a weight (N, out), without autograd, again and again for as many.
+
+    In `parts` of the columns: tables that fit into the processor's cache by themselves are read twice as fast.
+    """
+
+    def __init__(self, weight: Tensor, count: int, parts: int = 1) -> None:
+        self.count = parts
+        self.tables = [x.contiguous() for x in weight.chunk(parts, 1)] if weight.numel() > CACHED else [weight]
         self.at = torch.arange(count, device=weight.device)
 
     def __call__(self, index: Tensor) -> Tensor:
-        """Sums (R, out) of the rows that indices (R, G) pick.
+        """Sums (R, out) of the rows that indices (R, G) pick, of the only part."""
+        (out,) = self.parts(index)
+        return out
+
+    def parts(self, index: Tensor) -> list[Tensor]:
+        """Sums (R, out / parts) of the rows that indices (R, G) pick.
 
         It calls the function behind `functional.embedding_bag`, whose checks take longer than a step's arithmetic.
         """
-        starts = self.at * index.shape[1]
-        return torch.embedding_bag(self.weight, index.flatten(), starts, False, 0, False, None, False, None)[0]
+        at, flat = self.at * index.shape[1], index.flatten()
+        sums = [torch.embedding_bag(x, flat, at, False, 0, False, None, False, None)[0] for x in self.tables]
+        return sums if len(sums) == self.count else list(sums[0].chunk(self.count, 1))
 
 
 class _GatherProduct(torch.autograd.Function):
@@ -102,69 +131,63 @@ class StochLinear(nn.Module):
         return out.reshape(*index.shape[:-1], -1)
 
 
-class FixedLinear:
-    """A linear map as it is now, without autograd, laid out for many products."""
-
-    def __init__(self, layer: Linear) -> None:
-        self.factor = Factor(layer.weight.detach().t())
-        self.bias = layer.bias.detach()
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Outputs (B, out) of inputs (B, in)."""
-        return self.factor.add_product(self.bias.expand(len(x), -1).clone(), x)
-
-
 class _FeatureProduct(torch.autograd.Function):
-    """W_h h + W_z onehot(z) + b for h (R, D) and rows (R, G) of W_z; probabilities (R, G C) as in `StochLinear`."""
+    """W_h h + W_z onehot(z) + b for h (R, D) and z (R, G); probabilities (R, G C) as in `StochLinear`.
+
+    Only a next product reads it: it is made in the precision of that one's factors.
+    """
 
     @staticmethod
-    def forward(ctx: Any, index: Tensor, deter: Tensor, probs: Tensor | None, *weights: Tensor) -> Tensor:
-        """Outputs (R, out); `weights` are W_h (out, D), b (out,), W_z (G C, out)."""
-        of_deter, bias, of_stoch = weights
-        ctx.save_for_backward(index, deter, of_deter, of_stoch)
-        return affine(deter, of_deter, bias).add_(functional.embedding_bag(index, of_stoch.detach(), mode="sum"))
+    def forward(ctx: Any, stoch: Tensor, rows: Tensor, deter: Tensor, probs: Tensor | None, *weights: Tensor) -> Tensor:
+        """Outputs (R, out); `rows` of W_z belong to z, `weights` are W_h (out, D), b (out,), W_z (G C, out)."""
+        ctx.dtype = deter.dtype
+        of_deter, bias, of_stoch = (weight.detach() for weight in weights)
+        short, short_deter = rounded(deter), rounded(of_deter)
+        ctx.save_for_backward(stoch, short, short_deter, of_stoch)
+        # Each state picks one of the first variable's rows: they bring the bias.
+        table = of_stoch.to(short.dtype, copy=True)
+        table[: len(table) // stoch.shape[1]] += bias
+        return RowSums(table, len(rows))(rows).addmm_(short, short_deter.t())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of `forward`'s arguments, where they are wanted."""
-        index, deter, of_deter, of_stoch = ctx.saved_tensors
-        _, needs_deter, needs_probs, needs_weights, *_ = ctx.needs_input_grad
+        stoch, deter, of_deter, of_stoch = ctx.saved_tensors
+        _, _, needs_deter, needs_probs, needs_weights, *_ = ctx.needs_input_grad
         grad = grads[0].contiguous()
-        short = rounded(grad)
         return (
             None,
-            matmul(short, of_deter) if needs_deter else None,
-            matmul(short, of_stoch.t()) if needs_probs else None,
-            matmul(short.t(), deter) if needs_weights else None,
-            grad.sum(0) if needs_weights else None,
-            gather_grad(index, grad, len(of_stoch)) if needs_weights else None,
+            None,
+            matmul(grad, of_deter) if needs_deter else None,
+            matmul(grad, of_stoch.t()) if needs_probs else None,
+            matmul(grad.t(), deter) if needs_weights else None,
+            grad.sum(0).to(ctx.dtype) if needs_weights else None,
+            stoch_grad(stoch, len(of_stoch) // stoch.shape[1], grad) if needs_weights else None,
         )
 
 
 class _Layers(torch.autograd.Function):
-    """x -> W relu(x) + b, layer after layer."""
+    """x -> W relu(x) + b, layer after layer. What only a next product reads is made in the precision of its factors."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
         """Outputs (R, out) of first products x (R, in); `weights` are W (out, in) and b (out,) of each layer."""
-        active, ready = [], []
-        for weight, bias in zip(weights[::2], weights[1::2], strict=True):
-            active.append(rounded(functional.relu(x)))
-            ready.append(rounded(weight))
-            x = affine(active[-1], ready[-1], bias)
-        ctx.save_for_backward(*active, *ready)
-        return x
+        ready = [rounded(weight) for weight in weights]
+        ctx.dtype, active = x.dtype, [rounded(functional.relu(x))]
+        for weight, bias in zip(ready[:-2:2], ready[1:-2:2], strict=True):
+            active.append(relu_affine(active[-1], weight, bias))
+        ctx.save_for_backward(*active, *ready[::2])
+        return affine(widened(active[-1]), widened(ready[-2]), weights[-1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of `forward`'s arguments."""
         half = len(ctx.saved_tensors) // 2
-        grad, found = grads[0], list[Tensor | None]()
+        grad, found = rounded(grads[0]), list[Tensor | None]()
         for active, weight in zip(ctx.saved_tensors[half - 1 :: -1], ctx.saved_tensors[: half - 1 : -1], strict=True):
-            short = rounded(grad)
-            found = [matmul(short.t(), active), grad.sum(0), *found]
-            grad = torch.ops.aten.threshold_backward(matmul(short, weight), active, 0)
-        return grad, *found
+            found = [matmul(grad.t(), active), grad.sum(0).to(grads[0].dtype), *found]
+            grad = torch.ops.aten.threshold_backward(grad @ weight, active, 0)
+        return grad.to(ctx.dtype), *found
 
 
 class FeatureLinear(nn.Module):
@@ -180,7 +203,8 @@ class FeatureLinear(nn.Module):
         index = self.stoch.rows(stoch).flatten(0, -2)
         rows = None if probs is None else probs.reshape(len(index), -1)
         weights = self.deter.weight, self.deter.bias, self.stoch.weight
-        out: Tensor = _FeatureProduct.apply(index, deter.flatten(0, -2), rows, *weights)  # type: ignore[no-untyped-call]
+        inputs = stoch.flatten(0, -2), index, deter.flatten(0, -2), rows
+        out: Tensor = _FeatureProduct.apply(*inputs, *weights)  # type: ignore[no-untyped-call]
         return out.reshape(*deter.shape[:-1], -1)
 
 

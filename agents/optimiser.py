@@ -98,7 +98,7 @@ class Optimiser:
         if spoilt is None:
             return None
         in_a_row, inputs = spoilt
-        return in_a_row, {name: value.detach().cpu().numpy() for name, value in inputs.items()}
+        return in_a_row, {name: _array(value) for name, value in inputs.items()}
 
     def state(self) -> dict[str, NDArray[np.float32]]:
         """Adam's moments and step count as arrays by name."""
@@ -115,3 +115,9 @@ class Optimiser:
             self.moments[key] = torch.from_numpy(arrays[key].copy()).to(self.flat.device)
         if arrays:
             self.moments["step"] = torch.tensor(float(arrays["step"].reshape(-1)[0]), device=self.flat.device)
+
+
+def _array(value: Tensor) -> NDArray[Any]:
+    """A tensor for a file; there is no bf16 there."""
+    value = value.detach().cpu()
+    return (value.float() if value.dtype is torch.bfloat16 else value).numpy()

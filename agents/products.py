@@ -9,14 +9,18 @@ from torch import Tensor
 from torch.nn import functional
 
 _ROUNDED = False
+"""Factors are rounded by this module: the processor's own products of float32 factors would not round them."""
+_SHORT = False
+"""Products take bf16 factors, whoever rounds them."""
 
 
 def set_precision(name: str) -> None:
     """`float32` or `bf16`, for all products of this process: a property of it, like its number of threads."""
-    global _ROUNDED
+    global _ROUNDED, _SHORT
     native = name == "bf16" and _supports("_is_amx_tile_supported")
     torch.backends.mkldnn.matmul.fp32_precision = "bf16" if native else "ieee"  # type: ignore[attr-defined]
     _ROUNDED = name == "bf16" and not native
+    _SHORT = name == "bf16"
 
 
 def has_bf16_units() -> bool:
@@ -56,19 +60,43 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return out + bias
 
 
+def is_short() -> bool:
+    """Whether products take bf16 factors."""
+    return _SHORT
+
+
 def rounded(x: Tensor) -> Tensor:
     """What a factor of several products is made into first: rounded once, or itself."""
-    return x.bfloat16() if _ROUNDED else x
+    return x.bfloat16() if _SHORT else x
+
+
+def widened(x: Tensor) -> Tensor:
+    """A `rounded` factor of a product whose result shall not be rounded: float32 where torch rounds factors itself."""
+    return x.float() if _SHORT and not _ROUNDED else x
+
+
+def _is_rounded(a: Tensor, b: Tensor) -> bool:
+    return _ROUNDED or a.dtype is torch.bfloat16 or b.dtype is torch.bfloat16
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """The product a b of matrices, without autograd; either may be `rounded` already."""
-    return (rounded(a) @ rounded(b)).float() if _ROUNDED else a @ b
+    return (a.bfloat16() @ b.bfloat16()).float() if _is_rounded(a, b) else a @ b
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The sum x W' + b of x (R, in), W (out, in), without autograd; x, W may be `rounded` already."""
-    return matmul(x, weight.t()).add_(bias) if _ROUNDED else torch.addmm(bias, x, weight.t())
+    if _is_rounded(x, weight):
+        return matmul(x, weight.t()).add_(bias)
+    return torch.addmm(bias, x, weight.t())
+
+
+def relu_affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The hidden layer relu(x W' + b), without autograd, of what is `rounded` already: in one pass where it is bf16."""
+    if x.dtype is torch.bfloat16 and x.device.type == "cpu":
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
+        return out
+    return torch.addmm(bias, x, weight.t()).relu_()
 
 
 class Factor:

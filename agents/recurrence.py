@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mawm.agents.categorical import Draw, mixed_probs, softmax, softmax_grad
-from mawm.agents.nets import RowSums, gather_grad
+from mawm.agents.categorical import draws, mixed_probs, softmax, softmax_grad
+from mawm.agents.nets import RowSums, gather_grad, stoch_grad
 from mawm.agents.products import Factor, matmul
 
 
@@ -89,7 +89,7 @@ def observed(given: RecurrenceInputs, embedded: Tensor, w: Weights) -> Tape:
     tape, d = _blank(given, embedded, w), w.gates.shape[1]
     pick, gates_of = RowSums(functional.pad(w.rows, (0, 0, 0, 1)), len(embedded[0])), Factor(w.gates.t())
     hidden_of, logits_of = Factor(w.hidden.t()), Factor(w.out.t())
-    draw = Draw(given.noise, given.classes, given.unimix)
+    draw = draws(given.noise, given.classes, given.unimix)
     keep = (~given.reset).unsqueeze(-1)
     keep_deter, keep_stoch = keep.to(embedded.dtype).unbind(0), keep.long().unbind(0)
     steps = [Tape(*parts) for parts in zip(*(x.unbind(0) for x in tape), strict=True)]
@@ -145,7 +145,10 @@ def through_time(
     z passes its gradient on to q straight through. `slopes` are zero after a reset.
     """
     share, probs = 1.0 - given.unimix, softmax(tape.logits.unflatten(-1, (-1, given.classes)))
-    grad_probs, active = grad_probs * share, (tape.hidden > 0).to(tape.hidden.dtype)
+    grad_probs, active = (
+        grad_probs * share if given.unimix else grad_probs.contiguous(),
+        (tape.hidden > 0).to(tape.hidden.dtype),
+    )
     grads = Gradients(
         grad_deter.clone(), torch.empty_like(slopes[:, :, :6]), torch.empty_like(tape.hidden), torch.empty_like(probs)
     )
@@ -191,11 +194,15 @@ class Observe(torch.autograd.Function):
         found = through_time(given, tape, w, known, grads[0], grads[2])
         rows, kept, deter, hidden = (x.flatten(0, 1) for x in (tape.rows, tape.kept, tape.deter, tape.hidden))
         outer, inner = (x.flatten(2).flatten(0, 1) for x in found.gates.split(3, 2))
+        # After a reset no row is picked, and the gradient is zero.
+        stoch = tape.stoch.roll(1, 0).flatten(0, 1)
+        at_stoch = stoch_grad(stoch, given.classes, outer)
+        actions = rows[:, -1:]
         at_hidden, logits = found.hidden.flatten(0, 1), found.logits.flatten(2).flatten(0, 1)
         return (
             None,
             found.hidden,
-            gather_grad(rows, outer, len(w.rows) + 1)[:-1],
+            torch.cat([at_stoch, gather_grad(actions, outer, len(w.rows) + 1)[len(at_stoch) : -1]]),
             matmul(inner.t(), kept),
             # A bias is there after a reset too.
             (found.deter.unsqueeze(2) * slopes[:, :, 3:6]).sum((0, 1)).flatten(),

@@ -127,8 +127,8 @@ class Advantages(Protocol):
     def stretch(self, unit: float) -> None:
         """Count rewards in this unit from now on."""
 
-    def normalise(self, returns: Tensor, value: Tensor) -> Tensor:
-        """Normalised advantages (...) of returns (...) over values (...)."""
+    def normalise(self, returns: Tensor, value: Tensor, weight: Tensor) -> Tensor:
+        """Normalised advantages (...) of returns (...) over values (...); `weight` (...): of each in the update."""
 
     @property
     def scale(self) -> float:
@@ -173,7 +173,7 @@ class ReturnScale:
         """The floor is one unit."""
         self.floor = unit
 
-    def normalise(self, returns: Tensor, value: Tensor) -> Tensor:
+    def normalise(self, returns: Tensor, value: Tensor, weight: Tensor) -> Tensor:
         """Advantages (...) as shares of the range of returns."""
         return (returns - value) / self.update(returns)
 
@@ -189,7 +189,8 @@ class ReturnScale:
 class Deviation:
     """Advantages with mean 0 and deviation 1 over the rollouts of a round, as MAMBA normalises them on SMAC.
 
-    A ten-thousandth of a unit is added to the deviation, so that rollouts without any difference divide by no zero.
+    Each counts with its weight in the update: states after a predicted death, or with one available action, do not. A
+    ten-thousandth of a unit is added to the deviation, so that rollouts without any difference divide by no zero.
     """
 
     def __init__(self) -> None:
@@ -200,13 +201,14 @@ class Deviation:
         """Count in this unit."""
         self.unit = unit
 
-    def normalise(self, returns: Tensor, value: Tensor) -> Tensor:
+    def normalise(self, returns: Tensor, value: Tensor, weight: Tensor) -> Tensor:
         """Standardised advantages (...)."""
-        advantage = returns - value
-        scale = float(advantage.std(correction=0)) + 1e-4 * self.unit
+        advantage, share = returns - value, weight / weight.sum().clamp_min(1e-6)
+        mean = (share * advantage).sum()
+        scale = float((share * (advantage - mean).square()).sum().sqrt()) + 1e-4 * self.unit
         if math.isfinite(scale):  # otherwise the update is left out, and the log keeps the last one
             self.scale = scale
-        return (advantage - advantage.mean()) / scale
+        return (advantage - mean) / scale
 
     def state(self) -> dict[str, Any]:
         """The last deviation, for the log alone."""

@@ -1,15 +1,18 @@
 """One agent's recurrent state-space model: h_t = f(h_{t-1}, z_{t-1}, a_{t-1}), posterior q(z|h,o), prior p(z|h)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents.categorical import Draw, mixed_probs, sample
+from mawm.agents.categorical import DrawByClass, mixed_probs, sample
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.nets import FixedLinear, Linear, RowSums, StochLinear, Tail
-from mawm.agents.recurrence import Observe, RecurrenceInputs, Weights
+from mawm.agents.fixed import FixedLinear
+from mawm.agents.nets import Linear, RowSums, StochLinear, Tail
+from mawm.agents.products import Factor, matmul
+from mawm.agents.recurrence import Observe, RecurrenceInputs, Weights, observed
 from mawm.agents.scales import ObservationScale
 
 
@@ -57,14 +60,14 @@ class Rssm(nn.Module):
         out: Tensor = self.encoder_tail(self.encoder(self.scale(obs)))
         return out
 
-    def gates_(self, deter: Tensor, outer: Tensor, inner: Tensor) -> Tensor:
-        """The gated recurrent unit (Cho et al. 2014): h_t (..., D) from h_{t-1} and what its gates are fed (..., 3 D).
+    @staticmethod
+    def gates_(deter: Tensor, outer: Sequence[Tensor], inner: Sequence[Tensor]) -> Tensor:
+        """The gated recurrent unit (Cho et al. 2014): h_t (..., D) from h_{t-1} and what its gates are fed (..., D).
 
         `outer` comes from z and a and is overwritten, `inner` from h; no gradient is booked.
         """
-        d = self.config.deter
-        reset, update = outer[..., : 2 * d].add_(inner[..., : 2 * d]).sigmoid_().chunk(2, -1)
-        candidate = outer[..., 2 * d :].addcmul_(reset, inner[..., 2 * d :]).tanh_()
+        reset, update = (x.add_(y).sigmoid_() for x, y in zip(outer[:2], inner[:2], strict=True))
+        candidate = outer[2].addcmul_(reset, inner[2]).tanh_()
         return torch.lerp(candidate, deter, update)
 
     def _mixed(self, logits: Tensor) -> Tensor:
@@ -79,6 +82,19 @@ class Rssm(nn.Module):
 
         Where `reset` is true nothing is known of the past: h, z and a are zero. The first index must be one.
         """
+        given, embedded, weights = self._observed(obs, prev_action, reset, noise)
+        return Posteriors(*Observe.apply(given, embedded, *weights))  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def states(self, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor) -> Latent:
+        """The states of `observe` alone: without probabilities, and without gradient."""
+        tape = observed(*self._observed(obs, prev_action, reset, noise))
+        return Latent(tape.deter, tape.stoch)
+
+    def _observed(
+        self, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor
+    ) -> tuple[RecurrenceInputs, Tensor, Weights]:
+        """What the posterior's recurrence needs."""
         c, out = self.config, self.posterior_out.layers[0]
         assert isinstance(out, Linear)
         rows = torch.cat([self.stoch_in.weight, self.action_in])
@@ -86,8 +102,7 @@ class Rssm(nn.Module):
             rows, self.recurrent.weight, self.recurrent.bias, self.posterior_in.weight, out.weight, out.bias
         )
         given = RecurrenceInputs(prev_action, reset, noise, c.classes, c.unimix)
-        embedded = self.embed(obs) + self.posterior_in.bias
-        return Posteriors(*Observe.apply(given, embedded, *weights))  # type: ignore[no-untyped-call]
+        return given, self.embed(obs) + self.posterior_in.bias, weights
 
     def observe_step(
         self, state: Latent, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor | None
@@ -96,7 +111,7 @@ class Rssm(nn.Module):
         keep = (~reset).to(obs.dtype).unsqueeze(-1)
         gates_in = (functional.embedding(prev_action, self.action_in) + self.stoch_in(state.stoch)) * keep
         kept = state.deter * keep
-        deter = self.gates_(kept, gates_in, self.recurrent(kept))
+        deter = self.gates_(kept, gates_in.chunk(3, -1), self.recurrent(kept).chunk(3, -1))
         probs = self._mixed(self.posterior_out(self.embed(obs) + self.posterior_in(deter)))
         return Latent(deter, probs.argmax(-1) if noise is None else sample(probs, noise))
 
@@ -109,23 +124,33 @@ class Transition:
     """One step of the prior for all steps of a rollout, (h, z), a -> (h', z'), with weights laid out once."""
 
     def __init__(self, rssm: Rssm, noise: Tensor) -> None:
-        c = rssm.config
-        hidden, out = rssm.prior_in, rssm.prior_out.layers[0]
+        c = self.config = rssm.config
+        out, count = rssm.prior_out.layers[0], noise[0].numel() // c.groups
         assert isinstance(out, Linear)
         self.rssm = rssm
-        self.flat = (-1, c.groups), (-1, c.deter)
-        self.pick = RowSums(torch.cat([rssm.stoch_in.weight, rssm.action_in]).detach(), noise[0].numel() // c.groups)
+        # Each state picks one action: its row brings the gates' biases. The candidate's one belongs to W h.
+        bias, gates = rssm.recurrent.bias.detach().clone(), 2 * c.deter
+        actions = rssm.action_in.detach().clone()
+        actions[:, :gates] += bias[:gates]
+        self.pick = RowSums(torch.cat([rssm.stoch_in.weight.detach(), actions]), count, parts=3)
         self.first_action = c.groups * c.classes
-        self.gates, self.hidden, self.logits = (FixedLinear(x) for x in (rssm.recurrent, hidden, out))
-        self.draw = Draw(noise.flatten(1, -2), c.classes, c.unimix)
+        self.recurrent = Factor(rssm.recurrent.weight.detach().t())
+        self.candidate_bias = bias[gates:]
+        self.hidden = FixedLinear(rssm.prior_in)
+        # Class after class, as the draw needs them.
+        self.of_hidden = out.weight.detach().unflatten(0, (c.groups, c.classes)).transpose(0, 1).flatten(0, 1)
+        self.out_bias = out.bias.detach().view(c.groups, c.classes).t().reshape(-1, 1)
+        self.draw = DrawByClass(noise.reshape(len(noise), count, c.groups).mT.flatten(1), c.classes, c.unimix)
 
     def __call__(self, t: int, state: Latent, action: Tensor) -> Latent:
         """States (..., D), (..., G) after actions (...) taken in `state`, with the noise of step t."""
-        c, lead = self.rssm.config, action.shape
+        c, lead = self.config, action.shape
         deter = state.deter.reshape(-1, c.deter)
         z_rows = self.rssm.stoch_in.rows(state.stoch).reshape(-1, c.groups)
-        outer = self.pick(torch.cat([z_rows, action.reshape(-1, 1) + self.first_action], 1))
-        deter = self.rssm.gates_(deter, outer, self.gates(deter))
-        logits = self.logits(self.hidden(deter).relu_()).unflatten(-1, (c.groups, c.classes))
-        stoch = self.draw(t, logits, torch.empty_like(z_rows))
-        return Latent(deter.view(*lead, -1), stoch.view(*lead, -1))
+        outer = self.pick.parts(torch.cat([z_rows, action.reshape(-1, 1) + self.first_action], 1))
+        inner = self.recurrent.product(deter, deter.new_empty(len(deter), 3 * c.deter)).chunk(3, 1)
+        inner[2].add_(self.candidate_bias)
+        deter = self.rssm.gates_(deter, outer, inner)
+        logits = matmul(self.of_hidden, self.hidden(deter).relu_().t()).add_(self.out_bias)
+        stoch = self.draw(t, logits.view(c.classes, -1)).view(c.groups, -1).t().long()
+        return Latent(deter.view(*lead, -1), stoch.reshape(*lead, -1))

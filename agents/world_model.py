@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents.categorical import kl
+from mawm.agents.categorical import balanced_kl
 from mawm.agents.config import WorldModelConfig
+from mawm.agents.fixed import FixedHead
 from mawm.agents.nets import FeatureLinear, Tail
 from mawm.agents.returns import scalar_output
 from mawm.agents.rssm import Latent, Posteriors, Rssm
@@ -52,6 +53,14 @@ class Prediction(NamedTuple):
     reward: Tensor
     terminal: Tensor
     avail: Tensor
+
+
+class FixedPredictors(NamedTuple):
+    """The predictors as they are now, each by itself."""
+
+    reward: FixedHead
+    terminal: FixedHead
+    avail: FixedHead
 
 
 def resets(reset: Tensor) -> Tensor:
@@ -102,6 +111,14 @@ class WorldModel(nn.Module):
         reward, terminal, avail = self.predictors_in(latent.deter, latent.stoch, probs).chunk(3, -1)
         return Prediction(self.reward_head(reward), self.terminal_head(terminal).squeeze(-1), self.avail_head(avail))
 
+    def fixed_predictors(self, count: int) -> FixedPredictors:
+        """The predictors as they are now, for `count` latent states at a time."""
+        width, heads = self.config.hidden, (self.reward_head, self.terminal_head, self.avail_head)
+        columns = (slice(i * width, (i + 1) * width) for i in range(len(heads)))
+        return FixedPredictors(
+            *(FixedHead(self.predictors_in, head, count, at) for head, at in zip(heads, columns, strict=True))
+        )
+
     def losses(self, batch: Batch, noise: Tensor) -> tuple[Losses, Posteriors]:
         """Unreduced Eqs. 1-3 of stretches: noise (T, B, G) uniform.
 
@@ -121,6 +138,7 @@ class WorldModel(nn.Module):
         action_loss = functional.cross_entropy(
             action_logits.flatten(0, 1), batch.prev_action.flatten(), reduction="none"
         )
+        dyn, rep = balanced_kl(post.probs, prior)
         losses = Losses(
             obs=own * 0.5 * (obs_mean - self.rssm.scale(batch.obs)).square().sum(-1),
             action=own * arrived * action_loss.view_as(batch.reward),
@@ -131,8 +149,8 @@ class WorldModel(nn.Module):
             avail=functional.binary_cross_entropy_with_logits(
                 predicted.avail, batch.avail.to(batch.obs.dtype), reduction="none"
             ).sum(-1),
-            dyn=known * kl(post.probs.detach(), prior),
-            rep=known * kl(post.probs, prior.detach()),
+            dyn=known * dyn,
+            rep=known * rep,
         )
         assert all(x.shape == batch.reward.shape for x in losses), [x.shape for x in losses]
         return losses, post

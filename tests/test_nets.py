@@ -10,11 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mawm.agents.categorical import Draw, kl, log_softmax, mixed_probs, sample, softmax
+from mawm.agents.categorical import Draw, DrawTurned, balanced_kl, log_softmax, mixed_probs, sample, softmax
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.nets import FeatureLinear, Linear, StochLinear, Tail
+from mawm.agents.fixed import FixedHead
+from mawm.agents.nets import FeatureLinear, Linear, StochLinear, Tail, gather_grad, stoch_grad
 from mawm.agents.optimiser import Optimiser
-from mawm.agents.products import Factor, linear, matmul, set_precision
+from mawm.agents.products import Factor, linear, matmul, relu_affine, set_precision
 from mawm.agents.rssm import Latent, Rssm
 
 
@@ -98,15 +99,20 @@ def test_observing_with_deferred_gradients_equals_the_plain_recurrence():
         assert value.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("classes", [4, 32])
-def test_classes_drawn_from_logits_are_those_drawn_from_their_mixed_probabilities(classes: int) -> None:
+@pytest.mark.parametrize("kind", [Draw, DrawTurned])
+@pytest.mark.parametrize("unimix", [0.0, 0.1])
+@pytest.mark.parametrize("classes", [4, 7, 32])
+def test_classes_drawn_from_logits_are_those_drawn_from_their_mixed_probabilities(
+    classes: int, unimix: float, kind: type[Draw] | type[DrawTurned]
+) -> None:
     rng = np.random.default_rng(4)
     logits = torch.from_numpy(rng.normal(scale=3.0, size=(5, 200, 3, classes)))
     noise = torch.from_numpy(rng.random((5, 200, 3)))
-    draw, found = Draw(noise, classes, 0.1), torch.empty(5, 200, 3, dtype=torch.long)
+    draw = Draw(noise, classes, unimix) if kind is Draw else DrawTurned(noise.flatten(1), classes, unimix)
+    found = torch.empty(5, 200, 3, dtype=torch.long)
     for t in range(5):
         draw(t, logits[t], found[t])
-    assert torch.equal(found, sample(mixed_probs(logits, 0.1), noise))
+    assert torch.equal(found, sample(mixed_probs(logits, unimix), noise))
     assert set(found.unique().tolist()) == set(range(classes))
 
 
@@ -122,14 +128,20 @@ def test_softmax_and_its_gradient_are_torchs(classes: int) -> None:
         assert torch.allclose(*grads, atol=1e-14)
 
 
-def test_the_divergence_has_autograds_gradients() -> None:
+def test_the_divergences_have_autograds_gradients() -> None:
     draw = generator()
     p, q = (torch.softmax(torch.randn(5, 3, 4, generator=draw), -1).requires_grad_() for _ in range(2))
-    seed = torch.randn(5, generator=draw)
-    fast, plain = kl(p, q), (p * (p.log() - q.log())).sum((-2, -1))
-    assert torch.allclose(fast, plain, atol=1e-14)
-    for a, b in zip(*(torch.autograd.grad(out, (p, q), seed) for out in (fast, plain)), strict=True):
-        assert torch.allclose(a, b, atol=1e-13)
+    seeds = torch.randn(2, 5, generator=draw)
+
+    def divergence(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        return (p * (p.log() - q.log())).sum((-2, -1))
+
+    fast, plain = balanced_kl(p, q), (divergence(p.detach(), q), divergence(p, q.detach()))
+    for a, b in zip(fast, plain, strict=True):
+        assert torch.allclose(a, b, atol=1e-14)
+    grads = (torch.autograd.grad(out, (p, q), list(seeds)) for out in (fast, plain))
+    for a, b in zip(*grads, strict=True):
+        assert torch.allclose(a, b, atol=1e-13) and b.abs().max() > 0
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -150,6 +162,33 @@ def test_perceptrons_on_latent_states_have_autograds_gradients(layers: int) -> N
     assert torch.allclose(fast, plain, atol=1e-12)
     for a, b in zip(torch.autograd.grad(fast, inputs, seed), torch.autograd.grad(plain, inputs, seed), strict=True):
         assert torch.allclose(a, b, atol=1e-12) and b.abs().max() > 0
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_fixed_heads_are_the_networks_that_they_were_made_of(layers: int) -> None:
+    """For all columns of the first product, and for the head of a part of them."""
+    draw, rng = generator(), np.random.default_rng(7)
+    first, tail = FeatureLinear(6, 3, 4, 14, draw), Tail([7] * layers + [5], draw)
+    torch.nn.init.normal_(first.deter.bias, generator=draw)
+    stoch, deter = torch.from_numpy(rng.integers(0, 4, (9, 3))), torch.from_numpy(rng.normal(size=(9, 6)))
+    with torch.no_grad():
+        for columns in (slice(0, 7), slice(7, 14)):
+            found = FixedHead(first, tail, 9, columns)(deter, first.stoch.rows(stoch))
+            assert torch.allclose(found, tail(first(deter, stoch)[:, columns]), atol=1e-12)
+
+
+def test_states_alone_are_those_of_the_posterior() -> None:
+    rssm, rng = (
+        Rssm(5, 4, WorldModelConfig(deter=6, groups=3, classes=4, hidden=7), generator()),
+        np.random.default_rng(8),
+    )
+    obs, noise = (torch.from_numpy(rng.random((6, 2, n))) for n in (5, 3))
+    reset = torch.zeros(6, 2, dtype=torch.bool)
+    reset[0] = True
+    given = obs, torch.from_numpy(rng.integers(0, 4, (6, 2))), reset, noise
+    states, post = rssm.states(*given), rssm.observe(*given)
+    assert torch.equal(states.deter, post.deter) and torch.equal(states.stoch, post.stoch)
+    assert not states.deter.requires_grad
 
 
 def test_a_step_of_the_prior_is_the_plain_formula_for_any_number_of_leading_axes() -> None:
@@ -245,3 +284,41 @@ def test_rounded_products_and_their_gradients_are_those_of_rounded_factors() -> 
     assert matmul(x, weight.t()).dtype == torch.float32
     set_precision("float32")
     assert not torch.equal(made, x @ weight.t())
+
+
+@pytest.mark.usefixtures("rounded")
+def test_gradients_of_latents_and_hidden_layers_in_bf16_are_those_of_rounded_factors() -> None:
+    draw = torch.Generator().manual_seed(0)
+    stoch = torch.randint(0, 4, (50, 3), generator=draw)
+    grad = torch.randn(50, 20, generator=draw)
+    additions = gather_grad(stoch + torch.arange(3) * 4, grad.bfloat16().float(), 12)
+    assert torch.allclose(stoch_grad(stoch, 4, grad), additions, rtol=0.01, atol=0.05)
+    x, weight, bias = (torch.randn(n, generator=draw).bfloat16() for n in ((50, 30), (20, 30), (20,)))
+    exact = (x.float() @ weight.float().t() + bias.float()).relu()
+    assert torch.allclose(relu_affine(x, weight, bias).float(), exact, rtol=0.01, atol=0.05)
+
+
+@pytest.mark.usefixtures("rounded")
+def test_fixed_heads_in_bf16_round_as_the_networks_that_they_were_made_of() -> None:
+    draw = torch.Generator().manual_seed(2)
+    first, tail = FeatureLinear(60, 3, 4, 70, draw), Tail([70, 70, 5], draw)
+    torch.nn.init.normal_(first.deter.bias, generator=draw)
+    stoch, deter = torch.randint(0, 4, (90, 3), generator=draw), torch.randn(90, 60, generator=draw)
+    with torch.no_grad():
+        found = FixedHead(first, tail, 90)(deter.bfloat16(), first.stoch.rows(stoch))
+        assert torch.allclose(found, tail(first(deter, stoch)), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.usefixtures("rounded")
+def test_perceptrons_in_bf16_have_nearly_the_gradients_of_exact_products() -> None:
+    draw = torch.Generator().manual_seed(1)
+    first, tail = FeatureLinear(60, 3, 4, 70, draw), Tail([70, 70, 5], draw)
+    stoch, deter = torch.randint(0, 4, (90, 3), generator=draw), torch.randn(90, 60, generator=draw)
+    seed, weights = torch.randn(90, 5, generator=draw), [*first.parameters(), *tail.parameters()]
+    found = torch.autograd.grad(tail(first(deter, stoch)), weights, seed)
+    set_precision("float32")
+    exact = torch.autograd.grad(tail(first(deter, stoch)), weights, seed)
+    for a, b in zip(found, exact, strict=True):
+        assert a.dtype is torch.float32
+        # A unit beside the kink of its rectifier is on in one and off in the other.
+        assert float((a - b).norm() / b.norm()) < 0.1

@@ -142,6 +142,15 @@ def test_plain_losses_by_hand() -> None:
 
 
 def test_standardised_advantages_have_mean_0_and_deviation_1() -> None:
-    found = Deviation().normalise(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0.0, 0.0, 0.0]))
+    found = Deviation().normalise(torch.tensor([1.0, 3.0, 5.0]), torch.zeros(3), torch.ones(3))
     assert found.tolist() == pytest.approx([-(1.5**0.5), 0.0, 1.5**0.5], rel=1e-3)
-    assert Deviation().normalise(torch.ones(4), torch.zeros(4)).tolist() == [0.0] * 4
+    assert Deviation().normalise(torch.ones(4), torch.zeros(4), torch.ones(4)).tolist() == [0.0] * 4
+
+
+def test_standardised_advantages_count_with_their_weight_in_the_update() -> None:
+    advantage, weight = torch.tensor([1.0, 3.0, 5.0, 900.0]), torch.tensor([1.0, 1.0, 1.0, 0.0])
+    found = Deviation().normalise(advantage, torch.zeros(4), weight)
+    assert found[:3].tolist() == pytest.approx([-(1.5**0.5), 0.0, 1.5**0.5], rel=1e-3)
+    # By hand: mean (1 + 3 * 5) / 4 = 4, variance (9 + 3 * 1) / 4 = 3.
+    half = Deviation().normalise(torch.tensor([1.0, 5.0]), torch.zeros(2), torch.tensor([0.5, 1.5]))
+    assert half.tolist() == pytest.approx([-(3.0**0.5), 1.0 / 3.0**0.5], rel=1e-3)
