@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from mawm.agents.categorical import log_softmax, masked_logits, sample, softmax
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
-from mawm.agents.exploration import exploration
-from mawm.agents.fixed import FixedHead
+from mawm.agents.entropy_weight import exploration
+from mawm.agents.fixed_heads import FixedHead
+from mawm.agents.matmul import rounded
 from mawm.agents.nets import FeatureLinear, Tail
 from mawm.agents.optimiser import Optimiser
-from mawm.agents.products import rounded
 from mawm.agents.returns import advantages, lambda_returns, scalar_output
 from mawm.agents.rssm import Latent
 from mawm.agents.world_model import WorldModel

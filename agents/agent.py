@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mawm.agents.acting_memory import ActingMemory
 from mawm.agents.actor_critic import ActorCritic
 from mawm.agents.behaviour_trainer import BehaviourTrainer
 from mawm.agents.config import AgentConfig
-from mawm.agents.intrinsic import Intrinsic, NoInformation
+from mawm.agents.information.parameters import ParameterInformation
+from mawm.agents.information.policies import PolicyInformation
+from mawm.agents.information.term import Intrinsic, NoInformation
 from mawm.agents.learner import GatedLearner
-from mawm.agents.memory import ActingMemory
 from mawm.agents.model_trainer import ModelTrainer
-from mawm.agents.parameter_information import ParameterInformation
-from mawm.agents.policy_information import PolicyInformation
-from mawm.agents.pooled import PooledReplay
+from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.scales import RewardUnit
 from mawm.agents.snapshot import load, optimisers, save
 from mawm.agents.snapshot_weights import save_weights

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mawm.agents.actor_critic import ActorCritic, Imagined, Rows, Valued, imagine, threshold_avail
 from mawm.agents.categorical import masked_logits
-from mawm.agents.intrinsic import Intrinsic
+from mawm.agents.information.term import Intrinsic
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.rssm import Latent
 from mawm.types import Metrics, Origin, Rollout

@@ -2,7 +2,7 @@
 
 import torch
 
-from mawm.agents.products import has_bf16_units, set_precision
+from mawm.agents.matmul import has_bf16_units, set_precision
 
 
 def resolve_device(name: str) -> str:

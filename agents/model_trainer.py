@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mawm.agents.intrinsic import Intrinsic
+from mawm.agents.information.term import Intrinsic
 from mawm.agents.optimiser import Optimiser
-from mawm.agents.pooled import PooledReplay
+from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.rssm import Latent
 from mawm.agents.world_model import Batch, Losses, WorldModel, resets
 from mawm.types import Metrics, Segment

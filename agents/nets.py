@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents.products import affine, is_short, linear, matmul, relu_affine, rounded, widened
+from mawm.agents.matmul import affine, is_short, linear, matmul, relu_affine, rounded, widened
 
 
 def _uniform(

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from mawm.agents.categorical import draws, mixed_probs, softmax, softmax_grad
+from mawm.agents.matmul import Factor, matmul
 from mawm.agents.nets import RowSums, gather_grad, stoch_grad
-from mawm.agents.products import Factor, matmul
 
 
 class Weights(NamedTuple):

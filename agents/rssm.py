@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from mawm.agents.categorical import DrawByClass, mixed_probs, sample
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.fixed import FixedLinear
+from mawm.agents.fixed_heads import FixedLinear
+from mawm.agents.matmul import Factor, matmul
 from mawm.agents.nets import Linear, RowSums, StochLinear, Tail
-from mawm.agents.products import Factor, matmul
 from mawm.agents.recurrence import Observe, RecurrenceInputs, Weights, observed
 from mawm.agents.scales import ObservationScale
 

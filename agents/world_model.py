@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from mawm.agents.categorical import balanced_kl
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.fixed import FixedHead
+from mawm.agents.fixed_heads import FixedHead
 from mawm.agents.nets import FeatureLinear, Tail
 from mawm.agents.returns import scalar_output
 from mawm.agents.rssm import Latent, Posteriors, Rssm

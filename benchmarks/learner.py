@@ -11,10 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from mawm.agents.actor_critic import ActorCritic
 from mawm.agents.behaviour_trainer import BehaviourTrainer
 from mawm.agents.config import AgentConfig, ReplayConfig
-from mawm.agents.intrinsic import NoInformation
+from mawm.agents.information.term import NoInformation
+from mawm.agents.matmul import matmul, set_precision
 from mawm.agents.model_trainer import ModelTrainer
-from mawm.agents.pooled import PooledReplay
-from mawm.agents.products import matmul, set_precision
+from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.world_model import WorldModel
 from mawm.benchmarks.plain import PlainLearner
 from mawm.sharing.provenance import Gate

@@ -6,7 +6,7 @@ from typing import Literal
 
 from mawm.agents.agent import Agent
 from mawm.agents.learner import Learner
-from mawm.agents.ppo import Ppo
+from mawm.agents.ppo.learner import Ppo
 from mawm.agents.world_model import SCORES
 from mawm.configs.train import TrainConfig
 from mawm.seeds import named_generator

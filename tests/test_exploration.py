@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mawm.agents.config import BehaviourConfig
-from mawm.agents.exploration import LEAST, MOST, Steered, StepDecay, UpdateDecay, exploration
+from mawm.agents.entropy_weight import LEAST, MOST, Steered, StepDecay, UpdateDecay, exploration
 
 
 def test_the_weight_decays_with_environment_steps_and_nothing_else() -> None:

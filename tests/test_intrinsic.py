@@ -8,8 +8,8 @@ import torch
 
 from mawm.agents.actor_critic import ActorCritic, Imagined, imagine
 from mawm.agents.config import BehaviourConfig, InformationConfig, WorldModelConfig
-from mawm.agents.parameter_information import ParameterInformation
-from mawm.agents.policy_information import PolicyInformation
+from mawm.agents.information.parameters import ParameterInformation
+from mawm.agents.information.policies import PolicyInformation
 from mawm.agents.rssm import Latent, Posteriors
 from mawm.agents.world_model import Batch, WorldModel
 

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from mawm.agents.categorical import Draw, DrawTurned, balanced_kl, log_softmax, mixed_probs, sample, softmax
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.fixed import FixedHead
+from mawm.agents.fixed_heads import FixedHead
+from mawm.agents.matmul import Factor, linear, matmul, relu_affine, set_precision
 from mawm.agents.nets import FeatureLinear, Linear, StochLinear, Tail, gather_grad, stoch_grad
 from mawm.agents.optimiser import Optimiser
-from mawm.agents.products import Factor, linear, matmul, relu_affine, set_precision
 from mawm.agents.rssm import Latent, Rssm
 
 

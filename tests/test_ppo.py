@@ -14,9 +14,9 @@ import pytest
 import torch
 from test_docs import documented_tags
 
-from mawm.agents.battle_log import Battle, BattleLog
-from mawm.agents.ppo import Ppo
-from mawm.agents.ppo_batch import PpoBatch, batch_of, gae
+from mawm.agents.ppo.batch import PpoBatch, batch_of, gae
+from mawm.agents.ppo.battle_log import Battle, BattleLog
+from mawm.agents.ppo.learner import Ppo
 from mawm.agents.returns import ValueNorm
 from mawm.build import make_team
 from mawm.collect import Collector

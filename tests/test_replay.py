@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mawm.agents.config import ReplayConfig
-from mawm.agents.pooled import PooledReplay
+from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.replay import Replay
 from mawm.sharing.provenance import Gate, ProvenanceError
 from mawm.storage.append_only_tables import joined

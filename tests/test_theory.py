@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mawm import verify
-from mawm.agents.information import param_ig, policy_mi
+from mawm.agents.information.estimators import param_ig, policy_mi
 from mawm.auditing.theory.descent import check_descent
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from mawm.agents.config import ReplayConfig, WorldModelConfig
-from mawm.agents.intrinsic import NoInformation
+from mawm.agents.information.term import NoInformation
 from mawm.agents.model_trainer import ModelTrainer, _with_context
-from mawm.agents.pooled import PooledReplay
+from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.world_model import Batch, WorldModel
 from mawm.sharing.provenance import Gate
 from mawm.types import Origin, Role, Segment, Spaces

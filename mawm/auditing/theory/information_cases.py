@@ -1,4 +1,4 @@
-"""The estimators of `mawm.agents.information` on Gaussian cases whose answer is a formula."""
+"""The estimators of `mawm.agents.information.estimators` on Gaussian cases whose answer is a formula."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mawm.agents.information import param_ig, policy_mi
+from mawm.agents.information.estimators import param_ig, policy_mi
 from mawm.auditing.theory.claim import Claim
 
 SPREAD = 1.5

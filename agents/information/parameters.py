@@ -8,9 +8,9 @@ from torch import Tensor
 
 from mawm.agents.actor_critic import Head, Imagined
 from mawm.agents.config import InformationConfig, WorldModelConfig
-from mawm.agents.ensemble import Ensemble
-from mawm.agents.information import gaps
-from mawm.agents.intrinsic import Arrays
+from mawm.agents.information.ensemble import Ensemble
+from mawm.agents.information.estimators import gaps
+from mawm.agents.information.term import Arrays
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.rssm import Posteriors
 from mawm.agents.snapshot_weights import load_weights, save_weights, under

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from mawm.agents.matmul import Factor, relu_affine, rounded, widened
 from mawm.agents.nets import FeatureLinear, Linear, RowSums, Tail
-from mawm.agents.products import Factor, relu_affine, rounded, widened
 
 
 class FixedLinear:

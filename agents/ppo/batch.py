@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mawm.agents.battle_log import Battle
-from mawm.agents.ppo_nets import PpoNets
+from mawm.agents.ppo.battle_log import Battle
+from mawm.agents.ppo.nets import PpoNets
 from mawm.agents.returns import ValueNorm
 
 

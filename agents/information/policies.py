@@ -9,9 +9,9 @@ from torch import Tensor
 from mawm.agents.actor_critic import Head, Imagined, threshold_avail
 from mawm.agents.categorical import masked_logits, sample, softmax
 from mawm.agents.config import InformationConfig
-from mawm.agents.information import gaps
-from mawm.agents.intrinsic import Arrays
-from mawm.agents.population import FeaturePolicies, Population, Snapshots
+from mawm.agents.information.estimators import gaps
+from mawm.agents.information.population import FeaturePolicies, Population, Snapshots
+from mawm.agents.information.term import Arrays
 from mawm.agents.rssm import Latent, Posteriors
 from mawm.agents.snapshot_weights import under
 from mawm.agents.world_model import Batch, WorldModel

@@ -7,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mawm.agents.battle_log import BattleLog
 from mawm.agents.categorical import sample
 from mawm.agents.config import AgentConfig
 from mawm.agents.learner import Learner
 from mawm.agents.optimiser import Optimiser
-from mawm.agents.ppo_batch import PpoBatch, batch_of
-from mawm.agents.ppo_nets import PpoNets
+from mawm.agents.ppo.batch import PpoBatch, batch_of
+from mawm.agents.ppo.battle_log import BattleLog
+from mawm.agents.ppo.nets import PpoNets
 from mawm.agents.returns import ValueNorm
 from mawm.agents.snapshot_weights import load_weights, save_weights, under
 from mawm.seeds import named_generator, named_seed

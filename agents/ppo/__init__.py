@@ -1,0 +1,1 @@
+"""Recurrent PPO on real battles: the model-free methods `ippo` and `mappo`."""
