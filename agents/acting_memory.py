@@ -17,9 +17,9 @@ class ActingMemory:
     `generator` draws one uniform number a latent and one an action, whatever the mode, so that modes stay aligned.
     """
 
-    def __init__(self, rssm: Rssm, behaviour: ActorCritic, lanes: int, device: str) -> None:
+    def __init__(self, rssm: Rssm, actor_critic: ActorCritic, lanes: int, device: str) -> None:
         self.rssm = rssm
-        self.behaviour = behaviour
+        self.actor_critic = actor_critic
         self.device = device
         self.state = rssm.initial(lanes)
         self.prev_action = np.zeros(lanes, np.int64)
@@ -43,7 +43,7 @@ class ActingMemory:
         if mode == "random":
             probs = allowed.to(torch.float32) / allowed.sum(-1, keepdim=True)
         else:
-            probs = torch.softmax(self.behaviour.policy(self.state, allowed), -1)
+            probs = torch.softmax(self.actor_critic.policy(self.state, allowed), -1)
         action = probs.argmax(-1) if mode == "greedy" else sample(probs, self._tensor(noise[:, -1]))
         self.prev_action = action.cpu().numpy().astype(np.int64)
         return self.prev_action.copy()

@@ -78,15 +78,15 @@ class Agent(GatedLearner):
         self.rngs = {purpose: named_generator(seed, f"{role}/{name}/{purpose}") for purpose in GENERATORS}
         weights = torch.Generator().manual_seed(named_seed(seed, f"{role}/init"))
         model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
-        self.behaviour = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights)
+        self.actor_critic = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights)
         self.replay = PooledReplay(spaces, config.replay, lanes, gate or Gate(role), device)
         self.intrinsic = self._intrinsic(seed)
-        self.modelling = ModelTrainer(
+        self.model_trainer = ModelTrainer(
             model, self.replay, self.rngs["model"], self.rngs["score"], self.intrinsic, device
         )
-        self.behaving = BehaviourTrainer(
-            self.behaviour,
-            self.modelling,
+        self.behaviour_trainer = BehaviourTrainer(
+            self.actor_critic,
+            self.model_trainer,
             self.rngs["behaviour"],
             self.rngs["explorer_starts"],
             self.intrinsic,
@@ -101,7 +101,7 @@ class Agent(GatedLearner):
         """The information term; its weights are drawn apart, so that it changes no others."""
         config, model = self.config.information, self.config.world_model
         if config.kind == "policy_mi" and config.weight > 0.0:
-            return PolicyInformation(self.behaviour.actor, config, model.obs_scale, self.rngs["gains"], self.device)
+            return PolicyInformation(self.actor_critic.actor, config, model.obs_scale, self.rngs["gains"], self.device)
         if config.kind == "param_ig" and config.weight > 0.0:
             weights = torch.Generator().manual_seed(named_seed(seed, f"{self.role}/information"))
             rngs = self.rngs["information"], self.rngs["gains"]
@@ -110,7 +110,7 @@ class Agent(GatedLearner):
 
     def begin(self, slot: str, lanes: int) -> None:
         """Forget what `slot` ("train" or "eval") remembers and give it `lanes` lanes."""
-        self.memories[slot] = ActingMemory(self.modelling.model.rssm, self.behaviour, lanes, self.device)
+        self.memories[slot] = ActingMemory(self.model_trainer.model.rssm, self.actor_critic, lanes, self.device)
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
         """Actions (L,) of the lanes of a slot from their own observations (L, O) and memories alone."""
@@ -120,13 +120,17 @@ class Agent(GatedLearner):
     def remember(self, segments: list[Segment]) -> None:
         """Keep the agent's own experience (Z Algorithm 1 line 6)."""
         self.replay.remember(segments)
-        self.modelling.model.rssm.scale.widen(segment.obs for segment in segments)
+        self.model_trainer.model.rssm.scale.widen(segment.obs for segment in segments)
         self.reward_unit.take(segments)
         self.count_in_unit()
 
     def count_in_unit(self) -> None:
         """Pass the agent's unit of rewards to reward predictor, critic and advantages (`scales.RewardUnit`)."""
-        for counting in (self.modelling.model.reward_output, self.behaviour.value_output, self.behaviour.advantages):
+        for counting in (
+            self.model_trainer.model.reward_output,
+            self.actor_critic.value_output,
+            self.actor_critic.advantages,
+        ):
             counting.stretch(self.reward_unit.value)
 
     def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
@@ -134,9 +138,9 @@ class Agent(GatedLearner):
         self.experience.budget.advance(env_steps)
         sizes = [segment_bytes(len(s), self.spaces.obs_size, self.spaces.n_actions, self.wire) for s in segments]
         # Losses of a model that was never fitted say nothing of an item, and would rule the windows for K items.
-        if not segments or not self.experience.active or self.modelling.updates == 0:
+        if not segments or not self.experience.active or self.model_trainer.updates == 0:
             return self.experience.silent(sizes)
-        scores = self.modelling.score(segments)
+        scores = self.model_trainer.score(segments)
         arrivals, phases = (np.array([of(s) for s in segments], np.int64) for of in (len, phase))
         return self.experience.publish(
             sizes, scores, lambda i, sequence: encode_segment(segments[i], sequence, self.wire), arrivals, phases
@@ -168,7 +172,7 @@ class Agent(GatedLearner):
 
     def policy_weights(self) -> dict[str, NDArray[Any]]:
         """Copies of the weights that the policy acts by: world model and actor."""
-        return save_weights({"world_model": self.modelling.model, "actor": self.behaviour.actor})
+        return save_weights({"world_model": self.model_trainer.model, "actor": self.actor_critic.actor})
 
     @property
     def label(self) -> Role:
@@ -177,45 +181,45 @@ class Agent(GatedLearner):
 
     def _examine(self, when: str) -> Metrics:
         """Own loss on the experience that has just come in: was it news, and is it learned?"""
-        if not self.examined or self.modelling.updates == 0:
+        if not self.examined or self.model_trainer.updates == 0:
             return {}
-        losses = self.modelling.score(self.examined, self.rngs["examine"]).sum(1)
+        losses = self.model_trainer.score(self.examined, self.rngs["examine"]).sum(1)
         return {f"channel/received_loss_{when}": float(losses.mean())}
 
     def fit_world_model(self, updates: int) -> Metrics:
         """Gradient steps on Eqs. 1-3."""
-        metrics = self.modelling.fit(updates)
+        metrics = self.model_trainer.fit(updates)
         if metrics:
             metrics["information/skipped_updates"] = float(self.intrinsic.skipped)
         return metrics | self._examine("after")
 
     def imagine(self, updates: int) -> None:
         """Rollouts for `updates` behaviour updates, from the agent's own experience."""
-        self.behaving.imagine(updates)
+        self.behaviour_trainer.imagine(updates)
 
     def offer_rollouts(self, *, env_steps: int) -> Outbox:
         """What of this round's imagination is broadcast: scored by the critic's loss (Z section 4.2)."""
         self.rollouts.budget.advance(env_steps)
-        count = self.behaving.count
+        count = self.behaviour_trainer.count
         model, horizon = self.config.world_model, self.config.behaviour.horizon
         sizes = [rollout_bytes(horizon, model.deter, model.groups, self.spaces.n_actions, self.wire)] * count
         # The loss of a critic that was never fitted is the same for every rollout.
-        if not count or not self.rollouts.active or not self.behaviour.critic_opt.moments:
+        if not count or not self.rollouts.active or not self.actor_critic.critic_opt.moments:
             return self.rollouts.silent(sizes)
-        origin = Origin(self.members[0], self.label, self.behaving.round)
+        origin = Origin(self.members[0], self.label, self.behaviour_trainer.round)
         return self.rollouts.publish(
             sizes,
-            self.behaving.scores(),
-            lambda i, sequence: encode_rollout(self.behaving.rollout(i, origin), sequence, self.wire),
+            self.behaviour_trainer.scores(),
+            lambda i, sequence: encode_rollout(self.behaviour_trainer.rollout(i, origin), sequence, self.wire),
         )
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
         """Gradient steps on Eqs. 4-5, on own and received rollouts; `won`: share of the latest battles that it won."""
-        self.behaviour.exploration.see(won)
+        self.actor_critic.exploration.see(won)
         received = [decode_rollout(m) for m in messages]
         for rollout in received:
             self.replay.gate.check(rollout.origin)
-        return self.behaving.fit(received, env_steps)
+        return self.behaviour_trainer.fit(received, env_steps)
 
     def incidents(self) -> dict[str, tuple[int, dict[str, NDArray[Any]]]]:
         """Of each network with updates that were not finite since the last call: how many in a row, and of what."""
@@ -225,7 +229,7 @@ class Agent(GatedLearner):
 
     def model_error(self, segments: list[Segment]) -> Metrics:
         """One-step errors of the world model on these segments, and on as much of what it was fitted on."""
-        return self.modelling.errors(segments)
+        return self.model_trainer.errors(segments)
 
     def state(self, since: Since | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Everything to go on from: arrays by name, and a JSON-able rest; of the replay, what came after `since`."""

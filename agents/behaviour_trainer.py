@@ -20,7 +20,7 @@ class BehaviourTrainer:
 
     def __init__(
         self,
-        behaviour: ActorCritic,
+        actor_critic: ActorCritic,
         trainer: ModelTrainer,
         rng: np.random.Generator,
         explorer_rng: np.random.Generator,
@@ -28,7 +28,7 @@ class BehaviourTrainer:
         intrinsic_weight: float,
         device: str,
     ) -> None:
-        self.behaviour = behaviour
+        self.actor_critic = actor_critic
         self.trainer = trainer
         self.rng = rng
         self.explorer_rng = explorer_rng
@@ -43,13 +43,13 @@ class BehaviourTrainer:
         self.foreign = 0
         """How many of this round's rollouts, the last ones, start where explorers have been."""
         self.round = 0
-        behaviour.build(device)
+        actor_critic.build(device)
 
     def imagine(self, updates: int) -> None:
         """Rollouts for `updates` behaviour updates (Z Algorithm 2 line 7), kept until `fit`."""
         self.round += 1
         self.imagined = self.valued = None
-        config = self.behaviour.config
+        config = self.actor_critic.config
         if updates == 0 or not self.trainer.replay.ready(self.trainer.model.config.seq_len):
             return
         count, horizon = updates * config.starts, config.horizon
@@ -64,7 +64,7 @@ class BehaviourTrainer:
             start = Latent(*(torch.cat(pair) for pair in zip(start, their_start, strict=True)))
             avail = torch.cat([avail, their_avail])
             noise = torch.cat([noise, self._noise(self.explorer_rng, horizon, self.foreign, groups)], 1)
-        model, actor = self.trainer.model, self.behaviour.actor
+        model, actor = self.trainer.model, self.actor_critic.actor
         found = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
         self.imagined = self._with_gains(found, noise)
 
@@ -81,7 +81,7 @@ class BehaviourTrainer:
         """How many of the rollouts start where explorers have been: none while nothing of theirs was handed over."""
         if not self.trainer.replay.considered.places(self.trainer.model.config.seq_len):
             return 0
-        return min(count - 1, round(self.behaviour.config.explorer_starts * count))
+        return min(count - 1, round(self.actor_critic.config.explorer_starts * count))
 
     def _noise(self, rng: np.random.Generator, horizon: int, count: int, groups: int) -> Tensor:
         return torch.from_numpy(rng.random((horizon, count, groups + 1), dtype=np.float32)).to(self.device)
@@ -95,13 +95,13 @@ class BehaviourTrainer:
         """Critic loss (n, 1) of the rollouts that may be told, for the selector."""
         if self.imagined is None:
             return np.zeros((0, 1))
-        losses = self.behaviour.critic_losses(self.imagined, self._valued(self.imagined))[: self.count]
+        losses = self.actor_critic.critic_losses(self.imagined, self._valued(self.imagined))[: self.count]
         return losses.to(torch.float64).cpu().numpy()[:, None]
 
     def _valued(self, imagined: Imagined) -> Valued:
         """What the critic says of this round's own rollouts. It does not move before they are fitted on."""
         if self.valued is None:
-            self.valued = self.behaviour.value(imagined)
+            self.valued = self.actor_critic.value(imagined)
         return self.valued
 
     def rollout(self, index: int, origin: Origin) -> Rollout:
@@ -128,34 +128,36 @@ class BehaviourTrainer:
         """
         if self.imagined is None:
             return {}
-        config = self.behaviour.config
+        config = self.actor_critic.config
         own_rows = self.imagined.action.numel()
         metrics: Metrics = {}
         pool, valued = self.imagined, self._valued(self.imagined)
         if received:
             theirs = self._stacked(received)
             metrics["channel/latent_agreement"] = self._agreement(theirs)
-            pool, valued = pool.joined([theirs]), valued.joined(self.behaviour.value(theirs))
-        rows = self.behaviour.prepare(pool, valued, len(received))
-        metrics |= self.behaviour.received_ratios(rows)
-        exploration = self.behaviour.exploration
+            pool, valued = pool.joined([theirs]), valued.joined(self.actor_critic.value(theirs))
+        rows = self.actor_critic.prepare(pool, valued, len(received))
+        metrics |= self.actor_critic.received_ratios(rows)
+        exploration = self.actor_critic.exploration
         size = min(config.minibatch, own_rows)
         steps = config.epochs * max(1, own_rows // size)
         totals: dict[str, float] = {}
         for index in self._minibatches(len(rows.action), size, steps):
-            said = self.behaviour.update(Rows(*(x.index_select(0, index) for x in rows)), exploration.weight(env_steps))
+            said = self.actor_critic.update(
+                Rows(*(x.index_select(0, index) for x in rows)), exploration.weight(env_steps)
+            )
             exploration.adapt(said["actor/entropy_share"], env_steps)
             for name, value in said.items():
                 totals[name] = totals.get(name, 0.0) + value
         self.imagined = self.valued = None
-        self.intrinsic.remember(self.behaviour.actor, env_steps)
+        self.intrinsic.remember(self.actor_critic.actor, env_steps)
         if self.gain == self.gain:
             metrics["information/gain"] = self.gain
         metrics |= {name: value / steps for name, value in totals.items()}
         metrics["actor/entropy_weight"] = exploration.weight(env_steps)
-        metrics["critic/advantage_scale"] = self.behaviour.advantages.scale
+        metrics["critic/advantage_scale"] = self.actor_critic.advantages.scale
         metrics["behaviour/skipped_updates"] = float(
-            self.behaviour.actor_opt.skipped + self.behaviour.critic_opt.skipped
+            self.actor_critic.actor_opt.skipped + self.actor_critic.critic_opt.skipped
         )
         return metrics
 

@@ -17,22 +17,22 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def _modules(agent: "Agent") -> dict[str, nn.Module]:
-    behaviour = agent.behaviour
+    actor_critic = agent.actor_critic
     return {
-        "world_model": agent.modelling.model,
-        "actor": behaviour.actor,
-        "critic": behaviour.critic,
-        "slow_critic": behaviour.slow_critic,
+        "world_model": agent.model_trainer.model,
+        "actor": actor_critic.actor,
+        "critic": actor_critic.critic,
+        "slow_critic": actor_critic.slow_critic,
     }
 
 
 def optimisers(agent: "Agent") -> dict[str, Optimiser]:
     """The optimisers of an agent's networks by name."""
-    behaviour = agent.behaviour
+    actor_critic = agent.actor_critic
     return {
-        "world_model": agent.modelling.optimiser,
-        "actor": behaviour.actor_opt,
-        "critic": behaviour.critic_opt,
+        "world_model": agent.model_trainer.optimiser,
+        "actor": actor_critic.actor_opt,
+        "critic": actor_critic.critic_opt,
     }
 
 
@@ -53,12 +53,12 @@ def save(agent: "Agent", since: Since) -> tuple[Arrays, dict[str, Any]]:
         "generators": {purpose: rng.bit_generator.state for purpose, rng in agent.rngs.items()},
         "experience": agent.experience.state(),
         "rollouts": agent.rollouts.state(),
-        "advantages": agent.behaviour.advantages.state(),
+        "advantages": agent.actor_critic.advantages.state(),
         "reward_unit": agent.reward_unit.state(),
-        "exploration": agent.behaviour.exploration.state(),
+        "exploration": agent.actor_critic.exploration.state(),
         "intrinsic": about_information,
-        "round": agent.behaving.round,
-        "model_updates": agent.modelling.updates,
+        "round": agent.behaviour_trainer.round,
+        "model_updates": agent.model_trainer.updates,
         "learned_from": sorted(agent.learned_from),
         "skipped": {name: optimiser.counters() for name, optimiser in optimisers(agent).items()},
     }
@@ -90,10 +90,10 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
         rng.bit_generator.state = rest["generators"][purpose]
     agent.experience.load_state(rest["experience"])
     agent.rollouts.load_state(rest["rollouts"])
-    agent.behaviour.advantages.load_state(rest["advantages"])
+    agent.actor_critic.advantages.load_state(rest["advantages"])
     agent.reward_unit.load_state(rest["reward_unit"])
     agent.count_in_unit()
-    agent.behaviour.exploration.load_state(rest["exploration"])
+    agent.actor_critic.exploration.load_state(rest["exploration"])
     agent.intrinsic.load_state(under(arrays, "intrinsic/"), rest["intrinsic"])
-    agent.behaving.round = int(rest["round"])
-    agent.modelling.updates = int(rest["model_updates"])
+    agent.behaviour_trainer.round = int(rest["round"])
+    agent.model_trainer.updates = int(rest["model_updates"])

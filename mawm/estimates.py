@@ -95,7 +95,7 @@ def _(learner: Agent, config: TrainConfig, spaces: Spaces) -> float:
 
     information = config.agent.information
     for past in range(1, information.others + 1):  # with the population that it will soon have
-        learner.intrinsic.remember(learner.behaviour.actor, past * information.snapshot_every)
+        learner.intrinsic.remember(learner.actor_critic.actor, past * information.snapshot_every)
 
     def behave() -> None:
         learner.imagine(1)

@@ -108,8 +108,11 @@ def test_in_policy_mode_imagination_starts_where_explorers_were_and_no_model_lea
         assert (held["rows/own/role"] == 0).all() and (held["rows/received/role"] == 0).all()
         assert agent.label is Role.PRIMARY
         agent.imagine(2)
-        assert 0 < agent.behaving.foreign == round(0.25 * 16) and agent.behaving.count == 16 - agent.behaving.foreign
-        assert len(agent.behaving.scores()) == agent.behaving.count
+        assert (
+            0 < agent.behaviour_trainer.foreign == round(0.25 * 16)
+            and agent.behaviour_trainer.count == 16 - agent.behaviour_trainer.foreign
+        )
+        assert len(agent.behaviour_trainer.scores()) == agent.behaviour_trainer.count
 
 
 def test_in_open_mode_everything_is_mixed_and_says_so(tmp_path: Path) -> None:
@@ -215,11 +218,11 @@ def test_lambda_times_the_mean_gain_of_its_arrivals_is_added_to_what_a_rollout_e
         own = [replace(s, origin=replace(s.origin, role=Role.PRIMARY), lane=s.lane % 4) for s in segments]
         agent.remember([s for s in own if s.origin.agent == 0])
         agent.imagine(1)
-    with_, without = with_term.behaving.imagined, plain.behaving.imagined
+    with_, without = with_term.behaviour_trainer.imagined, plain.behaviour_trainer.imagined
     assert with_ is not None and without is not None
     extra = (with_.reward - without.reward).sum(0).mean()
-    assert float(extra) == pytest.approx(0.3 * with_term.behaving.gain, rel=1e-4)
-    assert np.array_equal(with_.action, without.action) and with_term.behaving.gain != 0.0
+    assert float(extra) == pytest.approx(0.3 * with_term.behaviour_trainer.gain, rel=1e-4)
+    assert np.array_equal(with_.action, without.action) and with_term.behaviour_trainer.gain != 0.0
 
 
 def test_explorers_whose_environment_fails_are_out_and_the_primary_saves_and_resumes(

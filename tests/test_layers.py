@@ -84,10 +84,7 @@ def imported(path: Path) -> Iterator[str]:
 def own_imports(path: Path) -> set[str]:
     """The package's own modules a file imports, by their names below `mawm`."""
     names = {name.removeprefix("mawm.") for name in imported(path) if name.startswith("mawm.")}
-    return names & (
-        sources().keys()
-        - {*FOLDED, "envs.skirmish", "envs.market", "auditing.theory", "agents.information", "agents.ppo"}
-    )
+    return names & {name for name, path in sources().items() if path.name != "__init__.py"}
 
 
 def unit(module: str) -> str:

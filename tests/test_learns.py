@@ -17,7 +17,7 @@ from mawm.agents.rssm import Latent
 
 def first_states(training: Training, obs: np.ndarray) -> Latent:
     """The latent states (B, ...) in which battles begin with observations (B, O)."""
-    rssm = training.agent.modelling.model.rssm
+    rssm = training.agent.model_trainer.model.rssm
     rows = len(obs)
     nothing, first = torch.zeros(rows, dtype=torch.long), torch.ones(rows, dtype=torch.bool)
     with torch.no_grad():
@@ -29,7 +29,7 @@ def chances(training: Training, world: SmallWorld, places: list[int]) -> np.ndar
     world.places = np.array((places * BATTLES)[:BATTLES])
     obs, avail, _, _ = world._views()
     with torch.no_grad():
-        logits = training.agent.behaviour.policy(first_states(training, obs[:, 0]), torch.from_numpy(avail[:, 0]))
+        logits = training.agent.actor_critic.policy(first_states(training, obs[:, 0]), torch.from_numpy(avail[:, 0]))
     return torch.softmax(logits, -1).numpy()[: len(places)]
 
 
@@ -86,7 +86,7 @@ def learned() -> Training:
 
 def far_error(training: Training) -> float:
     """Mean squared error of what the model expects to see 1 to 5 steps ahead, knowing the actions alone."""
-    model, world, rng = training.agent.modelling.model, Corridor(), np.random.default_rng(1)
+    model, world, rng = training.agent.model_trainer.model, Corridor(), np.random.default_rng(1)
     state, errors = first_states(training, world.reset().obs[:, 0]), []
     for _ in range(Corridor.obs_size - 1):
         actions = rng.integers(0, 2, (BATTLES, 1))
@@ -103,7 +103,7 @@ def imagined_return(training: Training) -> float:
     rng, many = np.random.default_rng(2), 64
     start = first_states(training, np.repeat(Corridor().reset().obs[:1, 0], many, 0))
     noise = torch.from_numpy(rng.random((LIMIT, many, start.stoch.shape[1] + 1), dtype=np.float32))
-    model, actor = training.agent.modelling.model, training.agent.behaviour.actor
+    model, actor = training.agent.model_trainer.model, training.agent.actor_critic.actor
     avail = torch.ones(many, 2, dtype=torch.bool)
     found = imagine(model, actor, start, avail, DISCOUNT, noise[..., -1], noise[..., :-1])
     before = torch.cumprod(torch.cat([torch.ones(1, many), found.discount[:-1]]), 0)
@@ -129,7 +129,7 @@ def test_imagined_returns_are_those_of_real_battles(learned: Training) -> None:
 def test_a_reward_at_the_end_alone_is_reached_and_valued_at_the_start(learned: Training) -> None:
     assert played_return(learned) > 0.95 * SHORTEST
     start = first_states(learned, Corridor().reset().obs[:, 0])
-    behaviour = learned.agent.behaviour
+    behaviour = learned.agent.actor_critic
     with torch.no_grad():
         value = behaviour.value_output.mean(behaviour.critic(start.deter, start.stoch))
     assert value.numpy() == pytest.approx(SHORTEST, rel=0.1)

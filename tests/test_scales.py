@@ -97,7 +97,7 @@ def make(index: int) -> Agent:
 
 
 def units(agent: Agent) -> tuple[list[float], float]:
-    return agent.modelling.model.rssm.scale.largest.tolist(), agent.reward_unit.value
+    return agent.model_trainer.model.rssm.scale.largest.tolist(), agent.reward_unit.value
 
 
 def test_own_experience_alone_moves_an_agents_units() -> None:
@@ -117,12 +117,12 @@ def test_everything_that_counts_rewards_counts_in_the_unit_and_goes_on_so() -> N
     again = make(0)
     again.load_state(*agent.state())
     for one in (agent, again):
-        behaviour = one.behaviour
+        behaviour = one.actor_critic
         assert units(one) == ([255.0, 255.0], 250.0)
         assert isinstance(behaviour.value_output, TwoHot) and isinstance(behaviour.advantages, Deviation)
         assert behaviour.value_output.values[-1] == pytest.approx(250 * (np.exp(5.0) - 1.0))
         assert behaviour.advantages.unit == 250.0
-        assert torch.equal(one.modelling.model.reward_output.values, behaviour.value_output.values)  # type: ignore[attr-defined]
+        assert torch.equal(one.model_trainer.model.reward_output.values, behaviour.value_output.values)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", ["two_hot", "huber", "squared"])

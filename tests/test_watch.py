@@ -64,9 +64,9 @@ def test_bad_updates_are_left_out_told_and_kept_and_no_number_is_spoilt(
 ) -> None:
     run, agents = started(tmp_path)
     optimiser = {
-        "world_model": agents[1].modelling.optimiser,
-        "actor": agents[1].behaviour.actor_opt,
-        "critic": agents[1].behaviour.critic_opt,
+        "world_model": agents[1].model_trainer.optimiser,
+        "actor": agents[1].actor_critic.actor_opt,
+        "critic": agents[1].actor_critic.critic_opt,
     }[what]
     optimiser.step = spoil(optimiser.step, 3)  # type: ignore[method-assign]
     for _ in range(ROUNDS):
@@ -87,7 +87,7 @@ def test_bad_updates_are_left_out_told_and_kept_and_no_number_is_spoilt(
 
 def test_ten_in_a_row_stop_the_run_with_what_to_do(tmp_path: Path) -> None:
     run, agents = started(tmp_path)
-    optimiser = agents[2].modelling.optimiser
+    optimiser = agents[2].model_trainer.optimiser
     optimiser.step = spoil(optimiser.step, 10**6)  # type: ignore[method-assign]
     before = agents[2].state()[0]["weights/world_model/rssm.recurrent.weight"].copy()
     with pytest.raises(
@@ -109,7 +109,7 @@ def test_on_one_stream_nobody_else_notices(tmp_path: Path) -> None:
     for folder, times in (("b", 0), ("c", 3)):
         run, agents = started(tmp_path / folder)
         run.collector = Playback(recorder.rounds)  # type: ignore[assignment]
-        agents[1].modelling.optimiser.step = spoil(agents[1].modelling.optimiser.step, times)  # type: ignore[method-assign]
+        agents[1].model_trainer.optimiser.step = spoil(agents[1].model_trainer.optimiser.step, times)  # type: ignore[method-assign]
         for _ in range(ROUNDS):
             round_(run)
         states.append([numbers(agent) for agent in agents])

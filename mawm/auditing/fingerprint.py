@@ -56,10 +56,10 @@ def divergence(one: Agent, other: Agent, probes: list[Segment]) -> float:
         actions = torch.from_numpy(segment.prev_action.copy()).unsqueeze(1)
         reset = torch.from_numpy(segment.is_first.copy()).unsqueeze(1)
         reset[0] = True
-        model = one.modelling.model
+        model = one.model_trainer.model
         noise = torch.full((*reset.shape, model.config.groups), 0.5)
         deter = model.rssm.observe(obs, actions, reset, noise).deter
-        p, q = model.rssm.prior(deter), other.modelling.model.rssm.prior(deter)
+        p, q = model.rssm.prior(deter), other.model_trainer.model.rssm.prior(deter)
         total += float((p * (p.log() - q.log())).sum((-1, -2)).mean())
         count += 1
     return total / max(1, count)

@@ -67,7 +67,7 @@ def eviction(run: Run, explorers: Explorers | None) -> Tick:
 
 def global_torch(run: Run, explorers: Explorers | None) -> Tick:
     """Latents are drawn from torch's global generator, and explorers draw from it too."""
-    trainer = _agents(run)[0].modelling
+    trainer = _agents(run)[0].model_trainer
     torch.manual_seed(0)
     trainer._noise = lambda rng, *shape: torch.rand(*shape, trainer.model.config.groups)  # type: ignore[method-assign]
 
@@ -86,7 +86,7 @@ def global_numpy(run: Run, explorers: Explorers | None) -> Tick:
     def tick() -> None:
         if explorers is not None:
             np.random.rand()  # noqa: NPY002 - the leak itself
-        agent.modelling.rng = np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002 - the leak itself
+        agent.model_trainer.rng = np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002 - the leak itself
 
     return tick
 
@@ -94,7 +94,7 @@ def global_numpy(run: Run, explorers: Explorers | None) -> Tick:
 def sampler(run: Run, explorers: Explorers | None) -> Tick:
     """Primary and explorers draw from one generator."""
     shared = named_generator(0, "shared")
-    _agents(run)[0].modelling.rng = shared
+    _agents(run)[0].model_trainer.rng = shared
 
     def tick() -> None:
         if explorers is not None:
@@ -109,7 +109,7 @@ def construction(run: Run, explorers: Explorers | None) -> Tick:
     if explorers is not None:
         torch.rand(1, generator=generator)
     with torch.no_grad():
-        for parameter in _agents(run)[0].modelling.model.parameters():
+        for parameter in _agents(run)[0].model_trainer.model.parameters():
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
     return lambda: None
 
@@ -117,13 +117,13 @@ def construction(run: Run, explorers: Explorers | None) -> Tick:
 def positions(run: Run, explorers: Explorers | None) -> Tick:
     """Seeds are a base and a position, and explorers stand before the primary."""
     place = 0 if explorers is None else len(explorers.psi)
-    _agents(run)[0].modelling.rng = np.random.default_rng(100 + place)
+    _agents(run)[0].model_trainer.rng = np.random.default_rng(100 + place)
     return lambda: None
 
 
 def normaliser(run: Run, explorers: Explorers | None) -> Tick:
     """The scale of returns takes in explorers' rewards."""
-    scale = _agents(run)[0].behaviour.advantages
+    scale = _agents(run)[0].actor_critic.advantages
     assert isinstance(scale, ReturnScale)
 
     def tick() -> None:
@@ -135,7 +135,7 @@ def normaliser(run: Run, explorers: Explorers | None) -> Tick:
 
 def clipping(run: Run, explorers: Explorers | None) -> Tick:
     """One norm over the gradients of primary and explorers together."""
-    optimiser = _agents(run)[0].modelling.optimiser
+    optimiser = _agents(run)[0].model_trainer.optimiser
     optimiser.clip = 1e-2
 
     def tick() -> None:
@@ -158,7 +158,7 @@ def aliasing(run: Run, explorers: Explorers | None) -> Tick:
 
 def rates(run: Run, explorers: Explorers | None) -> Tick:
     """The learning rate follows a metric that explorers have a part in."""
-    optimiser = _agents(run)[0].modelling.optimiser
+    optimiser = _agents(run)[0].model_trainer.optimiser
 
     def tick() -> None:
         if explorers is not None:

@@ -145,7 +145,7 @@ def _play(
             before()
         round_(run)
         evaluate_log_and_save(run)
-        rates.add(agents[0].modelling.optimiser.rate)
+        rates.add(agents[0].model_trainer.optimiser.rate)
         hashes.append([fingerprint(agent) for agent in agents])
     failure = run.explorer_hook.failure if isinstance(run.explorer_hook, Gated) else ""
     return Played(hashes, agents, rounds, saved, evaluated, len(rates), failure)

@@ -21,11 +21,11 @@ class PolicyView:
         self.model = WorldModel(
             spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, any_weights
         )
-        self.behaviour = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, any_weights)
+        self.actor_critic = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, any_weights)
 
     def show(self, owner: str, weights: dict[str, NDArray[Any]]) -> None:
         """Look at these weights (`Agent.policy_weights`) from now on."""
-        load_weights(owner, {"world_model": self.model, "actor": self.behaviour.actor}, weights)
+        load_weights(owner, {"world_model": self.model, "actor": self.actor_critic.actor}, weights)
 
     @torch.no_grad()
     def log_probs(self, obs: Floats, avail: Bools) -> NDArray[np.float64]:
@@ -34,5 +34,5 @@ class PolicyView:
         state, nothing = self.model.rssm.initial(rows), torch.zeros(rows, dtype=torch.long)
         first = torch.ones(rows, dtype=torch.bool)
         latent = self.model.rssm.observe_step(state, torch.from_numpy(obs), nothing, first, None)
-        logits = self.behaviour.policy(latent, torch.from_numpy(avail)).to(torch.float64)
+        logits = self.actor_critic.policy(latent, torch.from_numpy(avail)).to(torch.float64)
         return np.where(avail, torch.log_softmax(logits, -1).numpy(), -np.inf)
