@@ -22,26 +22,14 @@ from mawm.runtime.console import tell
 from mawm.schedule import Schedule
 from mawm.seeds import named_generator
 from mawm.sharing.channel import Channel
-from mawm.sharing.codec import origin_of, scramble
-from mawm.sharing.deliveries import Delivery, Direct, Own, Shuffled, Stale
+from mawm.sharing.codec import origin_of
+from mawm.sharing.deliveries import DELIVERIES
 from mawm.sharing.ledger import ledger_file
 from mawm.storage.atomic_files import write_whole
 from mawm.storage.metrics_log import JsonLines, PatientWriter, TensorBoard
 from mawm.storage.retry_writes import Patient
 from mawm.team import InlineTeam, ProcessTeam, Team
 from mawm.types import Metrics, Spaces, VectorEnv
-
-
-def make_delivery(config: TrainConfig) -> Delivery:
-    """What happens to messages under way."""
-    sharing = config.sharing
-    if sharing.channel == "stale":
-        return Stale(sharing.stale_rounds)
-    if sharing.channel == "self":
-        return Own()
-    if sharing.channel == "shuffled":
-        return Shuffled(scramble, named_generator(config.seed, "channel/shuffled"))
-    return Direct()  # `random` replaces items where they are sent
 
 
 def check_room(config: TrainConfig, spaces: Spaces) -> None:
@@ -96,6 +84,9 @@ def make_run(
     agent = config.agent
     collector = Collector(env, team, seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
     nominal = 1.0 if shared and not plan.own_weights else config.sharing.bandwidth
+    delivery = DELIVERIES[config.sharing.channel](
+        config.sharing.stale_rounds, named_generator(config.seed, "channel/shuffled")
+    )
     resume_at = None if resume is None else resume.env_steps
     writers = [
         PatientWriter(JsonLines(folder / "metrics.jsonl", resume_at), "metrics.jsonl", tell),
@@ -109,9 +100,7 @@ def make_run(
         team=team,
         names=learner_names(team.members),
         collector=collector,
-        channel=Channel(
-            nominal, shared, learner_names(team.members), origin_of, make_delivery(config), gate_of(config)
-        ),
+        channel=Channel(nominal, shared, learner_names(team.members), origin_of, delivery, gate_of(config)),
         explorer_hook=explorer_hook,
         write_ledger=write_ledger,
         schedule=Schedule(config.schedule),

@@ -11,7 +11,7 @@ from mawm.agents.world_model import SCORES
 from mawm.configs.train import TrainConfig
 from mawm.seeds import named_generator
 from mawm.sharing.broadcast import Broadcaster
-from mawm.sharing.budgets import Budget, ShareBudget, StepBudget, Unlimited
+from mawm.sharing.budgets import BUDGETS, Budget, StepBudget, Unlimited
 from mawm.sharing.codec import Wire, rollout_bytes, segment_bytes
 from mawm.sharing.provenance import Gate
 from mawm.sharing.selectors import Trivial, make_selector
@@ -28,7 +28,7 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
     # One model for the team sees everything: all experience crosses the channel, imagination happens at its centre.
     central = not plan.own_weights
     name, sharing = learner_names(members)[index], config.sharing
-    purse = _purse(config, len(members), max(segment, rollout))
+    step_budget = _step_budget(config, len(members), max(segment, rollout))
     experience = _Kind(f"{name}/experience", SCORES, sharing.window, model.seq_len, segment)
     rollouts = _Kind(f"{name}/rollouts", ("critic",), sharing.rollout_window, 1, rollout)
     return Agent(
@@ -40,10 +40,10 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
         lanes=len(members[index]) * config.schedule.battles,
         experience=Broadcaster(Trivial(plan.experience), Unlimited())
         if central
-        else _broadcaster(config, plan.experience, experience, purse),
+        else _broadcaster(config, plan.experience, experience, step_budget),
         rollouts=Broadcaster(Trivial(False), Unlimited())
         if central
-        else _broadcaster(config, plan.rollouts, rollouts, purse),
+        else _broadcaster(config, plan.rollouts, rollouts, step_budget),
         wire=wire,
         gate=gate_of(config),
         device=device,
@@ -119,26 +119,24 @@ class _Kind:
     """Bytes of the largest item."""
 
 
-def _broadcaster(config: TrainConfig, shared: bool, kind: _Kind, purse: Budget | None) -> Broadcaster:
+def _broadcaster(config: TrainConfig, shared: bool, kind: _Kind, step_budget: Budget | None) -> Broadcaster:
     sharing = config.sharing
     if not shared:
         return Broadcaster(Trivial(False), Unlimited())
     rng = named_generator(config.seed, f"{kind.owner}/selector")
     selector = make_selector(sharing.selector, sharing.bandwidth, kind.components, kind.window, rng)
     lots = named_generator(config.seed, f"{kind.owner}/lots") if sharing.channel == "random" else None
-    return Broadcaster(selector, purse or _share(config, kind), lots)
+    return Broadcaster(selector, step_budget or _share(config, kind), lots)
 
 
 def _share(config: TrainConfig, kind: _Kind) -> Budget:
     """The budget of one kind of item: a share of the bytes produced, with a burst of that share of a window."""
     sharing = config.sharing
-    if sharing.budget == "report":
-        return Unlimited()
     burst = max(sharing.bandwidth * kind.window / kind.arrivals, 1.0) * kind.item_bytes
-    return ShareBudget(sharing.bandwidth, burst)
+    return BUDGETS[sharing.budget](sharing.bandwidth, burst)
 
 
-def _purse(config: TrainConfig, senders: int, largest_item: int) -> Budget | None:
+def _step_budget(config: TrainConfig, senders: int, largest_item: int) -> Budget | None:
     """One sender's part of an absolute budget, for all kinds of item together; it can save for a thousand steps."""
     rate = config.sharing.budget_bytes_per_step / senders
     return StepBudget(rate, max(1000.0 * rate, float(largest_item))) if rate > 0.0 else None

@@ -1,5 +1,6 @@
 """How many bytes a sender may broadcast: a share of the bytes it produces, a number per environment step, or any."""
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -99,3 +100,10 @@ class Unlimited(Budget):
     def spend(self, size: int) -> bool:
         """Always."""
         return True
+
+
+BUDGETS: dict[str, Callable[[float, float], Budget]] = {
+    "enforce": ShareBudget,
+    "report": lambda rate, burst: Unlimited(),
+}
+"""The budgets by the name in `--budget`; each is made from a share of the bytes produced and a burst in bytes."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mawm.sharing.broadcast import Outbox
+from mawm.sharing.codec import scramble
 
 Letter = tuple[int, bytes]
 """A message and the number of the learner that sent it."""
@@ -141,3 +142,13 @@ class Shuffled(Delivery):
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         self._rng.bit_generator.state = state["generator"]
+
+
+DELIVERIES: dict[str, Callable[[int, np.random.Generator], Delivery]] = {
+    "real": lambda lag, rng: Direct(),
+    "random": lambda lag, rng: Direct(),  # the sender replaces the selected items by random ones
+    "stale": lambda lag, rng: Stale(lag),
+    "self": lambda lag, rng: Own(),
+    "shuffled": lambda lag, rng: Shuffled(scramble, rng),
+}
+"""The deliveries by the name in `--channel`; each is made from the rounds of delay and a generator of its own."""
