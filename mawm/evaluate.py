@@ -13,7 +13,7 @@ import tyro
 
 from mawm.configs.check import check
 from mawm.configs.command_line import fail, parse
-from mawm.configs.ranges import RANGES, shown
+from mawm.configs.settings import shown
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import environment_of
 from mawm.envs.skirmish.rules import Rules
@@ -54,7 +54,7 @@ class Command:
 def main(args: list[str] | None = None) -> int:
     """Parse, load, play, print. Exit codes: 0 done, 1 the environment failed, 2 a mistake of the user's."""
     args = sys.argv[1:] if args is None else args
-    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args, ranges=RANGES)
+    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args)
     if command.episodes < 1:
         fail(f"--episodes must be at least 1; got {command.episodes}")
     if not (command.run / "config.json").is_file():

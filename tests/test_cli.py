@@ -29,17 +29,25 @@ def mawm(command: str, *args: str, cwd: Path, encoding: str = "utf-8") -> subpro
             ["--method", "bth"],
             "--method must be one of independent, experience, rollouts, both, centralized, ippo, mappo; got",
         ),
-        (["--behaviour.entropy", "1"], "unknown argument '--behaviour.entropy'; nearest: --agent.behaviour.entropy"),
+        (
+            ["--behaviour.entropy", "1"],
+            "unknown argument '--behaviour.entropy'; did you mean --agent.behaviour.entropy?",
+        ),
         (["extra"], "unknown argument 'extra'. See --help"),
         (["--seed", "x"], "--seed must be a whole number in [0, 1000000000000000000]; got 'x'"),
         (["--schedule.battles", "1.5"], "--schedule.battles must be a whole number in [1, 4096]; got '1.5'"),
-        (["--env-steps", str(10**30)], f"env_steps must lie in [1, 1000000000000]; got {10**30}: did you mean"),
+        (
+            ["--env-steps", str(10**30)],
+            f"--env-steps must be a whole number in [1, 1000000000000]; got {10**30}; did you",
+        ),
         (["--agent.world_model.deter", "9" * 5000], "--agent.world-model.deter must be a whole number in [1, 8192]"),
         (["--preset", "debug", "--agent.replay.capacity", "31"], "agent.replay.capacity is 31; it must be at least 32"),
         (["--gate", "strict", "--search.keeps", "47"], "gating.search.keeps is 47; it must be at least 48"),
-        (["--xyz", "1"], "unknown argument '--xyz'; nearest: --"),
+        (["--sede", "3"], "unknown argument '--sede'; did you mean '--seed'? See --help"),
+        (["--horizon", "3"], "unknown argument '--horizon'; did you mean --agent.behaviour.horizon?"),
+        (["--bandwidth", "nan"], "--bandwidth must be a number in [0, 1]; got nan"),
+        (["--agent.replay.capacity", "1"], "must be a whole number in [2, 100000000]; got 1; did you mean 2?"),
         (["--selector", "math:sqrt"], "sharing.selector is 'math:sqrt'; it must be callable with bandwidth"),
-        (["--seed"], "--seed must be a whole number in [0, 1000000000000000000]; got nothing"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing(args: list[str], said: str, tmp_path: Path) -> None:
@@ -47,6 +55,12 @@ def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing(args: list[st
     assert done.returncode == 2
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
     assert done.stdout == "" and list(tmp_path.iterdir()) == []
+
+
+def test_a_flag_without_its_value_is_named(tmp_path: Path) -> None:
+    done = mawm("train", "--seed", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "Missing value for argument '--seed'" in done.stderr and len(done.stderr.splitlines()) <= 5
 
 
 def test_a_mistake_is_told_alike_where_a_terminal_has_no_unicode(tmp_path: Path) -> None:
@@ -81,7 +95,7 @@ def test_help_answers_without_loading_torch_or_numba(tmp_path: Path) -> None:
     code = (
         "import sys; from mawm.train import main\n"
         "try: main(['--help'])\n"
-        "except SystemExit: print('loaded', sorted({'torch', 'numba'} & set(sys.modules)))"
+        "except SystemExit: print('loaded', sorted({'torch', 'numba', 'pydantic'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
     assert done.stdout.endswith("loaded []\n")
@@ -91,9 +105,8 @@ def test_help_answers_without_loading_torch_or_numba(tmp_path: Path) -> None:
     ("args", "said"),
     [
         (["nowhere"], "nowhere is not a run's folder: it holds no config.json"),
-        ([], "Missing from python -m mawm.evaluate: PATH"),
         (["nowhere", "--episodes", "0"], "--episodes must be at least 1; got 0"),
-        (["nowhere", "--rules.spawn-jiter", "1"], "nearest: --rules.spawn-jitter"),
+        (["nowhere", "--rules.spawn-jiter", "1"], "did you mean '--rules.spawn-jitter'"),
         (["nowhere", "--rules.spawn-jitter", "x"], "--rules.spawn-jitter must be a number in [0, 128]; got 'x'"),
     ],
 )
@@ -101,6 +114,11 @@ def test_a_mistake_in_evaluate_is_one_line_too(args: list[str], said: str, tmp_p
     done = mawm("evaluate", *args, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_evaluate_says_what_is_missing(tmp_path: Path) -> None:
+    done = mawm("evaluate", cwd=tmp_path)
+    assert done.returncode == 2 and "Missing from python -m mawm.evaluate" in done.stderr and "PATH" in done.stderr
 
 
 def test_a_reader_of_the_help_may_leave_early():
