@@ -1,11 +1,14 @@
 """What the commands share: a user's mistake becomes a short message and exit code 2, never a traceback."""
 
+import itertools
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 from mawm.configs.settings import Setting, nearest, settings_of, shown, valid
 from mawm.runtime.console import hush
+from mawm.types import Common
 
 T = TypeVar("T")
 
@@ -23,18 +26,25 @@ def parse(
     description: str,
     default: Any = None,
     args: list[str] | None = None,
+    brief: bool = False,
 ) -> T:
-    """Parse the command line into `target`, a dataclass, or end the process: a mistake has exit code 2."""
+    """Parse the command line into `target`, a dataclass, or end the process: a mistake has exit code 2.
+
+    With `brief`, `--help` shows the settings that are marked as `Common`, of `default`; `--help-all` shows all.
+    """
     import tyro  # only commands need it
 
     args = sys.argv[1:] if args is None else args
     try:
+        if brief and not {"-h", "--help"}.isdisjoint(args):
+            print(_brief_help(prog, description, default), flush=True)
+            raise SystemExit(0)
         command, unknown = tyro.cli(
             target,
             prog=prog,
             description=description,
             default=default,
-            args=args,
+            args=["--help" if arg == "--help-all" else arg for arg in args],
             registry=_takes_any_text(),
             return_unknown_args=True,
         )
@@ -91,3 +101,36 @@ def _made(kind: Callable[[str], Any], word: str) -> Any:
         return kind(word)
     except ValueError:
         return word
+
+
+def _brief_help(prog: str, description: str, default: Any) -> str:
+    """Of each setting that many people use: its flag, its value, the first sentence on its meaning."""
+    from tyro import MISSING_NONPROP
+    from tyro.constructors import ConstructorRegistry, StructTypeInfo
+
+    known = list(settings_of(default))
+    common = [setting for setting in known if Common in getattr(setting.kind, "__metadata__", ())]
+    lines = [f"usage: {prog} [OPTIONS]", "", description]
+    for group, settings in itertools.groupby(common, lambda setting: setting.group):
+        lines += ["", _title(group)]
+        spec = ConstructorRegistry.get_struct_spec(StructTypeInfo.make(group, MISSING_NONPROP, in_union_context=False))
+        docs = {field.name: field.helptext for field in getattr(spec, "fields", ())}
+        for setting in settings:
+            doc = docs[setting.path.rpartition(".")[2]]
+            lines += _entry(setting, _first_sentence(doc() if callable(doc) else doc))
+    more = f"Each stands with its default. --help-all lists the other {len(known) - len(common)} settings too."
+    return "\n".join([*lines, "", more])
+
+
+def _title(group: type) -> str:
+    return (group.__doc__ or "").partition(" (")[0].partition(":")[0].partition(".")[0] + ":"
+
+
+def _first_sentence(text: str | None) -> str:
+    return " ".join((text or "").split()).partition(". ")[0].rstrip(".")
+
+
+def _entry(setting: Setting, meaning: str) -> list[str]:
+    value = "PATH" if setting.value is None else "" if setting.value is False else str(setting.value)
+    left = f"{setting.flag} {value}"
+    return textwrap.wrap(f"  {left:<30}  {meaning}", 100, break_on_hyphens=False, subsequent_indent=" " * 34)

@@ -198,7 +198,7 @@ def _base(grid: Grid, configure: "Callable[[list[str]], TrainConfig]") -> TrainC
     words = shlex.split(grid.train_args)
     for word in words:
         name = word.split("=")[0].replace("_", "-")
-        if name in (*own, "--placement", "--run-dir", "--resume", "--help", "-h"):
+        if name in (*own, "--placement", "--run-dir", "--resume", "--help", "--help-all", "-h"):
             raise ValueError(f"--train-args holds {name}, which is not for a sweep's runs")
     return configure(["--preset", grid.train_preset, *words])
 

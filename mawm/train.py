@@ -105,7 +105,7 @@ def _command(args: list[str]) -> Command:
         default = Command(config=load_preset(preset), preset=preset)
     except ValueError as error:
         fail(str(error))
-    return parse(Command, prog="python -m mawm.train", description=DESCRIPTION, default=default, args=args)
+    return parse(Command, prog="python -m mawm.train", description=DESCRIPTION, default=default, args=args, brief=True)
 
 
 def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:

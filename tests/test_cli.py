@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mawm.train import main
+from mawm.configs.settings import settings_of
+from mawm.train import Command, main
+from mawm.types import Common
 
 
 def mawm(command: str, *args: str, cwd: Path, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
@@ -89,6 +91,17 @@ def test_help_teaches(tmp_path: Path) -> None:
     done = mawm("train", "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "python -m mawm.train --map 3m --bandwidth 0.05" in done.stdout
+
+
+def test_help_is_two_screens_of_the_settings_that_people_use(tmp_path: Path) -> None:
+    short, whole = (mawm("train", name, cwd=tmp_path).stdout for name in ("--help", "--help-all"))
+    settings = list(settings_of(Command()))
+    common = [setting for setting in settings if Common in getattr(setting.kind, "__metadata__", ())]
+    lines = short.splitlines()
+    assert len(lines) <= 80 and max(map(len, lines)) <= 100
+    assert [line.split()[0] for line in lines if line.startswith("  --")] == [setting.flag for setting in common]
+    assert lines[-1].endswith(f"--help-all lists the other {len(settings) - len(common)} settings too.")
+    assert all(setting.flag in whole for setting in settings)
 
 
 def test_help_answers_without_loading_torch_or_numba(tmp_path: Path) -> None:
