@@ -9,7 +9,7 @@ from annotated_types import Interval
 
 from mawm.configs.presets import merge, text_of
 from mawm.configs.train import TrainConfig
-from mawm.types import Share, Steps
+from mawm.types import Seed, Share, Steps
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Grid:
     """Wires of mawm.train."""
     seeds: Annotated[int, Interval(ge=1, le=10_000)] = 5
     """How many seeds: FIRST_SEED, FIRST_SEED + 1, ..."""
-    first_seed: Annotated[int, Interval(ge=0, le=10**18)] = 0
+    first_seed: Seed = 0
     """The first of them."""
     env_steps: Steps = TrainConfig.env_steps
     """Environment steps of every run."""

@@ -10,7 +10,7 @@ from mawm.agents.config import AgentConfig
 from mawm.envs.market.rules import MarketRules
 from mawm.envs.registry import OwnEnvConfig
 from mawm.envs.skirmish.rules import Rules
-from mawm.types import Common, Share, Steps, Weight
+from mawm.types import Common, Seed, Share, Steps, Weight
 
 Method = Literal["independent", "experience", "rollouts", "both", "centralized", "ippo", "mappo"]
 GateMode = Literal["off", "strict", "policy", "open"]
@@ -125,7 +125,7 @@ class TrainConfig:
     """What is shared: independent nothing, experience, rollouts, both, or centralized (one model for the team).
 
     Without a world model: ippo (PPO, every agent alone) and mappo (one actor; a critic that sees all observations)."""
-    seed: Annotated[int, Interval(ge=0, le=10**18), Common] = 0
+    seed: Annotated[Seed, Common] = 0
     """All random draws of the run follow from it."""
     env_steps: Annotated[Steps, Common] = 50_000
     """Environment steps to train for."""

@@ -32,6 +32,7 @@ value could only be a mistake, or more than memory holds."""
 Weight = Annotated[float, Interval(ge=0.0, le=1e6)]
 Steps = Annotated[int, Interval(ge=1, le=10**12)]
 """Environment steps: the upper end is more than any run will play."""
+Seed = Annotated[int, Interval(ge=0, le=10**18)]
 
 
 class Common:

@@ -118,7 +118,7 @@ def test_help_answers_without_loading_torch_or_numba(tmp_path: Path) -> None:
     ("args", "said"),
     [
         (["nowhere"], "nowhere is not a run's folder: it holds no config.json"),
-        (["nowhere", "--episodes", "0"], "--episodes must be at least 1; got 0"),
+        (["nowhere", "--episodes", "0"], "--episodes must be a whole number in [1, 1000000]; got 0; did you mean 1?"),
         (["nowhere", "--rules.spawn-jiter", "1"], "did you mean '--rules.spawn-jitter'"),
         (["nowhere", "--rules.spawn-jitter", "x"], "--rules.spawn-jitter must be a number in [0, 128]; got 'x'"),
     ],

@@ -90,7 +90,7 @@ def test_a_wrong_sweep_file_names_the_key(text: str, said: str, tmp_path: Path) 
         (("--maps", "3m", "3m"), "each once"),
         (("--seeds", "0"), "--seeds must be a whole number in [1, 10000]; got 0"),
         (("--seeds", "20261121"), "--seeds must be a whole number in [1, 10000]; got 20261121"),
-        (("--jobs", "0"), "--jobs must be at least 1; got 0"),
+        (("--jobs", "0"), "--jobs must be a whole number in [1, 4096]; got 0"),
         (("--preset", "qick"), "did you mean 'quick'"),
         (("--preset", "quick", "--seeds", "5"), "got --seeds too: give either"),
         (("--train-args=--help",), "--train-args holds --help"),
