@@ -5,7 +5,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from mawm.configs.settings import nearest, number, shown, valid
+from mawm.configs.settings import nearest, shown, valid
 from mawm.configs.train import SharingConfig, TrainConfig
 from mawm.envs.registry import is_own
 from mawm.runtime.import_user_code import load_factory
@@ -76,7 +76,7 @@ def _check_elite(config: TrainConfig) -> None:
     elites = round(search.elite * search.population)
     if elites < max(2, explorers):
         raise ValueError(
-            f"gating.search.elite {number(search.elite)} of gating.search.population {search.population} keeps "
+            f"gating.search.elite {shown(search.elite)} of gating.search.population {search.population} keeps "
             f"{elites}; it must be at least 2, and one for each of gating.explorers {explorers}"
         )
 
@@ -89,7 +89,7 @@ def _check_updates(config: TrainConfig) -> None:
     if rows > 10**7:
         raise ValueError(
             f"schedule.battles {plan.battles} x schedule.round_steps {plan.round_steps} x schedule.updates_per_step "
-            f"{number(plan.updates_per_step)} / schedule.updates_per_behaviour {number(plan.updates_per_behaviour)} x "
+            f"{shown(plan.updates_per_step)} / schedule.updates_per_behaviour {shown(plan.updates_per_behaviour)} x "
             f"agent.behaviour.starts {behaviour.starts} x agent.behaviour.horizon {behaviour.horizon} is {rows:g} "
             "imagined states a round; at most 10000000 are allowed: more would not fit into memory"
         )

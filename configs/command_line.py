@@ -112,7 +112,7 @@ def _brief_help(prog: str, description: str, default: Any) -> str:
     common = [setting for setting in known if Common in getattr(setting.kind, "__metadata__", ())]
     lines = [f"usage: {prog} [OPTIONS]", "", description]
     for group, settings in itertools.groupby(common, lambda setting: setting.group):
-        lines += ["", _title(group)]
+        lines += ["", _first_sentence((group.__doc__ or "").partition(" (")[0]).partition(":")[0] + ":"]
         spec = ConstructorRegistry.get_struct_spec(StructTypeInfo.make(group, MISSING_NONPROP, in_union_context=False))
         docs = {field.name: field.helptext for field in getattr(spec, "fields", ())}
         for setting in settings:
@@ -120,10 +120,6 @@ def _brief_help(prog: str, description: str, default: Any) -> str:
             lines += _entry(setting, _first_sentence(doc() if callable(doc) else doc))
     more = f"Each stands with its default. --help-all lists the other {len(known) - len(common)} settings too."
     return "\n".join([*lines, "", more])
-
-
-def _title(group: type) -> str:
-    return (group.__doc__ or "").partition(" (")[0].partition(":")[0].partition(".")[0] + ":"
 
 
 def _first_sentence(text: str | None) -> str:

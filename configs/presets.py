@@ -17,12 +17,12 @@ def names_in(folder: str) -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
 
 
-def text_of(folder: str, name: str) -> str:
-    """One of these files. ValueError for an unknown name, with the nearest one."""
+def text_of(folder: str, name: str, also: str = "") -> str:
+    """One of these files. ValueError for an unknown name, with the nearest one, and what could be given `also`."""
     known = names_in(folder)
     if name not in known:
         what = folder.removesuffix("s")
-        raise ValueError(f"there is no {what} {name!r}{nearest(name, known)} (choose from: {', '.join(known)})")
+        raise ValueError(f"there is no {what} {name!r}{nearest(name, known)} (choose from: {', '.join(known)}{also})")
     return (resources.files("mawm.configs") / folder / f"{name}.toml").read_text()
 
 

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from itertools import product
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from annotated_types import Interval
@@ -48,24 +49,18 @@ def valid(node: T, named: Callable[[Setting], str]) -> T:
     from pydantic import ValidationError  # `--help` needs none
 
     try:
-        judged: T = _judge(cast(Any, type(node))).validate_python([node])[0]
-        return judged
+        return cast(T, _judge(cast(Any, type(node))).validate_python([node])[0])
     except ValidationError as error:
         wrong = [entry["loc"] for entry in error.errors()]
-    for setting in settings_of(node):
-        for loc in wrong:
-            # Of a place in a union or a list pydantic gives the member's name or the item's number, too.
-            parts = setting.path.split(".")
-            if [part for part in loc if part in parts] == parts:
-                raise ValueError(_told(setting, named(setting), loc[-1]))
+    for setting, loc in product(settings_of(node), wrong):
+        # Of a place in a union or a list pydantic gives the member's name or the item's number, too.
+        parts, value, kind = setting.path.split("."), setting.value, setting.kind
+        if [part for part in loc if part in parts] == parts:
+            if isinstance(loc[-1], int):
+                value, kind = value[loc[-1]], get_args(_plain(kind))[0]
+            must = f"{named(setting)} must be {allowed(setting.kind)}"
+            raise ValueError(f"{must}; got {shown(value)}{_meant(value, kind)}")
     raise AssertionError(wrong)
-
-
-def _told(setting: Setting, name: str, last: Any) -> str:
-    value, kind = setting.value, setting.kind
-    if isinstance(last, int):
-        value, kind = value[last], get_args(_plain(kind))[0]
-    return f"{name} must be {allowed(setting.kind)}; got {shown(value)}{_meant(value, kind)}"
 
 
 @cache
@@ -84,7 +79,7 @@ def allowed(kind: Any) -> str:
     if get_origin(plain) is tuple:
         return f"a list, each item {allowed(get_args(plain)[0])}"
     phrase = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(plain, "a path")
-    return phrase + "".join(f" in [{number(low)}, {number(high)}]" for low, high in _ends(kind))
+    return phrase + "".join(f" in [{shown(low)}, {shown(high)}]" for low, high in _ends(kind))
 
 
 def nearest(value: Any, choices: Iterable[str]) -> str:
@@ -93,15 +88,10 @@ def nearest(value: Any, choices: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def number(value: Any) -> str:
-    """A number as it could be typed."""
-    return f"{value:.12g}" if isinstance(value, float) else shown(value)
-
-
 def shown(value: Any) -> str:
     """A value as a message quotes it: in one line, and not endless."""
     try:
-        text = number(value) if type(value) is float else repr(value)
+        text = f"{value:.12g}" if isinstance(value, float) else repr(value)
     except ValueError:  # an integer of thousands of digits
         text = "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -111,7 +101,7 @@ def _meant(value: Any, kind: Any) -> str:
     plain = _plain(kind)
     for low, high in _ends(kind):
         if type(value) in (int, float) and (value < low or value > high):
-            return f"; did you mean {number(min(high, max(low, value)))}?"
+            return f"; did you mean {shown(min(high, max(low, value)))}?"
     return nearest(value, get_args(plain)) if get_origin(plain) is Literal else ""
 
 

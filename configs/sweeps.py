@@ -50,7 +50,7 @@ def load_sweep(name: str) -> list[Grid]:
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{name}: cannot be read ({error})") from None
     else:
-        text = text_of("sweeps", name)
+        text = text_of("sweeps", name, ", or a path that ends in .toml")
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # no TOML, an integer of thousands of digits, or too deep

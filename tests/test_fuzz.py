@@ -17,7 +17,7 @@ from real_runs import Figure
 
 from mawm.configs.check import PRODUCTS, check
 from mawm.configs.presets import load_preset, merge
-from mawm.configs.settings import Setting, allowed, number, settings_of, shown
+from mawm.configs.settings import Setting, allowed, settings_of, shown
 from mawm.configs.train import TrainConfig
 from mawm.sharing.selectors import NAMES
 from mawm.train import Command, configure, main
@@ -86,7 +86,7 @@ def told(value: Any, said: str) -> bool:
     meant = {shown(value), shown(str(value))}
     for kind in (int, float):
         with contextlib.suppress(TypeError, ValueError, OverflowError):
-            meant.add(number(kind(str(value))))
+            meant.add(shown(kind(str(value))))
     return any(text in said for text in meant)
 
 
