@@ -1,24 +1,35 @@
 """What a configuration must satisfy before anything starts: rules with the value, the range and the key in one line."""
 
-import difflib
 import math
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
-from typing import Any
+from operator import attrgetter
 
 import numpy as np
 
-from mawm.configs.ranges import PRODUCTS, RANGES, interval, number, shown
+from mawm.configs.settings import nearest, shown, valid
 from mawm.configs.train import SharingConfig, TrainConfig
 from mawm.envs.registry import is_own
 from mawm.runtime.import_user_code import load_factory
 from mawm.sharing.selectors import NAMES
 
+PRODUCTS: tuple[tuple[tuple[str, ...], int], ...] = (
+    (("agent.world_model.groups", "agent.world_model.classes"), 8192),
+    (("agent.world_model.batch", "agent.world_model.seq_len"), 10**6),
+    (("agent.behaviour.starts", "agent.behaviour.horizon"), 10**6),
+    (("agent.information.observations", "agent.information.others"), 10**6),
+    (("schedule.battles", "schedule.round_steps"), 10**6),
+    (("schedule.battles", "agent.ppo.rollout"), 10**7),
+    (("gating.search.population", "gating.search.probes"), 10**6),
+    (("gating.search.population", "gating.search.dimension"), 10**7),
+    (("schedule.battles", "market.steps", "market.traders"), 10**8),
+    (("schedule.eval_battles", "market.steps", "market.traders"), 10**8),
+    (("gating.explorers", "market.steps", "market.traders"), 10**8),
+)
+"""Settings that are the sides of one array, each of which may be large while the others are small."""
+
 
 def check(config: TrainConfig) -> None:
-    """Raise ValueError for the first setting that is out of its range, naming key, value and range."""
-    for path, value in _numbers(config, ""):
-        _check_range(path, value)
+    """Raise ValueError for the first setting that is not what it must be, alone or with others, in one line."""
+    valid(config, lambda setting: setting.path)
     for paths, most in PRODUCTS:
         _check_product(config, paths, most)
     if is_own(config.map):
@@ -28,25 +39,8 @@ def check(config: TrainConfig) -> None:
     _check_updates(config)
 
 
-def _numbers(node: Any, path: str) -> Iterator[tuple[str, float]]:
-    for entry in fields(node):
-        value, name = getattr(node, entry.name), f"{path}{entry.name}"
-        if is_dataclass(value):
-            yield from _numbers(value, f"{name}.")
-        elif isinstance(value, (int, float)):
-            yield name, value
-
-
-def _check_range(path: str, value: float) -> None:
-    name = path.rpartition(".")[2]
-    low, high = RANGES[name]
-    if not low <= value <= high:  # not a number lies nowhere
-        meant = "" if value != value else f": did you mean {number(min(high, max(low, value)))}?"
-        raise ValueError(f"{path} must lie in {interval(name)}; got {number(value)}{meant}")
-
-
 def _check_product(config: TrainConfig, paths: tuple[str, ...], most: int) -> None:
-    sides = [_setting(config, path) for path in paths]
+    sides = attrgetter(*paths)(config)
     if math.prod(sides) > most:
         raise ValueError(
             f"{' x '.join(paths)} is {' x '.join(map(str, sides))} = {math.prod(sides)}; at most {most} are "
@@ -54,23 +48,14 @@ def _check_product(config: TrainConfig, paths: tuple[str, ...], most: int) -> No
         )
 
 
-def _setting(config: TrainConfig, path: str) -> int:
-    found: Any = config
-    for name in path.split("."):
-        found = getattr(found, name)
-    return int(found)
-
-
 def _check_selector(sharing: SharingConfig) -> None:
     selector = sharing.selector
     if ":" in selector:
         _check_own(sharing)
     elif selector not in NAMES:
-        near = difflib.get_close_matches(selector, NAMES, 1)
-        meant = f": did you mean {near[0]!r}?" if near else ""
         raise ValueError(
             f"sharing.selector is {shown(selector)}; it must be one of {', '.join(NAMES)}, or module:factory with one "
-            f"of your own{meant}"
+            f"of your own{nearest(selector, NAMES)}"
         )
 
 
@@ -91,7 +76,7 @@ def _check_elite(config: TrainConfig) -> None:
     elites = round(search.elite * search.population)
     if elites < max(2, explorers):
         raise ValueError(
-            f"gating.search.elite {number(search.elite)} of gating.search.population {search.population} keeps "
+            f"gating.search.elite {shown(search.elite)} of gating.search.population {search.population} keeps "
             f"{elites}; it must be at least 2, and one for each of gating.explorers {explorers}"
         )
 
@@ -104,7 +89,7 @@ def _check_updates(config: TrainConfig) -> None:
     if rows > 10**7:
         raise ValueError(
             f"schedule.battles {plan.battles} x schedule.round_steps {plan.round_steps} x schedule.updates_per_step "
-            f"{number(plan.updates_per_step)} / schedule.updates_per_behaviour {number(plan.updates_per_behaviour)} x "
+            f"{shown(plan.updates_per_step)} / schedule.updates_per_behaviour {shown(plan.updates_per_behaviour)} x "
             f"agent.behaviour.starts {behaviour.starts} x agent.behaviour.horizon {behaviour.horizon} is {rows:g} "
             "imagined states a round; at most 10000000 are allowed: more would not fit into memory"
         )

@@ -1,16 +1,14 @@
-"""What the commands share: a user's mistake becomes one line and exit code 2, never a traceback."""
+"""What the commands share: a user's mistake becomes a short message and exit code 2, never a traceback."""
 
-import contextlib
-import difflib
-import io
-import re
+import itertools
 import sys
+import textwrap
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
-from mawm.configs.ranges import Ranges, allowed, shown
+from mawm.configs.settings import Setting, nearest, settings_of, shown, valid
 from mawm.runtime.console import hush
+from mawm.types import Common
 
 T = TypeVar("T")
 
@@ -28,97 +26,107 @@ def parse(
     description: str,
     default: Any = None,
     args: list[str] | None = None,
-    ranges: Ranges | None = None,
+    brief: bool = False,
 ) -> T:
-    """Parse the command line into `target`; a mistake is told in one line with the nearest valid choice.
+    """Parse the command line into `target`, a dataclass, or end the process: a mistake has exit code 2.
 
-    `ranges` of its numbers, by the last part of their names, are told too; to keep them is the caller's affair.
+    With `brief`, `--help` shows the settings that are marked as `Common`, of `default`; `--help-all` shows all.
     """
     import tyro  # only commands need it
 
-    said = io.StringIO()
     args = sys.argv[1:] if args is None else args
     try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(target, prog=prog, description=description, default=default, args=args)
-    except SystemExit as end:
-        if end.code == 2:
-            fail(one_line(said.getvalue(), flags(target, ranges or {}), args))
-        sys.stderr.write(said.getvalue())
-        raise
+        if brief and not {"-h", "--help"}.isdisjoint(args):
+            print(_brief_help(prog, description, default), flush=True)
+            raise SystemExit(0)
+        command, unknown = tyro.cli(
+            target,
+            prog=prog,
+            description=description,
+            default=default,
+            args=["--help" if arg == "--help-all" else arg for arg in args],
+            registry=_takes_any_text(),
+            return_unknown_args=True,
+        )
     except BrokenPipeError:  # `--help | head`: the reader has seen enough
         hush()
         raise SystemExit(0) from None
+    if unknown:
+        fail(_unknown(unknown[0].partition("=")[0], command))
+    try:
+        return valid(command, _name)
+    except ValueError as error:
+        fail(str(error))
 
 
-def flags(target: Any, ranges: Ranges, prefix: str = "--") -> dict[str, str]:
-    """What each argument of a command (a dataclass) must be, by its name on the command line."""
-    found: dict[str, str] = {}
-    hints = get_type_hints(target, include_extras=True) if is_dataclass(target) else {}
-    for entry in fields(target) if is_dataclass(target) else ():
-        hint, settings = hints[entry.name], getattr(hints[entry.name], "__metadata__", ())
-        plain = hint.__origin__ if settings else hint
-        name = f"{prefix}{entry.name.replace('_', '-')}"
-        if is_dataclass(plain):
-            # tyro.conf.arg(name="") puts the members of a group on the level of the group.
-            flat = any(getattr(setting, "name", None) == "" for setting in settings)
-            found |= flags(plain, ranges, prefix if flat else f"{name}.")
-        else:
-            found[name] = allowed(entry.name, plain, ranges)
-    return found
+def _unknown(word: str, command: Any) -> str:
+    flags = [setting.flag for setting in settings_of(command)]
+    same = [flag for flag in flags if flag.endswith(f".{word.lstrip('-')}")]
+    meant = f"; did you mean {' or '.join(same)}?" if same else nearest(word.replace("_", "-"), flags)
+    return f"unknown argument {shown(word)}{meant if word.startswith('-') and meant else '.'} See --help"
 
 
-def one_line(box: str, known: dict[str, str], args: list[str]) -> str:
-    """The text of a boxed message without its frame and title, in one line, with what would have been valid.
+def _name(setting: Setting) -> str:
+    import tyro
 
-    `known`: what the arguments of the command must be; `args`: what was typed.
-    """
-    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    # Frames are drawn with lines, or with + - | where the terminal has no more than ASCII.
-    inside = [line for line in text.splitlines() if not line.lstrip().startswith(("╭", "╰", "├", "+-"))]
-    said = re.sub(r"\s+", " ", re.sub(r"[│─━┃]+|-{9,}|(?m:^\||\|$)", " ", "\n".join(inside))).strip()
-    said = re.sub(r" For full helptext, .+$", "", said)
-    said = re.sub(r"^(?:Value error|Missing argument|Unrecognized options|Parsing error) (?=[A-Z])", "", said)
-    for explained in (_unknown(said, known), _invalid(said, known, args)):
-        if explained:
-            return explained
-    return f"{said.rstrip('. ')}. See --help"
+    positional = tyro.conf.Positional in getattr(setting.kind, "__metadata__", ())
+    return setting.path.upper() if positional else setting.flag
 
 
-def _unknown(said: str, known: dict[str, str]) -> str:
-    found = re.match(r"Unrecognized options: (.+?)(?:,| Arguments| Perhaps| Available|$)", said)
-    if not found:
-        return ""
-    word = found[1].split("=")[0]
-    hints = " ".join(re.split(r"Arguments similar to \S+:|Perhaps you meant:", said)[1:])
-    near = [*dict.fromkeys(re.findall(r"(?<!\S)--[\w.-]+", hints))]
-    if word.startswith("--"):
-        near = near or difflib.get_close_matches(word.replace("_", "-"), known, 1, cutoff=0.0)
-    choices = re.search(r"subcommands: (.+)", said)
-    valid = ", ".join(near[:3]) or (choices[1] if choices else "")
-    return f"unknown argument {shown(word)}{f'; nearest: {valid}' if valid else ''}. See --help"
+def _takes_any_text() -> Any:
+    """Rules by which tyro hands on a text that is no number or none of the choices: `valid` judges all values alike."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        choices = ",".join(map(str, get_args(info.type))) if get_origin(info.type) is Literal else ""
+        made: Any = str if choices else info.type
+        if made not in (int, float) and not choices:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=f"{{{choices}}}" if choices else made.__name__.upper(),
+            instance_from_str=lambda words: _made(made, words[0]),
+            is_instance=lambda value: isinstance(value, made),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    return registry
 
 
-def _invalid(said: str, known: dict[str, str], args: list[str]) -> str:
-    """A value of the wrong type, none of the choices, or no value where one belongs."""
-    found = re.match(
-        r"(?:Error parsing |Missing value for argument '|.*invalid choice .* for argument ')(--[\w.-]+)", said
-    )
-    flag = found[1].rstrip(".") if found else ""
-    if flag not in known:
-        return ""
-    if said.startswith("Missing"):
-        return f"{flag} must be {known[flag]}; got nothing"
-    typed = _typed(flag, args)
-    near = difflib.get_close_matches(typed, re.findall(r"[^ ,]+", known[flag]), 1)
-    return f"{flag} must be {known[flag]}; got {shown(typed)}{f'; did you mean {near[0]!r}?' if near else ''}"
+def _made(kind: Callable[[str], Any], word: str) -> Any:
+    try:
+        return kind(word)
+    except ValueError:
+        return word
 
 
-def _typed(flag: str, args: list[str]) -> str:
-    """The last value of an argument, as it was typed: boxes break lines inside of values."""
-    value = ""
-    for i, arg in enumerate(args):
-        name, equals, rest = arg.partition("=")
-        if name.replace("_", "-") == flag:
-            value = rest if equals else "".join(args[i + 1 : i + 2])
-    return value
+def _brief_help(prog: str, description: str, default: Any) -> str:
+    """Of each setting that many people use: its flag, its value, the first sentence on its meaning."""
+    from tyro import MISSING_NONPROP
+    from tyro.constructors import ConstructorRegistry, StructTypeInfo
+
+    known = list(settings_of(default))
+    common = [setting for setting in known if Common in getattr(setting.kind, "__metadata__", ())]
+    lines = [f"usage: {prog} [OPTIONS]", "", description]
+    for group, settings in itertools.groupby(common, lambda setting: setting.group):
+        lines += ["", _first_sentence((group.__doc__ or "").partition(" (")[0]).partition(":")[0] + ":"]
+        spec = ConstructorRegistry.get_struct_spec(StructTypeInfo.make(group, MISSING_NONPROP, in_union_context=False))
+        docs = {field.name: field.helptext for field in getattr(spec, "fields", ())}
+        for setting in settings:
+            doc = docs[setting.path.rpartition(".")[2]]
+            lines += _entry(setting, _first_sentence(doc() if callable(doc) else doc))
+    more = f"Each stands with its default. --help-all lists the other {len(known) - len(common)} settings too."
+    return "\n".join([*lines, "", more])
+
+
+def _first_sentence(text: str | None) -> str:
+    return " ".join((text or "").split()).partition(". ")[0].rstrip(".")
+
+
+def _entry(setting: Setting, meaning: str) -> list[str]:
+    value = "PATH" if setting.value is None else "" if setting.value is False else str(setting.value)
+    left = f"{setting.flag} {value}"
+    return textwrap.wrap(f"  {left:<30}  {meaning}", 100, break_on_hyphens=False, subsequent_indent=" " * 34)

@@ -1,77 +1,57 @@
 """Presets: TOML files that list only what differs from the defaults."""
 
-import difflib
 import tomllib
 from dataclasses import fields, is_dataclass, replace
 from importlib import resources
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
-from mawm.configs.ranges import allowed, shown
+from mawm.configs.settings import nearest, shown, valid
 from mawm.configs.train import TrainConfig
 
 T = TypeVar("T")
 
 
-def preset_names() -> list[str]:
-    """The presets that come with the package."""
-    folder = resources.files("mawm.configs") / "presets"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+def names_in(folder: str) -> list[str]:
+    """The TOML files of a folder that comes with the package, without their endings."""
+    entries = (resources.files("mawm.configs") / folder).iterdir()
+    return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
+
+
+def text_of(folder: str, name: str, also: str = "") -> str:
+    """One of these files. ValueError for an unknown name, with the nearest one, and what could be given `also`."""
+    known = names_in(folder)
+    if name not in known:
+        what = folder.removesuffix("s")
+        raise ValueError(f"there is no {what} {name!r}{nearest(name, known)} (choose from: {', '.join(known)}{also})")
+    return (resources.files("mawm.configs") / folder / f"{name}.toml").read_text()
 
 
 def load_preset(name: str) -> TrainConfig:
     """The configuration of a preset. ValueError for an unknown name, with the nearest one."""
-    if name not in preset_names():
-        raise ValueError(f"there is no preset {name!r}{nearest(name, preset_names())}")
-    text = (resources.files("mawm.configs") / "presets" / f"{name}.toml").read_text()
-    return merge(TrainConfig(), tomllib.loads(text), f"preset {name}")
+    return merge(TrainConfig(), tomllib.loads(text_of("presets", name)), f"preset {name}")
 
 
 def merge(base: T, changes: dict[str, Any], where: str) -> T:
-    """`base` (a dataclass) with nested changes; ValueError names an unknown key and the nearest, or a wrong type."""
-    assert is_dataclass(base) and not isinstance(base, type)
-    hints = get_type_hints(type(base))
-    known = [f.name for f in fields(base)]
+    """`base` (a dataclass) with nested changes; ValueError names an unknown key and the nearest, or a wrong value."""
+    if not changes:  # the default preset: `--help` needs no judge, which takes a tenth of a second to load
+        return base
+    changed: T = _laid_over(base, changes, where)
+    return valid(changed, lambda setting: f"{where}.{setting.path}")
+
+
+def _laid_over(base: Any, changes: dict[str, Any], where: str) -> Any:
+    known = [entry.name for entry in fields(base)]
     done: dict[str, Any] = {}
     for key, value in changes.items():
         if key not in known:
-            raise ValueError(f"{where}: unknown key {shown(key)}{nearest(key, known)}")
+            raise ValueError(
+                f"{where}: unknown key {shown(key)}{nearest(key, known)} (choose from: {', '.join(known)})"
+            )
         old = getattr(base, key)
-        path = f"{where}.{key}"
         if is_dataclass(old):
-            done[key] = merge(old, _table(value, path), path)
+            if not isinstance(value, dict):
+                raise ValueError(f"{where}.{key} must be a table of settings; got {shown(value)}")
+            done[key] = _laid_over(old, value, f"{where}.{key}")
         else:
-            done[key] = _checked(value, hints[key], key, path)
-    merged: T = replace(base, **done)
-    return merged
-
-
-def nearest(value: str, choices: list[str]) -> str:
-    """A phrase that names the nearest valid choice, and all of them where they are few."""
-    close = difflib.get_close_matches(value, choices, n=1, cutoff=0.4)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return hint + (f" (choose from: {', '.join(choices)})" if len(choices) <= 30 else "")
-
-
-def _table(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{where} must be a table of settings; got {shown(value)}")
-    return value
-
-
-def _checked(value: Any, hint: Any, name: str, where: str) -> Any:
-    if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        if not isinstance(value, list) or not value:
-            raise ValueError(f"{where} must be {allowed(name, hint)}; got {shown(value)}")
-        return tuple(_checked(entry, item, name, where) for entry in value)
-    if get_origin(hint) is Literal:
-        fits = value in get_args(hint)
-    elif hint is float:
-        # An integer beyond any float is no number that a setting could be.
-        fits = isinstance(value, float) or (type(value) is int and abs(value) < 2**1023)
-    else:
-        fits = type(value) is hint
-    if not fits:
-        near = nearest(value, list(get_args(hint))) if get_origin(hint) is Literal and isinstance(value, str) else ""
-        raise ValueError(f"{where} must be {allowed(name, hint)}; got {shown(value)}{near.partition(' (')[0]}")
-    return float(value) if hint is float else value
+            done[key] = tuple(value) if isinstance(old, tuple) and isinstance(value, list) else value
+    return replace(base, **done)

@@ -2,15 +2,14 @@
 
 import tomllib
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
+from typing import Annotated
 
-from mawm.configs.presets import merge, nearest
-from mawm.configs.ranges import shown
+from annotated_types import Interval
+
+from mawm.configs.presets import merge, text_of
 from mawm.configs.train import TrainConfig
-
-MOST_SEEDS = 10_000
-"""Of one grid."""
+from mawm.types import Seed, Share, Steps
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Grid:
     """SMAC maps by name, or paths of map files."""
     methods: tuple[str, ...] = ("independent", "experience", "rollouts", "both", "centralized")
     """Methods of mawm.train."""
-    bandwidth: tuple[float, ...] = (0.05,)
+    bandwidth: tuple[Share, ...] = (0.05,)
     """Nominal bandwidths, each between 0 and 1."""
     selectors: tuple[str, ...] = (TrainConfig().sharing.selector,)
     """Selectors of mawm.train."""
@@ -29,11 +28,11 @@ class Grid:
     """Channels of mawm.train: the real one, or controls."""
     wires: tuple[str, ...] = ("float32",)
     """Wires of mawm.train."""
-    seeds: int = 5
+    seeds: Annotated[int, Interval(ge=1, le=10_000)] = 5
     """How many seeds: FIRST_SEED, FIRST_SEED + 1, ..."""
-    first_seed: int = 0
+    first_seed: Seed = 0
     """The first of them."""
-    env_steps: int = TrainConfig.env_steps
+    env_steps: Steps = TrainConfig.env_steps
     """Environment steps of every run."""
     train_preset: str = "default"
     """Preset of mawm.train that every run starts from."""
@@ -43,12 +42,6 @@ class Grid:
     """Further arguments of mawm.train for every run, in one string: --train-args="--precision bf16"."""
 
 
-def sweep_names() -> list[str]:
-    """The sweeps that come with the package."""
-    folder = resources.files("mawm.configs") / "sweeps"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
 def load_sweep(name: str) -> list[Grid]:
     """The grids of a sweep by name, or of a file. ValueError for an unknown name, an unknown key or a wrong type."""
     if name.endswith(".toml"):
@@ -56,10 +49,8 @@ def load_sweep(name: str) -> list[Grid]:
             text = Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{name}: cannot be read ({error})") from None
-    elif name in sweep_names():
-        text = (resources.files("mawm.configs") / "sweeps" / f"{name}.toml").read_text()
     else:
-        raise ValueError(f"there is no sweep {name!r}{nearest(name, sweep_names())}; or give a path that ends in .toml")
+        text = text_of("sweeps", name, ", or a path that ends in .toml")
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # no TOML, an integer of thousands of digits, or too deep
@@ -71,12 +62,7 @@ def load_sweep(name: str) -> list[Grid]:
 
 
 def check_grid(grid: Grid) -> None:
-    """ValueError for what no run would notice: counts, and a list without or with doubled items."""
-    for key in ("seeds", "env_steps"):
-        if getattr(grid, key) < 1:
-            raise ValueError(f"{key} must be at least 1; got {getattr(grid, key)}")
-    if grid.seeds > MOST_SEEDS:
-        raise ValueError(f"seeds must be at most {MOST_SEEDS}; got {shown(grid.seeds)}: it is how many, not which")
+    """ValueError for what no run would notice: a list without or with doubled items."""
     for key in ("maps", "methods", "bandwidth", "selectors", "channels", "wires"):
         items = getattr(grid, key)
         if not items or len(set(items)) < len(items):

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from annotated_types import Interval
 
 from mawm.envs.market.rules import MarketRules
 from mawm.envs.skirmish.rules import Rules
@@ -19,9 +21,9 @@ EXPLORER = "explorer"
 class OwnEnvConfig:
     """How an environment of your own is played, `--map module:factory`."""
 
-    episode_limit: int = 200
+    episode_limit: Annotated[int, Interval(ge=1, le=10**6)] = 200
     """Steps after which a battle of it is cut off."""
-    timeout_s: float = 60.0
+    timeout_s: Annotated[float, Interval(ge=0.1, le=1e6)] = 60.0
     """Seconds that it may take for one answer: to be made, to reset, to step in all battles side by side, or to play
     the running battles again up to where they stand. Then it hangs, and a fresh one takes its place."""
 

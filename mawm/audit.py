@@ -13,6 +13,7 @@ import tyro
 
 from mawm import __version__
 from mawm.configs.command_line import fail, parse
+from mawm.types import Seed
 
 LEAST = 500
 DESCRIPTION = """Check that explorers do not touch the primary world model (docs/gating.md says what that means).
@@ -31,7 +32,7 @@ class Command:
     what: Annotated[Literal["gating"], tyro.conf.Positional]
     steps: int = 1000
     """Environment steps of the primary."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the primary and of the explorers."""
     out: Path = Path("audit.json")
     """Where the findings are written."""
@@ -42,8 +43,6 @@ def main(args: list[str] | None = None) -> int:
     command = parse(Command, prog="python -m mawm.audit", description=DESCRIPTION, args=args)
     if command.steps < LEAST:
         fail(f"--steps must be at least {LEAST}, so that replays wrap and explorers crash in it; got {command.steps}")
-    if command.seed < 0:
-        fail(f"--seed must not be negative; got {command.seed}")
     from mawm.agents.compute import prepare_process
     from mawm.auditing.gating import audit_gating  # torch and numba load only once the command line is right
     from mawm.auditing.leaks import CLOSED

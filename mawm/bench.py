@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from annotated_types import Interval
 
 from mawm.configs.command_line import fail, parse
 from mawm.envs.skirmish.rules import Rules
@@ -45,7 +46,7 @@ class Fidelity:
     """JSON files of further figures, in place of those that come with the package: scores of scripted battles
     ({"maps": {MAP: {"AC" | "AW" | "AF": {"score": [...]}}}}) or lengths of evaluations ({"maps": {MAP: {"early" |
     "all_won": {"length": STEPS}}}})."""
-    battles: int = 200
+    battles: Annotated[int, Interval(ge=1, le=10**6)] = 200
     """Our battles a row."""
     json: bool = False
     """One JSON object with rows, rms_score, held and of instead of a table."""
@@ -77,9 +78,9 @@ class Learning:
 class Learner:
     """Seconds of one iteration of learning, beside the same step written plainly (interleaved, one thread)."""
 
-    agents: int = 3
+    agents: Annotated[int, Interval(ge=1, le=1000)] = 3
     preset: str = "paper"
-    repeats: int = 5
+    repeats: Annotated[int, Interval(ge=1, le=10**6)] = 5
     """Interleaved timings; medians are reported."""
     json: bool = False
     """One JSON line instead of text."""
@@ -161,8 +162,6 @@ def main(args: list[str] | None = None) -> int:
 def _fidelity(command: Fidelity) -> int:
     from mawm.benchmarks.fidelity import report, text  # numba loads only once the command line is right
 
-    if command.battles < 1:
-        raise ValueError(f"--battles must be at least 1; got {command.battles}")
     done = report(command.rules, command.battles, command.real)
     for line in [json.dumps(done.json())] if command.json else text(done):
         print(line)
@@ -207,8 +206,6 @@ def _learner(command: Learner) -> list[dict[str, Any]]:
     from mawm.benchmarks.learner import measure as measure_learner
     from mawm.configs.presets import load_preset
 
-    if command.agents < 1 or command.repeats < 1:
-        raise ValueError(f"--agents and --repeats must be at least 1; got {command.agents} and {command.repeats}")
     config = load_preset(command.preset)
     prepare_process(config.precision)
     precision = resolve_precision(config.precision)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+from annotated_types import Interval
 
 from mawm.configs.check import check
 from mawm.configs.command_line import fail, parse
-from mawm.configs.ranges import RANGES, shown
+from mawm.configs.settings import shown
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import environment_of
 from mawm.envs.skirmish.rules import Rules
@@ -42,7 +43,7 @@ class Command:
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run's folder."""
-    episodes: int = 320
+    episodes: Annotated[int, Interval(ge=1, le=10**6)] = 320
     """Battles to play with greedy actions, and again with sampled actions; twice as many if a rule is shifted."""
     json: bool = False
     """Print one JSON line instead of a table: win_rate, win_rate_sampled (each also with _low and _high), return,
@@ -54,9 +55,7 @@ class Command:
 def main(args: list[str] | None = None) -> int:
     """Parse, load, play, print. Exit codes: 0 done, 1 the environment failed, 2 a mistake of the user's."""
     args = sys.argv[1:] if args is None else args
-    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args, ranges=RANGES)
-    if command.episodes < 1:
-        fail(f"--episodes must be at least 1; got {command.episodes}")
+    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args)
     if not (command.run / "config.json").is_file():
         fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
     from mawm.envs.checked import EnvFault

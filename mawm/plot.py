@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from annotated_types import Interval
 
 from mawm.configs.command_line import fail, parse
 from mawm.results.extra import require_plot_extra
@@ -29,7 +30,7 @@ class Command:
     """Map of the loss figures (default: the paper's 2s_vs_1sc where it was run, else the map with most methods)."""
     agent: str = "agent_0"
     """Whose world model Figure 2 shows."""
-    columns: int = 2
+    columns: Annotated[int, Interval(ge=1, le=100)] = 2
     """Panels side by side."""
     unfinished: bool = False
     """Show runs that lack steps, too."""
@@ -38,8 +39,6 @@ class Command:
 def main(args: list[str] | None = None) -> int:
     """Parse, load, draw, save; a line for every figure, made or not."""
     command = parse(Command, prog="python -m mawm.plot", description=DESCRIPTION, args=args)
-    if command.columns < 1:
-        fail(f"--columns must be at least 1; got {command.columns}")
     require_plot_extra()
     study = load_study(command.runs, command.unfinished)
     if command.map and command.map not in study.maps:

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+from annotated_types import Interval
 
 from mawm.configs.command_line import fail, parse
 from mawm.configs.sweeps import Grid, check_grid, load_sweep
@@ -35,6 +36,8 @@ The same command again after any stop (Ctrl-C, kill -9, a power cut) goes on whe
 A run that fails is tried once more and then reported; the exit code is 1 if one failed for good.
 Then: python -m mawm.report OUT, python -m mawm.plot OUT -o figures."""
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
 
 @dataclass(frozen=True)
 class Command:
@@ -43,7 +46,7 @@ class Command:
     grid: Annotated[Grid, tyro.conf.arg(name="")] = field(default_factory=Grid)
     preset: str = ""
     """A sweep that comes with the package (quick, evidence, paper-figures) or a .toml file, in place of a grid."""
-    jobs: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs: Annotated[int, Interval(ge=1, le=4096)] = CORES
     """Runs at the same time (default: the cores of this machine)."""
     out: Path | None = None
     """Folder of the runs (default: runs/sweep, or runs/NAME of a named sweep)."""
@@ -55,8 +58,6 @@ def main(args: list[str] | None = None) -> int:
     """Parse, plan, run. Exit codes: 0 done, 1 a run failed, 2 a mistake of the user's, 130 and 143 stopped."""
     args = sys.argv[1:] if args is None else args
     command = parse(Command, prog="python -m mawm.sweep", description=DESCRIPTION, args=args)
-    if command.jobs < 1:
-        fail(f"--jobs must be at least 1; got {command.jobs}")
     given = {arg.split("=")[0].replace("_", "-") for arg in args}
     own = sorted(given & {f"--{entry.name.replace('_', '-')}" for entry in fields(Grid)})
     if command.preset and own:
@@ -198,7 +199,7 @@ def _base(grid: Grid, configure: "Callable[[list[str]], TrainConfig]") -> TrainC
     words = shlex.split(grid.train_args)
     for word in words:
         name = word.split("=")[0].replace("_", "-")
-        if name in (*own, "--placement", "--run-dir", "--resume", "--help", "-h"):
+        if name in (*own, "--placement", "--run-dir", "--resume", "--help", "--help-all", "-h"):
             raise ValueError(f"--train-args holds {name}, which is not for a sweep's runs")
     return configure(["--preset", grid.train_preset, *words])
 

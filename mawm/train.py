@@ -16,12 +16,12 @@ from mawm import __version__
 from mawm.configs.check import check
 from mawm.configs.command_line import fail, parse
 from mawm.configs.presets import load_preset
-from mawm.configs.ranges import RANGES
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import environment_of, make_env
 from mawm.run_folder.manifest import read_config
 from mawm.runtime.console import hush, show, tell
 from mawm.runtime.signals import Stopping
+from mawm.types import Common
 
 if TYPE_CHECKING:
     from mawm.loop import Run
@@ -32,13 +32,13 @@ DESCRIPTION = """Train a team of agents that each learn a world model and tell e
 
 Without StarCraft II: battles run in the embedded engine. For instance:
 
-  python -m mawm.train --map 3m --bandwidth 0.05              the main job, a quarter of an hour on two cores
-  python -m mawm.train --map 2s3z --method independent        nothing is shared
-  python -m mawm.train --map my_map.toml --bandwidth 1        a map of your own; everything is shared
-  PYTHONPATH=. python -m mawm.train --map my_env:make         a PettingZoo environment of your own
-  python -m mawm.train --preset debug                         a few seconds, to see it run
+  python -m mawm.train --map 3m --bandwidth 0.05        the main job, 15 minutes on two cores
+  python -m mawm.train --map 2s3z --method independent  nothing is shared
+  python -m mawm.train --map my_map.toml --bandwidth 1  a map of your own; everything is shared
+  PYTHONPATH=. python -m mawm.train --map my_env:make   a PettingZoo environment of your own
+  python -m mawm.train --preset debug                   a few seconds, to see it run
 
-The same command again goes on where it stopped, whatever stopped it; --fresh starts over in a new folder.
+The same command again goes on where it stopped; --fresh starts over in a new folder.
 
 Curves: tensorboard --logdir runs. Win rate of the result: python -m mawm.evaluate RUN."""
 
@@ -50,17 +50,17 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(frozen=True)
 class Command:
-    """The command line: a configuration, where it starts from, and where the run goes."""
+    """Where the settings start from, and where the run goes."""
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
-    preset: str = "default"
+    preset: Annotated[str, Common] = "default"
     """Where the settings start from: default (learns fastest here), paper (Zeng & Zhang's numbers), debug (seconds)."""
-    run_dir: Path | None = None
+    run_dir: Annotated[Path | None, Common] = None
     """The run's folder (default: runs/MAP_METHOD_bBANDWIDTH_sSEED). If the same run was begun there, it goes on."""
-    fresh: bool = False
+    fresh: Annotated[bool, Common] = False
     """Start over in a new folder, even if the same run was begun before."""
-    resume: Path | None = None
-    """Go on with the run in this folder, with its own settings; --env-steps may be raised."""
+    resume: Annotated[Path | None, Common] = None
+    """Go on with the run in this folder, with its own settings. --env-steps may be raised."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -105,9 +105,7 @@ def _command(args: list[str]) -> Command:
         default = Command(config=load_preset(preset), preset=preset)
     except ValueError as error:
         fail(str(error))
-    return parse(
-        Command, prog="python -m mawm.train", description=DESCRIPTION, default=default, args=args, ranges=RANGES
-    )
+    return parse(Command, prog="python -m mawm.train", description=DESCRIPTION, default=default, args=args, brief=True)
 
 
 def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:

@@ -8,9 +8,10 @@ predict index t from `(deter_t, stoch_t)`. The shift from "acted" to "arrived" h
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
+from annotated_types import Interval
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -23,6 +24,19 @@ TABLES = "rows/"
 (`storage/append_only_tables.py`)."""
 Since = Mapping[str, Sequence[int]]
 """For each table, how many rows of each of its lanes were ever appended at an earlier save: its `end` then."""
+
+
+Share = Annotated[float, Interval(ge=0.0, le=1.0)]
+"""The type of a setting says what it may be. Both ends of an `Interval` are allowed; an upper end is generous: a larger
+value could only be a mistake, or more than memory holds."""
+Weight = Annotated[float, Interval(ge=0.0, le=1e6)]
+Steps = Annotated[int, Interval(ge=1, le=10**12)]
+"""Environment steps: the upper end is more than any run will play."""
+Seed = Annotated[int, Interval(ge=0, le=10**18)]
+
+
+class Common:
+    """Beside the type of a setting, `Annotated[int, Common]`: `--help` shows it; `--help-all` shows the others too."""
 
 
 class Role(StrEnum):

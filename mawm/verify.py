@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from mawm.configs.command_line import fail, parse
+from mawm.configs.command_line import parse
+from mawm.types import Seed
 
 DESCRIPTION = """Check what the papers state, on cases whose answer is known.
 
@@ -20,15 +21,13 @@ class Command:
     """The command line."""
 
     what: Annotated[Literal["theory"], tyro.conf.Positional]
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the random cases."""
 
 
 def main(args: list[str] | None = None) -> int:
     """Parse, check, print."""
     command = parse(Command, prog="python -m mawm.verify", description=DESCRIPTION, args=args)
-    if command.seed < 0:
-        fail(f"--seed must not be negative; got {command.seed}")
     from mawm.auditing.theory.descent import check_descent  # torch loads only once the command line is right
     from mawm.auditing.theory.information_cases import check_information
 

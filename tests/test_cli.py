@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mawm.train import main
+from mawm.configs.settings import settings_of
+from mawm.train import Command, main
+from mawm.types import Common
 
 
 def mawm(command: str, *args: str, cwd: Path, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
@@ -29,17 +31,25 @@ def mawm(command: str, *args: str, cwd: Path, encoding: str = "utf-8") -> subpro
             ["--method", "bth"],
             "--method must be one of independent, experience, rollouts, both, centralized, ippo, mappo; got",
         ),
-        (["--behaviour.entropy", "1"], "unknown argument '--behaviour.entropy'; nearest: --agent.behaviour.entropy"),
+        (
+            ["--behaviour.entropy", "1"],
+            "unknown argument '--behaviour.entropy'; did you mean --agent.behaviour.entropy?",
+        ),
         (["extra"], "unknown argument 'extra'. See --help"),
         (["--seed", "x"], "--seed must be a whole number in [0, 1000000000000000000]; got 'x'"),
         (["--schedule.battles", "1.5"], "--schedule.battles must be a whole number in [1, 4096]; got '1.5'"),
-        (["--env-steps", str(10**30)], f"env_steps must lie in [1, 1000000000000]; got {10**30}: did you mean"),
+        (
+            ["--env-steps", str(10**30)],
+            f"--env-steps must be a whole number in [1, 1000000000000]; got {10**30}; did you",
+        ),
         (["--agent.world_model.deter", "9" * 5000], "--agent.world-model.deter must be a whole number in [1, 8192]"),
         (["--preset", "debug", "--agent.replay.capacity", "31"], "agent.replay.capacity is 31; it must be at least 32"),
         (["--gate", "strict", "--search.keeps", "47"], "gating.search.keeps is 47; it must be at least 48"),
-        (["--xyz", "1"], "unknown argument '--xyz'; nearest: --"),
+        (["--sede", "3"], "unknown argument '--sede'; did you mean '--seed'? See --help"),
+        (["--horizon", "3"], "unknown argument '--horizon'; did you mean --agent.behaviour.horizon?"),
+        (["--bandwidth", "nan"], "--bandwidth must be a number in [0, 1]; got nan"),
+        (["--agent.replay.capacity", "1"], "must be a whole number in [2, 100000000]; got 1; did you mean 2?"),
         (["--selector", "math:sqrt"], "sharing.selector is 'math:sqrt'; it must be callable with bandwidth"),
-        (["--seed"], "--seed must be a whole number in [0, 1000000000000000000]; got nothing"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing(args: list[str], said: str, tmp_path: Path) -> None:
@@ -47,6 +57,12 @@ def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing(args: list[st
     assert done.returncode == 2
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
     assert done.stdout == "" and list(tmp_path.iterdir()) == []
+
+
+def test_a_flag_without_its_value_is_named(tmp_path: Path) -> None:
+    done = mawm("train", "--seed", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "Missing value for argument '--seed'" in done.stderr and len(done.stderr.splitlines()) <= 5
 
 
 def test_a_mistake_is_told_alike_where_a_terminal_has_no_unicode(tmp_path: Path) -> None:
@@ -77,11 +93,22 @@ def test_help_teaches(tmp_path: Path) -> None:
     assert "python -m mawm.train --map 3m --bandwidth 0.05" in done.stdout
 
 
+def test_help_is_two_screens_of_the_settings_that_people_use(tmp_path: Path) -> None:
+    short, whole = (mawm("train", name, cwd=tmp_path).stdout for name in ("--help", "--help-all"))
+    settings = list(settings_of(Command()))
+    common = [setting for setting in settings if Common in getattr(setting.kind, "__metadata__", ())]
+    lines = short.splitlines()
+    assert len(lines) <= 80 and max(map(len, lines)) <= 100
+    assert [line.split()[0] for line in lines if line.startswith("  --")] == [setting.flag for setting in common]
+    assert lines[-1].endswith(f"--help-all lists the other {len(settings) - len(common)} settings too.")
+    assert all(setting.flag in whole for setting in settings)
+
+
 def test_help_answers_without_loading_torch_or_numba(tmp_path: Path) -> None:
     code = (
         "import sys; from mawm.train import main\n"
         "try: main(['--help'])\n"
-        "except SystemExit: print('loaded', sorted({'torch', 'numba'} & set(sys.modules)))"
+        "except SystemExit: print('loaded', sorted({'torch', 'numba', 'pydantic'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
     assert done.stdout.endswith("loaded []\n")
@@ -91,9 +118,8 @@ def test_help_answers_without_loading_torch_or_numba(tmp_path: Path) -> None:
     ("args", "said"),
     [
         (["nowhere"], "nowhere is not a run's folder: it holds no config.json"),
-        ([], "Missing from python -m mawm.evaluate: PATH"),
-        (["nowhere", "--episodes", "0"], "--episodes must be at least 1; got 0"),
-        (["nowhere", "--rules.spawn-jiter", "1"], "nearest: --rules.spawn-jitter"),
+        (["nowhere", "--episodes", "0"], "--episodes must be a whole number in [1, 1000000]; got 0; did you mean 1?"),
+        (["nowhere", "--rules.spawn-jiter", "1"], "did you mean '--rules.spawn-jitter'"),
         (["nowhere", "--rules.spawn-jitter", "x"], "--rules.spawn-jitter must be a number in [0, 128]; got 'x'"),
     ],
 )
@@ -101,6 +127,11 @@ def test_a_mistake_in_evaluate_is_one_line_too(args: list[str], said: str, tmp_p
     done = mawm("evaluate", *args, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_evaluate_says_what_is_missing(tmp_path: Path) -> None:
+    done = mawm("evaluate", cwd=tmp_path)
+    assert done.returncode == 2 and "Missing from python -m mawm.evaluate" in done.stderr and "PATH" in done.stderr
 
 
 def test_a_reader_of_the_help_may_leave_early():

@@ -6,14 +6,14 @@ from dataclasses import asdict, replace
 import pytest
 
 from mawm.configs.check import check
-from mawm.configs.presets import load_preset, merge, preset_names
+from mawm.configs.presets import load_preset, merge, names_in
 from mawm.configs.train import SharingConfig, TrainConfig
 from mawm.seeds import named_generator
 
 
 @pytest.mark.parametrize("name", ["default", "paper", "debug"])
 def test_presets_are_valid(name: str) -> None:
-    assert name in preset_names()
+    assert name in names_in("presets")
     config = load_preset(name)
     check(config)
     assert merge(TrainConfig(), asdict(config), "config.json") == config
@@ -44,13 +44,15 @@ def test_wrong_type_is_refused() -> None:
 
 
 def test_bandwidth_out_of_range_names_value_and_fix() -> None:
-    with pytest.raises(ValueError, match=r"\[0, 1\]; got 2: did you mean 1"):
+    with pytest.raises(ValueError, match=r"\[0, 1\]; got 2; did you mean 1"):
         check(replace(TrainConfig(), sharing=SharingConfig(bandwidth=2.0)))
 
 
 @pytest.mark.parametrize(("key", "rule"), [("seed", "[0, 1000000000000000000]"), ("env_steps", "[1, 1000000000000]")])
 def test_a_number_too_long_to_be_printed_is_refused_like_any_other(key: str, rule: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"{key} must lie in {rule}; got a number of thousands of digits")):
+    with pytest.raises(
+        ValueError, match=re.escape(f"{key} must be a whole number in {rule}; got a number of thousands of digits")
+    ):
         check(merge(TrainConfig(), {key: 16**5000}, "file"))  # as a file can write it, in hexadecimal digits
 
 

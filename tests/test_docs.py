@@ -25,7 +25,7 @@ def readme_blocks() -> list[str]:
 @cache
 def help_of(module: str) -> str:
     """What a command says of itself."""
-    command = [sys.executable, "-m", module, "--help"]
+    command = [sys.executable, "-m", module, "--help-all" if module == "mawm.train" else "--help"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
 
 

@@ -72,7 +72,7 @@ def test_the_text_is_one_table_with_a_row_for_each_set_of_rules(capsys: pytest.C
 
 
 def test_a_rule_out_of_its_range_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "rules.spawn_jitter must lie in [0, 128]; got -1" in refused(capsys, "--rules.spawn-jitter", "-1")
+    assert "--rules.spawn-jitter must be a number in [0, 128]; got -1" in refused(capsys, "--rules.spawn-jitter", "-1")
 
 
 @pytest.mark.parametrize("map_name", ["market", "my_env:make"])

@@ -5,20 +5,19 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from annotated_types import Interval
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from real_runs import Figure
 
-from mawm.configs.check import check
-from mawm.configs.command_line import flags
+from mawm.configs.check import PRODUCTS, check
 from mawm.configs.presets import load_preset, merge
-from mawm.configs.ranges import PRODUCTS, RANGES, number, shown
+from mawm.configs.settings import Setting, allowed, settings_of, shown
 from mawm.configs.train import TrainConfig
 from mawm.sharing.selectors import NAMES
 from mawm.train import Command, configure, main
@@ -32,17 +31,19 @@ Key = tuple[str, ...]
 Change = tuple[Key, Any]
 
 
-def leaves(node: Any, path: Key = ()) -> dict[Key, Any]:
-    """The paths of all settings with their types."""
-    found = {}
-    hints = get_type_hints(type(node))
-    for entry in fields(node):
-        value, here = getattr(node, entry.name), (*path, entry.name)
-        found |= leaves(value, here) if is_dataclass(value) else {here: hints[entry.name]}
-    return found
+def plain(setting: Setting) -> Any:
+    """Its type, without what stands beside it."""
+    return getattr(setting.kind, "__origin__", None) if hasattr(setting.kind, "__metadata__") else setting.kind
 
 
-LEAVES = leaves(TrainConfig())
+SETTINGS: dict[Key, Setting] = {tuple(setting.path.split(".")): setting for setting in settings_of(TrainConfig())}
+LEAVES = {path: plain(setting) for path, setting in SETTINGS.items()}
+RANGES = {
+    path: (beside.ge, beside.le)
+    for path, setting in SETTINGS.items()
+    for beside in getattr(setting.kind, "__metadata__", ())
+    if isinstance(beside, Interval)
+}
 FLAT = {"sharing", "gating"}
 """Groups whose settings have no prefix on the command line."""
 words = st.one_of(st.sampled_from(["both", "bth", "gaussian", "3m", "", "nan", "1e999", "0x10"]), st.text(max_size=12))
@@ -60,7 +61,7 @@ def around(low: float, high: float) -> st.SearchStrategy[Any]:
 def changes(draw: st.DrawFn) -> Change:
     """A setting, sometimes with a letter too many, and any value."""
     path = draw(st.sampled_from(list(LEAVES)))
-    kinds = [numbers, others] + ([around(*RANGES[path[-1]])] * 2 if path[-1] in RANGES else [])
+    kinds = [numbers, others] + ([around(*RANGES[path])] * 2 if path in RANGES else [])
     if get_origin(LEAVES[path]) is Literal:
         kinds += [st.sampled_from(get_args(LEAVES[path]))] * 2
     value = draw(st.one_of(kinds))
@@ -85,7 +86,7 @@ def told(value: Any, said: str) -> bool:
     meant = {shown(value), shown(str(value))}
     for kind in (int, float):
         with contextlib.suppress(TypeError, ValueError, OverflowError):
-            meant.add(number(kind(str(value))))
+            meant.add(shown(kind(str(value))))
     return any(text in said for text in meant)
 
 
@@ -99,7 +100,7 @@ def explained(change: Change, said: str) -> bool:
         return "unknown" in said and any(name in said.partition(";")[2] for name in near)
     named = ".".join(path) in said or flag(path) in said
     choices = [str(choice) for choice in get_args(LEAVES[path]) if get_origin(LEAVES[path]) is Literal]
-    rules = ("must lie in [", "must be ", "at most", "at least", "between", "cannot be loaded")
+    rules = ("must be ", "at most", "at least", "between", "cannot be loaded")
     return named and told(value, said) and any(rule in said for rule in rules) and all(c in said for c in choices)
 
 
@@ -117,7 +118,7 @@ def dry(path: Key) -> st.SearchStrategy[Any]:
         return by_name[path[-1]]
     if get_origin(LEAVES[path]) is Literal:
         return st.sampled_from(get_args(LEAVES[path]))
-    low, high = RANGES[path[-1]]
+    low, high = RANGES[path]
     if LEAVES[path] is float:
         return st.one_of(st.floats(low, high), st.sampled_from([low, high]))
     small = st.integers(low, min(high, low + 40))
@@ -225,13 +226,10 @@ def test_any_settings_run_or_are_refused_in_one_line_with_key_value_and_what_is_
 
 
 def test_every_number_has_a_range_that_holds_its_default() -> None:
-    names = {path[-1] for path, hint in LEAVES.items() if hint in (int, float)}
-    assert set(RANGES) == names
-    for path, hint in LEAVES.items():
-        if hint in (int, float):
-            low, high = RANGES[path[-1]]
-            assert low <= reduce(getattr, path, TrainConfig()) <= high
-            assert {type(low), type(high)} == {hint}
+    assert set(RANGES) == {path for path, hint in LEAVES.items() if hint in (int, float)}
+    for path, (low, high) in RANGES.items():
+        assert low <= SETTINGS[path].value <= high
+        assert {type(low), type(high)} == {LEAVES[path]}
 
 
 def test_every_product_is_of_settings_that_are() -> None:
@@ -239,6 +237,6 @@ def test_every_product_is_of_settings_that_are() -> None:
 
 
 def test_every_setting_is_an_argument_with_what_it_must_be() -> None:
-    known = flags(Command, RANGES)
+    known = {setting.flag: allowed(setting.kind) for setting in settings_of(Command())}
     assert {flag(path) for path in LEAVES} | {"--preset", "--run-dir", "--fresh", "--resume"} == set(known)
     assert known["--agent.world-model.deter"] == "a whole number in [1, 8192]"

@@ -14,7 +14,8 @@ import pytest
 from real_runs import told, until
 
 from mawm.build import write_config
-from mawm.configs.sweeps import Grid, load_sweep, sweep_names
+from mawm.configs.presets import names_in
+from mawm.configs.sweeps import Grid, load_sweep
 from mawm.configs.train import TrainConfig
 from mawm.storage.lock import FolderLock, holder
 from mawm.sweep import main
@@ -52,7 +53,7 @@ def test_two_different_runs_of_one_name_are_refused() -> None:
         runs_of(Grid(methods=("both",), seeds=1), Grid(methods=("both",), seeds=1, env_steps=999))
 
 
-@pytest.mark.parametrize("name", sweep_names())
+@pytest.mark.parametrize("name", names_in("sweeps"))
 def test_every_sweep_of_the_package_means_runs(name: str) -> None:
     runs = runs_of(*load_sweep(name))
     assert len({run.name for run in runs}) == len(runs) >= 18
@@ -62,9 +63,9 @@ def test_every_sweep_of_the_package_means_runs(name: str) -> None:
     ("text", "said"),
     [
         ("[[grid]]\nmap = ['3m']", "unknown key 'map'; did you mean 'maps'"),
-        ("[[grid]]\nseeds = '5'", "grid 1.seeds must be a whole number; got '5'"),
+        ("[[grid]]\nseeds = '5'", "grid 1.seeds must be a whole number in [1, 10000]; got '5'"),
         ("[[grid]]\nbandwidth = 0.5", "bandwidth must be a list, each item a number in [0, 1]; got 0.5"),
-        ("[[grid]]\nbandwidth = ['a']", "bandwidth must be a number in [0, 1]; got 'a'"),
+        ("[[grid]]\nbandwidth = ['a']", "bandwidth must be a list, each item a number in [0, 1]; got 'a'"),
         ("seeds = 5", "one or more tables"),
         ("grid = [5]", "one or more tables"),
         ("[[grid", "grid.toml"),
@@ -82,14 +83,14 @@ def test_a_wrong_sweep_file_names_the_key(text: str, said: str, tmp_path: Path) 
     ("args", "said"),
     [
         (("--maps", "3m", "3n"), "'3n' is unknown; did you mean '3m'"),
-        (("--bandwidth", "0.1", "2"), "must lie in [0, 1]; got 2: did you mean 1?"),
+        (("--bandwidth", "0.1", "2"), "each item a number in [0, 1]; got 2; did you mean 1?"),
         (("--methods", "bth"), "there is no method 'bth'"),
         (("--selectors", "gausian"), "did you mean 'gaussian'"),
         (("--channels", "rael"), "did you mean 'real'"),
         (("--maps", "3m", "3m"), "each once"),
-        (("--seeds", "0"), "seeds must be at least 1; got 0"),
-        (("--seeds", "20261121"), "seeds must be at most 10000; got 20261121"),
-        (("--jobs", "0"), "--jobs must be at least 1; got 0"),
+        (("--seeds", "0"), "--seeds must be a whole number in [1, 10000]; got 0"),
+        (("--seeds", "20261121"), "--seeds must be a whole number in [1, 10000]; got 20261121"),
+        (("--jobs", "0"), "--jobs must be a whole number in [1, 4096]; got 0"),
         (("--preset", "qick"), "did you mean 'quick'"),
         (("--preset", "quick", "--seeds", "5"), "got --seeds too: give either"),
         (("--train-args=--help",), "--train-args holds --help"),

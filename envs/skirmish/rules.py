@@ -1,38 +1,42 @@
 """The rules of battle that a user may set: the version of the unit data, and rules that the game's data do not give."""
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Interval
 from numpy.typing import NDArray
+
+from mawm.types import Common, Share
 
 Version = Literal["4.10", "4.6.2", "5.0"]
 """Versions of StarCraft II whose unit data are known. SMAC's results use 4.10 unless their authors say otherwise."""
+Switch = Annotated[float, Interval(ge=0.0, le=1.0)]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Lengths are in cells. Every field except `version` is a float, so that a kernel can read it."""
+    """Rules of battle: lengths are in cells. Every field except `version` is a float, so that a kernel can read it."""
 
-    version: Version = "4.10"
+    version: Annotated[Version, Common] = "4.10"
     """The version of StarCraft II whose unit data are used."""
-    spawn_spacing: float = 1.0
+    spawn_spacing: Annotated[float, Interval(ge=0.01, le=10.0)] = 1.0
     """Units created at one point stand on a square grid centred on it; distance of neighbours, in unit diameters."""
-    spawn_jitter: float = 0.1
-    """Each start position is moved at random by up to this many cells in x and y; 0: always the same positions."""
-    cliff_margin: float = 0.0
+    spawn_jitter: Annotated[float, Interval(ge=0.0, le=128.0), Common] = 0.1
+    """Cells in x and y by which start positions move at random, at most. 0: always the same positions."""
+    cliff_margin: Annotated[float, Interval(ge=0.0, le=8.0)] = 0.0
     """Cells by which walkable ground is shrunk from the cliff outline (one reading of the map editor suggests 1)."""
-    threat: float = 1.0
+    threat: Switch = 1.0
     """1: an enemy leaves a target that does not attack it for an agent that does; 0: it keeps one in weapon range."""
-    missiles: float = 1.0
+    missiles: Switch = 1.0
     """1: shots of stalkers, marauders, hydralisks and spine crawlers are missiles with a speed; 0: they hit at once."""
-    yielding: float = 0.35
+    yielding: Share = 0.35
     """Share of an overlap by which a standing, shooting unit is moved by a walking friend; 0.5: both move equally."""
-    least_turn: float = 0.0
+    least_turn: Switch = 0.0
     """1: among equal agents in weapon range an enemy prefers the one to which it turns least; 0: the first created."""
-    carry_cooldown: float = 0.0
+    carry_cooldown: Switch = 0.0
     """1: the part of a loop by which a cooldown ended early shortens the next; 0: cooldowns round up to whole loops."""
-    backswing: float = 1.0
+    backswing: Switch = 1.0
     """1: after a hit a unit waits for its backswing before it walks or changes target unordered; 0: no backswing."""
 
     def array(self) -> NDArray[np.float64]:
