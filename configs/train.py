@@ -1,7 +1,7 @@
 """The configuration of a run: everything that decides its numbers, and nothing that follows from the environment."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import tyro
 from annotated_types import Interval
@@ -10,9 +10,19 @@ from mawm.agents.config import AgentConfig
 from mawm.envs.market.rules import MarketRules
 from mawm.envs.registry import OwnEnvConfig
 from mawm.envs.skirmish.rules import Rules
+from mawm.methods import METHODS
+from mawm.sharing.budgets import BUDGETS
+from mawm.sharing.deliveries import DELIVERIES
 from mawm.types import Common, Seed, Share, Steps, Weight
 
-Method = Literal["independent", "experience", "rollouts", "both", "centralized", "ippo", "mappo"]
+if TYPE_CHECKING:
+    Method: TypeAlias = str
+    BudgetName: TypeAlias = str
+    ChannelName: TypeAlias = str
+else:  # the choices are the rows of the tables
+    Method = Literal[tuple(METHODS)]
+    BudgetName = Literal[tuple(BUDGETS)]
+    ChannelName = Literal[tuple(DELIVERIES)]
 GateMode = Literal["off", "strict", "policy", "open"]
 
 
@@ -31,12 +41,12 @@ class SharingConfig:
     would have no deviation."""
     rollout_window: Annotated[int, Interval(ge=2, le=10**6)] = 100
     """K of rollouts: how many the critic's mean loss and deviation run over (1500 imagined steps at H = 15)."""
-    budget: Annotated[Literal["enforce", "report"], Common] = "enforce"
+    budget: Annotated[BudgetName, Common] = "enforce"
     """`enforce`: a token bucket in bytes keeps the bandwidth as a promise; `report`: send whatever the rule offers."""
     budget_bytes_per_step: Annotated[float, Interval(ge=0.0, le=1e12)] = 0.0
     """Bytes per environment step that the whole team may broadcast, in place of a share; experience and rollouts pay
     from one purse. 0: the bandwidth is the budget."""
-    channel: Annotated[Literal["real", "random", "stale", "self", "shuffled"], Common] = "real"
+    channel: Annotated[ChannelName, Common] = "real"
     """`real`, or a control: random, stale, self, shuffled. Controls have as many bytes: random items of the sender,
     stale ones, the receiver's own, or the sent ones with their observations out of order."""
     wire: Annotated[Literal["float32", "float16"], Common] = "float32"

@@ -1,19 +1,24 @@
 """Puts a run together from its configuration."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from mawm.agents.agent import Agent
 from mawm.agents.compute import prepare_process
+from mawm.agents.learner import Learner
+from mawm.agents.ppo.learner import Ppo
+from mawm.agents.world_model import SCORES
 from mawm.collect import Collector
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
 from mawm.evaluation import TeamEvaluation, evaluate_both
 from mawm.gating.explorer_hook import ExplorerHook
 from mawm.loop import Run
-from mawm.methods import METHODS, gate_of, learner_names, make_learner, members_of
+from mawm.methods import METHODS, learner_names, members_of
 from mawm.nonfinite import NonFiniteWatch
 from mawm.run_folder.checkpoint import Loaded
 from mawm.run_folder.run_state import parts_of, restore
@@ -21,15 +26,118 @@ from mawm.run_folder.saved_policy import Saver
 from mawm.runtime.console import tell
 from mawm.schedule import Schedule
 from mawm.seeds import named_generator
+from mawm.sharing.broadcast import Broadcaster
+from mawm.sharing.budgets import BUDGETS, Budget, StepBudget, Unlimited
 from mawm.sharing.channel import Channel
-from mawm.sharing.codec import origin_of
+from mawm.sharing.codec import Wire, origin_of, rollout_bytes, segment_bytes
 from mawm.sharing.deliveries import DELIVERIES
 from mawm.sharing.ledger import ledger_file
+from mawm.sharing.provenance import Gate
+from mawm.sharing.selectors import Trivial, make_selector
 from mawm.storage.atomic_files import write_whole
 from mawm.storage.metrics_log import JsonLines, PatientWriter, TensorBoard
 from mawm.storage.retry_writes import Patient
 from mawm.team import InlineTeam, ProcessTeam, Team
-from mawm.types import Metrics, Spaces, VectorEnv
+from mawm.types import ROLES, Metrics, Role, Spaces, VectorEnv
+
+
+def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -> Agent:
+    """Learner `index` with a world model, and its broadcasters."""
+    plan, members = METHODS[config.method], members_of(config, spaces)
+    model, horizon = config.agent.world_model, config.agent.behaviour.horizon
+    wire = Wire(config.sharing.wire, model.classes)
+    segment = segment_bytes(model.seq_len, spaces.obs_size, spaces.n_actions, wire)
+    rollout = rollout_bytes(horizon, model.deter, model.groups, spaces.n_actions, wire)
+    # One model for the team sees everything: all experience crosses the channel, imagination happens at its centre.
+    central = not plan.own_weights
+    name, sharing = learner_names(members)[index], config.sharing
+    step_budget = _step_budget(config, len(members), max(segment, rollout))
+    experience = _Kind(f"{name}/experience", SCORES, sharing.window, model.seq_len, segment)
+    rollouts = _Kind(f"{name}/rollouts", ("critic",), sharing.rollout_window, 1, rollout)
+    return Agent(
+        name,
+        members[index],
+        spaces,
+        replace(config.agent, information=replace(config.agent.information, kind=information_of(config))),
+        seed=config.seed,
+        lanes=len(members[index]) * config.schedule.battles,
+        experience=Broadcaster(Trivial(plan.experience), Unlimited())
+        if central
+        else _broadcaster(config, plan.experience, experience, step_budget),
+        rollouts=Broadcaster(Trivial(False), Unlimited())
+        if central
+        else _broadcaster(config, plan.rollouts, rollouts, step_budget),
+        wire=wire,
+        gate=gate_of(config),
+        device=device,
+    )
+
+
+def _ppo(index: int, config: TrainConfig, spaces: Spaces, device: str) -> Ppo:
+    """Learner `index` without a world model: it has nothing to tell."""
+    members = members_of(config, spaces)
+    lanes = len(members[index]) * config.schedule.battles
+    name = learner_names(members)[index]
+    return Ppo(name, members[index], spaces, config.agent, seed=config.seed, lanes=lanes, device=device)
+
+
+LEARNERS: dict[str, Callable[[int, TrainConfig, Spaces, str], Learner]] = {"world_model": _world_model, "ppo": _ppo}
+"""Makes learner `index` of a method, on a device."""
+
+
+def make_learner(index: int, *, config: TrainConfig, spaces: Spaces, device: str) -> Learner:
+    """Learner `index` of a method; picklable by reference, because workers call it where it will live."""
+    return LEARNERS[METHODS[config.method].learner](index, config, spaces, device)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What the selector and the budget of one kind of item need to know."""
+
+    owner: str
+    """Keys their generators."""
+    components: tuple[str, ...]
+    window: int
+    arrivals: int
+    """Arrivals of the largest item, as its window counts them."""
+    item_bytes: int
+    """Bytes of the largest item."""
+
+
+def _broadcaster(config: TrainConfig, shared: bool, kind: _Kind, step_budget: Budget | None) -> Broadcaster:
+    sharing = config.sharing
+    if not shared:
+        return Broadcaster(Trivial(False), Unlimited())
+    rng = named_generator(config.seed, f"{kind.owner}/selector")
+    selector = make_selector(sharing.selector, sharing.bandwidth, kind.components, kind.window, rng)
+    lots = named_generator(config.seed, f"{kind.owner}/lots") if sharing.channel == "random" else None
+    return Broadcaster(selector, step_budget or _share(config, kind), lots)
+
+
+def _share(config: TrainConfig, kind: _Kind) -> Budget:
+    """The budget of one kind of item: a share of the bytes produced, with a burst of that share of a window."""
+    sharing = config.sharing
+    burst = max(sharing.bandwidth * kind.window / kind.arrivals, 1.0) * kind.item_bytes
+    return BUDGETS[sharing.budget](sharing.bandwidth, burst)
+
+
+def _step_budget(config: TrainConfig, senders: int, largest_item: int) -> Budget | None:
+    """One sender's part of an absolute budget, for all kinds of item together; it can save for a thousand steps."""
+    rate = config.sharing.budget_bytes_per_step / senders
+    return StepBudget(rate, max(1000.0 * rate, float(largest_item))) if rate > 0.0 else None
+
+
+def gate_of(config: TrainConfig) -> Gate:
+    """What a primary's world model may learn from: explorers' data in the gate's open mode alone."""
+    return Gate(*ROLES) if config.gating.gate == "open" else Gate(Role.PRIMARY)
+
+
+def information_of(config: TrainConfig) -> Literal["none", "param_ig", "policy_mi"]:
+    """The information term of a run: of its own choosing, or the one that comes with a gate (A's table 1)."""
+    kind = config.agent.information.kind
+    if kind == "auto":
+        return "none" if config.gating.gate == "off" else "param_ig"
+    return kind
 
 
 def check_room(config: TrainConfig, spaces: Spaces) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from mawm.agents.agent import Agent
 from mawm.agents.compute import prepare_process
 from mawm.agents.ppo.learner import Ppo
+from mawm.build import make_learner
 from mawm.configs.train import TrainConfig
-from mawm.methods import learner_names, make_learner, members_of
+from mawm.methods import learner_names, members_of
 from mawm.storage.append_only_tables import MOST_ROWS, split
 from mawm.types import Origin, Role, Segment, Spaces
 

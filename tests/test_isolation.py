@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mawm.agents.agent import Agent
-from mawm.build import make_run, make_team
+from mawm.build import make_learner, make_run, make_team
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import Method, TrainConfig
@@ -20,7 +20,7 @@ from mawm.envs.registry import make_env
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.gating.build import make_explorer_hook
 from mawm.loop import round_
-from mawm.methods import make_learner, members_of
+from mawm.methods import members_of
 from mawm.sharing.broadcast import Broadcaster
 from mawm.sharing.budgets import Unlimited
 from mawm.sharing.provenance import ProvenanceError

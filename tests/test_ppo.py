@@ -18,12 +18,12 @@ from mawm.agents.ppo.batch import PpoBatch, batch_of, gae
 from mawm.agents.ppo.battle_log import Battle, BattleLog
 from mawm.agents.ppo.learner import Ppo
 from mawm.agents.returns import ValueNorm
-from mawm.build import make_team
+from mawm.build import make_learner, make_team
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
-from mawm.methods import make_learner, members_of
+from mawm.methods import members_of
 from mawm.sharing.provenance import ProvenanceError
 from mawm.types import Origin, Role, Segment, Spaces
 

@@ -178,7 +178,7 @@ def test_missing_extra_is_one_line_that_names_the_pip_command(
         plot.main(["runs"])
     said = capsys.readouterr().err
     assert end.value.code == 2
-    assert "matplotlib and scipy" in said and "pip install" in said and said.count("\n") == 1
+    assert "matplotlib, scipy, jinja2" in said and "pip install" in said and said.count("\n") == 1
 
 
 def test_what_is_unusual_has_a_figure_of_its_own_and_is_in_none_of_the_papers(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import torch
 from mawm.agents.agent import Agent
 from mawm.agents.returns import Deviation, Plain, TwoHot, scalar_output
 from mawm.agents.scales import CLIP, GROWTH, ObservationScale, RewardUnit
+from mawm.build import make_learner
 from mawm.configs.presets import load_preset
-from mawm.methods import make_learner
 from mawm.types import Origin, Role, Segment, Spaces
 
 SPACES = Spaces(n_agents=2, n_actions=3, obs_size=2, state_size=1, episode_limit=20)

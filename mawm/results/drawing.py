@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from mawm.methods import METHODS
 from mawm.results.aggregate import MIN_SEEDS, Curve, curve_band
 from mawm.results.cells import Cell
-from mawm.results.names import PAPER, SHARING
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (7, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = "osD^vPX*<>"
@@ -71,7 +71,7 @@ def styles(
 
     `references=False`: they have none, for names that several methods share.
     """
-    fixed = [method for method in PAPER if method not in SHARING] if references else []
+    fixed = [name for name, plan in METHODS.items() if plan.paper and not plan.selects] if references else []
     apart = {name(c): fixed.index(c.method) for c in cells if c.method in fixed and not c.variant}
     labels = list(dict.fromkeys(label for cell in cells if (label := name(cell)) not in apart))
     look = dict(zip(labels, shades(len(labels)), strict=True))

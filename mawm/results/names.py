@@ -1,16 +1,8 @@
 """The paper's names beside ours."""
 
-PAPER = {
-    "experience": "RSSM+Predictors",
-    "rollouts": "Actor-Critic",
-    "both": "Both",
-    "independent": "Independent",
-    "centralized": "Centralized",
-}
-SHARING = frozenset({"experience", "rollouts", "both"})
-"""The methods that a bandwidth says something about."""
-ALL_SHARED = "centralized"
-"""Sends everything, so that no bandwidth or selector matters, and yet the wire does."""
+from mawm.methods import METHODS
+
+PAPER = {name: plan.paper for name, plan in METHODS.items() if plan.paper}
 
 
 def method_label(method: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mawm.results.names import ALL_SHARED, SHARING
+from mawm.methods import METHODS
 
 WIN_RATE = "eval/win_rate"
 SAMPLED = "eval/win_rate_sampled"
@@ -69,7 +69,7 @@ class RunRecord:
     @property
     def shares(self) -> bool:
         """Whether bandwidth, selector and the like make a difference to the method."""
-        return self.method in SHARING
+        return self.method in METHODS and METHODS[self.method].selects
 
     @property
     def variant(self) -> str:
@@ -77,7 +77,7 @@ class RunRecord:
         found = {"precision": self.config.get("precision", USUAL["precision"])}
         if self.shares:
             found |= {name: value for name, value in self.config["sharing"].items() if name in USUAL}
-        elif self.method == ALL_SHARED:
+        elif self.method in METHODS and METHODS[self.method].shares_all:
             found["wire"] = self.config["sharing"].get("wire", USUAL["wire"])
         told = [f"{k.replace('_', ' ')} {v}" for k, v in found.items() if v != USUAL[k]]
         return ", ".join(told + self._gating())
