@@ -10,7 +10,7 @@ from mawm.agents.config import BehaviourConfig, WorldModelConfig
 from mawm.agents.entropy_weight import exploration
 from mawm.agents.fixed_heads import FixedHead
 from mawm.agents.matmul import rounded
-from mawm.agents.nets import FeatureLinear, Tail
+from mawm.agents.nets import FeatureLinear, Mlp
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.returns import advantages, lambda_returns, scalar_output
 from mawm.agents.rssm import Latent
@@ -82,7 +82,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         self.first = FeatureLinear(model.deter, model.groups, model.classes, config.hidden, generator)
-        self.tail = Tail([config.hidden] * config.layers + [out], generator, out_scale)
+        self.tail = Mlp([config.hidden] * config.layers + [out], generator, out_scale)
 
     def forward(self, deter: Tensor, stoch: Tensor) -> Tensor:
         """Outputs (..., out) at latent states."""

@@ -215,7 +215,7 @@ class Agent(GatedLearner):
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
         """Gradient steps on Eqs. 4-5, on own and received rollouts; `won`: share of the latest battles that it won."""
-        self.actor_critic.exploration.see(won)
+        self.actor_critic.exploration.set_share_won(won)
         received = [decode_rollout(m) for m in messages]
         for rollout in received:
             self.replay.gate.check(rollout.origin)

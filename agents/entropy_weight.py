@@ -25,7 +25,7 @@ class Exploration(Protocol):
     def adapt(self, share: float, env_steps: int) -> None:
         """Take in one gradient step, on whose rows the policy had this share of its greatest entropy."""
 
-    def see(self, won: float) -> None:
+    def set_share_won(self, won: float) -> None:
         """Take in the share of its latest battles that the team won in training."""
 
     def state(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Steered:
         share = last + (first - last) * (1.0 - self.won) ** 2
         return share * math.pow(self.config.entropy_decay, env_steps / 100.0)
 
-    def see(self, won: float) -> None:
+    def set_share_won(self, won: float) -> None:
         """Let the target follow."""
         self.won = won
 
@@ -102,7 +102,7 @@ class StepDecay:
     def adapt(self, share: float, env_steps: int) -> None:
         """The policy changes nothing."""
 
-    def see(self, won: float) -> None:
+    def set_share_won(self, won: float) -> None:
         """Battles change nothing."""
 
     def state(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class UpdateDecay:
         """Count the step."""
         self.updates += 1
 
-    def see(self, won: float) -> None:
+    def set_share_won(self, won: float) -> None:
         """Battles change nothing."""
 
     def state(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mawm.agents.matmul import Factor, relu_affine, rounded, widened
-from mawm.agents.nets import FeatureLinear, Linear, RowSums, Tail
+from mawm.agents.nets import FeatureLinear, Linear, Mlp, RowSums
 
 
 class FixedLinear:
@@ -21,7 +21,7 @@ class FixedLinear:
 class FixedTail:
     """Activation, hidden layers and output; what only a next product reads is made in the precision of its factors."""
 
-    def __init__(self, tail: Tail) -> None:
+    def __init__(self, tail: Mlp) -> None:
         layers = [layer for layer in tail.layers if isinstance(layer, Linear)]
         self.hidden = [(rounded(x.bias.detach()), rounded(x.weight.detach())) for x in layers[:-1]]
         self.out = FixedLinear(layers[-1])
@@ -52,7 +52,7 @@ class FixedFirst:
 class FixedHead:
     """A perceptron on B latent states."""
 
-    def __init__(self, first: FeatureLinear, tail: Tail, count: int, columns: slice = slice(None)) -> None:
+    def __init__(self, first: FeatureLinear, tail: Mlp, count: int, columns: slice = slice(None)) -> None:
         self.first = FixedFirst(first, columns, count)
         self.tail = FixedTail(tail)
 

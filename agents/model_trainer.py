@@ -95,7 +95,7 @@ class ModelTrainer:
         deter = self.model.rssm.observe(batch.obs, batch.prev_action, reset, noise).deter
         expected = Latent(deter, self.model.rssm.prior(deter).argmax(-1))
         counted = ~reset
-        seen = (self.model.see(expected) - self.model.rssm.scale(batch.obs)).square().mean(-1)[counted]
+        seen = (self.model.decode_observation(expected) - self.model.rssm.scale(batch.obs)).square().mean(-1)[counted]
         earned = self.model.reward_output.mean(self.model.predict(expected).reward) - batch.reward
         # A stale reward is one that the model is not fitted on.
         return float(seen.mean()), float(earned.square()[counted & ~batch.stale].mean())

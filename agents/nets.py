@@ -208,7 +208,7 @@ class FeatureLinear(nn.Module):
         return out.reshape(*deter.shape[:-1], -1)
 
 
-class Tail(nn.Module):
+class Mlp(nn.Module):
     """What follows a first product: activation, further hidden layers, output."""
 
     def __init__(self, widths: Sequence[int], generator: torch.Generator, out_scale: float = 1.0) -> None:

@@ -11,7 +11,7 @@ from mawm.agents.categorical import DrawByClass, mixed_probs, sample
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.fixed_heads import FixedLinear
 from mawm.agents.matmul import Factor, matmul
-from mawm.agents.nets import Linear, RowSums, StochLinear, Tail
+from mawm.agents.nets import Linear, Mlp, RowSums, StochLinear
 from mawm.agents.recurrence import Observe, RecurrenceInputs, Weights, observed
 from mawm.agents.scales import ObservationScale
 
@@ -39,14 +39,14 @@ class Rssm(nn.Module):
         c = self.config = config
         self.scale = ObservationScale(obs_size)
         self.encoder = Linear(obs_size, c.hidden, generator)
-        self.encoder_tail = Tail([c.hidden] * (c.layers + 1), generator)
+        self.encoder_tail = Mlp([c.hidden] * (c.layers + 1), generator)
         self.action_in = nn.Parameter((torch.rand(n_actions, 3 * c.deter, generator=generator) - 0.5) * 0.5)
         self.stoch_in = StochLinear(c.groups, c.classes, 3 * c.deter, generator)
         self.recurrent = Linear(c.deter, 3 * c.deter, generator)
         self.posterior_in = Linear(c.deter, c.hidden, generator)
-        self.posterior_out = Tail([c.hidden, c.groups * c.classes], generator)
+        self.posterior_out = Mlp([c.hidden, c.groups * c.classes], generator)
         self.prior_in = Linear(c.deter, c.hidden, generator)
-        self.prior_out = Tail([c.hidden, c.groups * c.classes], generator)
+        self.prior_out = Mlp([c.hidden, c.groups * c.classes], generator)
 
     def initial(self, batch: int) -> Latent:
         """The latent state before anything was seen."""

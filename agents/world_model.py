@@ -9,7 +9,7 @@ from torch.nn import functional
 from mawm.agents.categorical import balanced_kl
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.fixed_heads import FixedHead
-from mawm.agents.nets import FeatureLinear, Tail
+from mawm.agents.nets import FeatureLinear, Mlp
 from mawm.agents.returns import scalar_output
 from mawm.agents.rssm import Latent, Posteriors, Rssm
 
@@ -84,13 +84,13 @@ class WorldModel(nn.Module):
         self.decoders_in = FeatureLinear(*latent, 2 * c.hidden, generator)
         self.predictors_in = FeatureLinear(*latent, 3 * c.hidden, generator)
         widths = [c.hidden] * c.layers
-        self.obs_decoder = Tail([*widths, obs_size], generator)
-        self.action_decoder = Tail([*widths, n_actions], generator)
+        self.obs_decoder = Mlp([*widths, obs_size], generator)
+        self.action_decoder = Mlp([*widths, n_actions], generator)
         self.reward_output = scalar_output(c.reward_output, bins)
         widths = [c.hidden] * c.predictor_layers
-        self.reward_head = Tail([*widths, self.reward_output.size], generator, out_scale=0.0)
-        self.terminal_head = Tail([*widths, 1], generator)
-        self.avail_head = Tail([*widths, n_actions], generator)
+        self.reward_head = Mlp([*widths, self.reward_output.size], generator, out_scale=0.0)
+        self.terminal_head = Mlp([*widths, 1], generator)
+        self.avail_head = Mlp([*widths, n_actions], generator)
 
     def decode(self, post: Posteriors) -> tuple[Tensor, Tensor]:
         """Mean scaled observation (T, B, O) and logits of the previous action (T, B, A): the private decoders."""
@@ -100,7 +100,7 @@ class WorldModel(nn.Module):
         obs, action = self.decoders_in(deter, post.stoch, probs).chunk(2, -1)
         return self.obs_decoder(obs), self.action_decoder(action)
 
-    def see(self, latent: Latent) -> Tensor:
+    def decode_observation(self, latent: Latent) -> Tensor:
         """Mean scaled observation (..., O) at latent states: where the private decoder expects it."""
         obs, _ = self.decoders_in(latent.deter, latent.stoch).chunk(2, -1)
         out: Tensor = self.obs_decoder(obs)

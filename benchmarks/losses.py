@@ -17,12 +17,12 @@ from mawm.gating.build import make_explorer_hook
 from mawm.loop import round_
 from mawm.sharing.broadcast import Broadcaster
 from mawm.sharing.budgets import Unlimited
-from mawm.sharing.selectors import Trivial
+from mawm.sharing.selectors import AllOrNone
 from mawm.team import InlineTeam
 from mawm.types import Bools, Ints
 
 
-class Recorder(Trivial):
+class Recorder(AllOrNone):
     """A selector that offers nothing and keeps the losses of the first `most` items that it is asked about."""
 
     def __init__(self, most: int) -> None:

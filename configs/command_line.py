@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 from mawm.configs.settings import Setting, nearest, settings_of, shown, valid
-from mawm.runtime.console import hush
+from mawm.runtime.console import flush_output
 from mawm.types import Common
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ def parse(
             return_unknown_args=True,
         )
     except BrokenPipeError:  # `--help | head`: the reader has seen enough
-        hush()
+        flush_output()
         raise SystemExit(0) from None
     if unknown:
         fail(_unknown(unknown[0].partition("=")[0], command))

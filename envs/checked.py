@@ -39,7 +39,7 @@ def told(what: str, error: Exception) -> str:
     return f"{what} raised {type(error).__name__}: {str(error) or 'without a message'}"
 
 
-class Guard:
+class CheckedEnv:
     """A vector environment whose every answer is looked at before anybody uses it (some 20 microseconds a step).
 
     EnvFault for an error, no answer in time (where the environment keeps time: `mawm.envs.process`), another shape or

@@ -28,7 +28,7 @@ _ALL: "weakref.WeakSet[ProcessEnv]" = weakref.WeakSet()
 """Those of this process, for a signal that wants to know which of them keeps its run waiting."""
 
 
-def hurry(seconds: float) -> bool:
+def limit_waiting(seconds: float) -> bool:
     """Kill every environment whose answer has been awaited for so long: whoever waits goes on with ProcessDied.
 
     Whether there was one.

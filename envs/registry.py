@@ -68,30 +68,30 @@ class Environment:
 
 def _own(settings: EnvSettings, purpose: str, batch: int, seed: int) -> VectorEnv:
     """A user's environment in a process of its own, which may fail."""
-    from mawm.envs.checked import Guard
+    from mawm.envs.checked import CheckedEnv
     from mawm.envs.pettingzoo import own_parallel_env
     from mawm.envs.process import ProcessEnv
-    from mawm.envs.restarting import Restarting
+    from mawm.envs.restarting import RestartingEnv
 
     name = f"{settings.map} ({purpose})"
     make = partial(own_parallel_env, settings.map, batch, seed, settings.own.episode_limit)
-    return Restarting(lambda: Guard(ProcessEnv(make, settings.own.timeout_s), name), name)
+    return RestartingEnv(lambda: CheckedEnv(ProcessEnv(make, settings.own.timeout_s), name), name)
 
 
 def _market(settings: EnvSettings, purpose: str, batch: int, seed: int) -> VectorEnv:
-    from mawm.envs.checked import Guard
+    from mawm.envs.checked import CheckedEnv
     from mawm.envs.market.vector import MarketVectorEnv
 
     env = MarketVectorEnv(batch, seed, settings.market, explored=purpose == EXPLORER)
-    return Guard(env, f"{short_name(settings.map)} ({purpose})")
+    return CheckedEnv(env, f"{short_name(settings.map)} ({purpose})")
 
 
 def _skirmish(settings: EnvSettings, purpose: str, batch: int, seed: int) -> VectorEnv:
-    from mawm.envs.checked import Guard
+    from mawm.envs.checked import CheckedEnv
     from mawm.envs.skirmish.vector import SkirmishVectorEnv  # numba loads only where battles are played
 
     env = SkirmishVectorEnv(settings.map, batch, seed, settings.rules)
-    return Guard(env, f"{short_name(settings.map)} ({purpose})")
+    return CheckedEnv(env, f"{short_name(settings.map)} ({purpose})")
 
 
 def is_own(map_name: str) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mawm.envs.checked import EnvFault, told
-from mawm.runtime.console import tell
+from mawm.runtime.console import print_stderr
 from mawm.types import Ints, Step, VectorEnv
 
 MOST = 3
@@ -22,7 +22,7 @@ class NotRepeating(EnvFault):
     """A fresh environment, played as the one before, answers otherwise; the message names what differs."""
 
 
-class Restarting:
+class RestartingEnv:
     """A vector environment that outlives its faults, if it repeats itself under one seed.
 
     `make` gives a guarded environment (`mawm.envs.checked`), fresh each time. After an EnvFault the old one is closed;
@@ -143,7 +143,7 @@ class Restarting:
                 f"{fault} (it was restarted {MOST} times within {WITHIN} environment steps, and is given up)"
             )
         self._restarts = [*recent, self._env_steps]
-        tell(f"{fault}; a fresh one takes its place and goes on from there ({len(recent) + 1} of {MOST})")
+        print_stderr(f"{fault}; a fresh one takes its place and goes on from there ({len(recent) + 1} of {MOST})")
 
 
 def _played(env: VectorEnv, actions: Ints | None) -> Step:

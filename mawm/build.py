@@ -23,7 +23,7 @@ from mawm.nonfinite import NonFiniteWatch
 from mawm.run_folder.checkpoint import Loaded
 from mawm.run_folder.run_state import parts_of, restore
 from mawm.run_folder.saved_policy import Saver
-from mawm.runtime.console import tell
+from mawm.runtime.console import print_stderr
 from mawm.schedule import Schedule
 from mawm.seeds import named_generator
 from mawm.sharing.broadcast import Broadcaster
@@ -33,10 +33,10 @@ from mawm.sharing.codec import Wire, origin_of, rollout_bytes, segment_bytes
 from mawm.sharing.deliveries import DELIVERIES
 from mawm.sharing.ledger import ledger_file
 from mawm.sharing.provenance import Gate
-from mawm.sharing.selectors import Trivial, make_selector
+from mawm.sharing.selectors import AllOrNone, make_selector
 from mawm.storage.atomic_files import write_whole
-from mawm.storage.metrics_log import JsonLines, PatientWriter, TensorBoard
-from mawm.storage.retry_writes import Patient
+from mawm.storage.metrics_log import JsonLines, RetryingWriter, TensorBoard
+from mawm.storage.retry_writes import Retrying
 from mawm.team import InlineTeam, ProcessTeam, Team
 from mawm.types import ROLES, Metrics, Role, Spaces, VectorEnv
 
@@ -61,10 +61,10 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
         replace(config.agent, information=replace(config.agent.information, kind=information_of(config))),
         seed=config.seed,
         lanes=len(members[index]) * config.schedule.battles,
-        experience=Broadcaster(Trivial(plan.experience), Unlimited())
+        experience=Broadcaster(AllOrNone(plan.experience), Unlimited())
         if central
         else _broadcaster(config, plan.experience, experience, step_budget),
-        rollouts=Broadcaster(Trivial(False), Unlimited())
+        rollouts=Broadcaster(AllOrNone(False), Unlimited())
         if central
         else _broadcaster(config, plan.rollouts, rollouts, step_budget),
         wire=wire,
@@ -107,7 +107,7 @@ class _Kind:
 def _broadcaster(config: TrainConfig, shared: bool, kind: _Kind, step_budget: Budget | None) -> Broadcaster:
     sharing = config.sharing
     if not shared:
-        return Broadcaster(Trivial(False), Unlimited())
+        return Broadcaster(AllOrNone(False), Unlimited())
     rng = named_generator(config.seed, f"{kind.owner}/selector")
     selector = make_selector(sharing.selector, sharing.bandwidth, kind.components, kind.window, rng)
     lots = named_generator(config.seed, f"{kind.owner}/lots") if sharing.channel == "random" else None
@@ -197,11 +197,13 @@ def make_run(
     )
     resume_at = None if resume is None else resume.env_steps
     writers = [
-        PatientWriter(JsonLines(folder / "metrics.jsonl", resume_at), "metrics.jsonl", tell),
-        PatientWriter(TensorBoard(folder, resume_at), "the event file", tell),
+        RetryingWriter(JsonLines(folder / "metrics.jsonl", resume_at), "metrics.jsonl", print_stderr),
+        RetryingWriter(TensorBoard(folder, resume_at), "the event file", print_stderr),
     ]
-    write_ledger = Patient(ledger_file(folder / "channel.csv", resume_at), "channel.csv", tell)
-    saver = Saver(folder, config.schedule.keep_checkpoints, [*(writer.rows for writer in writers), write_ledger], tell)
+    write_ledger = Retrying(ledger_file(folder / "channel.csv", resume_at), "channel.csv", print_stderr)
+    saver = Saver(
+        folder, config.schedule.keep_checkpoints, [*(writer.rows for writer in writers), write_ledger], print_stderr
+    )
     run = Run(
         env_steps=config.env_steps,
         config=config.schedule,
@@ -212,7 +214,7 @@ def make_run(
         explorer_hook=explorer_hook,
         write_ledger=write_ledger,
         schedule=Schedule(config.schedule),
-        nonfinite=NonFiniteWatch(folder, tell),
+        nonfinite=NonFiniteWatch(folder, print_stderr),
         writers=list(writers),
         evaluate=partial(_evaluate, config, team),
         save=lambda run: saver.save(run.collector.env_steps, partial(parts_of, run)),

@@ -18,7 +18,7 @@ from mawm.configs.settings import shown
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import environment_of
 from mawm.envs.skirmish.rules import Rules
-from mawm.runtime.console import tell
+from mawm.runtime.console import print_stderr
 
 if TYPE_CHECKING:
     from mawm.evaluation import TeamEvaluation
@@ -64,7 +64,7 @@ def main(args: list[str] | None = None) -> int:
         with contextlib.ExitStack() as at_end:
             return _play(command, _named_rules(command, args), at_end)
     except EnvFault as error:
-        tell(str(error))
+        print_stderr(str(error))
         return 1
 
 

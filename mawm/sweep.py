@@ -16,7 +16,7 @@ from annotated_types import Interval
 from mawm.configs.command_line import fail, parse
 from mawm.configs.sweeps import Grid, check_grid, load_sweep
 from mawm.configs.train import TrainConfig
-from mawm.runtime.console import tell_from_handler
+from mawm.runtime.console import print_stderr_from_handler
 from mawm.runtime.processes import STOP_SIGNALS, ignore_signals
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _run(runner: "Runner") -> int:
     def stop(number: int, frame: FrameType | None) -> None:
         stopped.append(number)
         runner.stop()
-        tell_from_handler("every run saves and ends; once more to quit at once")
+        print_stderr_from_handler("every run saves and ends; once more to quit at once")
 
     for number in STOP_SIGNALS:
         signal.signal(number, stop)

@@ -19,7 +19,7 @@ from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import environment_of, make_env
 from mawm.run_folder.manifest import read_config
-from mawm.runtime.console import hush, show, tell
+from mawm.runtime.console import flush_output, print_stderr, print_stdout
 from mawm.runtime.signals import Stopping
 from mawm.types import Common
 
@@ -128,24 +128,24 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
         with stopping, contextlib.ExitStack() as at_end:
             return _go(config, command, resumed, typed, at_end, stopping)
     except KeyboardInterrupt:  # in a process that is not ours to end
-        tell("quit at once; what was saved is intact")
+        print_stderr("quit at once; what was saved is intact")
         return stopping.exit_code
     except SavingFailed as error:
-        tell(str(error))
+        print_stderr(str(error))
         return NOT_SAVED
     except ValueError as error:  # settings that do not fit each other, or what was saved
         fail(str(error))
     except OSError as error:
-        tell(f"{error.filename or 'a file'} cannot be written or read ({error.strerror or error})")
+        print_stderr(f"{error.filename or 'a file'} cannot be written or read ({error.strerror or error})")
         return NOT_SAVED if error.errno in NO_ROOM else 1
     except (EnvFault, RuntimeError) as error:
-        tell(str(error))
+        print_stderr(str(error))
         return 1
     except MemoryError as error:
-        tell(f"there is not enough memory ({error}); smaller sizes or fewer battles need less")
+        print_stderr(f"there is not enough memory ({error}); smaller sizes or fewer battles need less")
         return 1
     finally:
-        hush()
+        flush_output()
 
 
 def _go(
@@ -158,20 +158,20 @@ def _go(
     from mawm.gating.build import make_explorer_hook
     from mawm.methods import members_of
     from mawm.run_folder.checkpoint import newest, set_aside
-    from mawm.run_folder.locate import Place, find_place
+    from mawm.run_folder.locate import RunFolder, find_run_folder
     from mawm.storage.lock import FolderLock
 
     device = resolve_device(config.device)
     env = at_end.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
     build.check_room(config, env.spaces)
     explorer_hook = at_end.enter_context(contextlib.closing(make_explorer_hook(config, env.spaces)))
-    place = Place(resumed, begun=True) if resumed else find_place(config, command.run_dir, command.fresh)
+    place = RunFolder(resumed, begun=True) if resumed else find_run_folder(config, command.run_dir, command.fresh)
     folder = place.folder
     at_end.callback(FolderLock(folder).release)
     place.clear()
     resume = newest(folder) if place.begun else None
     if resume is not None and resume.env_steps >= config.env_steps:
-        show(
+        print_stdout(
             f"{folder} has its {config.env_steps} environment steps: nothing to do. Raise --env-steps to go on, or "
             f"start over with --fresh. Next: python -m mawm.evaluate {folder}"
         )
@@ -207,22 +207,24 @@ def _facts(
     before, steps = ({}, 0) if resume is None else (read_facts(folder), resume.env_steps)
     facts, news = carried_on(before, now, steps, typed)
     for line in facts["not_exact"][-news:] if news else []:
-        tell(f"not exact {line}")
+        print_stderr(f"not exact {line}")
     return facts
 
 
 def _train(run: "Run", folder: Path, stopping: Stopping) -> int:
-    from mawm.envs.process import hurry
+    from mawm.envs.process import limit_waiting
     from mawm.loop import train
 
-    stopping.stop, stopping.hurry = run.end_soon, hurry
+    stopping.stop, stopping.limit_waiting = run.end_soon, limit_waiting
     train(run)
     for writer in run.writers:
         writer.close()
     if stopping.number:
-        show(f"saved at {run.collector.env_steps} steps; go on with: python -m mawm.train --resume {folder}")
+        print_stdout(f"saved at {run.collector.env_steps} steps; go on with: python -m mawm.train --resume {folder}")
         return stopping.exit_code
-    show(f"done: {run.collector.env_steps} steps in {run.wall_s / 60:.1f} min. Next: python -m mawm.evaluate {folder}")
+    print_stdout(
+        f"done: {run.collector.env_steps} steps in {run.wall_s / 60:.1f} min. Next: python -m mawm.evaluate {folder}"
+    )
     return 0
 
 
@@ -237,7 +239,7 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
         f"run folder {folder}, at most {disk / 1e6:,.0f} MB",
         f"curves: tensorboard --logdir {folder.parent}",
     ):
-        show(line)
+        print_stdout(line)
 
 
 class Progress:
@@ -267,7 +269,7 @@ class Progress:
             "train": _percent(metrics.get("train/win_rate", float("nan"))),
             "bandwidth": f"{metrics.get('channel/realised_bandwidth', 0.0):.4f}",
         }
-        show("  ".join(f"{name} {value}" for name, value in shown.items()))
+        print_stdout("  ".join(f"{name} {value}" for name, value in shown.items()))
 
 
 def _with_interval(metrics: "Metrics", tag: str) -> str:

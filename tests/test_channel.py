@@ -12,7 +12,7 @@ from mawm.sharing.channel import Channel
 from mawm.sharing.deliveries import Delivery, Own, Shuffled, Stale
 from mawm.sharing.ledger import FIELDS, ledger_file
 from mawm.sharing.provenance import Gate, ProvenanceError
-from mawm.sharing.selectors import Trivial
+from mawm.sharing.selectors import AllOrNone
 from mawm.types import Origin, Role
 
 
@@ -44,14 +44,14 @@ def test_only_sent_items_are_encoded_and_the_bucket_decides_which() -> None:
         encoded.append(index)
         return bytes(10)
 
-    box = Broadcaster(Trivial(True), ShareBudget(0.25, 1000)).publish([10] * 8, np.zeros((8, 1)), encode)
+    box = Broadcaster(AllOrNone(True), ShareBudget(0.25, 1000)).publish([10] * 8, np.zeros((8, 1)), encode)
     assert encoded == [3, 7]
     assert (box.produced_bytes, box.offered_items, box.sent_items, box.sent_bytes) == (80, 8, 2, 20)
 
 
 def test_a_message_must_have_the_size_it_was_paid_for() -> None:
     with pytest.raises(ValueError, match="announced"):
-        Broadcaster(Trivial(True), Unlimited()).publish([10], np.zeros((1, 1)), lambda i, s: bytes(11))
+        Broadcaster(AllOrNone(True), Unlimited()).publish([10], np.zeros((1, 1)), lambda i, s: bytes(11))
 
 
 def test_the_gate_refuses_a_foreign_role() -> None:
@@ -120,7 +120,7 @@ def test_lots_send_as_much_of_something_else() -> None:
     def encode(index: int, sequence: int) -> bytes:
         return bytes([index])
 
-    class First(Trivial):
+    class First(AllOrNone):
         """Offers the first item of each call."""
 
         def propose(self, losses: np.ndarray, arrivals: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from mawm.run_folder.checkpoint import Checkpoint, Part, base_for, checkpoints, 
 from mawm.run_folder.checkpoint_writer import MANIFEST
 from mawm.run_folder.saved_policy import Saver, SavingFailed
 from mawm.storage.append_only_tables import MOST_PIECES, MOST_ROWS
-from mawm.storage.retry_writes import Patient
+from mawm.storage.retry_writes import Retrying
 from mawm.storage.safe_read import DamagedError, digest
 
 
@@ -190,7 +190,7 @@ def test_no_checkpoint_is_newer_than_the_logs(tmp_path: Path) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         log.write_text((log.read_text() if log.exists() else "") + row)
 
-    rows = Patient(append, "metrics.jsonl", said.append)
+    rows = Retrying(append, "metrics.jsonl", said.append)
     saver = Saver(tmp_path, 2, [rows], said.append)
     rows("a")
     rows("b")

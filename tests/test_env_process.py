@@ -14,10 +14,10 @@ import pytest
 from own_env import FAULTS, Moody, Shaky
 from real_runs import Figure, running, until
 
-from mawm.envs.checked import EnvFault, Guard
+from mawm.envs.checked import CheckedEnv, EnvFault
 from mawm.envs.market.vector import MarketVectorEnv
 from mawm.envs.process import ProcessDied, ProcessEnv
-from mawm.envs.restarting import Restarting
+from mawm.envs.restarting import RestartingEnv
 from mawm.types import Step, VectorEnv
 
 ROOT = Path(__file__).parents[1]
@@ -46,14 +46,14 @@ def patient(make: Callable[[], VectorEnv]) -> ProcessEnv:
     return ProcessEnv(make, 120.0)
 
 
-def hurried(env: Restarting) -> None:
+def hurried(env: RestartingEnv) -> None:
     """What is played next hangs: a second is enough to see it. The fresh environment after it has all its time."""
-    assert isinstance(env._env, Guard) and isinstance(env._env.env, ProcessEnv)
+    assert isinstance(env._env, CheckedEnv) and isinstance(env._env.env, ProcessEnv)
     env._env.env.timeout_s = 1.0
 
 
-def restarting(make: Callable[[], VectorEnv]) -> Restarting:
-    return Restarting(lambda: Guard(patient(make), "market"), "market")
+def restarting(make: Callable[[], VectorEnv]) -> RestartingEnv:
+    return RestartingEnv(lambda: CheckedEnv(patient(make), "market"), "market")
 
 
 def alike(one: Step, other: Step) -> bool:
@@ -102,7 +102,7 @@ def test_faults_at_construction_reset_and_between_two_steps_count_and_are_mended
         assert "environment market: construction raised RuntimeError: the game is gone" in told and "(2 of 3)" in told
         for actions, expected in played(5):
             assert alike(expected, env.step(actions))
-        assert isinstance(env._env, Guard) and isinstance(env._env.env, ProcessEnv)
+        assert isinstance(env._env, CheckedEnv) and isinstance(env._env.env, ProcessEnv)
         env._env.env.process.kill()
         kept = env.snapshot()
         assert "snapshot raised ProcessDied: its process was killed by SIGKILL" in capsys.readouterr().err

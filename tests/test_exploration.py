@@ -53,7 +53,7 @@ def test_the_target_falls_with_the_share_of_battles_won_and_not_with_time() -> N
     steered = Steered(BehaviourConfig(entropy_target=0.5, entropy_final=0.1))
     assert steered.target(0) == steered.target(10**6) == 0.5
     for won, target in ((0.5, 0.2), (1.0, 0.1), (0.0, 0.5)):
-        steered.see(won)
+        steered.set_share_won(won)
         assert steered.target(10**6) == pytest.approx(target)
 
 

@@ -9,7 +9,7 @@ import pytest
 from real_runs import Figure
 
 from mawm.collect import Collector
-from mawm.envs.checked import EnvFault, Guard
+from mawm.envs.checked import CheckedEnv, EnvFault
 from mawm.envs.market.vector import MarketVectorEnv
 from mawm.sharing.provenance import Gate
 from mawm.types import Ints, Role, Segment, Step
@@ -82,7 +82,7 @@ class Faulty(MarketVectorEnv):
 @pytest.mark.parametrize("at", [1, 12, 23, 30])
 def test_a_fault_is_told_with_environment_battle_step_agent_and_field(name: str, at: int, figure: Figure) -> None:
     fault, said = FAULTS[name]
-    env = Guard(Faulty(fault, at), "market (train)")
+    env = CheckedEnv(Faulty(fault, at), "market (train)")
     env.reset()
     for _ in range(at - 1):
         env.step(HOLD)
@@ -107,7 +107,7 @@ def test_where_a_battle_is_cut_off_its_last_masks_count_and_where_it_is_over_the
         return change
 
     for by, said in (("truncated", "battle 2, step 24, agent 1: final_avail forbids every action"), ("terminated", "")):
-        env = Guard(Faulty(ends(by), 24), "market")
+        env = CheckedEnv(Faulty(ends(by), 24), "market")
         env.reset()
         for _ in range(23):
             env.step(HOLD)
@@ -120,7 +120,7 @@ def test_where_a_battle_is_cut_off_its_last_masks_count_and_where_it_is_over_the
 
 def test_a_fault_at_the_reset_is_told_too() -> None:
     with pytest.raises(EnvFault, match=r"environment market, battle 2, step 1, agent 1: obs holds nan"):
-        Guard(Faulty(FAULTS["NaN"][0], 0), "market").reset()
+        CheckedEnv(Faulty(FAULTS["NaN"][0], 0), "market").reset()
 
 
 class Holding:
@@ -138,7 +138,7 @@ class Holding:
 
 def test_no_row_of_a_faulty_step_is_handed_over_and_earlier_ones_were() -> None:
     def collected(env: MarketVectorEnv) -> list[Segment]:
-        collector = Collector(Guard(env, "market"), Holding(), seq_len=5, discount=0.99)  # type: ignore[arg-type]
+        collector = Collector(CheckedEnv(env, "market"), Holding(), seq_len=5, discount=0.99)  # type: ignore[arg-type]
         rows: list[Segment] = []
         try:
             for _ in range(20):
@@ -155,7 +155,7 @@ def test_no_row_of_a_faulty_step_is_handed_over_and_earlier_ones_were() -> None:
 
 
 def test_a_mistake_of_the_callers_stays_a_value_error_and_harms_nothing() -> None:
-    env = Guard(MarketVectorEnv(4, 0), "market")
+    env = CheckedEnv(MarketVectorEnv(4, 0), "market")
     env.reset()
     with pytest.raises(ValueError, match="session 0, trader 0: action 7 is not available"):
         env.step(HOLD + 7)
@@ -163,7 +163,7 @@ def test_a_mistake_of_the_callers_stays_a_value_error_and_harms_nothing() -> Non
 
 
 def test_behind_the_guard_nothing_is_changed_and_snapshots_go_on() -> None:
-    plain, guarded, other = MarketVectorEnv(4, 0), *(Guard(MarketVectorEnv(4, 0), "market") for _ in range(2))
+    plain, guarded, other = MarketVectorEnv(4, 0), *(CheckedEnv(MarketVectorEnv(4, 0), "market") for _ in range(2))
     plain.reset(), guarded.reset()
     for t in range(40):
         if t == 30:

@@ -24,7 +24,7 @@ from mawm.methods import members_of
 from mawm.sharing.broadcast import Broadcaster
 from mawm.sharing.budgets import Unlimited
 from mawm.sharing.provenance import ProvenanceError
-from mawm.sharing.selectors import Trivial
+from mawm.sharing.selectors import AllOrNone
 from mawm.team import InlineTeam
 from mawm.types import Origin, Role, Segment, Spaces
 
@@ -205,7 +205,7 @@ def run_rounds(placement: str, method: Method = "both", mute: str = "", **sharin
     if mute:
         assert isinstance(team, InlineTeam)
         for learner in team.learners:
-            setattr(learner, mute, Broadcaster(Trivial(False), Unlimited()))
+            setattr(learner, mute, Broadcaster(AllOrNone(False), Unlimited()))
     try:
         collector = Collector(env, team, seq_len=8, discount=0.99)
         for _ in range(3):

@@ -94,7 +94,7 @@ def far_error(training: Training) -> float:
         noise = torch.from_numpy(rng.random((1, BATTLES, model.config.groups), dtype=np.float32))
         with torch.no_grad():
             state = model.rssm.transition(noise)(0, state, torch.from_numpy(actions[:, 0]))
-            errors.append(float((model.see(state) - torch.from_numpy(seen)).square().mean()))
+            errors.append(float((model.decode_observation(state) - torch.from_numpy(seen)).square().mean()))
     return float(np.mean(errors))
 
 

@@ -14,7 +14,7 @@ from mawm.agents.categorical import Draw, DrawTurned, balanced_kl, log_softmax, 
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.fixed_heads import FixedHead
 from mawm.agents.matmul import Factor, linear, matmul, relu_affine, set_precision
-from mawm.agents.nets import FeatureLinear, Linear, StochLinear, Tail, gather_grad, stoch_grad
+from mawm.agents.nets import FeatureLinear, Linear, Mlp, StochLinear, gather_grad, stoch_grad
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.rssm import Latent, Rssm
 
@@ -148,7 +148,7 @@ def test_the_divergences_have_autograds_gradients() -> None:
 def test_perceptrons_on_latent_states_have_autograds_gradients(layers: int) -> None:
     """Straight through to the probabilities, and to every weight."""
     draw, rng = generator(), np.random.default_rng(5)
-    first, tail = FeatureLinear(6, 3, 4, 7, draw), Tail([7] * layers + [5], draw)
+    first, tail = FeatureLinear(6, 3, 4, 7, draw), Mlp([7] * layers + [5], draw)
     index = torch.from_numpy(rng.integers(0, 4, (2, 9, 3)))
     deter = torch.from_numpy(rng.normal(size=(2, 9, 6))).requires_grad_()
     probs = torch.softmax(torch.from_numpy(rng.normal(size=(2, 9, 3, 4))), -1).requires_grad_()
@@ -168,7 +168,7 @@ def test_perceptrons_on_latent_states_have_autograds_gradients(layers: int) -> N
 def test_fixed_heads_are_the_networks_that_they_were_made_of(layers: int) -> None:
     """For all columns of the first product, and for the head of a part of them."""
     draw, rng = generator(), np.random.default_rng(7)
-    first, tail = FeatureLinear(6, 3, 4, 14, draw), Tail([7] * layers + [5], draw)
+    first, tail = FeatureLinear(6, 3, 4, 14, draw), Mlp([7] * layers + [5], draw)
     torch.nn.init.normal_(first.deter.bias, generator=draw)
     stoch, deter = torch.from_numpy(rng.integers(0, 4, (9, 3))), torch.from_numpy(rng.normal(size=(9, 6)))
     with torch.no_grad():
@@ -301,7 +301,7 @@ def test_gradients_of_latents_and_hidden_layers_in_bf16_are_those_of_rounded_fac
 @pytest.mark.usefixtures("rounded")
 def test_fixed_heads_in_bf16_round_as_the_networks_that_they_were_made_of() -> None:
     draw = torch.Generator().manual_seed(2)
-    first, tail = FeatureLinear(60, 3, 4, 70, draw), Tail([70, 70, 5], draw)
+    first, tail = FeatureLinear(60, 3, 4, 70, draw), Mlp([70, 70, 5], draw)
     torch.nn.init.normal_(first.deter.bias, generator=draw)
     stoch, deter = torch.randint(0, 4, (90, 3), generator=draw), torch.randn(90, 60, generator=draw)
     with torch.no_grad():
@@ -312,7 +312,7 @@ def test_fixed_heads_in_bf16_round_as_the_networks_that_they_were_made_of() -> N
 @pytest.mark.usefixtures("rounded")
 def test_perceptrons_in_bf16_have_nearly_the_gradients_of_exact_products() -> None:
     draw = torch.Generator().manual_seed(1)
-    first, tail = FeatureLinear(60, 3, 4, 70, draw), Tail([70, 70, 5], draw)
+    first, tail = FeatureLinear(60, 3, 4, 70, draw), Mlp([70, 70, 5], draw)
     stoch, deter = torch.randint(0, 4, (90, 3), generator=draw), torch.randn(90, 60, generator=draw)
     seed, weights = torch.randn(90, 5, generator=draw), [*first.parameters(), *tail.parameters()]
     found = torch.autograd.grad(tail(first(deter, stoch)), weights, seed)

@@ -8,7 +8,7 @@ import pytest
 
 from mawm.sharing.broadcast import Broadcaster
 from mawm.sharing.budgets import ShareBudget
-from mawm.sharing.selectors import NAMES, Chance, Selector, Trivial, make_selector
+from mawm.sharing.selectors import NAMES, AllOrNone, RandomSelector, Selector, make_selector
 from mawm.sharing.threshold import AIM, WARM_UP, Z_BOUND, Threshold, Window
 
 
@@ -166,7 +166,7 @@ def test_state_continues_the_decisions() -> None:
 
 
 def test_trivial_selectors_and_bad_bandwidth() -> None:
-    assert ask(Trivial(True), np.zeros((3, 1))).all() and not ask(Trivial(False), np.zeros((3, 1))).any()
+    assert ask(AllOrNone(True), np.zeros((3, 1))).all() and not ask(AllOrNone(False), np.zeros((3, 1))).any()
     for name in NAMES:
         for share in (0.0, 1.0):
             selector = make_selector(name, share, ("a",), 100, np.random.default_rng(0))
@@ -247,7 +247,7 @@ def test_every_selector_goes_on_from_its_state(name: str) -> None:
 
 def test_a_lot_sees_no_loss() -> None:
     losses = np.random.default_rng(6).normal(size=(500, 1))
-    one, other = (Chance(0.1, WARM_UP, np.random.default_rng(1)) for _ in range(2))
+    one, other = (RandomSelector(0.1, WARM_UP, np.random.default_rng(1)) for _ in range(2))
     assert (ask(one, losses) == ask(other, losses[::-1] * 100)).all()
 
 

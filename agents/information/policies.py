@@ -52,7 +52,7 @@ class PolicyInformation:
         return torch.cat(found, 1)
 
     def _gains(self, model: WorldModel, own: Imagined, noise: Tensor, population: Population) -> Tensor:
-        means = model.see(Latent(own.deter[1:], own.stoch[1:]))
+        means = model.decode_observation(Latent(own.deter[1:], own.stoch[1:]))
         drawn = torch.from_numpy(self.rng.standard_normal(means.shape, np.float32)).to(self.device)
         seen = means + drawn / self.precision**0.5
         ours = -0.5 * drawn.square().sum(-1)  # (H, m); what all densities have in common is left out
@@ -65,7 +65,7 @@ class PolicyInformation:
         """Log-densities (K, H, m) of what was seen, had each policy of the population acted instead."""
         many = len(population)
         state = Latent(*(x[0].expand(many, *x[0].shape) for x in (own.deter, own.stoch)))
-        avail, obs = own.avail[0].expand(many, -1, -1), model.see(state)
+        avail, obs = own.avail[0].expand(many, -1, -1), model.decode_observation(state)
         found = []
         noise = noise.unsqueeze(1).expand(-1, many, -1, -1)
         transition = model.rssm.transition(noise[..., :-1])
@@ -73,7 +73,7 @@ class PolicyInformation:
             logits = masked_logits(population.logits(state, model.rssm.scale.raw(obs)), avail)
             action = sample(softmax(logits), luck[..., -1].contiguous())
             state = transition(t, state, action)
-            avail, obs = threshold_avail(model.predict(state).avail), model.see(state)
+            avail, obs = threshold_avail(model.predict(state).avail), model.decode_observation(state)
             found.append(-0.5 * self.precision * (seen[t] - obs).square().sum(-1))
         return torch.stack(found, 1)
 

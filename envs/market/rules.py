@@ -17,7 +17,7 @@ class MarketRules:
     steps: Annotated[int, Interval(ge=1, le=10_000)] = 24
     """Steps of one session."""
     turn: Share = 0.1
-    """Chance per step that the hidden trend turns around."""
+    """RandomSelector per step that the hidden trend turns around."""
     noise: Weight = 0.5
     """Deviation of what moves the price beside the trend."""
     signal_noise: Weight = 1.0

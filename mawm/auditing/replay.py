@@ -18,7 +18,7 @@ from mawm.envs.registry import make_env
 from mawm.evaluation import TeamEvaluation
 from mawm.gating.build import make_explorer_hook
 from mawm.gating.explorers import Explorers
-from mawm.gating.gated import Gated
+from mawm.gating.gated import GatedExplorers
 from mawm.loop import Run, evaluate_log_and_save, round_
 from mawm.team import InlineTeam
 from mawm.types import Segment
@@ -94,7 +94,7 @@ def on_stream(
         playback = Playback(rounds)
         run.collector = cast(Collector, playback)
         explorers = None
-        if isinstance(run.explorer_hook, Gated):
+        if isinstance(run.explorer_hook, GatedExplorers):
             run.explorer_hook.patience_s = PATIENCE_S
             explorers = run.explorer_hook.explorers
             primary = [segment for lived, _ in rounds for own in lived for segment in own]
@@ -147,5 +147,5 @@ def _play(
         evaluate_log_and_save(run)
         rates.add(agents[0].model_trainer.optimiser.rate)
         hashes.append([fingerprint(agent) for agent in agents])
-    failure = run.explorer_hook.failure if isinstance(run.explorer_hook, Gated) else ""
+    failure = run.explorer_hook.failure if isinstance(run.explorer_hook, GatedExplorers) else ""
     return Played(hashes, agents, rounds, saved, evaluated, len(rates), failure)

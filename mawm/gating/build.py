@@ -6,7 +6,7 @@ from mawm.envs.registry import EXPLORER, make_env
 from mawm.gating.cem import Cem
 from mawm.gating.explorer_hook import ExplorerHook
 from mawm.gating.explorers import Explorers
-from mawm.gating.gated import Gated
+from mawm.gating.gated import GatedExplorers
 from mawm.gating.policy import ExplorerPolicy
 from mawm.gating.search import RandomSearch
 from mawm.gating.view import PolicyView
@@ -48,4 +48,4 @@ def make_explorer_hook(config: TrainConfig, spaces: Spaces) -> ExplorerHook:
         seq_len=config.agent.world_model.seq_len,
         discount=config.agent.behaviour.discount,
     )
-    return Gated(explorers, learner_names(members), HANDOVER[gating.gate])
+    return GatedExplorers(explorers, learner_names(members), HANDOVER[gating.gate])

@@ -10,7 +10,7 @@ from mawm.agents.learner import GatedLearner
 from mawm.envs.checked import EnvFault
 from mawm.gating.explorer_hook import ExplorerHook, State
 from mawm.gating.explorers import Explorers
-from mawm.runtime.console import tell
+from mawm.runtime.console import print_stderr
 from mawm.sharing.provenance import Gate
 from mawm.team import Team
 from mawm.types import Metrics, Role, Segment, Since
@@ -18,7 +18,7 @@ from mawm.types import Metrics, Role, Segment, Since
 Arrays = dict[str, NDArray[Any]]
 
 
-class Gated(ExplorerHook):
+class GatedExplorers(ExplorerHook):
     """Explorers beside the primary. The primary's weights are read, by copy; of theirs `handover` alone comes back.
 
     handover: None in `strict` mode, nothing of theirs reaches the primary; `GatedLearner.consider` in `policy` mode:
@@ -100,7 +100,7 @@ class Gated(ExplorerHook):
     def _out(self, why: str) -> None:
         """From now on nobody asks explorers, or their environment, for anything."""
         self.failure = why
-        tell(f"explorers are out for the rest of the run ({why}); the primary goes on")
+        print_stderr(f"explorers are out for the rest of the run ({why}); the primary goes on")
 
     def state(self, since: Since) -> State | None:
         """The explorers' state, when they last evolved, and whether they are out: then nothing else."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from mawm import __version__
 from mawm.run_folder.checkpoint_writer import MANIFEST, SCHEMA, Writing, seal
-from mawm.runtime.console import tell
+from mawm.runtime.console import print_stderr
 from mawm.storage.append_only_tables import Arrays, Base, Table, joined, tables_of
 from mawm.storage.atomic_files import sync
 from mawm.storage.safe_read import DamagedError, digest, only, plain_file, read_json, read_tensors
@@ -98,7 +98,7 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     return sorted(found, key=lambda c: c.env_steps)
 
 
-def newest(folder: Path, say: Callable[[str], None] = tell) -> Loaded:
+def newest(folder: Path, say: Callable[[str], None] = print_stderr) -> Loaded:
     """The last checkpoint of a run that is whole; each damaged one is named and passed over.
 
     ValueError if there is none; DamagedError if none is whole.
@@ -126,7 +126,7 @@ def set_aside(folder: Path, env_steps: int) -> None:
             checkpoint.path.rename(checkpoint.path.with_name(f"damaged-{checkpoint.path.name}"))
 
 
-def base_for(folder: Path, say: Callable[[str], None] = tell) -> Base | None:
+def base_for(folder: Path, say: Callable[[str], None] = print_stderr) -> Base | None:
     """The checkpoint that the next one shares rows with: the last but one. None where there is none, or it is damaged.
 
     So no two checkpoints in a row have a file in common: one that is damaged can never take both of the last two. What

@@ -17,7 +17,7 @@ LEFTOVERS = ("metrics.jsonl", "channel.csv", "events.out.tfevents.*", "config.js
 
 
 @dataclass(frozen=True)
-class Place:
+class RunFolder:
     """A folder, and whether the run goes on there."""
 
     folder: Path
@@ -32,7 +32,7 @@ class Place:
             (self.folder / UNSAVED).touch()
 
 
-def find_place(config: TrainConfig, wanted: Path | None, fresh: bool) -> Place:
+def find_run_folder(config: TrainConfig, wanted: Path | None, fresh: bool) -> RunFolder:
     """The folder of a run: `wanted`, else runs/NAME, runs/NAME-2, ...: the first that is free or holds this very run.
 
     The same run: the same settings, whatever the number of steps and the placement. `fresh`: never one that was begun.
@@ -52,13 +52,13 @@ def find_place(config: TrainConfig, wanted: Path | None, fresh: bool) -> Place:
     raise ValueError(f"runs/ already holds ten thousand runs named {name}; name a folder with --run-dir")
 
 
-def _at(config: TrainConfig, folder: Path, fresh: bool) -> Place | None:
+def _at(config: TrainConfig, folder: Path, fresh: bool) -> RunFolder | None:
     if not folder.exists():
         folder.mkdir(parents=True)
     if not folder.is_dir():
         return None
     if all(entry.name in BEFORE_SETTINGS for entry in folder.iterdir()):
-        return Place(folder, begun=False)
+        return RunFolder(folder, begun=False)
     if fresh:
         return None
     try:
@@ -69,8 +69,8 @@ def _at(config: TrainConfig, folder: Path, fresh: bool) -> Place | None:
     if not same or map_file != map_digest(config):
         return None
     if checkpoints(folder):
-        return Place(folder, begun=True)
-    return Place(folder, begun=False) if nothing_saved(folder, config.schedule.save_every) else None
+        return RunFolder(folder, begun=True)
+    return RunFolder(folder, begun=False) if nothing_saved(folder, config.schedule.save_every) else None
 
 
 def nothing_saved(folder: Path, save_every: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mawm.run_folder.checkpoint import Part, base_for, write
 from mawm.storage.append_only_tables import Base
 from mawm.storage.atomic_files import sync_file
-from mawm.storage.retry_writes import Patient
+from mawm.storage.retry_writes import Retrying
 
 LOGS = ("metrics.jsonl", "channel.csv")
 UNSAVED = ".unsaved"
@@ -27,7 +27,7 @@ class Saver:
     The last complete one stays whatever happens.
     """
 
-    def __init__(self, folder: Path, keep: int, logs: Sequence[Patient], say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, keep: int, logs: Sequence[Retrying], say: Callable[[str], None]) -> None:
         self.folder, self.keep, self.logs, self.say = folder, keep, logs, say
         self.failed = 0
 

@@ -1,30 +1,30 @@
-"""What a run says: a terminal that is gone, or a log on a full disk, stops nothing."""
+"""Output of a run. A closed terminal or a full disk behind a log does not stop the run."""
 
 import contextlib
 import os
 import sys
 
 
-def tell(line: str) -> None:
-    """A line on stderr, if it can be written."""
+def print_stderr(line: str) -> None:
+    """Print a line on stderr; an error of the output is ignored."""
     with contextlib.suppress(OSError):
         print(f"mawm: {line}", file=sys.stderr, flush=True)
 
 
-def tell_from_handler(line: str) -> None:
-    """A line on stderr from a signal handler. It goes past the buffers, since a write into them may be interrupted."""
+def print_stderr_from_handler(line: str) -> None:
+    """The same from a signal handler, without buffers: the signal may have interrupted a write into them."""
     with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a file
         os.write(sys.stderr.fileno(), f"mawm: {line}\n".encode())
 
 
-def show(line: str) -> None:
-    """A line on stdout, if it can be written."""
+def print_stdout(line: str) -> None:
+    """Print a line on stdout; an error of the output is ignored."""
     with contextlib.suppress(OSError):
         print(line, flush=True)
 
 
-def hush() -> None:
-    """At a command's end: let what cannot be written go, so that the interpreter's last flush fails nothing."""
+def flush_output() -> None:
+    """At the end of a command: drop output that cannot be written, so that the interpreter's last flush cannot fail."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

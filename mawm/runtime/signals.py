@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from mawm.runtime.console import tell_from_handler
+from mawm.runtime.console import print_stderr_from_handler
 from mawm.runtime.processes import ignore_signals, kill_all, starting
 
 SAME_REQUEST_S = 0.5
@@ -31,7 +31,7 @@ class Stopping:
     The first signal calls `stop`, with which the run saves and ends after its present round. On a second signal, or if
     there is no run yet (`stop` is None), the process and all processes that it started end at once, with `exit_code`.
 
-    A round that waits for a hanging environment would never end. So after the first signal `hurry(seconds)` is called
+    A round that waits for a hanging environment would never end. So after the first signal `limit_waiting(seconds)` is called
     repeatedly: it kills environments that have not answered for so many seconds, and returns whether there were any.
     After it has killed one, the run may replace it. If the run waits for an environment `GIVE_UP_S` after the signal,
     the process ends without saving; the last checkpoint is intact. A round that is slow for other reasons goes on.
@@ -43,11 +43,11 @@ class Stopping:
     def __init__(self, *, until_exit: bool) -> None:
         self.until_exit = until_exit
         self.stop: Callable[[], None] | None = None
-        self.hurry: Callable[[float], bool] = lambda seconds: False
+        self.limit_waiting: Callable[[float], bool] = lambda seconds: False
         self.number = 0
         """The number of the first signal; 0: none has come."""
         self._signalled_s = float("-inf")
-        self._hurried = False
+        self._waiting_limited = False
         self._quitting = False
         self._settled = False
         """Whether the exit code is final: later signals have no effect."""
@@ -83,7 +83,7 @@ class Stopping:
             self._quit()
         else:
             self.stop()
-            tell_from_handler("stopping after this round; once more to quit at once")
+            print_stderr_from_handler("stopping after this round; once more to quit at once")
             signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
@@ -91,9 +91,9 @@ class Stopping:
             return
         if self._quitting:
             self._quit()
-        elif not self._hurried:
-            self._hurried = self.hurry(PATIENCE_S)
-        elif time.monotonic() - self._signalled_s > GIVE_UP_S and self.hurry(LOOK_S):
+        elif not self._waiting_limited:
+            self._waiting_limited = self.limit_waiting(PATIENCE_S)
+        elif time.monotonic() - self._signalled_s > GIVE_UP_S and self.limit_waiting(LOOK_S):
             self._quit()
 
     def _quit(self) -> None:
@@ -106,7 +106,7 @@ class Stopping:
             signal.setitimer(signal.ITIMER_REAL, RETRY_S)
             return
         self._settled = True
-        tell_from_handler("quit at once; what was saved is intact")
+        print_stderr_from_handler("quit at once; what was saved is intact")
         try:
             kill_all()
         finally:

@@ -13,7 +13,7 @@ from mawm.sharing.threshold import AIM, WARM_UP, Quantile, Threshold
 from mawm.types import Bools, Ints
 
 
-class Trivial(Selector):
+class AllOrNone(Selector):
     """Offers everything (ShareAll) or nothing, whatever the losses."""
 
     def __init__(self, answer: bool) -> None:
@@ -24,7 +24,7 @@ class Trivial(Selector):
         return np.full(len(losses), self.active)
 
 
-class Chance(Selector):
+class RandomSelector(Selector):
     """Offers each item with probability `bandwidth`, whatever its losses; its generator is its own.
 
     The other selectors offer nothing before their windows hold `WARM_UP` values, nor an item whose losses are not
@@ -84,7 +84,7 @@ def make_selector(
     A bandwidth of 0 shares nothing and one of 1 everything, whatever the rule. ValueError if there is no such selector.
     """
     if name in ("all", "none"):
-        return Trivial(name == "all")
+        return AllOrNone(name == "all")
     if ":" in name:
         own: Selector = load_factory("selector", name)(bandwidth, components, window, rng)
         return own
@@ -93,8 +93,8 @@ def make_selector(
             f"selector {name!r} is none of {', '.join(NAMES)}, nor module:factory with a function of your own"
         )
     if bandwidth in (0.0, 1.0):
-        return Trivial(bandwidth == 1.0)
+        return AllOrNone(bandwidth == 1.0)
     if name == "random":
         # The control offers as much as `adaptive` and waits as long: for the windows of several losses, then for L_M's.
-        return Chance(AIM * bandwidth, WARM_UP if len(components) == 1 else 2 * WARM_UP, rng)
+        return RandomSelector(AIM * bandwidth, WARM_UP if len(components) == 1 else 2 * WARM_UP, rng)
     return RULES[name](bandwidth, components, window)

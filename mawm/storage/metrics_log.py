@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mawm.storage.atomic_files import append_whole, write_whole
-from mawm.storage.retry_writes import Patient
+from mawm.storage.retry_writes import Retrying
 from mawm.types import Metrics
 
 
@@ -82,12 +82,12 @@ class TensorBoard:
             self._writer.close()
 
 
-class PatientWriter:
+class RetryingWriter:
     """A writer that a full disk does not stop: rows that cannot be written are kept and written later."""
 
     def __init__(self, writer: Writer, what: str, say: Callable[[str], None]) -> None:
         self._writer = writer
-        self.rows = Patient(writer.write, what, say)
+        self.rows = Retrying(writer.write, what, say)
 
     def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
         """Record a row, now or later."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Patient:
+class Retrying:
     """A call that writes. One that fails with OSError is kept and made again, in order, before the next one.
 
     So a full disk stops no training and, once there is room, leaves no gap in a log. `call` must write all or nothing.
