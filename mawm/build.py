@@ -201,9 +201,8 @@ def make_run(
         RetryingWriter(TensorBoard(folder, resume_at), "the event file", print_stderr),
     ]
     write_ledger = Retrying(ledger_file(folder / "channel.csv", resume_at), "channel.csv", print_stderr)
-    saver = Saver(
-        folder, config.schedule.keep_checkpoints, [*(writer.rows for writer in writers), write_ledger], print_stderr
-    )
+    logs = [*(writer.rows for writer in writers), write_ledger]
+    saver = Saver(folder, config.schedule.keep_checkpoints, logs, print_stderr)
     run = Run(
         env_steps=config.env_steps,
         config=config.schedule,

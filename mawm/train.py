@@ -222,9 +222,8 @@ def _train(run: "Run", folder: Path, stopping: Stopping) -> int:
     if stopping.number:
         print_stdout(f"saved at {run.collector.env_steps} steps; go on with: python -m mawm.train --resume {folder}")
         return stopping.exit_code
-    print_stdout(
-        f"done: {run.collector.env_steps} steps in {run.wall_s / 60:.1f} min. Next: python -m mawm.evaluate {folder}"
-    )
+    steps, minutes = run.collector.env_steps, run.wall_s / 60
+    print_stdout(f"done: {steps} steps in {minutes:.1f} min. Next: python -m mawm.evaluate {folder}")
     return 0
 
 

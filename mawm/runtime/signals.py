@@ -31,8 +31,9 @@ class Stopping:
     The first signal calls `stop`, with which the run saves and ends after its present round. On a second signal, or if
     there is no run yet (`stop` is None), the process and all processes that it started end at once, with `exit_code`.
 
-    A round that waits for a hanging environment would never end. So after the first signal `limit_waiting(seconds)` is called
-    repeatedly: it kills environments that have not answered for so many seconds, and returns whether there were any.
+    A round that waits for a hanging environment would never end. So after the first signal `limit_waiting(seconds)` is
+    called repeatedly: it kills environments that have not answered for so many seconds, and returns whether there were
+    any.
     After it has killed one, the run may replace it. If the run waits for an environment `GIVE_UP_S` after the signal,
     the process ends without saving; the last checkpoint is intact. A round that is slow for other reasons goes on.
 
