@@ -15,7 +15,8 @@ format:  ## Mend what ruff can mend.
 test:  ## The fast suite.
 	$(PYTHON) -m pytest
 
-SURVIVED = storm exact signals stopping full_disk checkpoint careful replay guard watch env_process own_environment fuzz
+SURVIVED = killed_runs resume_exact run_signals signal_handlers full_disk checkpoint safe_read replay checked_env nonfinite \
+	process_env own_environment fuzz
 
 storm:  ## Kills, damage, full disks, hostile files, faults and random settings in their long versions, and a table of them.
 	$(PYTHON) -m pytest -m "slow or not slow" $(SURVIVED:%=tests/test_%.py)

@@ -14,7 +14,10 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 
-LONGEST = ("storm", "exact", "signals", "stopping", "fuzz", "sweep", "learns", "selectors", "full_disk", "pettingzoo")
+LONGEST = (
+    "killed_runs", "resume_exact", "run_signals", "signal_handlers", "fuzz", "sweep", "small_worlds", "selectors",
+    "full_disk", "pettingzoo",
+)  # fmt: skip
 """Files that take longest. They come first, so that no process works alone at the end."""
 
 

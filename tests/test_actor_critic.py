@@ -41,7 +41,7 @@ def rollouts(batch: int = 32, horizon: int = 4, seed: int = 0) -> tuple[Imagined
     return out, avail
 
 
-def test_imagination_begins_with_the_true_mask_and_never_takes_an_unavailable_action() -> None:
+def test_imagination_starts_with_the_true_mask_and_takes_available_actions_only() -> None:
     imagined, avail = rollouts()
     assert torch.equal(imagined.avail[0], avail)
     assert imagined.avail.gather(-1, imagined.action.unsqueeze(-1)).all()
@@ -49,12 +49,12 @@ def test_imagination_begins_with_the_true_mask_and_never_takes_an_unavailable_ac
     assert imagined.avail.any(-1).all()
 
 
-def test_where_no_action_is_predicted_available_the_likeliest_is() -> None:
+def test_imagination_allows_the_likeliest_action_when_none_is_predicted_available() -> None:
     mask = threshold_avail(torch.tensor([[-3.0, -1.0, -2.0], [2.0, -1.0, 0.5]]))
     assert mask.tolist() == [[False, True, False], [True, False, True]]
 
 
-def test_the_weight_of_a_step_is_the_chance_of_having_lived_until_then() -> None:
+def test_imagined_step_weight_is_the_product_of_earlier_discounts() -> None:
     imagined, _ = rollouts()
     lived = imagined.discount / 0.99
     assert torch.equal(imagined.weight[0], torch.ones(32))
@@ -73,7 +73,7 @@ def rows_of(behaviour: ActorCritic, advantage: list[float], ratio: list[float]) 
     return Rows(deter, stoch, avail, action, old, torch.tensor(advantage), torch.zeros(n), torch.ones(n), own)
 
 
-def test_the_policy_objective_is_the_clipped_one() -> None:
+def test_policy_loss_is_the_clipped_ppo_objective() -> None:
     behaviour = make_behaviour()
     # min(r A, clip(r, .8, 1.2) A): 1.5 * 2 -> 2.4; 0.5 * 2 -> 1.0; 1.5 * -1 -> -1.5; 0.5 * -1 -> -0.8
     rows = rows_of(behaviour, [2.0, 2.0, -1.0, -1.0], [1.5, 0.5, 1.5, 0.5])
@@ -81,7 +81,7 @@ def test_the_policy_objective_is_the_clipped_one() -> None:
     assert metrics["actor/loss"] == pytest.approx(-(2.4 + 1.0 - 1.5 - 0.8) / 4, abs=1e-5)
 
 
-def test_a_received_row_with_a_huge_ratio_and_a_negative_advantage_is_bounded_in_loss_and_gradient() -> None:
+def test_policy_loss_and_gradient_of_a_huge_ratio_with_negative_advantage_are_bounded() -> None:
     # min(r A, clip(r) A) = -10; the dual clip of received rows: max(-10, 3 * -1) = -3. Where A > 0 nothing changes.
     for received, expected in ((False, -10.0), (True, -3.0)):
         behaviour = make_behaviour()
@@ -94,7 +94,7 @@ def test_a_received_row_with_a_huge_ratio_and_a_negative_advantage_is_bounded_in
     assert mild.update(rows, entropy_weight=0.0)["actor/loss"] == pytest.approx(-(-2.0 + 2.4) / 2, rel=1e-4)
 
 
-def test_ratios_are_told_of_received_rows_alone() -> None:
+def test_ratio_metrics_cover_received_rows_only() -> None:
     behaviour = make_behaviour()
     ratios = [1000.0, *np.linspace(0.55, 4.55, 41).tolist()]
     rows = rows_of(behaviour, [-1.0] * 42, ratios)
@@ -108,7 +108,7 @@ def test_ratios_are_told_of_received_rows_alone() -> None:
     assert told["actor/received_bounded_share"] == pytest.approx(16 / 41)
 
 
-def test_entropy_is_that_of_the_masked_policy() -> None:
+def test_entropy_is_of_the_masked_policy() -> None:
     behaviour = make_behaviour()
     rows = rows_of(behaviour, [0.0], [1.0])
     avail = torch.zeros(1, N_ACTIONS, dtype=torch.bool)
@@ -118,7 +118,7 @@ def test_entropy_is_that_of_the_masked_policy() -> None:
     assert metrics["actor/entropy_share"] == pytest.approx(metrics["actor/entropy"] / math.log(2), abs=1e-6)
 
 
-def test_a_received_rollout_is_corrected_by_the_senders_logits_and_valued_by_the_own_critic() -> None:
+def test_received_rollout_uses_sender_logits_and_receiver_critic() -> None:
     behaviour = make_behaviour()
     imagined, _ = rollouts()
     sender = masked_logits(torch.randn_like(imagined.logits), imagined.avail)
@@ -132,7 +132,7 @@ def test_a_received_rollout_is_corrected_by_the_senders_logits_and_valued_by_the
     assert torch.allclose(rows.returns, returns.flatten())
 
 
-def test_a_state_with_one_legal_action_moves_no_policy() -> None:
+def test_state_with_one_available_action_has_no_policy_gradient() -> None:
     behaviour = make_behaviour()
     imagined, _ = rollouts()
     only = torch.zeros_like(imagined.avail)
@@ -147,7 +147,7 @@ def test_a_state_with_one_legal_action_moves_no_policy() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, behaviour.actor.parameters(), strict=True))
 
 
-def test_a_rollouts_score_is_its_weighted_critic_loss() -> None:
+def test_rollout_score_is_its_weighted_critic_loss() -> None:
     behaviour = make_behaviour()
     imagined, _ = rollouts(batch=3)
     valued = behaviour.value(imagined)
@@ -158,7 +158,7 @@ def test_a_rollouts_score_is_its_weighted_critic_loss() -> None:
     assert torch.allclose(behaviour.critic_losses(imagined, valued), expected)
 
 
-def test_the_slow_critic_follows_the_critic() -> None:
+def test_slow_critic_follows_the_critic() -> None:
     behaviour = make_behaviour(target_decay=0.5)
     with torch.no_grad():
         for p in behaviour.critic.parameters():
@@ -169,7 +169,7 @@ def test_the_slow_critic_follows_the_critic() -> None:
         assert torch.allclose(new - old, torch.full_like(old, 0.5), atol=1e-6)
 
 
-def test_rows_without_a_choice_say_nothing_of_the_policys_entropy() -> None:
+def test_entropy_metric_ignores_rows_with_one_available_action() -> None:
     behaviour = make_behaviour()
     imagined, _ = rollouts()
     forced = torch.zeros_like(imagined.avail)

@@ -22,16 +22,16 @@ def names_in(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(("file", "name"), PLACES)
-def test_a_place_that_the_page_names_exists(file: str, name: str) -> None:
+def test_architecture_page_names_existing_code(file: str, name: str) -> None:
     assert name in names_in(ROOT / file)
 
 
-def test_the_page_answers_at_least_twenty_questions() -> None:
+def test_architecture_page_has_at_least_twenty_rows() -> None:
     table = PAGE[PAGE.index("## Where do I look for") :]
     assert table.count("\n| ") - 2 >= 20 and len(PLACES) >= 30
 
 
-def test_the_picture_shows_every_folder() -> None:
+def test_architecture_picture_shows_every_folder() -> None:
     picture = PAGE[PAGE.index("```text") : PAGE.index("The way of one observation")]
     folders = {path.parent.name for path in (ROOT / "mawm").glob("*/__init__.py") if not path.parent.is_symlink()}
     assert [name for name in (*folders, "agents", "envs", "configs", "benchmarks") if f"{name}/" not in picture] == []

@@ -27,7 +27,7 @@ def reference(solo: Played) -> Played:
     return on_stream(audit_config("off", STEPS, 3), solo.rounds, world_model)
 
 
-def test_the_stream_that_is_played_back_is_the_one_that_was_recorded(solo: Played) -> None:
+def test_playback_equals_the_recorded_stream(solo: Played) -> None:
     again = on_stream(audit_config("off", STEPS, 3), solo.rounds, everything)
     assert first_difference(solo.rounds, again.rounds) is None
     assert solo.wraps >= 2 and solo.checkpoints >= 2 and solo.evaluations >= 1
@@ -36,7 +36,7 @@ def test_the_stream_that_is_played_back_is_the_one_that_was_recorded(solo: Playe
 
 @pytest.mark.parametrize("name", ["explorers", "all NaN", "forged origin"])
 @pytest.mark.parametrize("gate", ["strict", "policy"])
-def test_the_world_model_is_the_same_beside_any_explorers(
+def test_world_model_is_unchanged_by_adversarial_explorers(
     gate: GateMode, name: str, solo: Played, reference: Played
 ) -> None:
     run = on_stream(audit_config(gate, STEPS, 3), solo.rounds, world_model, adversary=ADVERSARIES[name])
@@ -46,26 +46,26 @@ def test_the_world_model_is_the_same_beside_any_explorers(
 
 
 @pytest.mark.parametrize("name", ["an aliased array", "a learning rate on mixed metrics", "counters fed by explorers"])
-def test_a_leak_is_seen(name: str, solo: Played) -> None:
+def test_audit_detects_a_leak(name: str, solo: Played) -> None:
     rounds = solo.rounds[:12]
     without = on_stream(audit_config("off", STEPS, 3), rounds, everything, tamper=LEAKS[name])
     leaking = on_stream(audit_config("strict", STEPS, 3), rounds, everything, tamper=LEAKS[name])
     assert without.hashes != leaking.hashes
 
 
-def test_a_mixed_checkpoint_is_refused(solo: Played) -> None:
+def test_audit_refuses_a_checkpoint_of_mixed_roles(solo: Played) -> None:
     with pytest.raises(ProvenanceError, match="learned from explorer data"):
         on_stream(audit_config("strict", STEPS, 3), solo.rounds, everything, tamper=LEAKS["a mixed checkpoint"])
 
 
-def test_too_few_steps_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_refuses_too_few_steps(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         audit.main(["gating", "--steps", "10"])
     assert end.value.code == 2 and "--steps must be at least 500" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_the_whole_audit_passes_and_writes_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_command_passes_and_writes_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert audit.main(["gating", "--seed", "5", "--out", str(tmp_path / "audit.json")]) == 0
     found = json.loads((tmp_path / "audit.json").read_text())
     assert found["passed"] and all(finding["holds"] for finding in found["findings"])

@@ -13,7 +13,7 @@ from mawm.sharing.budgets import ShareBudget, StepBudget
     burst=st.floats(0.0, 500.0),
     items=st.lists(st.tuples(st.integers(1, 200), st.booleans()), max_size=40),
 )
-def test_no_window_overdraws(rate: float, burst: float, items: list[tuple[int, bool]]) -> None:
+def test_share_budget_holds_in_every_window(rate: float, burst: float, items: list[tuple[int, bool]]) -> None:
     bucket, sent = ShareBudget(rate, burst), []
     for size, offered in items:
         bucket.produce(size)
@@ -25,13 +25,13 @@ def test_no_window_overdraws(rate: float, burst: float, items: list[tuple[int, b
     assert sum(sent) <= rate * sum(size for size, _ in items) + 1e-6
 
 
-def test_everything_passes_at_one() -> None:
+def test_share_budget_of_one_passes_everything() -> None:
     bucket = ShareBudget(1.0, 0.0)
     bucket.produce(10)
     assert bucket.spend(10)
 
 
-def test_rate_out_of_range() -> None:
+def test_share_budget_refuses_a_rate_out_of_range() -> None:
     with pytest.raises(ValueError, match="2"):
         ShareBudget(2.0, 1.0)
 
@@ -42,7 +42,9 @@ def test_rate_out_of_range() -> None:
     burst=st.floats(0.0, 500.0),
     rounds=st.lists(st.tuples(st.integers(0, 64), st.lists(st.integers(1, 200), max_size=4)), max_size=30),
 )
-def test_no_stretch_of_steps_overdraws(rate: float, burst: float, rounds: list[tuple[int, list[int]]]) -> None:
+def test_byte_budget_holds_over_every_stretch_of_steps(
+    rate: float, burst: float, rounds: list[tuple[int, list[int]]]
+) -> None:
     budget, steps, sent = StepBudget(rate, burst), 0, []
     for passed, sizes in rounds:
         steps += passed
@@ -56,7 +58,7 @@ def test_no_stretch_of_steps_overdraws(rate: float, burst: float, rounds: list[t
     assert sum(s for _, s in sent) <= rate * steps + 1e-6
 
 
-def test_a_saved_budget_goes_on() -> None:
+def test_budget_state_round_trip_continues_the_decisions() -> None:
     budget, again = StepBudget(2.0, 100.0), StepBudget(2.0, 100.0)
     budget.advance(10)
     again.load_state(budget.state())

@@ -19,7 +19,7 @@ def generation(cem: Cem) -> None:
     cem.follow(candidates, -((candidates - TARGET) ** 2).sum(1))
 
 
-def test_it_finds_a_known_optimum_and_never_falls_below_the_floor() -> None:
+def test_cem_finds_a_known_optimum_with_deviation_above_the_floor() -> None:
     cem = make()
     for _ in range(60):
         generation(cem)
@@ -27,7 +27,7 @@ def test_it_finds_a_known_optimum_and_never_falls_below_the_floor() -> None:
     assert np.abs(cem.mean - TARGET).max() < 0.1
 
 
-def test_without_a_floor_to_speak_of_it_stops_short() -> None:
+def test_cem_with_a_tiny_floor_converges_too_early() -> None:
     with_floor, without = make(), make(floor=1e-9)
     for _ in range(60):
         generation(with_floor)
@@ -35,7 +35,7 @@ def test_without_a_floor_to_speak_of_it_stops_short() -> None:
     assert np.abs(without.mean - TARGET).max() > 2 * np.abs(with_floor.mean - TARGET).max()
 
 
-def test_the_elite_is_the_best_first_and_what_is_not_finite_is_the_worst() -> None:
+def test_cem_elite_is_best_first_and_non_finite_is_worst() -> None:
     cem = Cem(1, 5, 0.4, 0.1, np.random.default_rng(0))
     candidates = np.arange(5.0)[:, None]
     elite = cem.follow(candidates, np.array([1.0, np.nan, 3.0, np.inf, 2.0]))
@@ -43,7 +43,7 @@ def test_the_elite_is_the_best_first_and_what_is_not_finite_is_the_worst() -> No
     assert cem.mean.tolist() == [3.0] and cem.std.tolist() == [1.0] and cem.generation == 1
 
 
-def test_a_saved_search_goes_on() -> None:
+def test_cem_state_round_trip_continues_the_search() -> None:
     one, other = make(seed=3), make(seed=4)
     generation(one)
     other.load_state(json.loads(json.dumps(one.state())))
@@ -56,6 +56,6 @@ def test_a_saved_search_goes_on() -> None:
     ("dimension", "population", "elite", "floor"),
     [(0, 100, 0.2, 0.1), (3, 5, 0.2, 0.1), (3, 5, 2.0, 0.1), (3, 5, 0.5, 0)],
 )
-def test_what_cannot_be_searched_is_refused(dimension: int, population: int, elite: float, floor: float) -> None:
+def test_cem_refuses_invalid_settings(dimension: int, population: int, elite: float, floor: float) -> None:
     with pytest.raises(ValueError, match="at least 2 elites and a floor"):
         Cem(dimension, population, elite, floor, np.random.default_rng(0))

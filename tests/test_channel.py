@@ -21,13 +21,13 @@ def channel_of(learners: int, role: Role = Role.PRIMARY, delivery: Delivery | No
     return Channel(0.1, ("experience",), names, lambda message: Origin(0, role, 0), delivery)
 
 
-def test_everyone_hears_all_others_in_order_of_sender() -> None:
+def test_channel_delivers_to_all_others_in_order_of_sender() -> None:
     boxes = [Outbox([b"a"]), Outbox([b"b", b"c"]), Outbox()]
     inboxes = channel_of(3).exchange("experience", boxes)
     assert inboxes == [[b"b", b"c"], [b"a"], [b"a", b"b", b"c"]]
 
 
-def test_realised_bandwidth_is_the_share_of_bytes() -> None:
+def test_realised_bandwidth_is_the_share_of_bytes_sent() -> None:
     channel = channel_of(2)
     box = Outbox([b"1234"], produced_items=2, produced_bytes=40, sent_items=1, sent_bytes=4)
     channel.exchange("experience", [box, box])
@@ -37,7 +37,7 @@ def test_realised_bandwidth_is_the_share_of_bytes() -> None:
     assert metrics["channel/bytes_per_env_step"] == pytest.approx(2.0)
 
 
-def test_only_sent_items_are_encoded_and_the_bucket_decides_which() -> None:
+def test_broadcaster_encodes_only_items_within_budget() -> None:
     encoded: list[int] = []
 
     def encode(index: int, sequence: int) -> bytes:
@@ -49,18 +49,18 @@ def test_only_sent_items_are_encoded_and_the_bucket_decides_which() -> None:
     assert (box.produced_bytes, box.offered_items, box.sent_items, box.sent_bytes) == (80, 8, 2, 20)
 
 
-def test_a_message_must_have_the_size_it_was_paid_for() -> None:
+def test_message_of_another_size_than_paid_for_is_refused() -> None:
     with pytest.raises(ValueError, match="announced"):
         Broadcaster(AllOrNone(True), Unlimited()).publish([10], np.zeros((1, 1)), lambda i, s: bytes(11))
 
 
-def test_the_gate_refuses_a_foreign_role() -> None:
+def test_gate_refuses_a_foreign_role() -> None:
     Gate(Role.PRIMARY).check(Origin(0, Role.PRIMARY, 1))
     with pytest.raises(ProvenanceError, match="agent 4, role explorer, episode 9"):
         Gate(Role.PRIMARY).check(Origin(4, Role.EXPLORER, 9))
 
 
-def test_what_a_foreign_role_sent_is_dropped_and_counted() -> None:
+def test_message_from_a_foreign_role_is_dropped_and_counted() -> None:
     channel = channel_of(2, Role.EXPLORER)
     box = Outbox([b"x"], produced_items=1, produced_bytes=1, offered_items=1, sent_items=1, sent_bytes=1)
     assert channel.exchange("experience", [box, Outbox()]) == [[], []]
@@ -68,7 +68,7 @@ def test_what_a_foreign_role_sent_is_dropped_and_counted() -> None:
     assert (row["sender"], row["receiver"], row["refused_by_gate"], row["delivered"]) == ("agent_0", "agent_1", 1, 0)
 
 
-def test_the_ledger_counts_every_edge_and_its_table_goes_on_after_a_resume(tmp_path: Path) -> None:
+def test_ledger_counts_every_edge_and_continues_after_resume(tmp_path: Path) -> None:
     channel = channel_of(3)
     box = Outbox([b"1234"], produced_items=9, produced_bytes=36, offered_items=3, sent_items=1, sent_bytes=4)
     channel.exchange("experience", [box, Outbox(), Outbox()])
@@ -84,7 +84,7 @@ def test_the_ledger_counts_every_edge_and_its_table_goes_on_after_a_resume(tmp_p
     assert [row["env_steps"] for row in table] == ["500", "500", "900"] and tuple(table[0]) == FIELDS
 
 
-def test_stale_messages_arrive_late_and_a_saved_delivery_goes_on() -> None:
+def test_stale_delivery_is_late_and_survives_resume() -> None:
     stale = Stale(2)
     for k in range(3):
         got = stale.deliver("experience", [Outbox([bytes([k])]), Outbox()])
@@ -94,7 +94,7 @@ def test_stale_messages_arrive_late_and_a_saved_delivery_goes_on() -> None:
     assert again.deliver("experience", [Outbox(), Outbox()]) == [[], [(0, b"\1")]]
 
 
-def test_own_messages_come_back_as_often_as_others_would_have_come() -> None:
+def test_self_delivery_returns_own_messages_at_the_same_rate() -> None:
     own = Own()
     boxes = [Outbox([b"a", b"b"]), Outbox([b"c"]), Outbox()]
     assert own.deliver("rollouts", boxes) == [[(0, b"b")], [(1, b"c"), (1, b"c")], []]
@@ -109,14 +109,14 @@ def test_own_messages_come_back_as_often_as_others_would_have_come() -> None:
     ]
 
 
-def test_shuffled_messages_keep_their_bytes_and_all_receivers_get_the_same() -> None:
+def test_shuffled_delivery_keeps_bytes_and_is_equal_for_all_receivers() -> None:
     shuffled = Shuffled(lambda m, rng: bytes(rng.permutation(list(m)).tolist()), np.random.default_rng(0))
     message = bytes(range(32))
     first, second, third = shuffled.deliver("experience", [Outbox([message]), Outbox(), Outbox()])
     assert first == [] and second == third and second[0][1] != message and sorted(second[0][1]) == list(message)
 
 
-def test_lots_send_as_much_of_something_else() -> None:
+def test_broadcaster_with_a_generator_sends_as_many_items_at_random() -> None:
     def encode(index: int, sequence: int) -> bytes:
         return bytes([index])
 

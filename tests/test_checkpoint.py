@@ -24,7 +24,7 @@ from mawm.storage.retry_writes import Retrying
 from mawm.storage.safe_read import DamagedError, digest
 
 
-def test_round_trip_and_only_the_last_are_kept(tmp_path: Path) -> None:
+def test_checkpoint_round_trip_keeps_only_the_last(tmp_path: Path) -> None:
     for steps in (10, 20, 30):
         write(tmp_path, steps, {"run": ({"x": np.arange(steps)}, {"n": steps})}, keep=2)
     assert [c.env_steps for c in checkpoints(tmp_path)] == [20, 30]
@@ -32,28 +32,26 @@ def test_round_trip_and_only_the_last_are_kept(tmp_path: Path) -> None:
     assert np.array_equal(arrays["x"], np.arange(30)) and rest == {"n": 30}
 
 
-def test_a_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
+def test_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
     write(tmp_path, 10, {"run": ({"x": np.zeros(1)}, {})}, keep=2)
     (tmp_path / "ck-000000020").mkdir()
     (tmp_path / "writing-ck-000000030").mkdir()
     assert newest(tmp_path).env_steps == 10
 
 
-def test_no_checkpoint_says_so(tmp_path: Path) -> None:
+def test_newest_without_a_checkpoint_raises(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no checkpoint"):
         newest(tmp_path)
 
 
-def test_a_checkpoint_of_the_same_step_is_left_as_it_is(tmp_path: Path) -> None:
+def test_checkpoint_of_the_same_step_is_not_rewritten(tmp_path: Path) -> None:
     first = write(tmp_path, 10, {"run": ({"x": np.zeros(1)}, {})}, keep=2)
     before = sorted((path.name, path.stat().st_mtime_ns) for path in first.iterdir())
     write(tmp_path, 10, {"run": ({"x": np.zeros(1)}, {})}, keep=2)
     assert sorted((path.name, path.stat().st_mtime_ns) for path in first.iterdir()) == before
 
 
-def test_an_interrupted_removal_leaves_nothing_that_passes_for_a_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_removal_leaves_no_loadable_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(path: Path, ignore_errors: bool = False) -> None:
         if path.exists():
             (path / "run.json").unlink()
@@ -94,7 +92,7 @@ def told(folder: Path) -> tuple[int, list[str]]:
     return newest(folder, said.append).env_steps, said
 
 
-def test_a_thousand_flipped_bits_and_a_hundred_truncations_are_all_noticed_and_the_one_before_is_used(
+def test_bit_flips_and_truncations_are_detected_and_the_previous_checkpoint_is_used(
     tmp_path: Path, figure: Figure
 ) -> None:
     last, rng = saved(tmp_path, 2, 4, 6, 10, 20), np.random.default_rng(1)  # with shared pieces
@@ -122,7 +120,7 @@ def test_a_thousand_flipped_bits_and_a_hundred_truncations_are_all_noticed_and_t
 
 
 @pytest.mark.parametrize("what", ["missing", "extra", "link"])
-def test_a_missing_an_extra_and_a_linked_file_are_noticed(what: str, tmp_path: Path) -> None:
+def test_missing_extra_or_linked_file_in_a_checkpoint_is_detected(what: str, tmp_path: Path) -> None:
     last = saved(tmp_path, 10, 20)
     victim = last / "learner_agent_0.safetensors"
     if what == "extra":
@@ -137,26 +135,26 @@ def test_a_missing_an_extra_and_a_linked_file_are_noticed(what: str, tmp_path: P
     assert expected in said[0] and ("more.json" if what == "extra" else victim.name) in said[0]
 
 
-def test_where_none_is_whole_nothing_is_loaded(tmp_path: Path) -> None:
+def test_newest_raises_when_every_checkpoint_is_damaged(tmp_path: Path) -> None:
     (saved(tmp_path, 10) / "run.json").write_text("{}")
     with pytest.raises(DamagedError, match="none of the 1 checkpoints"):
         newest(tmp_path, lambda line: None)
 
 
-def test_a_damaged_checkpoint_is_replaced_when_the_run_comes_to_its_step_again(tmp_path: Path) -> None:
+def test_damaged_checkpoint_is_replaced_at_the_same_step(tmp_path: Path) -> None:
     (saved(tmp_path, 10, 20) / "run.json").write_text("{}")
     saved(tmp_path, 20)
     assert told(tmp_path) == (20, [])
 
 
-def test_another_layout_is_refused_by_both_versions(tmp_path: Path) -> None:
+def test_checkpoint_of_another_layout_is_refused_naming_both_versions(tmp_path: Path) -> None:
     manifest = saved(tmp_path, 10) / MANIFEST
     manifest.write_text(manifest.read_text().replace('"schema": 2', '"schema": 1').replace(__version__, "0.0"))
     with pytest.raises(DamagedError, match=rf"layout 1 \(mawm 0.0\); this is layout 2 \(mawm {__version__}\)"):
         Checkpoint(manifest.parent, 10).load()
 
 
-def test_where_there_is_no_room_nothing_is_left_and_the_old_one_stays(
+def test_failed_save_leaves_no_files_and_keeps_the_old_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved(tmp_path, 10)
@@ -180,7 +178,7 @@ def test_where_there_is_no_room_nothing_is_left_and_the_old_one_stays(
     assert told(tmp_path) == (50, []) and saver.failed == 0
 
 
-def test_no_checkpoint_is_newer_than_the_logs(tmp_path: Path) -> None:
+def test_checkpoint_waits_for_rows_the_log_could_not_write(tmp_path: Path) -> None:
     """Rows that a full disk keeps back are written before the next checkpoint, or there is none."""
     said: list[str] = []
     log, room = tmp_path / "metrics.jsonl", [False]
@@ -202,7 +200,7 @@ def test_no_checkpoint_is_newer_than_the_logs(tmp_path: Path) -> None:
     assert log.read_text() == "ab" and said[2] == "metrics.jsonl is complete again" and len(said) == 3
 
 
-def test_what_interrupted_saves_left_is_cleared_and_what_is_damaged_is_set_aside(tmp_path: Path) -> None:
+def test_leftovers_are_removed_and_damaged_checkpoints_are_set_aside(tmp_path: Path) -> None:
     last = saved(tmp_path, 10, 20)
     shutil.copytree(last, tmp_path / "writing-ck-000000015")  # complete, but for the rename
     (tmp_path / "damaged-ck-000000003").mkdir()
@@ -215,7 +213,7 @@ def test_what_interrupted_saves_left_is_cleared_and_what_is_damaged_is_set_aside
     assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
-def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_checkpoint_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     last = saved(tmp_path, 10, 20)
 
     def broken(path: Path) -> str:
@@ -228,7 +226,7 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeyp
     assert used == 10 and "Input/output error" in said[0]
 
 
-def test_pieces_are_shared_with_the_checkpoint_before_the_last_and_never_with_the_last(tmp_path: Path) -> None:
+def test_table_pieces_are_hard_linked_with_the_checkpoint_before_the_last_only(tmp_path: Path) -> None:
     def files(step: int) -> dict[str, int]:
         return {path.name: path.stat().st_ino for path in (tmp_path / f"ck-{step:09d}").glob("*.own.*")}
 
@@ -280,7 +278,7 @@ def harm_piece(folder: Path) -> None:
         (lambda folder: (folder / MANIFEST).write_text('{"filez": 1}'), "has layout None"),
     ],
 )
-def test_damage_in_the_checkpoint_that_would_be_shared_is_told_and_not_handed_on(
+def test_damage_in_a_shared_checkpoint_is_reported_and_not_copied(
     harm: Callable[[Path], None], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     harm(saved(tmp_path, 2, 4, 6, 10).with_name("ck-000000006"))
@@ -292,7 +290,7 @@ def test_damage_in_the_checkpoint_that_would_be_shared_is_told_and_not_handed_on
     assert told(tmp_path) == (18, [])
 
 
-def test_a_lane_that_grows_slowly_does_not_keep_all_that_the_others_ever_had(tmp_path: Path) -> None:
+def test_slow_lane_does_not_keep_old_rows_of_other_lanes(tmp_path: Path) -> None:
     depth, most = 100, 0
     for save in range(1, 40):
         end = np.array([50 * save, save])
@@ -313,7 +311,7 @@ def test_a_lane_that_grows_slowly_does_not_keep_all_that_the_others_ever_had(tmp
     assert 2 * depth < most <= (MOST_ROWS + 1) * 2 * depth
 
 
-def test_where_files_cannot_be_shared_they_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_pieces_are_copied_where_hard_links_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(old: Path, new: Path) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
@@ -324,7 +322,9 @@ def test_where_files_cannot_be_shared_they_are_copied(tmp_path: Path, monkeypatc
     assert newest(tmp_path).parts["learner_agent_0"][0]["rows/own/at"].tolist() == list(range(10))
 
 
-def test_what_does_not_read_as_it_was_written_is_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_that_reads_otherwise_than_written_is_discarded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved(tmp_path, 2, 4)
     monkeypatch.setattr("mawm.run_folder.checkpoint_writer.digest", lambda path: digest(path)[::-1])
     with pytest.raises(OSError, match="what was written reads otherwise"):
@@ -332,7 +332,7 @@ def test_what_does_not_read_as_it_was_written_is_no_checkpoint(tmp_path: Path, m
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ck-000000002", "ck-000000004"]
 
 
-def test_a_table_in_many_pieces_is_written_anew_as_one(tmp_path: Path) -> None:
+def test_table_in_many_pieces_is_rewritten_as_one(tmp_path: Path) -> None:
     most = 0
     for step in range(1, 3 * MOST_PIECES):
         base = base_for(tmp_path)
@@ -344,7 +344,7 @@ def test_a_table_in_many_pieces_is_written_anew_as_one(tmp_path: Path) -> None:
     assert most == MOST_PIECES and pieces < MOST_PIECES
 
 
-def test_the_benchmark_of_saving_times_saves_that_write_new_rows_only() -> None:
+def test_saving_benchmark_measures_saves_of_new_rows_only() -> None:
     config = load_preset("debug")
     agent = replace(config.agent, replay=replace(config.agent.replay, capacity=8000))
     schedule = replace(config.schedule, save_every=200)
@@ -354,7 +354,7 @@ def test_the_benchmark_of_saving_times_saves_that_write_new_rows_only() -> None:
 
 
 @pytest.mark.slow
-def test_saving_takes_no_more_than_a_fiftieth_of_the_time(figure: Figure) -> None:
+def test_saving_takes_at_most_two_percent_of_the_time(figure: Figure) -> None:
     row = measure(load_preset("default"), os.cpu_count() or 1)
     assert row["share_of_wall"] <= 0.02 and row["replay_rows"] == 250_000
     share, ratio = 100 * row["share_of_wall"], row["whole_over_this"]

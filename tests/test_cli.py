@@ -52,26 +52,26 @@ def mawm(command: str, *args: str, cwd: Path, encoding: str = "utf-8") -> subpro
         (["--selector", "math:sqrt"], "sharing.selector is 'math:sqrt'; it must be callable with bandwidth"),
     ],
 )
-def test_a_mistake_is_one_line_with_exit_code_2_and_leaves_nothing(args: list[str], said: str, tmp_path: Path) -> None:
+def test_train_mistake_is_one_line_with_exit_code_2_and_no_files(args: list[str], said: str, tmp_path: Path) -> None:
     done = mawm("train", *args, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
     assert done.stdout == "" and list(tmp_path.iterdir()) == []
 
 
-def test_a_flag_without_its_value_is_named(tmp_path: Path) -> None:
+def test_train_names_a_flag_without_its_value(tmp_path: Path) -> None:
     done = mawm("train", "--seed", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert "Missing value for argument '--seed'" in done.stderr and len(done.stderr.splitlines()) <= 5
 
 
-def test_a_mistake_is_told_alike_where_a_terminal_has_no_unicode(tmp_path: Path) -> None:
+def test_train_mistake_reads_the_same_on_an_ascii_terminal(tmp_path: Path) -> None:
     for args in (["--seed", "x"], ["--sede", "3"]):
         told = {mawm("train", *args, cwd=tmp_path, encoding=name).stderr for name in ("utf-8", "ascii")}
         assert len(told) == 1 and "--+" not in told.pop()
 
 
-def test_too_little_memory_is_told_in_one_line(
+def test_train_reports_too_little_memory_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def make_team(*_: object) -> None:
@@ -87,13 +87,13 @@ def test_too_little_memory_is_told_in_one_line(
     )
 
 
-def test_help_teaches(tmp_path: Path) -> None:
+def test_train_help_shows_an_example_command(tmp_path: Path) -> None:
     done = mawm("train", "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "python -m mawm.train --map 3m --bandwidth 0.05" in done.stdout
 
 
-def test_help_is_two_screens_of_the_settings_that_people_use(tmp_path: Path) -> None:
+def test_train_help_is_at_most_80_lines_of_common_settings(tmp_path: Path) -> None:
     short, whole = (mawm("train", name, cwd=tmp_path).stdout for name in ("--help", "--help-all"))
     settings = list(settings_of(Command()))
     common = [setting for setting in settings if Common in getattr(setting.kind, "__metadata__", ())]
@@ -104,7 +104,7 @@ def test_help_is_two_screens_of_the_settings_that_people_use(tmp_path: Path) -> 
     assert all(setting.flag in whole for setting in settings)
 
 
-def test_help_answers_without_loading_torch_or_numba(tmp_path: Path) -> None:
+def test_train_help_loads_neither_torch_nor_numba(tmp_path: Path) -> None:
     code = (
         "import sys; from mawm.train import main\n"
         "try: main(['--help'])\n"
@@ -123,18 +123,18 @@ def test_help_answers_without_loading_torch_or_numba(tmp_path: Path) -> None:
         (["nowhere", "--rules.spawn-jitter", "x"], "--rules.spawn-jitter must be a number in [0, 128]; got 'x'"),
     ],
 )
-def test_a_mistake_in_evaluate_is_one_line_too(args: list[str], said: str, tmp_path: Path) -> None:
+def test_evaluate_mistake_is_one_line_with_exit_code_2(args: list[str], said: str, tmp_path: Path) -> None:
     done = mawm("evaluate", *args, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
 
 
-def test_evaluate_says_what_is_missing(tmp_path: Path) -> None:
+def test_evaluate_names_a_missing_argument(tmp_path: Path) -> None:
     done = mawm("evaluate", cwd=tmp_path)
     assert done.returncode == 2 and "Missing from python -m mawm.evaluate" in done.stderr and "PATH" in done.stderr
 
 
-def test_a_reader_of_the_help_may_leave_early():
+def test_train_help_into_a_closed_pipe_has_no_traceback():
     """`--help | head -1`: no traceback. The pipe is closed before the command writes its first line."""
     command = [sys.executable, "-m", "mawm.train", "--help"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -76,7 +76,7 @@ def test_rollout_round_trip_and_size() -> None:
     assert len(message) == rollout_bytes(4, 6, 3, 300, EXACT)
 
 
-def test_half_floats_take_half_the_bytes_and_are_as_near_as_announced() -> None:
+def test_half_floats_take_half_the_bytes_within_the_documented_error() -> None:
     lived, dreamed = segment(), rollout()
     messages = encode_segment(lived, 0, HALF), encode_rollout(dreamed, 0, HALF)
     assert [len(m) for m in messages] == [segment_bytes(5, 7, 9, HALF), rollout_bytes(4, 6, 3, 300, HALF)]
@@ -90,13 +90,13 @@ def test_half_floats_take_half_the_bytes_and_are_as_near_as_announced() -> None:
     assert told.logits.dtype == back.obs.dtype == np.float32
 
 
-def test_what_half_floats_cannot_hold_stays_finite() -> None:
+def test_half_floats_clip_large_values_to_finite() -> None:
     item = segment()
     item.obs[0, :2] = 1e9, -1e9
     assert decode_segment(encode_segment(item, 0, HALF)).obs[0, :2].tolist() == [65504.0, -65504.0]
 
 
-def test_a_rollout_of_the_papers_sizes_takes_at_most_8_kb_with_half_floats() -> None:
+def test_rollout_of_paper_sizes_takes_at_most_8_kb_with_half_floats() -> None:
     # By hand, 15 steps, 9 actions: header 48, checksum 8; 16 states of 256 units; 16 x 32 latents of 5 bits; 15 steps
     # of a mask (2), 9 logits and 3 numbers (24), an action (1).
     wire = Wire("float16", classes=32)
@@ -107,7 +107,7 @@ def test_a_rollout_of_the_papers_sizes_takes_at_most_8_kb_with_half_floats() -> 
 
 
 @given(classes=st.integers(2, 256), rows=st.integers(1, 5), groups=st.integers(1, 7), seed=st.integers(0, 99))
-def test_latents_of_any_number_of_classes_come_back(classes: int, rows: int, groups: int, seed: int) -> None:
+def test_latent_round_trip_for_any_number_of_classes(classes: int, rows: int, groups: int, seed: int) -> None:
     item, wire = rollout(rows, 6, groups, 9), Wire("float16", classes)
     item.stoch[:] = np.random.default_rng(seed).integers(0, classes, item.stoch.shape)
     item.stoch[0, 0] = classes - 1
@@ -117,7 +117,7 @@ def test_latents_of_any_number_of_classes_come_back(classes: int, rows: int, gro
 
 
 @pytest.mark.parametrize("at", [0, 4, 30, 60, -1])
-def test_a_flipped_bit_is_noticed(at: int) -> None:
+def test_flipped_bit_in_a_message_is_detected(at: int) -> None:
     message = bytearray(encode_segment(segment(), 0, EXACT))
     message[at] ^= 1
     with pytest.raises(ValueError, match="checksum"):
@@ -125,11 +125,11 @@ def test_a_flipped_bit_is_noticed(at: int) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 10, 100])
-def test_a_truncated_message_is_noticed(keep: int) -> None:
+def test_truncated_message_is_detected(keep: int) -> None:
     with pytest.raises(ValueError, match="message"):
         decode_segment(encode_segment(segment(), 0, EXACT)[:keep])
 
 
-def test_a_message_of_another_kind_is_refused() -> None:
+def test_message_of_another_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="kind"):
         decode_rollout(encode_segment(segment(), 0, EXACT))

@@ -73,7 +73,7 @@ def collector(truncates: bool = False, seq_len: int = 10) -> Collector:
     return Collector(CountingEnv(truncates), team, seq_len=seq_len, discount=0.5)
 
 
-def test_action_reward_and_observation_arrive_together() -> None:
+def test_collector_stores_action_reward_and_observation_of_one_arrival() -> None:
     (segment,) = collector().collect(LENGTH, "sample")[0]
     assert segment.obs[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert segment.prev_action.tolist() == [0, 0, 1, 2, 0]
@@ -82,7 +82,7 @@ def test_action_reward_and_observation_arrive_together() -> None:
     assert segment.terminal.tolist() == 4 * [False] + [True]
 
 
-def test_death_ends_the_stream_with_the_rest_of_the_return() -> None:
+def test_agent_death_ends_its_stream_with_the_remaining_return() -> None:
     (segment,) = collector().collect(LENGTH, "sample")[1]
     assert segment.obs[:, 0].tolist() == [0, 1, 2]
     assert segment.reward.tolist() == pytest.approx([0, 1, 2 + 0.5 * 3 + 0.25 * 4])
@@ -90,23 +90,23 @@ def test_death_ends_the_stream_with_the_rest_of_the_return() -> None:
     assert segment.death, "the last reward holds what the team earned without this agent"
 
 
-def test_the_end_of_a_battle_is_no_death_of_an_agent() -> None:
+def test_end_of_battle_is_not_an_agent_death() -> None:
     (segment,) = collector().collect(LENGTH, "sample")[0]
     assert segment.terminal[-1] and not segment.death
 
 
-def test_a_death_waits_for_the_end_of_the_battle() -> None:
+def test_agent_death_is_stored_at_the_end_of_the_battle() -> None:
     battles = collector(seq_len=3)
     assert battles.collect(LENGTH - 1, "sample")[1] == []
     assert len(battles.collect(1, "sample")[1]) == 1
 
 
-def test_a_time_limit_is_not_terminal() -> None:
+def test_time_limit_is_not_terminal() -> None:
     (segment,) = collector(truncates=True).collect(LENGTH, "sample")[0]
     assert not segment.terminal.any() and len(segment) == LENGTH + 1
 
 
-def test_cuts_are_contiguous_and_the_rest_is_carried_over() -> None:
+def test_segments_are_contiguous_and_the_rest_is_carried_over() -> None:
     battles = collector(seq_len=2)
     first, later = battles.collect(2, "sample")[0], battles.collect(2 + LENGTH, "sample")[0]
     segments = [*first, *later]
@@ -117,7 +117,7 @@ def test_cuts_are_contiguous_and_the_rest_is_carried_over() -> None:
 
 @pytest.mark.parametrize("seq_len", [2, 3, 7, 8, 20])
 @pytest.mark.parametrize("length", [1, 5, 9, 20, 29, 30, 31, 77])
-def test_no_segment_is_shorter_than_half_its_length_unless_the_whole_battle_is(seq_len: int, length: int) -> None:
+def test_segment_is_at_least_half_its_length_unless_the_battle_is_shorter(seq_len: int, length: int) -> None:
     battles = collector(seq_len=seq_len)
     battles.env.length = length
     battle = battles.collect(length, "sample")[0]
@@ -128,7 +128,7 @@ def test_no_segment_is_shorter_than_half_its_length_unless_the_whole_battle_is(s
     assert battle[-1].terminal[-1] and battle[-1].reward[-1] == length
 
 
-def test_state_continues_bit_for_bit() -> None:
+def test_collector_state_round_trip_continues_bit_for_bit() -> None:
     whole, first, second = collector(), collector(), collector()
     whole.collect(2, "sample")
     first.collect(2, "sample")
@@ -138,7 +138,7 @@ def test_state_continues_bit_for_bit() -> None:
             assert all(np.array_equal(value, vars(b)[name]) for name, value in vars(a).items())
 
 
-def test_one_early_win_is_no_team_that_wins() -> None:
+def test_share_won_needs_more_than_one_early_win() -> None:
     one = collector()
     assert one.share_won() == 0.0
     one.outcomes = [Outcome(True, 20.0, 9)]

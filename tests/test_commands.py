@@ -13,7 +13,7 @@ def run_package(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "mawm", *words], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_the_package_lists_every_command_with_a_line_each() -> None:
+def test_package_help_lists_every_command() -> None:
     done = run_package()
     assert done.returncode == 0 and done.stderr == ""
     commands = {path.stem for path in (ROOT / "mawm").glob("*.py") if "def main(" in path.read_text()} - {"__main__"}
@@ -21,7 +21,7 @@ def test_the_package_lists_every_command_with_a_line_each() -> None:
     assert [line.split()[2] for line in done.stdout.splitlines()[:-1]] == [f"mawm.{name}" for name in COMMANDS]
 
 
-def test_an_unknown_word_is_a_mistake_and_the_commands_are_named() -> None:
+def test_unknown_command_is_refused_naming_the_commands() -> None:
     done = run_package("trian")
     assert done.returncode == 2 and done.stdout == ""
     assert "'trian'" in done.stderr and "python -m mawm.train" in done.stderr

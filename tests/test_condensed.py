@@ -18,7 +18,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_study(tmp_path_factory.mktemp("study"), seeds=3)
 
 
-def test_tables_of_a_condensed_study_equal_those_of_its_runs(
+def test_condensed_study_has_the_tables_of_its_runs(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("scipy")
@@ -33,7 +33,7 @@ def test_tables_of_a_condensed_study_equal_those_of_its_runs(
     assert (runs_table(after.cells), facts_table(after.runs)) == (runs_table(before.cells), facts_table(before.runs))
 
 
-def test_every_figure_can_be_drawn_from_a_condensed_study(study: Path, tmp_path: Path) -> None:
+def test_condensed_study_draws_every_figure(study: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from mawm.results.drawing import Look
 
@@ -43,7 +43,7 @@ def test_every_figure_can_be_drawn_from_a_condensed_study(study: Path, tmp_path:
     assert drawn[0] == drawn[1] and not all(drawn[0].values())
 
 
-def test_a_condensed_study_is_small_and_the_same_bytes_each_time(study: Path, tmp_path: Path) -> None:
+def test_condensed_study_is_small_and_byte_identical(study: Path, tmp_path: Path) -> None:
     for name in ("a.jsonl.gz", "b.jsonl.gz"):
         export.main([str(study), "-o", str(tmp_path / name)])
     assert (tmp_path / "a.jsonl.gz").read_bytes() == (tmp_path / "b.jsonl.gz").read_bytes()
@@ -51,7 +51,7 @@ def test_a_condensed_study_is_small_and_the_same_bytes_each_time(study: Path, tm
     assert (tmp_path / "a.jsonl.gz").stat().st_size < folders / 4
 
 
-def test_numbers_keep_five_digits_integers_all_and_gaps_stay_gaps(tmp_path: Path) -> None:
+def test_condensed_numbers_keep_five_digits_integers_and_gaps(tmp_path: Path) -> None:
     rows = [
         {"env_steps": 1000, "channel/sent_bytes": 123456789.0, "agent_0/critic/loss": 1.23456789},
         {"env_steps": 2000, "eval/win_rate": 0.5, "time/unused": 3.0},
@@ -68,7 +68,7 @@ def test_numbers_keep_five_digits_integers_all_and_gaps_stay_gaps(tmp_path: Path
 @pytest.mark.parametrize(
     "line", ["{", "3", '{"run": "x"}', '{"run": "x", "saved": {}, "tags": {}, "evaluation": null}']
 )
-def test_a_line_that_is_no_run_is_left_out_and_told(line: str, tmp_path: Path) -> None:
+def test_condensed_study_skips_and_reports_an_invalid_line(line: str, tmp_path: Path) -> None:
     file = tmp_path / "s.jsonl.gz"
     write_run(tmp_path / "run", [{"env_steps": 1000, "eval/win_rate": 0.5}])
     export.main([str(tmp_path / "run"), "-o", str(file)])
@@ -79,14 +79,14 @@ def test_a_line_that_is_no_run_is_left_out_and_told(line: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(json.dumps({"a": 1}).encode())[:-6]])
-def test_a_damaged_file_is_named(damage: bytes, tmp_path: Path) -> None:
+def test_condensed_study_that_is_damaged_is_named(damage: bytes, tmp_path: Path) -> None:
     file = tmp_path / "s.jsonl.gz"
     file.write_bytes(damage)
     with pytest.raises(ValueError, match=r"s\.jsonl\.gz"):
         Study.load([file])
 
 
-def test_an_unknown_ending_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_to_an_unknown_file_ending_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         export.main([str(tmp_path), "-o", "study.csv"])
     said = capsys.readouterr().err

@@ -12,14 +12,14 @@ from mawm.seeds import named_generator
 
 
 @pytest.mark.parametrize("name", ["default", "paper", "debug"])
-def test_presets_are_valid(name: str) -> None:
+def test_preset_is_valid(name: str) -> None:
     assert name in names_in("presets")
     config = load_preset(name)
     check(config)
     assert merge(TrainConfig(), asdict(config), "config.json") == config
 
 
-def test_paper_has_the_papers_numbers() -> None:
+def test_paper_preset_has_the_numbers_of_the_paper() -> None:
     agent = load_preset("paper").agent
     assert (agent.world_model.groups, agent.world_model.classes, agent.behaviour.horizon) == (32, 32, 15)
     model, behaviour = agent.world_model, agent.behaviour
@@ -33,43 +33,43 @@ def test_paper_has_the_papers_numbers() -> None:
     )
 
 
-def test_unknown_key_names_the_nearest() -> None:
+def test_unknown_key_is_refused_naming_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean 'bandwidth'"):
         merge(TrainConfig(), {"sharing": {"bandwith": 0.1}}, "file")
 
 
-def test_wrong_type_is_refused() -> None:
+def test_value_of_a_wrong_type_is_refused() -> None:
     with pytest.raises(ValueError, match="seed must be a whole number in"):
         merge(TrainConfig(), {"seed": "one"}, "file")
 
 
-def test_bandwidth_out_of_range_names_value_and_fix() -> None:
+def test_bandwidth_out_of_range_is_refused_with_value_and_fix() -> None:
     with pytest.raises(ValueError, match=r"\[0, 1\]; got 2; did you mean 1"):
         check(replace(TrainConfig(), sharing=SharingConfig(bandwidth=2.0)))
 
 
 @pytest.mark.parametrize(("key", "rule"), [("seed", "[0, 1000000000000000000]"), ("env_steps", "[1, 1000000000000]")])
-def test_a_number_too_long_to_be_printed_is_refused_like_any_other(key: str, rule: str) -> None:
+def test_number_of_5000_digits_is_refused_like_any_other(key: str, rule: str) -> None:
     with pytest.raises(
         ValueError, match=re.escape(f"{key} must be a whole number in {rule}; got a number of thousands of digits")
     ):
         check(merge(TrainConfig(), {key: 16**5000}, "file"))  # as a file can write it, in hexadecimal digits
 
 
-def test_sizes_that_are_large_together_are_refused_with_their_product() -> None:
+def test_large_product_of_sizes_is_refused() -> None:
     config = merge(TrainConfig(), {"agent": {"world_model": {"groups": 256, "classes": 256}}}, "file")
     said = "agent.world_model.groups x agent.world_model.classes is 256 x 256 = 65536; at most 8192"
     with pytest.raises(ValueError, match=said):
         check(config)
 
 
-def test_more_imagination_than_memory_holds_is_refused() -> None:
+def test_imagination_beyond_memory_is_refused() -> None:
     changed = {"battles": 1000, "round_steps": 100, "updates_per_step": 10.0}
     with pytest.raises(ValueError, match=r"imagined states a round; at most 10000000"):
         check(merge(TrainConfig(), {"schedule": changed}, "file"))
 
 
-def test_generators_are_keyed_by_seed_and_name_alone() -> None:
+def test_named_generator_depends_on_seed_and_name_only() -> None:
     draws = {named_generator(s, n).integers(2**62) for s in (0, 1) for n in ("a", "b")}
     assert len(draws) == 4
     assert named_generator(0, "a").integers(2**62) in draws

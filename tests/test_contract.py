@@ -120,7 +120,7 @@ def situation(c, generator):
 
 
 @pytest.mark.parametrize("name", map_names())
-def test_views_equal_the_transcription_on_every_map(name):
+def test_views_equal_the_smac_transcription_on_every_map(name):
     c = build_contract(load_map(name))
     generator = np.random.default_rng(7)
     obs, avail = np.ones((c.n_agents, c.obs_size), np.float32), np.ones((c.n_agents, c.n_actions), np.bool_)
@@ -151,44 +151,44 @@ def after(c, bodies, changes, **options):
     return settle(c, before, now, flags["steps"], flags["sparse"], flags["signed"])
 
 
-def test_a_perfect_win_sums_to_20():
+def test_reward_of_a_perfect_win_sums_to_20():
     c, bodies = battle(["marine"], ["zealot", "zergling"])
     reward, code, over, timeout = after(c, bodies, {1: (0, 0), 2: (0, 0)})
     assert reward == pytest.approx(20.0)
     assert (code, over, timeout) == (WON, True, False)
 
 
-def test_recovering_enemies_are_paid_by_default_and_charged_when_signed():
+def test_reward_for_enemy_recovery_is_positive_unless_signed():
     c, bodies = battle(["marine"], ["zealot"])
     bodies[1, SHIELD] = 20.0
     assert after(c, bodies, {1: (100, 30)})[0] == pytest.approx(10 * 20 / 360)
     assert after(c, bodies, {1: (100, 30)}, signed=True)[0] == pytest.approx(-10 * 20 / 360)
 
 
-def test_allied_losses_count_half_and_only_when_signed():
+def test_reward_for_allied_losses_is_half_and_only_when_signed():
     c, bodies = battle(["marine", "marine"], ["zealot"])
     assert after(c, bodies, {0: (0, 0)})[0] == 0.0
     assert after(c, bodies, {0: (0, 0)}, signed=True)[0] == pytest.approx(-(45 + 10) / 2 * 20 / 360)
 
 
-def test_a_death_is_paid_once():
+def test_reward_for_a_kill_is_paid_once():
     c, bodies = battle(["marine"], ["zealot", "zealot"])
     bodies[1, HP] = 0.0
     assert after(c, bodies, {})[0] == 0.0
 
 
-def test_the_limit_ends_without_a_code():
+def test_battle_at_the_limit_ends_without_a_result_code():
     c, bodies = battle(["marine"], ["zealot"])
     assert after(c, bodies, {}, steps=59)[1:] == (GOES_ON, False, False)
     assert after(c, bodies, {}, steps=60)[1:] == (GOES_ON, True, True)
 
 
-def test_a_win_at_the_limit_is_a_win():
+def test_battle_won_at_the_limit_is_a_win():
     c, bodies = battle(["marine"], ["zealot"])
     assert after(c, bodies, {1: (0, 0)}, steps=60)[1:] == (WON, True, False)
 
 
-def test_the_sparse_reward_is_scaled_too():
+def test_sparse_reward_is_scaled():
     c, bodies = battle(["marine"], ["zealot"])
     assert after(c, bodies, {1: (0, 0)}, sparse=True)[0] == pytest.approx(20 / 360)
     assert after(c, bodies, {0: (0, 0)}, sparse=True)[0] == pytest.approx(-20 / 360)
@@ -207,13 +207,13 @@ def test_the_sparse_reward_is_scaled_too():
         (["marine"], ["marine", "medivac"], [1], GOES_ON),
     ],
 )
-def test_ends_of_battles_and_the_medivac_rule(allies, enemies, dead, code):
+def test_battle_result_code_with_and_without_medivacs(allies, enemies, dead, code):
     c, bodies = battle(allies, enemies)
     bodies[dead, HP] = 0.0
     assert end_code(c, bodies) == code
 
 
-def test_a_medivac_never_lacks_an_action_for_an_ally():
+def test_medivac_has_an_action_for_every_ally():
     c, bodies = battle(["marine", "marine", "medivac"], ["zealot"])
     bodies[:, X], bodies[:, Y] = 10.0, 10.0
     avail, obs = np.zeros((3, c.n_actions), np.bool_), np.zeros((3, c.obs_size), np.float32)
@@ -222,7 +222,7 @@ def test_a_medivac_never_lacks_an_action_for_an_ally():
     assert avail[0, 6:].tolist() == [True, False, False]
 
 
-def test_agents_are_numbered_by_kind_then_x_then_y_and_ties_stay():
+def test_agent_numbers_follow_kind_then_x_then_y():
     kinds = ["zealot", "stalker", "zealot", "stalker", "stalker"]
     order = agent_order(kinds, np.array([1.0, 5, 1, 2, 2]), np.array([3.0, 0, 2, 9, 9]), ["stalker", "zealot"])
     assert order.tolist() == [3, 4, 1, 2, 0]

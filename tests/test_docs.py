@@ -29,7 +29,7 @@ def help_of(module: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-def test_the_first_screen_has_exactly_two_commands() -> None:
+def test_readme_first_screen_has_two_commands() -> None:
     first_screen = (ROOT / "README.md").read_text("utf-8").partition("## What you see")[0]
     blocks = re.findall(r"```bash\n(.*?)```", first_screen, re.DOTALL)
     assert [block.count("\n") for block in blocks] == [1, 1]
@@ -37,7 +37,7 @@ def test_the_first_screen_has_exactly_two_commands() -> None:
     assert "python -m pytest" in blocks[1]
 
 
-def test_ci_runs_the_readmes_test_command() -> None:
+def test_ci_runs_the_test_command_of_the_readme() -> None:
     script = (ROOT / ".ci/run").read_text("utf-8")
     found = re.search(r'^tests="\$\((grep .* README\.md)\)"$', script, re.MULTILINE)
     assert found is not None
@@ -46,19 +46,19 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert 'bash -c "$tests"' in script
 
 
-def test_both_commands_install_under_the_constraints() -> None:
+def test_readme_commands_install_under_the_constraints() -> None:
     assert all("pip install -c constraints.txt" in block for block in readme_blocks()[:2])
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
 
 
 @pytest.mark.parametrize("module", COMMANDS)
-def test_every_command_named_in_a_document_explains_itself(module: str) -> None:
+def test_documented_command_has_help(module: str) -> None:
     assert importlib.util.find_spec(module) is not None
     assert "usage" in help_of(module).lower()
 
 
 @pytest.mark.parametrize("module", ["mawm.train", "mawm.evaluate"])
-def test_every_option_named_for_a_command_exists(module: str) -> None:
+def test_documented_option_exists(module: str) -> None:
     text = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
     calls = re.findall(rf"python3? -m {re.escape(module)}([^`\n#]*)", text)
     named = {option for call in calls for option in re.findall(r"--[a-z][a-z.-]*", call)}
@@ -69,12 +69,12 @@ def test_every_option_named_for_a_command_exists(module: str) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_links_and_figures_of_a_document_exist(path: Path) -> None:
+def test_document_links_exist(path: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", path.read_text("utf-8"))
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
-def test_code_files_named_in_the_documents_exist() -> None:
+def test_documented_code_files_exist() -> None:
     pattern = r"`((?:mawm|agents|envs|configs|tests|benchmarks|docs)/[\w./-]+\.(?:py|toml|md|json))`"
     named = {name for path in DOCUMENTS for name in re.findall(pattern, path.read_text("utf-8"))}
     assert named
@@ -82,7 +82,7 @@ def test_code_files_named_in_the_documents_exist() -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/paper.md"])
-def test_names_in_the_tables_from_paper_to_code_are_names_in_the_code(name: str) -> None:
+def test_paper_to_code_table_names_exist_in_the_code(name: str) -> None:
     tables = re.findall(r"\| paper \| code .*?\n\n", (ROOT / name).read_text("utf-8"), re.DOTALL)
     named = {word for table in tables for word in re.findall(r"`([A-Za-z_]+)`", table)}
     sources = [p for folder in ("mawm", "agents", "configs") for p in (ROOT / folder).rglob("*.py")]
@@ -91,7 +91,7 @@ def test_names_in_the_tables_from_paper_to_code_are_names_in_the_code(name: str)
     assert named - words == set()
 
 
-def test_no_document_or_source_holds_a_path_of_somebodys_machine() -> None:
+def test_files_contain_no_machine_paths() -> None:
     folders = ("agents", "benchmarks", "configs", "docs", "envs", "mawm", "tests", ".ci")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*")] + list(ROOT.glob("*.*"))
     texts = [
@@ -114,7 +114,7 @@ def documented_tags() -> set[str]:
     return patterns
 
 
-def test_every_tag_of_a_run_is_documented_and_every_documented_tag_is_written(tmp_path: Path) -> None:
+def test_metric_tags_written_equal_metric_tags_documented(tmp_path: Path) -> None:
     shared = "--bandwidth 0.5 --rollout-window 20 --schedule.updates-per-step 0.1"
     explored = "--gate strict --search.evolve-every 100"
     options = f"--preset debug --placement inline {shared} {explored} --run-dir".split()

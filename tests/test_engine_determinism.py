@@ -29,7 +29,7 @@ def play(env, steps, keys):
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_a_row_of_many_is_the_battle_alone_bit_for_bit(name):
+def test_battle_in_a_batch_equals_the_battle_alone_bit_for_bit(name):
     many = play(SkirmishVectorEnv(name, 64, 7), 200, range(64))
     for row in (0, 13, 63):
         alone = play(SkirmishVectorEnv(name, 1, 7, first_battle=row, stride=64), 200, [row])
@@ -39,7 +39,7 @@ def test_a_row_of_many_is_the_battle_alone_bit_for_bit(name):
             np.testing.assert_array_equal(one[:, 0], all_[:, row])
 
 
-def test_rows_keep_their_battle_numbers_over_ends():
+def test_batch_rows_keep_their_battle_numbers_after_ends():
     env = SkirmishVectorEnv("3m", 4, 7)
     step, rng, ends = env.reset(), np.random.default_rng(0), np.zeros(4, np.int64)
     for _ in range(150):
@@ -69,7 +69,7 @@ def _digest(**variables):
     return done.stdout
 
 
-def test_plain_python_plays_the_same_battle_as_the_compiled_kernel():
+def test_plain_python_kernel_equals_the_compiled_kernel():
     assert _digest(NUMBA_DISABLE_JIT="1") == _digest(NUMBA_DISABLE_JIT="0")
 
 
@@ -81,7 +81,7 @@ def _go_on(env, step, steps, seed):
     return [np.stack(arrays) for arrays in zip(*seen, strict=True)]
 
 
-def test_a_snapshot_goes_on_bit_for_bit_even_in_another_engine():
+def test_engine_snapshot_continues_bit_for_bit_in_another_engine():
     env, twin = SkirmishVectorEnv("2s3z", 8, 3), SkirmishVectorEnv("2s3z", 8, 3)
     _go_on(env, env.reset(), 15, 1)
     kept = env.snapshot()
@@ -95,7 +95,7 @@ def test_a_snapshot_goes_on_bit_for_bit_even_in_another_engine():
         np.testing.assert_array_equal(a, c)
 
 
-def test_a_snapshot_does_not_change_with_the_engine():
+def test_engine_snapshot_is_a_copy():
     env = SkirmishVectorEnv("3m", 2, 3)
     kept = (env.reset(), env.snapshot())[1]
     before = kept["bodies"].copy()
@@ -103,14 +103,14 @@ def test_a_snapshot_does_not_change_with_the_engine():
     np.testing.assert_array_equal(kept["bodies"], before)
 
 
-def test_a_snapshot_of_another_batch_is_refused():
+def test_engine_snapshot_of_another_batch_is_refused():
     one, two = SkirmishVectorEnv("3m", 1, 3), SkirmishVectorEnv("3m", 2, 3)
     one.reset()
     with pytest.raises(ValueError, match=r"snapshot has bodies of shape \(1, 6, .*needs \(2, 6"):
         two.restore(one.snapshot())
 
 
-def test_the_end_of_a_battle_keeps_its_last_arrival_and_begins_the_next():
+def test_battle_end_keeps_final_views_and_starts_the_next_battle():
     env = SkirmishVectorEnv("3m", 1, 9)
     step = env.reset()
     kept = env.snapshot()
@@ -129,7 +129,7 @@ def test_the_end_of_a_battle_keeps_its_last_arrival_and_begins_the_next():
     assert kept["books"][0, BATTLE] == 0 and env.battles[0] == 1
 
 
-def test_the_last_arrival_at_the_limit_is_what_a_battle_without_limit_shows():
+def test_final_views_at_the_limit_equal_those_of_an_unlimited_battle():
     spec = replace(load_map("3m"), attack=None)
     short = SkirmishVectorEnv(replace(spec, limit=20), 4, 2)
     long = SkirmishVectorEnv(replace(spec, limit=90), 4, 2)
@@ -144,7 +144,7 @@ def test_the_last_arrival_at_the_limit_is_what_a_battle_without_limit_shows():
     np.testing.assert_array_equal(a.final_alive[rows], b.alive[rows])
 
 
-def test_seeds_and_battle_numbers_differ():
+def test_battles_of_other_seeds_or_numbers_differ():
     def hits(seed, first):
         env = SkirmishVectorEnv("3m", 1, seed, first_battle=first)
         step, seen = env.reset(), []
@@ -158,7 +158,7 @@ def test_seeds_and_battle_numbers_differ():
     assert not np.array_equal(base, hits(2, 0)) and not np.array_equal(base, hits(1, 1))
 
 
-def test_threads_do_not_change_what_happens():
+def test_battle_does_not_depend_on_the_number_of_threads():
     def one(row):
         return play(SkirmishVectorEnv("2s3z", 1, 7, first_battle=row, stride=4), 60, [row])
 

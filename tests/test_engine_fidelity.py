@@ -64,14 +64,14 @@ def fight(winner, loser, apart, steps, batch=BATTLES):
 
 
 @pytest.mark.parametrize(("kind", "length"), [("marine", 1.125), ("zealot", 1.125), ("stalker", 1.4766)])
-def test_a_move_covers_what_the_speed_allows_and_not_the_two_cells_ordered(kind, length):
+def test_move_covers_half_a_second_of_speed_not_two_cells(kind, length):
     for action, axis, sign in ((NORTH, Y, 1), (SOUTH, Y, -1), (EAST, X, 1), (WEST, X, -1)):
         env = arena([(kind, 16.0, 16.0)], [("marine", 2.0, 2.0)])
         env.step(np.array([[action, STOP]]))
         assert sign * (env.bodies[0, 0, axis] - 16.0) == pytest.approx(length, abs=1e-3)
 
 
-def test_a_medivac_takes_time_to_reach_its_speed():
+def test_medivac_accelerates_to_its_speed():
     env = arena([("medivac", 5.0, 16.0)], [("marine", 30.0, 16.0)])
     ways = [0.0]
     for _ in range(5):
@@ -83,55 +83,55 @@ def test_a_medivac_takes_time_to_reach_its_speed():
     assert env._stats[0, S_SPEED] == 2.75 and kinds_of(["medivac"], ["medivac"], "4.10")[1].speed == 2.5
 
 
-def test_a_zealot_in_contact_kills_a_marine_in_under_three_seconds():
+def test_zealot_in_contact_kills_a_marine_in_under_three_seconds():
     left, loser, seconds = fight("zealot", "marine", 0.875, 10)
     assert not loser.any() and within(left, 126, 132) and left.mean() == pytest.approx(130, abs=1.5)
     assert seconds.mean() == pytest.approx(2.84, abs=0.15)
 
 
-def test_a_zealot_that_comes_from_six_cells_has_a_third_of_its_shield_left():
+def test_zealot_from_six_cells_beats_a_marine_with_a_third_of_its_shield():
     left, loser, seconds = fight("zealot", "marine", 6.0, 16)
     assert not loser.any() and within(left, 108, 120) and left.mean() == pytest.approx(114, abs=1.5)
     assert 9 <= seconds.mean() * 2 <= 11
 
 
-def test_marines_in_range_of_each_other_win_half_of_their_duels():
+def test_marine_duel_in_range_is_won_half_of_the_time():
     ally, enemy, seconds = fight("marine", "marine", 5.0, 20, 4000)
     assert np.mean(ally > 0) == pytest.approx(0.5, abs=0.03)
     assert ((ally > 0) != (enemy > 0)).all() and (ally + enemy).mean() == pytest.approx(3, abs=0.3)
     assert seconds.mean() == pytest.approx(6.5, abs=0.25)
 
 
-def test_a_zealot_in_contact_beats_a_stalker():
+def test_zealot_in_contact_beats_a_stalker():
     left, loser, seconds = fight("zealot", "stalker", 1.125, 34)
     assert not loser.any() and within(left, 63, 63) and seconds.mean() == pytest.approx(13.0, abs=0.2)
     # Seven shots in that time: 50 of shield and 4 x 13 + 3 x 12 - 50 - 1 of health.
 
 
-def test_a_zealot_that_walks_up_beats_a_stalker():
+def test_zealot_from_seven_cells_beats_a_stalker():
     left, loser, seconds = fight("zealot", "stalker", 7.0, 40)
     assert not loser.any() and within(left, 39, 51) and seconds.mean() == pytest.approx(15.6, abs=0.2)
 
 
-def test_a_marauder_beats_a_stalker_by_its_bonus():
+def test_marauder_beats_a_stalker_by_its_bonus():
     left, loser, seconds = fight("marauder", "stalker", 6.0, 32)
     assert not loser.any() and within(left, 6, 6) and seconds.mean() == pytest.approx(12.8, abs=0.2)
     # Nine hits of 20 (19 on health) against seven of 18 - 1.
 
 
-def test_a_marauder_beats_a_marine():
+def test_marauder_beats_a_marine():
     left, loser, seconds = fight("marauder", "marine", 6.0, 16)
     assert not loser.any() and within(left, 85, 90) and seconds.mean() == pytest.approx(6.55, abs=0.2)
 
 
-def test_a_zealot_beats_two_marines_that_stand():
+def test_zealot_beats_two_standing_marines():
     env = arena([("marine", 10.0, 15.5), ("marine", 10.0, 16.5)], [("zealot", 16.0, 16.0)], BATTLES, events=64)
     seconds = duel(env, 24) / 16.0
     assert not total(env, 0).any() and not total(env, 1).any() and within(total(env, 3), 67, 77)
     assert seconds.mean() == pytest.approx(8.45, abs=0.25)
 
 
-def test_a_zealot_stands_out_its_backswing_before_it_chases():
+def test_zealot_waits_for_its_backswing_before_it_chases():
     for backswing, gained in ((1.0, 8), (0.0, 6)):
         env = arena([("marine", 10.0, 16.0)], [("zealot", 9.05, 16.0)], rules=Rules(backswing=backswing))
         for _ in range(8):
@@ -141,7 +141,7 @@ def test_a_zealot_stands_out_its_backswing_before_it_chases():
         assert env.bodies[0, 0, X] - env.bodies[0, 2, X] == pytest.approx(0.95 + gained * 2.25 / 16, abs=0.01)
 
 
-def test_two_stalkers_that_stand_lose_to_a_spine_crawler():
+def test_spine_crawler_beats_two_standing_stalkers():
     env = arena([("stalker", 10.0, 15.0), ("stalker", 10.0, 17.0)], [("spine_crawler", 5.0, 16.0)], BATTLES, events=64)
     # Its regeneration, six points by then, is left out of the band.
     env._stats[3, S_REGEN] = 0.0
@@ -182,7 +182,7 @@ def _mirrored(c, stats, rules, grounds, toward, bodies, books, scratch, log, out
                 break
 
 
-def test_mirrored_teams_that_play_alike_win_half_of_their_battles():
+def test_mirrored_teams_win_half_of_their_battles():
     allies = [("marine", 13.5, y) for y in (15.0, 16.0, 17.0)]
     enemies = [("marine", 18.5, y) for y in (15.0, 16.0, 17.0)]
     env = arena(allies, enemies, 6000, keepers=False)
@@ -194,7 +194,7 @@ def test_mirrored_teams_that_play_alike_win_half_of_their_battles():
     assert np.mean(outcome == 1) == pytest.approx(0.5, abs=0.02) and np.mean(outcome == 0) < 0.02
 
 
-def test_random_play_does_not_win_on_3m():
+def test_random_play_wins_under_one_percent_on_3m():
     env, rng = SkirmishVectorEnv("3m", 1000, 3), np.random.default_rng(0)
     step, over, wins = env.reset(), 0, 0
     while over < 5000:
@@ -205,7 +205,7 @@ def test_random_play_does_not_win_on_3m():
 
 
 @pytest.mark.parametrize("name", ["3m", "8m", "5m_vs_6m", "corridor"])
-def test_a_clean_win_pays_twenty(name):
+def test_win_without_recovery_pays_twenty(name):
     spec = load_map(name)
     env = SkirmishVectorEnv(spec, 16, 2)
     # Harmless enemies that do not heal: attack-nearest wins every battle.
@@ -220,7 +220,7 @@ def test_a_clean_win_pays_twenty(name):
     assert wins.all() and returns == pytest.approx(20.0, abs=1e-4)
 
 
-def test_shields_stay_for_ten_seconds_then_regain_one_a_step():
+def test_shield_regains_one_a_step_after_ten_seconds():
     env = arena([("marine", 10.0, 16.0)], [("stalker", 15.0, 16.0)])
     env._stats[2, S_DMG] = 0.0
     while env.bodies[0, 2, SHIELD] == 80.0:
@@ -236,7 +236,7 @@ def test_shields_stay_for_ten_seconds_then_regain_one_a_step():
     assert rewards[25] == pytest.approx(1.0 / env.contract.max_reward * 20, rel=1e-4)
 
 
-def test_a_medivac_heals_four_and_a_half_a_step_for_a_point_and_a_half_of_energy():
+def test_medivac_heals_4_5_a_step_for_1_5_energy():
     env = arena([("marine", 16.0, 17.0), ("medivac", 16.0, 16.0)], [("marine", 2.0, 2.0)], events=64)
     env.bodies[0, 0, HP] = 10.0
     before = env.bodies[0, 1, ENERGY]
@@ -245,7 +245,7 @@ def test_a_medivac_heals_four_and_a_half_a_step_for_a_point_and_a_half_of_energy
     assert env.bodies[0, 1, ENERGY] == pytest.approx(before - 1.485 + 0.5625 / 2)
 
 
-def test_a_medivac_without_energy_does_not_heal():
+def test_medivac_without_energy_does_not_heal():
     env = arena([("marine", 16.0, 17.0), ("medivac", 16.0, 16.0)], [("marine", 2.0, 2.0)])
     env.bodies[0, 0, HP], env.bodies[0, 1, ENERGY] = 10.0, 0.0
     env.step(np.array([[STOP, ATTACK, STOP]]))
@@ -253,7 +253,7 @@ def test_a_medivac_without_energy_does_not_heal():
     assert env.bodies[0, 0, HP] - 10.0 <= 0.5625 / 2 / 0.33 + 1e-9
 
 
-def test_the_mask_offers_no_healing_of_medivacs_and_ends_at_six():
+def test_medivac_mask_excludes_medivacs_and_targets_beyond_six_cells():
     at = [("marine", 10.0, 16.0), ("medivac", 16.0, 16.0), ("medivac", 16.0, 18.0)]
     env = arena(at, [("marine", 2.0, 2.0)])
     assert env.show().avail[0, 1, ATTACK:].tolist() == [True, False, False, False]
@@ -261,7 +261,7 @@ def test_the_mask_offers_no_healing_of_medivacs_and_ends_at_six():
     assert not env.show().avail[0, 1, ATTACK:].any()
 
 
-def test_healing_begins_within_four_cells_of_the_edges():
+def test_medivac_heals_within_four_cells_between_edges():
     env = arena([("marine", 10.0, 16.0), ("medivac", 16.0, 16.0)], [("marine", 2.0, 2.0)])
     env.bodies[0, 0, HP] = 1.0
     while env.bodies[0, 0, HP] == 1.0:
@@ -270,14 +270,14 @@ def test_healing_begins_within_four_cells_of_the_edges():
     assert before > 10.0 + 4.0 + 0.375 + 0.75 >= env.bodies[0, 1, X] - 1e-9
 
 
-def test_agents_that_stop_do_not_fire_back():
+def test_stopped_agent_does_not_fire_back():
     env = arena([("marine", 10.0, 16.0)], [("marine", 14.0, 16.0)], 100)
     for _ in range(10):
         env.step(all_stop(env))
     assert (env.bodies[:, 2, HP] == 45.0).all() and (env.bodies[:, 0, HP] < 45.0).all()
 
 
-def test_enemies_acquire_within_their_scan_range_alone():
+def test_enemy_acquires_targets_within_its_scan_range_only():
     # 5.5 cells in the data of a marine and half a cell for all that walk, between edges.
     for centre, expected in ((6.74, True), (6.77, False)):
         env = arena([("marine", 10.0, 16.0)], [("marine", 10.0 + centre, 16.0)])
@@ -285,7 +285,7 @@ def test_enemies_acquire_within_their_scan_range_alone():
         assert (env.bodies[0, 2, TARGET] == 0) == expected
 
 
-def test_an_enemy_that_is_hit_from_beyond_its_scan_range_retaliates():
+def test_enemy_hit_from_beyond_its_scan_range_retaliates():
     env = arena([("marine", 10.0, 16.0)], [("zealot", 15.0, 16.0)])
     env._stats[2, S_SCAN] = 2.0
     env.step(all_stop(env))
@@ -295,7 +295,7 @@ def test_an_enemy_that_is_hit_from_beyond_its_scan_range_retaliates():
     assert env.bodies[0, 2, TARGET] == 0 and env.bodies[0, 2, X] < 15.0
 
 
-def test_enemies_that_find_nobody_wait_at_the_attack_point_until_the_limit():
+def test_enemy_without_targets_waits_at_the_attack_point_until_the_limit():
     attack = ((9.0, 16.0), (9.0, 16.0))
     env = arena([("marine", 30.0, 2.0)], [("marine", 16.0, 16.0)], attack=attack, keepers=False, limit=60)
     for _ in range(59):
@@ -317,19 +317,19 @@ def _moved_off(kind, loops_before_the_order):
     return 90.0 - env.bodies[0, 2, HP]
 
 
-def test_a_stalker_told_to_walk_while_it_takes_aim_deals_no_damage():
+def test_stalker_ordered_to_walk_during_windup_deals_no_damage():
     assert _moved_off("stalker", 2) == 0.0 and _moved_off("stalker", 5) > 0.0
 
 
-def test_a_marine_fires_before_it_can_be_told_to_walk():
+def test_marine_fires_before_an_order_to_walk_arrives():
     assert _moved_off("marine", 2) == pytest.approx(6.0)
 
 
-def test_a_zealot_that_walks_off_between_its_hits_lands_one_of_them():
+def test_zealot_ordered_to_walk_between_its_hits_lands_one():
     assert _moved_off("zealot", 3) == 8.0 and _moved_off("zealot", 7) == 16.0
 
 
-def test_the_attack_nearest_script_beats_enemies_that_do_nothing():
+def test_attack_nearest_script_beats_harmless_enemies():
     spec = replace(load_map("3m"), attack=None)
     env = SkirmishVectorEnv(spec, 500, 4)
     env._stats[3:, S_DMG] = 0.0

@@ -54,7 +54,7 @@ def test_damage_of_one_hit_before_armour(attacker: str, target: str, amount: flo
     assert damage_to(stats, 0, 1) == amount
 
 
-def test_a_hit_takes_at_least_half_a_point_of_health() -> None:
+def test_hit_takes_at_least_half_a_point_of_health() -> None:
     env = SkirmishVectorEnv(field({(16.0, 16.0): "marine"}, {(20.0, 16.0): "zealot"}), 1, 0)
     env.reset()
     env._stats[1, S_ARMOR] = 50.0
@@ -63,7 +63,7 @@ def test_a_hit_takes_at_least_half_a_point_of_health() -> None:
     assert env.bodies[0, 1, HP] == 99.5
 
 
-def test_what_shields_do_not_hold_meets_armour() -> None:
+def test_damage_beyond_the_shield_is_reduced_by_armour() -> None:
     env = SkirmishVectorEnv(field({(16.0, 16.0): "marine"}, {(20.0, 16.0): "zealot"}), 1, 0)
     env.reset()
     env.bodies[0, 1, SHIELD], env.bodies[0, 1, QUIET] = 2.0, 0.0
@@ -72,7 +72,7 @@ def test_what_shields_do_not_hold_meets_armour() -> None:
     assert env.bodies[0, 1, HP] == 100.0 - (6.0 - 2.0 - 1.0)
 
 
-def test_a_colossus_sweeps_the_line_across_its_fire() -> None:
+def test_colossus_damages_a_line_across_its_fire() -> None:
     enemies = {(21.0, 16.0): "zergling", (21.0, 17.5): "zergling", (21.0, 18.2): "zergling", (23.0, 16.0): "zergling"}
     env = SkirmishVectorEnv(field({(16.0, 16.0): "colossus"}, enemies), 1, 0, events=20)
     env.reset()
@@ -83,7 +83,7 @@ def test_a_colossus_sweeps_the_line_across_its_fire() -> None:
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_baneling_bursts_among_its_foes_alone(killed: bool) -> None:
+def test_baneling_damages_foes_only(killed: bool) -> None:
     enemies: dict[Point, str] = {(17.0, 16.0): "marine", (18.0, 16.0): "marine", (20.5, 16.0): "marine"}
     allies: dict[Point, str] = {(16.0, 16.0): "baneling", (16.0, 17.0): "baneling"}
     env = SkirmishVectorEnv(field(allies, enemies), 1, 0, events=20)
@@ -99,7 +99,7 @@ def test_a_baneling_bursts_among_its_foes_alone(killed: bool) -> None:
     assert env.bodies[0, 4, HP] == 45.0
 
 
-def test_medivacs_do_not_heal_the_whole_or_the_mechanical() -> None:
+def test_medivac_does_not_heal_full_health_or_mechanical_units() -> None:
     allies: dict[Point, str] = {(5.0, 16.0): "marine", (7.0, 16.0): "stalker", (6.0, 18.0): "medivac"}
     env = SkirmishVectorEnv(field(allies, {(30.0, 16.0): "marine"}), 1, 0)
     env.reset()
@@ -110,7 +110,7 @@ def test_medivacs_do_not_heal_the_whole_or_the_mechanical() -> None:
     assert env.bodies[0, 2, ENERGY] == pytest.approx(50.0 + 2 * 0.5 * 0.5625)
 
 
-def test_an_unavailable_action_is_refused_by_name() -> None:
+def test_engine_refuses_an_unavailable_action_by_name() -> None:
     env = SkirmishVectorEnv("3m", 2, 0)
     env.reset()
     battle = int(env.battles[1])
@@ -120,7 +120,7 @@ def test_an_unavailable_action_is_refused_by_name() -> None:
         env.step(np.array([[1, 1, 1]]))
 
 
-def test_the_event_log_accounts_for_all_damage_and_is_off_by_default() -> None:
+def test_event_log_accounts_for_all_damage_and_is_off_by_default() -> None:
     env, silent = SkirmishVectorEnv("3m", 4, 0, events=200), SkirmishVectorEnv("3m", 4, 0)
     step, counter, hits = env.reset(), np.zeros(1, np.uint64), 0
     silent.reset()
@@ -141,7 +141,7 @@ def test_the_event_log_accounts_for_all_damage_and_is_off_by_default() -> None:
 
 
 @pytest.mark.parametrize("name", map_names())
-def test_every_map_plays_and_its_units_stay_on_their_ground(name: str) -> None:
+def test_map_plays_with_all_units_inside_walkable_ground(name: str) -> None:
     env = SkirmishVectorEnv(name, 2, 0)
     env.reset()
     counter, actions = np.zeros(1, np.uint64), np.zeros((2, env.spaces.n_agents), np.int64)
@@ -160,12 +160,12 @@ def test_every_map_plays_and_its_units_stay_on_their_ground(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["3m", "2s_vs_1sc"])
-def test_battles_end_by_their_limit(name: str) -> None:
+def test_battle_ends_by_its_limit(name: str) -> None:
     env = SkirmishVectorEnv(name, 4, 0)
     assert (play_randomly(env, env.spaces.episode_limit) >= 1).all()
 
 
-def test_units_at_rest_do_not_overlap() -> None:
+def test_resting_units_do_not_overlap() -> None:
     env = SkirmishVectorEnv("25m", 1, 0, Rules(spawn_spacing=0.5))
     env.reset()
     env.bodies[0, 25:, 8] = 0.0  # the enemies stay, too
@@ -179,7 +179,7 @@ def test_units_at_rest_do_not_overlap() -> None:
     assert overlap.max() < 0.02
 
 
-def test_enemies_find_their_way_round_in_corridor() -> None:
+def test_enemies_walk_around_the_cliffs_of_corridor() -> None:
     env = SkirmishVectorEnv("corridor", 1, 0)
     step = env.reset()
     target = np.array(env.spec.attack)[0]
@@ -192,18 +192,18 @@ def test_enemies_find_their_way_round_in_corridor() -> None:
     assert np.hypot(*(env.bodies[0, 6:, :2] - target).T).min() < 2.0 < first
 
 
-def test_formation_mirrors_the_teams() -> None:
+def test_formation_option_mirrors_the_teams() -> None:
     starts, created = formation(load_map("3m"), Rules())
     ours, theirs = starts[:3] - [9.0, 16.0], starts[3:] - [23.0, 16.0]
     np.testing.assert_allclose(sorted(ours.tolist()), sorted((theirs * [-1.0, 1.0]).tolist()))
     assert created.tolist() == [1.0, 0.0, 2.0, 0.0, 1.0, 2.0]  # who is created first stands in the middle
 
 
-def test_the_stat_table_has_the_layout_of_the_kernel() -> None:
+def test_stat_table_has_the_layout_of_the_kernel() -> None:
     assert stat_table(load_map("MMM"), Rules()).shape == (20, STAT)
 
 
-def test_a_step_before_the_first_battle_says_what_to_do() -> None:
+def test_engine_step_before_reset_is_refused_with_advice() -> None:
     env = SkirmishVectorEnv("3m", 2, 0)
     with pytest.raises(ValueError, match="call reset"):
         env.step(np.ones((2, 3), np.int64))

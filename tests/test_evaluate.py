@@ -38,7 +38,7 @@ def moved(folder: Path, map_name: str) -> Path:
     return folder
 
 
-def test_a_row_of_other_rules_leaves_the_row_of_the_training_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_under_other_rules_keeps_the_row_of_the_training_rules(capsys: pytest.CaptureFixture[str]) -> None:
     alone, both = printed(capsys), printed(capsys, "--rules.spawn-jitter", "5")
     shifted = both.pop("shifted")
     assert both == alone
@@ -50,14 +50,14 @@ def test_a_row_of_other_rules_leaves_the_row_of_the_training_as_it_is(capsys: py
     assert shifted != {name: alone[name] for name in shifted}
 
 
-def test_rules_that_are_named_as_they_were_trained_give_the_same_row_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_under_the_training_rules_repeats_their_row(capsys: pytest.CaptureFixture[str]) -> None:
     both = printed(capsys, "--rules.spawn_jitter=0.1", "--rules.threat", "1")
     shifted = both.pop("shifted")
     assert shifted.pop("rules") == {"spawn_jitter": 0.1, "threat": 1.0}
     assert shifted == {name: both[name] for name in shifted}
 
 
-def test_the_text_is_one_table_with_a_row_for_each_set_of_rules(capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_prints_one_table_with_a_row_for_each_set_of_rules(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(GOLDEN), "--episodes", "6", "--rules.spawn-jitter", "0.5", "--rules.version", "5.0"]) == 0
     about, header, trained, shifted, *_ = capsys.readouterr().out.splitlines()
     assert about == "3m, 384 environment steps; 6 battles greedy, the same sampled"
@@ -71,12 +71,12 @@ def test_the_text_is_one_table_with_a_row_for_each_set_of_rules(capsys: pytest.C
     assert all(" / " in row[3] and " / " in row[4] for row in cells)
 
 
-def test_a_rule_out_of_its_range_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_refuses_a_rule_out_of_range_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--rules.spawn-jitter must be a number in [0, 128]; got -1" in refused(capsys, "--rules.spawn-jitter", "-1")
 
 
 @pytest.mark.parametrize("map_name", ["market", "my_env:make"])
-def test_an_environment_without_rules_is_one_line_and_exit_code_2(
+def test_evaluate_refuses_rules_for_an_environment_without_rules(
     map_name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused(capsys, "--rules.missiles", "0", run=moved(tmp_path / "run", map_name))

@@ -28,7 +28,7 @@ COLUMNS = ("wins", "battles", "distinct", "low", "high")
         (288, 320, 320, 0.8622, 0.9282),
     ],
 )
-def test_the_interval_is_wilsons(wins: int, battles: int, distinct: int, low: float, high: float) -> None:
+def test_win_rate_interval_is_wilsons(wins: int, battles: int, distinct: int, low: float, high: float) -> None:
     assert Evaluation(battles, wins, 0.0, 0.0, distinct).interval() == pytest.approx((low, high), abs=2e-4)
 
 
@@ -41,7 +41,7 @@ def test_the_interval_is_wilsons(wins: int, battles: int, distinct: int, low: fl
         (32, 64, 10, 0.2366, 0.7634),  # as 5 of 10
     ],
 )
-def test_copies_of_a_battle_are_one_observation(
+def test_win_rate_interval_counts_copies_of_a_battle_once(
     wins: int, battles: int, distinct: int, low: float, high: float
 ) -> None:
     assert Evaluation(battles, wins, 0.0, 0.0, distinct).interval() == pytest.approx((low, high), abs=2e-4)
@@ -93,14 +93,14 @@ class Script:
         self.closed = True
 
 
-def test_battles_are_distinct_if_a_joint_action_before_their_end_or_their_length_differs() -> None:
+def test_distinct_battles_differ_in_a_joint_action_or_in_length() -> None:
     script: Any = Script()
     found = evaluate(script, script)
     assert (found.episodes, found.wins, found.distinct) == (5, 1, 4)
     assert found.mean_return == pytest.approx(2.8) and found.mean_length == pytest.approx(2.8)
 
 
-def test_both_ways_of_acting_are_measured_in_environments_of_their_own_which_are_closed() -> None:
+def test_greedy_and_sampled_evaluation_use_own_environments_and_close_them() -> None:
     made: list[Any] = []
     team: Any = SimpleNamespace(begin=lambda slot, batch: None)
 
@@ -117,7 +117,7 @@ def outcome() -> TeamEvaluation:
     return TeamEvaluation(Evaluation(64, 64, 20.0, 25.0, 17), Evaluation(64, 32, 12.0, 30.0, 10))
 
 
-def test_metrics_name_both_ways_of_acting_with_their_intervals() -> None:
+def test_evaluation_metrics_have_greedy_and_sampled_win_rates_with_intervals() -> None:
     expected = {"win_rate": 1.0, "win_rate_low": 0.8157, "win_rate_high": 1.0, "return": 20.0, "length": 25.0}
     expected |= {"win_rate_sampled": 0.5, "win_rate_sampled_low": 0.2366, "win_rate_sampled_high": 0.7634}
     expected |= {"return_sampled": 12.0, "length_sampled": 30.0, "episodes": 64.0}
@@ -125,7 +125,7 @@ def test_metrics_name_both_ways_of_acting_with_their_intervals() -> None:
     assert outcome().metrics() == pytest.approx(expected, abs=2e-4)
 
 
-def test_the_progress_line_shows_both_with_intervals_until_the_next_evaluation(
+def test_progress_line_shows_both_win_rates_until_the_next_evaluation(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run: Any = SimpleNamespace(collector=SimpleNamespace(env_steps=500), env_steps=1000, wall_s=1.0)
@@ -148,7 +148,7 @@ def small() -> Iterator[Any]:
     env.close()
 
 
-def test_an_evaluation_moves_no_stream_of_training_and_learns_nothing(small: Any) -> None:
+def test_evaluation_changes_no_generator_or_learner_of_training(small: Any) -> None:
     config, _, team = small
     team.begin("train", 4)
     before = team.states()
@@ -163,7 +163,7 @@ def test_an_evaluation_moves_no_stream_of_training_and_learns_nothing(small: Any
         assert {**rest, "generators": {}} == {**rest_then, "generators": {}}
 
 
-def test_greedy_takes_the_most_likely_action_of_a_sampled_latent(small: Any) -> None:
+def test_greedy_action_is_the_most_likely_of_a_sampled_latent(small: Any) -> None:
     _, env, team = small
     agent, step = team.learners[0], env.reset()
     obs, avail = step.obs[:, 0], step.avail[:, 0]

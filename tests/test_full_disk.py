@@ -32,7 +32,7 @@ def told(err: str, folder: Path) -> None:
     assert "The run stops; its last complete checkpoint is intact" in lines[-1] and "Traceback" not in err
 
 
-def test_where_files_may_not_grow_training_goes_on_and_the_old_checkpoint_loads(
+def test_run_with_a_file_size_limit_stops_and_its_old_checkpoint_loads(
     undisturbed: Path, tmp_path: Path, figure: Figure
 ) -> None:
     folder = tmp_path / "run"
@@ -68,7 +68,7 @@ def small() -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_on_a_full_disk_nothing_is_torn_and_with_room_again_the_same_command_ends_as_if_undisturbed(
+def test_run_on_a_full_disk_stops_and_resumes_bit_exactly_with_room_again(
     undisturbed: Path, small: Path, figure: Figure
 ) -> None:
     folder = small / "run"

@@ -203,7 +203,7 @@ def fuzz(drawn: st.SearchStrategy[Any], examples: int, look: Callable[[Any], Non
 
 
 @pytest.mark.parametrize(("files", "lines", "dry_runs"), EXAMPLES)
-def test_any_settings_run_or_are_refused_in_one_line_with_key_value_and_what_is_allowed(
+def test_random_settings_run_or_are_refused_in_one_line(
     files: int,
     lines: int,
     dry_runs: int,
@@ -225,18 +225,18 @@ def test_any_settings_run_or_are_refused_in_one_line_with_key_value_and_what_is_
     figure(f"{total:,} random settings", figures)
 
 
-def test_every_number_has_a_range_that_holds_its_default() -> None:
+def test_every_number_setting_has_a_range_containing_its_default() -> None:
     assert set(RANGES) == {path for path, hint in LEAVES.items() if hint in (int, float)}
     for path, (low, high) in RANGES.items():
         assert low <= SETTINGS[path].value <= high
         assert {type(low), type(high)} == {LEAVES[path]}
 
 
-def test_every_product_is_of_settings_that_are() -> None:
+def test_every_product_limit_names_existing_settings() -> None:
     assert all(tuple(path.split(".")) in LEAVES for paths, _ in PRODUCTS for path in paths)
 
 
-def test_every_setting_is_an_argument_with_what_it_must_be() -> None:
+def test_every_setting_has_a_command_line_flag() -> None:
     known = {setting.flag: allowed(setting.kind) for setting in settings_of(Command())}
     assert {flag(path) for path in LEAVES} | {"--preset", "--run-dir", "--fresh", "--resume"} == set(known)
     assert known["--agent.world-model.deter"] == "a whole number in [1, 8192]"

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import exact
 import numpy as np
 import pytest
+import resume_cases
 
 from mawm.agents.agent import Agent
 from mawm.agents.learner import GatedLearner
@@ -87,18 +87,14 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.parametrize("explorers", [3, 16])
-def test_in_strict_mode_the_whole_primary_is_bit_for_bit_what_it_is_alone(
-    alone: Run, explorers: int, tmp_path: Path
-) -> None:
+def test_strict_gate_leaves_the_primary_bit_for_bit_unchanged(alone: Run, explorers: int, tmp_path: Path) -> None:
     run = played(config_of("strict", explorers), tmp_path)
     assert same(primary_state(run), primary_state(alone))
     state = run.explorer_hook.state({})
     assert state is not None and state[1]["search"]["generation"] >= 3 and state[0]["psi"].shape[0] == explorers
 
 
-def test_in_policy_mode_imagination_starts_where_explorers_were_and_no_model_learns_from_them(
-    alone: Run, tmp_path: Path
-) -> None:
+def test_policy_gate_uses_explorer_states_for_imagination_starts_only(alone: Run, tmp_path: Path) -> None:
     run = played(config_of("policy"), tmp_path)
     assert not same(primary_state(run), primary_state(alone))
     for agent in agents_of(run):
@@ -115,7 +111,7 @@ def test_in_policy_mode_imagination_starts_where_explorers_were_and_no_model_lea
         assert len(agent.behaviour_trainer.scores()) == agent.behaviour_trainer.count
 
 
-def test_in_open_mode_everything_is_mixed_and_says_so(tmp_path: Path) -> None:
+def test_open_gate_mixes_explorer_data_and_reports_it(tmp_path: Path) -> None:
     run = played(config_of("open"), tmp_path)
     for agent in agents_of(run):
         assert (agent.replay.received.state()["role"] == ROLES.index(Role.EXPLORER)).any()
@@ -124,7 +120,7 @@ def test_in_open_mode_everything_is_mixed_and_says_so(tmp_path: Path) -> None:
         load_team(team_of(config_of("strict")), run.names, newest(tmp_path).parts)
 
 
-def test_what_a_mixed_model_imagined_is_refused_by_a_guarded_peer(tmp_path: Path) -> None:
+def test_rollout_of_a_mixed_model_is_refused_by_a_gated_peer(tmp_path: Path) -> None:
     mixed = agents_of(played(config_of("open"), tmp_path))[0]
     mixed.imagine(1)
     message = mixed.offer_rollouts(env_steps=10_000).messages[0]
@@ -133,7 +129,7 @@ def test_what_a_mixed_model_imagined_is_refused_by_a_guarded_peer(tmp_path: Path
         peer.fit_behaviour([message], env_steps=10_000)
 
 
-def test_outside_open_mode_explorers_data_do_not_enter_a_models_replay() -> None:
+def test_explorer_data_enter_the_replay_under_the_open_gate_only() -> None:
     segments = make_explorer_hook(config_of("policy"), SPACES).explorers.explore(70)  # type: ignore[attr-defined]
     agent, theirs = team_of(config_of("policy")).learners[0], [s for s in segments if s.origin.agent == 0]
     with pytest.raises(ProvenanceError, match="role explorer"):
@@ -143,7 +139,7 @@ def test_outside_open_mode_explorers_data_do_not_enter_a_models_replay() -> None
     assert len(agent.replay.considered) > 0
 
 
-def test_explorers_evolve_towards_the_primary_where_closeness_counts_and_by_chance_they_do_not() -> None:
+def test_explorer_search_approaches_the_primary_and_random_search_does_not() -> None:
     apart = {}
     for kind in ("cem", "random"):
         config = config_of("strict")
@@ -159,7 +155,7 @@ def test_explorers_evolve_towards_the_primary_where_closeness_counts_and_by_chan
     assert apart["cem"] < 0.5 * apart["random"]
 
 
-def test_policies_take_available_actions_and_follow_from_psi_alone() -> None:
+def test_explorer_policy_takes_available_actions_and_depends_on_psi_only() -> None:
     rng = np.random.default_rng(0)
     policy = ExplorerPolicy(SPACES, 4, np.random.default_rng(1))
     psi, obs = rng.normal(size=(5, 4)), rng.random((5, 7, 30), dtype=np.float32)
@@ -172,7 +168,7 @@ def test_policies_take_available_actions_and_follow_from_psi_alone() -> None:
     assert np.abs(policy.logits(np.zeros((1, 4)), obs[0], np.ones((7, 9), np.bool_))).max() == 0.0
 
 
-def test_diversity_and_distance_worked_out_by_hand() -> None:
+def test_explorer_diversity_and_distance_match_hand_computation() -> None:
     with np.errstate(divide="ignore"):
         opposite = np.log(np.array([[[1.0, 0.0]], [[0.0, 1.0]]]))
         # Mixture (1/2, 1/2), middle (3/4, 1/4): JS = (log 4/3 + (log 2/3 + log 2)/2) / 2.
@@ -186,7 +182,7 @@ def test_diversity_and_distance_worked_out_by_hand() -> None:
     assert distance(opposite, sure) == pytest.approx([-np.log(0.995), -np.log(0.005)])
 
 
-def test_a_random_search_follows_nothing() -> None:
+def test_random_search_ignores_fitness() -> None:
     a, b = (RandomSearch(3, 10, np.random.default_rng(0)) for _ in range(2))
     a.follow(a.propose(), np.arange(10.0))
     b.follow(b.propose(), -np.arange(10.0))
@@ -201,7 +197,7 @@ def test_a_random_search_follows_nothing() -> None:
         (("--gate", "strickt"), "did you mean 'strict'"),
     ],
 )
-def test_what_cannot_be_gated_is_told_in_one_line(
+def test_train_refuses_an_impossible_gate_in_one_line(
     args: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
@@ -211,7 +207,7 @@ def test_what_cannot_be_gated_is_told_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
-def test_lambda_times_the_mean_gain_of_its_arrivals_is_added_to_what_a_rollout_earns() -> None:
+def test_rollout_reward_includes_lambda_times_mean_information_gain() -> None:
     plain, with_term = (team_of(config_of("off", information=kind)).learners[0] for kind in ("none", "param_ig"))
     for agent in (plain, with_term):
         segments = make_explorer_hook(config_of("policy"), SPACES).explorers.explore(70)  # type: ignore[attr-defined]
@@ -225,7 +221,7 @@ def test_lambda_times_the_mean_gain_of_its_arrivals_is_added_to_what_a_rollout_e
     assert np.array_equal(with_.action, without.action) and with_term.behaviour_trainer.gain != 0.0
 
 
-def test_explorers_whose_environment_fails_are_out_and_the_primary_saves_and_resumes(
+def test_explorer_environment_failure_stops_explorers_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = start(config_of("strict"), tmp_path / "run")
@@ -238,9 +234,9 @@ def test_explorers_whose_environment_fails_are_out_and_the_primary_saves_and_res
     told = run.explorer_hook.round(run.team, 8, 0)
     assert told["out"] == 1.0 and told["env_steps"] > 0 and run.save(run)
     assert "explorers are out for the rest of the run" in capsys.readouterr().err
-    again = exact.start(config_of("strict"), tmp_path / "run", newest(tmp_path / "run"))
+    again = resume_cases.start(config_of("strict"), tmp_path / "run", newest(tmp_path / "run"))
     for either in (run, again):
         round_(either)
     assert same(primary_state(run), primary_state(again)) and again.save(again)
     assert again.explorer_hook.round(again.team, 8, 0) == told
-    exact.close(run), exact.close(again)
+    resume_cases.close(run), resume_cases.close(again)

@@ -63,7 +63,7 @@ def shares(of: NDArray[np.generic]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("run", RUNS)
-def test_the_share_offered_and_sent_holds_in_every_stretch_and_from_the_first_items_on(run: str, kind: str) -> None:
+def test_selector_share_on_recorded_losses_holds_in_every_stretch(run: str, kind: str) -> None:
     found = decided(run, kind)
     assert len(found.offered) >= 6000
     for what in (found.offered, found.sent):
@@ -73,16 +73,16 @@ def test_the_share_offered_and_sent_holds_in_every_stretch_and_from_the_first_it
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_no_single_loss_wins_nearly_every_maximum(run: str) -> None:
+def test_composite_maximum_on_recorded_losses_is_not_won_by_one_loss(run: str) -> None:
     won = {name: decided(run, "segments").said[f"won_by_{name}"] for name in SCORES}
     assert sum(won.values()) == pytest.approx(1.0) and max(won.values()) < 0.8
 
 
-def test_the_rule_as_printed_does_not_keep_the_share_on_these_losses() -> None:
+def test_gaussian_rule_misses_the_share_on_recorded_losses() -> None:
     assert max(shares(decided(run, kind, "gaussian").offered).max() for run in RUNS for kind in KINDS) > 1.5 * BANDWIDTH
 
 
-def test_the_recorder_keeps_what_a_selector_would_be_asked_about() -> None:
+def test_loss_recorder_keeps_the_selector_inputs() -> None:
     config = merge(load_preset("debug"), {"method": "centralized", "env_steps": 300}, "test")
     found = record(config, 20, lambda line: None)
     assert found["losses"].shape == (len(found["arrivals"]), 4) and len(found["critic"]) == 20

@@ -68,14 +68,14 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
 
 
-def test_all_agents_start_from_the_same_weights_but_draw_their_own_numbers() -> None:
+def test_agents_start_from_equal_weights_with_own_generators() -> None:
     a, b = make(0), make(2)
     weights_a, weights_b = ({k: v for k, v in x.state()[0].items() if k.startswith("weights")} for x in (a, b))
     assert same(weights_a, weights_b)
     assert a.rngs["model"].random() != b.rngs["model"].random()
 
 
-def test_other_agents_their_order_and_their_number_change_nothing_in_an_update() -> None:
+def test_update_does_not_depend_on_other_agents() -> None:
     alone = learn(make(1), segments(1))
     crowd = [make(i, replace(SPACES, n_agents=4)) for i in (3, 1, 0)]
     results = {agent.name: learn(agent, segments(agent.members[0])) for agent in crowd}
@@ -83,7 +83,7 @@ def test_other_agents_their_order_and_their_number_change_nothing_in_an_update()
     assert not same(alone, results["agent_0"])
 
 
-def test_an_update_leaves_the_global_generators_alone() -> None:
+def test_update_leaves_global_generators_unchanged() -> None:
     torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - read only
     learn(make(0), segments(0))
     assert torch.equal(torch_state, torch.random.get_rng_state())
@@ -91,7 +91,7 @@ def test_an_update_leaves_the_global_generators_alone() -> None:
 
 
 @pytest.mark.parametrize("mode", ["sample", "greedy", "random"])
-def test_an_action_depends_on_the_agents_own_lane_alone(mode: str) -> None:
+def test_action_depends_on_the_agents_own_lane_only(mode: str) -> None:
     rng = np.random.default_rng(0)
     obs = rng.random((5, 4, 30), dtype=np.float32)
     avail = rng.random((5, 4, 9)) < 0.5
@@ -114,7 +114,7 @@ def test_an_action_depends_on_the_agents_own_lane_alone(mode: str) -> None:
     assert play(obs) == play(other)
 
 
-def test_the_first_arrival_of_a_battle_forgets_the_last_battle() -> None:
+def test_memory_is_cleared_at_the_first_arrival_of_a_battle() -> None:
     def after(history_seed: int) -> np.ndarray:
         agent = make(0)
         learn(agent, segments(0))
@@ -129,14 +129,14 @@ def test_the_first_arrival_of_a_battle_forgets_the_last_battle() -> None:
     assert np.array_equal(after(1), after(2))
 
 
-def test_a_foreign_role_is_refused_on_the_way_in() -> None:
+def test_segment_of_a_foreign_role_is_refused_on_entry() -> None:
     agent = make(0)
     foreign = [replace(segments(0)[0], origin=Origin(7, Role.EXPLORER, 3))]
     with pytest.raises(ProvenanceError, match=r"agent 7.*explorer.*episode 3"):
         agent.remember(foreign)
 
 
-def test_state_round_trip_goes_on_bit_for_bit() -> None:
+def test_agent_state_round_trip_continues_bit_for_bit() -> None:
     a = make(0)
     a.begin("train", 4)
     learn(a, segments(0))
@@ -147,13 +147,13 @@ def test_state_round_trip_goes_on_bit_for_bit() -> None:
 
 
 @pytest.mark.parametrize("method", ["experience", "both"])
-def test_bandwidth_zero_is_the_independent_method_bit_for_bit(method: str) -> None:
+def test_bandwidth_zero_equals_independent_bit_for_bit(method: str) -> None:
     mute = replace(load_preset("debug"), method=method)
     mute = replace(mute, sharing=replace(mute.sharing, bandwidth=0.0))
     assert same(learn(make(0), segments(0)), learn(make(0, config=mute), segments(0)))
 
 
-def test_the_number_of_gradient_steps_does_not_depend_on_what_was_received() -> None:
+def test_number_of_gradient_steps_does_not_depend_on_received_items() -> None:
     both = replace(load_preset("debug"), method="both")
     both = replace(both, sharing=replace(both.sharing, bandwidth=1.0))
     sender, receiver, alone = make(1, config=both), make(0, config=both), make(0, config=both)
@@ -172,7 +172,7 @@ def test_the_number_of_gradient_steps_does_not_depend_on_what_was_received() -> 
 
 
 @pytest.mark.parametrize("channel", ["real", "random", "stale", "self", "shuffled"])
-def test_every_control_delivers_what_was_sent_and_takes_as_many_gradient_steps(channel: str) -> None:
+def test_channel_controls_deliver_what_was_sent_with_equal_gradient_steps(channel: str) -> None:
     sharing = {"channel": channel, "stale_rounds": 1, "bandwidth": 0.5, "rollout_window": 20}
     config = merge(load_preset("debug"), {"sharing": sharing, "env_steps": 600}, "test")
     with tempfile.TemporaryDirectory() as folder, closing(make_env(config, "train", config.schedule.battles)) as env:
@@ -224,13 +224,13 @@ def run_rounds(placement: str, method: Method = "both", mute: str = "", **sharin
         team.close()
 
 
-def test_real_learners_in_their_own_processes_give_the_numbers_of_one_process() -> None:
+def test_placement_process_equals_placement_inline_bit_for_bit() -> None:
     inline, process = run_rounds("inline"), run_rounds("process")
     assert len(inline) == 3
     assert all(same(a, b) for a, b in zip(inline, process, strict=True))
 
 
-def test_centralized_is_one_learner_with_a_lane_of_its_own_for_every_agent() -> None:
+def test_centralized_is_one_learner_with_a_lane_per_agent() -> None:
     config = replace(load_preset("debug"), method="centralized")
     assert members_of(config, SPACES) == ((0, 1, 2),)
     agent = partial(make, 0, config=config)()
@@ -238,13 +238,13 @@ def test_centralized_is_one_learner_with_a_lane_of_its_own_for_every_agent() -> 
 
 
 @pytest.mark.parametrize(("mute", "method"), [("rollouts", "experience"), ("experience", "rollouts")])
-def test_both_with_one_of_the_two_muted_is_the_other_one(mute: str, method: Method) -> None:
+def test_method_both_with_one_kind_muted_equals_the_other_method(mute: str, method: Method) -> None:
     muted, alone, loud = run_rounds("inline", "both", mute), run_rounds("inline", method), run_rounds("inline")
     assert all(same(a, b) for a, b in zip(muted, alone, strict=True))
     assert not any(same(a, b) for a, b in zip(muted, loud, strict=True))
 
 
-def test_bandwidth_one_is_sharing_all_whatever_the_rule_and_the_budget() -> None:
+def test_bandwidth_one_shares_all_for_every_rule_and_budget() -> None:
     one = run_rounds("inline")
     everything = run_rounds("inline", selector="all", budget="report", bandwidth=0.5)
     assert all(same(a, b) for a, b in zip(one, everything, strict=True))

@@ -1,6 +1,7 @@
 """The structure that keeps the code readable: import layers, no method flags, no global randomness, bounded sizes."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,7 +108,7 @@ def test_every_module_has_a_layer() -> None:
     assert {unit(name) for name in sources()} - {""} == RANK.keys()
 
 
-def test_few_modules_lie_directly_in_the_package() -> None:
+def test_at_most_12_modules_lie_directly_in_the_package() -> None:
     commands = {"audit", "bench", "evaluate", "export", "plot", "report", "sweep", "train", "verify", "__main__"}
     assert len({name for name in sources() if "." not in name} - {*FOLDED, *commands}) <= 12
 
@@ -122,13 +123,13 @@ def test_imports_form_no_cycle() -> None:
     assert len(list(TopologicalSorter(graph).static_order())) == len(sources())
 
 
-def test_environments_know_neither_torch_nor_the_agents() -> None:
+def test_environments_import_neither_torch_nor_agents() -> None:
     banned = ("torch", "mawm.agents", "mawm.sharing", "mawm.team", "mawm.loop", "mawm.build", "mawm.configs")
     found = [(name, used) for name, path in modules("envs") for used in imported(path) if used.startswith(banned)]
     assert found == []
 
 
-def test_agents_import_nothing_that_logs_or_knows_other_agents() -> None:
+def test_agents_import_no_logging_and_no_other_agents() -> None:
     allowed = {
         "types",
         "seeds",
@@ -141,7 +142,7 @@ def test_agents_import_nothing_that_logs_or_knows_other_agents() -> None:
     assert found - allowed == set()
 
 
-def test_only_the_table_of_methods_matches_on_a_method_name() -> None:
+def test_only_methods_py_compares_method_names() -> None:
     found = []
     for name, path in modules():
         if name == "methods":
@@ -153,13 +154,13 @@ def test_only_the_table_of_methods_matches_on_a_method_name() -> None:
     assert found == []
 
 
-def test_the_loop_and_the_agents_name_no_method() -> None:
+def test_loop_and_agents_contain_no_method_name() -> None:
     texts = [(name, tree_of(path)) for name, path in modules("agents", "loop", "collect", "team")]
     words = [(name, node.value) for name, tree in texts for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     assert [(name, word) for name, word in words if word in METHODS - {"experience", "rollouts"}] == []
 
 
-def test_no_global_random_state() -> None:
+def test_code_uses_no_global_random_state() -> None:
     numpy_allowed = {"Generator", "default_rng", "SeedSequence", "PCG64", "Philox", "BitGenerator"}
     drawing = {"rand", "randn", "randint", "randperm", "multinomial", "bernoulli", "normal", "rand_like", "randn_like"}
     found = []
@@ -181,7 +182,19 @@ def test_no_global_random_state() -> None:
     assert found == []
 
 
-def test_no_pickle() -> None:
+def test_tests_import_modules_of_this_checkout() -> None:
+    """An older editable install on the same interpreter would serve a module that no longer exists here."""
+    found = set()
+    statement = re.compile(r"^\s*from mawm\.?([\w.]*) import ([\w, (]+)", re.MULTILINE)  # in code as text, too
+    for path in (ROOT / "tests").glob("*.py"):
+        for base, names in statement.findall(path.read_text("utf-8")):
+            package = base not in sources() or sources()[base].name == "__init__.py"
+            used = [f"{base}.{name.split()[0]}".lstrip(".") for name in names.split(", ")] if package else [base]
+            found |= {(path.name, name) for name in used if name not in sources() and name != "__version__"}
+    assert found == set()
+
+
+def test_code_uses_no_pickle() -> None:
     found = []
     for name, path in modules():
         found += [
@@ -195,12 +208,12 @@ def test_no_pickle() -> None:
     assert found == []
 
 
-def test_modules_are_named_by_their_subject() -> None:
+def test_modules_have_no_generic_names() -> None:
     sediment = {"utils", "util", "common", "helpers", "misc"}
     assert [name for name in sources() if sediment & set(name.split("."))] == []
 
 
-def test_files_and_functions_stay_short() -> None:
+def test_files_and_functions_are_short() -> None:
     paths = [*sources().values(), *(ROOT / "tests").glob("*.py")]
     long_files = {str(p.relative_to(ROOT)): n for p in paths if (n := len(p.read_text("utf-8").splitlines())) > 400}
     functions = [(p, node) for p in paths for node in ast.walk(tree_of(p)) if isinstance(node, ast.FunctionDef)]
@@ -246,7 +259,7 @@ def test_every_test_asserts(path: Path) -> None:
         "mawm.audit",
     ],
 )
-def test_importing_a_command_is_light(module: str) -> None:
+def test_importing_a_command_loads_no_heavy_package(module: str) -> None:
     heavy = {"torch", "numba", "pysc2", "smac", "tensorboard", "matplotlib", "scipy"}
     code = f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -34,7 +34,7 @@ class Recorder(Team):
         return [{} if name.startswith(("fit", "admit")) else None] * 2
 
 
-def test_a_round_follows_the_algorithms() -> None:
+def test_round_calls_follow_algorithms_1_and_2() -> None:
     trace: list[str] = []
     team = Recorder(trace)
 
@@ -76,7 +76,7 @@ def test_a_round_follows_the_algorithms() -> None:
     assert run.averages.flush()["explorers/out"] == 0.0
 
 
-def test_updates_are_owed_per_environment_step_with_a_remainder() -> None:
+def test_schedule_owes_updates_per_environment_step_with_a_remainder() -> None:
     schedule = Schedule(ScheduleConfig(prefill=10, warmup=5, updates_per_step=0.3, updates_per_behaviour=2.0))
     assert schedule.mode(9) == "random" and schedule.mode(10) == "sample"
     assert schedule.due(9).model == 0 and schedule.due(10).model == 5

@@ -21,7 +21,7 @@ CALM = MarketRules(turn=0.0, noise=0.0, signal_noise=0.0, cost=0.25, impact=0.5)
 SIGNAL, TREND = (rules(np.random.default_rng(0))[name] for name in ("the sign of the own signal", "knows the trend"))
 
 
-def test_a_step_worked_out_by_hand() -> None:
+def test_market_step_matches_hand_computation() -> None:
     env = MarketVectorEnv(1, 0, CALM)
     trend = env.reset().state[0, 0]
     ahead, against = (BUY, SELL) if trend > 0 else (SELL, BUY)
@@ -35,7 +35,7 @@ def test_a_step_worked_out_by_hand() -> None:
     assert step.avail[0, 0].tolist() == [True, trend < 0, trend > 0]
 
 
-def test_a_session_ends_after_its_steps_and_is_won_by_a_profit() -> None:
+def test_market_session_ends_after_its_steps_and_is_won_by_a_profit() -> None:
     env = MarketVectorEnv(200, 3)
     step, total = env.reset(), np.zeros(200)
     for t in range(24):
@@ -45,12 +45,12 @@ def test_a_session_ends_after_its_steps_and_is_won_by_a_profit() -> None:
     assert np.array_equal(step.battle_won, total > 0.0) and 0 < step.battle_won.sum() < 200
 
 
-def test_who_follows_the_signal_earns_and_who_knows_the_trend_earns_more() -> None:
+def test_market_signal_follower_earns_and_trend_follower_earns_more() -> None:
     follows, knows = (returns(MarketVectorEnv(500, 1), rule) for rule in (SIGNAL, TREND))
     assert 10.0 < follows.mean() < knows.mean() < 17.0
 
 
-def test_where_exploratory_strategies_take_part_the_same_policy_loses() -> None:
+def test_market_policy_loses_beside_exploratory_strategies() -> None:
     plain, explored, level = (
         returns(MarketVectorEnv(500, 1, numbers, explored=there), SIGNAL)
         for numbers, there in ((None, False), (None, True), (MarketRules(gap=0.0), True))
@@ -58,14 +58,14 @@ def test_where_exploratory_strategies_take_part_the_same_policy_loses() -> None:
     assert explored.mean() < -10.0 and np.array_equal(plain, level)
 
 
-def test_the_gates_explorers_alone_meet_the_changed_market() -> None:
+def test_only_gate_explorers_play_in_the_changed_market() -> None:
     config = replace(load_preset("debug"), map="market")
     assert {p: make_env(config, p, 1).env.explored for p in ("train", "eval", "test", EXPLORER)} == {  # type: ignore[attr-defined]
         "train": False, "eval": False, "test": False, EXPLORER: True,
     }  # fmt: skip
 
 
-def test_a_session_follows_from_seed_number_and_actions_whatever_the_batch() -> None:
+def test_market_session_depends_on_seed_number_and_actions_only() -> None:
     rng = np.random.default_rng(0)
     wide, narrow = MarketVectorEnv(4, 7), MarketVectorEnv(1, 7)
     wishes = rng.normal(size=(24, 3))
@@ -79,7 +79,7 @@ def test_a_session_follows_from_seed_number_and_actions_whatever_the_batch() -> 
     assert not np.array_equal(a.obs[0], b.obs[0])
 
 
-def test_a_snapshot_goes_on_bit_for_bit() -> None:
+def test_market_snapshot_continues_bit_for_bit() -> None:
     one, two = MarketVectorEnv(3, 5), MarketVectorEnv(3, 5)
     step = one.reset()
     for _ in range(10):
@@ -93,7 +93,7 @@ def test_a_snapshot_goes_on_bit_for_bit() -> None:
         MarketVectorEnv(2, 5).restore(one.snapshot())
 
 
-def test_wrong_actions_are_refused_by_name() -> None:
+def test_market_refuses_wrong_actions_by_name() -> None:
     env = MarketVectorEnv(2, 0)
     env.reset()
     for _ in range(2):
@@ -106,7 +106,7 @@ def test_wrong_actions_are_refused_by_name() -> None:
         MarketVectorEnv(0, 0)
 
 
-def test_pettingzoos_own_api_test() -> None:
+def test_market_passes_the_pettingzoo_api_test() -> None:
     env = parallel_env(3)
     parallel_api_test(env, num_cycles=60)
     obs, _ = env.reset(seed=1)
@@ -119,7 +119,7 @@ def test_pettingzoos_own_api_test() -> None:
         env.step(dict.fromkeys(env.agents, 3))
 
 
-def test_behind_the_adapter_the_pettingzoo_form_is_the_vector_form() -> None:
+def test_market_behind_the_pettingzoo_adapter_equals_the_vector_form() -> None:
     theirs = ParallelVectorEnv(parallel_env, 1, 0, 24)
     step = theirs.reset()
     seed = int(np.random.SeedSequence((0, 0)).generate_state(1)[0] >> 1)
@@ -133,9 +133,7 @@ def test_behind_the_adapter_the_pettingzoo_form_is_the_vector_form() -> None:
     assert step.terminated[0] and expected.terminated[0] and step.battle_won[0] == expected.battle_won[0]
 
 
-def test_a_team_trains_on_it_and_its_model_is_measured_where_nobody_explores(
-    tmp_path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_market_training_measures_the_model_without_explorers(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     from mawm.evaluate import main as evaluate
 
     args = ["--map", "market", "--preset", "debug", "--gate", "open", "--placement", "inline"]

@@ -72,7 +72,7 @@ def plain_observe(rssm, obs, prev_action, reset, noise):
     return torch.stack(deters), torch.stack(probs_all)
 
 
-def test_observing_with_deferred_gradients_equals_the_plain_recurrence():
+def test_deferred_gradient_observe_equals_the_plain_recurrence():
     config = WorldModelConfig(deter=6, groups=3, classes=4, hidden=7)
     rssm = Rssm(5, 4, config, generator())
     rng = np.random.default_rng(2)
@@ -102,7 +102,7 @@ def test_observing_with_deferred_gradients_equals_the_plain_recurrence():
 @pytest.mark.parametrize("kind", [Draw, DrawTurned])
 @pytest.mark.parametrize("unimix", [0.0, 0.1])
 @pytest.mark.parametrize("classes", [4, 7, 32])
-def test_classes_drawn_from_logits_are_those_drawn_from_their_mixed_probabilities(
+def test_classes_sampled_from_logits_equal_those_from_mixed_probabilities(
     classes: int, unimix: float, kind: type[Draw] | type[DrawTurned]
 ) -> None:
     rng = np.random.default_rng(4)
@@ -117,7 +117,7 @@ def test_classes_drawn_from_logits_are_those_drawn_from_their_mixed_probabilitie
 
 
 @pytest.mark.parametrize("classes", [4, 32])
-def test_softmax_and_its_gradient_are_torchs(classes: int) -> None:
+def test_softmax_and_its_gradient_equal_torch(classes: int) -> None:
     draw = generator()
     logits = (torch.randn(7, 3, classes, generator=draw) * 50.0).requires_grad_()
     seed = torch.randn(7, 3, classes, generator=draw)
@@ -128,7 +128,7 @@ def test_softmax_and_its_gradient_are_torchs(classes: int) -> None:
         assert torch.allclose(*grads, atol=1e-14)
 
 
-def test_the_divergences_have_autograds_gradients() -> None:
+def test_kl_gradients_equal_autograd() -> None:
     draw = generator()
     p, q = (torch.softmax(torch.randn(5, 3, 4, generator=draw), -1).requires_grad_() for _ in range(2))
     seeds = torch.randn(2, 5, generator=draw)
@@ -145,7 +145,7 @@ def test_the_divergences_have_autograds_gradients() -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_perceptrons_on_latent_states_have_autograds_gradients(layers: int) -> None:
+def test_latent_mlp_gradients_equal_autograd(layers: int) -> None:
     """Straight through to the probabilities, and to every weight."""
     draw, rng = generator(), np.random.default_rng(5)
     first, tail = FeatureLinear(6, 3, 4, 7, draw), Mlp([7] * layers + [5], draw)
@@ -165,7 +165,7 @@ def test_perceptrons_on_latent_states_have_autograds_gradients(layers: int) -> N
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_fixed_heads_are_the_networks_that_they_were_made_of(layers: int) -> None:
+def test_fixed_heads_equal_their_networks(layers: int) -> None:
     """For all columns of the first product, and for the head of a part of them."""
     draw, rng = generator(), np.random.default_rng(7)
     first, tail = FeatureLinear(6, 3, 4, 14, draw), Mlp([7] * layers + [5], draw)
@@ -177,7 +177,7 @@ def test_fixed_heads_are_the_networks_that_they_were_made_of(layers: int) -> Non
             assert torch.allclose(found, tail(first(deter, stoch)[:, columns]), atol=1e-12)
 
 
-def test_states_alone_are_those_of_the_posterior() -> None:
+def test_observe_states_only_equals_the_posterior() -> None:
     rssm, rng = (
         Rssm(5, 4, WorldModelConfig(deter=6, groups=3, classes=4, hidden=7), generator()),
         np.random.default_rng(8),
@@ -191,7 +191,7 @@ def test_states_alone_are_those_of_the_posterior() -> None:
     assert not states.deter.requires_grad
 
 
-def test_a_step_of_the_prior_is_the_plain_formula_for_any_number_of_leading_axes() -> None:
+def test_prior_step_equals_the_plain_formula_for_any_leading_axes() -> None:
     """Recurrent states by dense one-hots, z by inverse CDF of the prior; the inputs stay as they were."""
     config = WorldModelConfig(deter=6, groups=3, classes=4, hidden=7)
     rssm, rng, d = Rssm(5, 4, config, generator()), np.random.default_rng(6), 6
@@ -226,7 +226,7 @@ def test_flat_optimiser_equals_adam_with_clipping_on_separate_tensors():
         assert torch.allclose(a, b, atol=1e-7)
 
 
-def test_a_step_does_not_import_torchs_compiler():
+def test_optimiser_step_does_not_import_the_torch_compiler():
     """It takes longer than torch itself, and every process of a run would pay it."""
     code = (
         "import sys, torch; from mawm.agents.optimiser import Optimiser; layer = torch.nn.Linear(2, 1); "
@@ -236,7 +236,7 @@ def test_a_step_does_not_import_torchs_compiler():
     assert done.stdout.strip() == "False"
 
 
-def test_a_non_finite_gradient_changes_nothing_and_is_counted():
+def test_optimiser_skips_and_counts_a_non_finite_gradient():
     layer = Linear(2, 1, generator())
     optimiser = Optimiser(layer, lr=0.1, clip=1.0)
     before = layer.weight.clone()
@@ -245,7 +245,7 @@ def test_a_non_finite_gradient_changes_nothing_and_is_counted():
     assert optimiser.skipped == 1
 
 
-def test_construction_leaves_the_global_generator_alone():
+def test_network_construction_leaves_the_global_generator_unchanged():
     before = torch.random.get_rng_state()
     Rssm(5, 4, WorldModelConfig(deter=6, groups=3, classes=4, hidden=7), generator())
     assert torch.equal(before, torch.random.get_rng_state())
@@ -265,7 +265,7 @@ def rounded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("rounded")
-def test_rounded_products_and_their_gradients_are_those_of_rounded_factors() -> None:
+def test_bf16_products_and_gradients_equal_those_of_rounded_factors() -> None:
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(50, 30, generator=draw).requires_grad_()
     weight = torch.randn(20, 30, generator=draw).requires_grad_()
@@ -287,7 +287,7 @@ def test_rounded_products_and_their_gradients_are_those_of_rounded_factors() -> 
 
 
 @pytest.mark.usefixtures("rounded")
-def test_gradients_of_latents_and_hidden_layers_in_bf16_are_those_of_rounded_factors() -> None:
+def test_bf16_latent_and_hidden_gradients_equal_those_of_rounded_factors() -> None:
     draw = torch.Generator().manual_seed(0)
     stoch = torch.randint(0, 4, (50, 3), generator=draw)
     grad = torch.randn(50, 20, generator=draw)
@@ -299,7 +299,7 @@ def test_gradients_of_latents_and_hidden_layers_in_bf16_are_those_of_rounded_fac
 
 
 @pytest.mark.usefixtures("rounded")
-def test_fixed_heads_in_bf16_round_as_the_networks_that_they_were_made_of() -> None:
+def test_bf16_fixed_heads_equal_their_networks() -> None:
     draw = torch.Generator().manual_seed(2)
     first, tail = FeatureLinear(60, 3, 4, 70, draw), Mlp([70, 70, 5], draw)
     torch.nn.init.normal_(first.deter.bias, generator=draw)
@@ -310,7 +310,7 @@ def test_fixed_heads_in_bf16_round_as_the_networks_that_they_were_made_of() -> N
 
 
 @pytest.mark.usefixtures("rounded")
-def test_perceptrons_in_bf16_have_nearly_the_gradients_of_exact_products() -> None:
+def test_bf16_mlp_gradients_are_near_exact_gradients() -> None:
     draw = torch.Generator().manual_seed(1)
     first, tail = FeatureLinear(60, 3, 4, 70, draw), Mlp([70, 70, 5], draw)
     stoch, deter = torch.randint(0, 4, (90, 3), generator=draw), torch.randn(90, 60, generator=draw)

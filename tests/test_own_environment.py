@@ -109,16 +109,14 @@ def undisturbed(place: Path) -> Path:
     return place / "runs/my_env.make_both_b0.05_s0"
 
 
-def test_the_documents_example_trains_and_is_evaluated(undisturbed: Path, place: Path) -> None:
+def test_own_environment_of_the_docs_trains_and_is_evaluated(undisturbed: Path, place: Path) -> None:
     assert newest(undisturbed).env_steps >= 300 and rows(undisturbed)[-1]["eval/episodes"] == 4.0
     code, out, err = ended(command(place, "evaluate", str(undisturbed), "--episodes", "3", "--json"))
     assert code == 0, err
     assert json.loads(out)["episodes"] == 3
 
 
-def test_a_run_whose_environment_is_killed_hangs_and_shows_nan_ends_as_if_it_had_not(
-    undisturbed: Path, place: Path
-) -> None:
+def test_run_with_environment_kill_hang_and_nan_ends_bit_for_bit_undisturbed(undisturbed: Path, place: Path) -> None:
     code, _, err = ended(command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Bad", "--run-dir", "bad"))
     assert code == 0, err
     killed, hung, spoilt = err.splitlines()
@@ -129,7 +127,7 @@ def test_a_run_whose_environment_is_killed_hangs_and_shows_nan_ends_as_if_it_had
     nothing_left_over(place)
 
 
-def test_a_fault_that_stays_ends_the_run_in_one_readable_line_and_what_was_saved_is_whole(place: Path) -> None:
+def test_run_with_a_permanent_environment_fault_ends_in_one_line_with_a_loadable_checkpoint(place: Path) -> None:
     code, _, err = ended(command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Gone", *PLAIN, "--run-dir", "gone"))
     assert code == 1 and "Traceback" not in err
     *restarts, last = err.splitlines()
@@ -141,7 +139,7 @@ def test_a_fault_that_stays_ends_the_run_in_one_readable_line_and_what_was_saved
 
 
 @pytest.mark.parametrize("name", ["Stuck", pytest.param("StuckForEver", marks=pytest.mark.slow)])
-def test_a_signal_while_an_environment_hangs_ends_the_run_within_ten_seconds(name: str, place: Path) -> None:
+def test_signal_during_an_environment_hang_ends_the_run_within_ten_seconds(name: str, place: Path) -> None:
     (place / "stuck").unlink(missing_ok=True)
     patient = ("--own.timeout-s", "1000", "--map", f"bad_env:{name}", "--run-dir", name)
     process = command(place, "train", *OPTIONS, *OWN, *PLAIN, *patient, "--env-steps", "1000000")
@@ -162,7 +160,7 @@ def test_a_signal_while_an_environment_hangs_ends_the_run_within_ten_seconds(nam
 
 
 @pytest.mark.slow
-def test_sigterm_to_all_of_a_run_saves_and_leaves_no_process(place: Path) -> None:
+def test_sigterm_to_the_process_group_saves_and_leaves_no_process(place: Path) -> None:
     longer = (*PLAIN, "--env-steps", "1000000", "--run-dir", "long")
     process = command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Meeting", *longer)
     try:
@@ -183,7 +181,7 @@ def test_sigterm_to_all_of_a_run_saves_and_leaves_no_process(place: Path) -> Non
         ("my_env:np", "map 'my_env:np' is of type module and cannot be called; it must be module:factory"),
     ],
 )
-def test_a_map_that_cannot_be_loaded_is_one_line_and_leaves_no_folder(name: str, said: str, tmp_path: Path) -> None:
+def test_unloadable_map_is_refused_in_one_line_without_a_folder(name: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "my_env.py").write_text(EXAMPLE, "utf-8")
     code, _, err = ended(command(tmp_path, "train", "--preset", "debug", "--map", name))
     assert code == 2 and said in err and err.count("\n") == 1

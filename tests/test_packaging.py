@@ -75,7 +75,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpack(wheel, tmp_path_factory.mktemp("installed") / "site")
 
 
-def test_wheel_holds_every_source_file_exactly_once(wheel: Path) -> None:
+def test_wheel_contains_every_source_file_once(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     sources = [
         path for folder in ("mawm", *LINKS) for path in (ROOT / folder).rglob("*.py") if "build" not in path.parts
@@ -86,21 +86,21 @@ def test_wheel_holds_every_source_file_exactly_once(wheel: Path) -> None:
     assert sorted(name for name in names if name.endswith(".py")) == sorted(expected)
 
 
-def test_wheel_holds_the_data_files_and_the_typing_mark(wheel: Path) -> None:
+def test_wheel_contains_data_files_and_py_typed(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     maps = {f"mawm/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "envs/skirmish/maps").rglob("*.toml")}
     assert len(maps) >= 23
     assert names >= maps | set(DATA.values()) | {"mawm/py.typed"}
 
 
-def test_sdist_holds_the_data_files_and_the_tests(tree: Path, tmp_path: Path) -> None:
+def test_sdist_contains_data_files_and_tests(tree: Path, tmp_path: Path) -> None:
     with tarfile.open(build("sdist", tree, tmp_path / "dist")) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
     assert set(names) >= {*DATA, "constraints.txt", "tests/test_packaging.py", "agents/agent.py", "setup.cfg"}
     assert not [name for name in names if name.startswith(tuple(f"mawm/{link}/" for link in LINKS))]
 
 
-def test_installed_wheel_shows_the_help_of_the_main_command(installed: Path, tmp_path: Path) -> None:
+def test_installed_wheel_shows_train_help(installed: Path, tmp_path: Path) -> None:
     shown = run(sys.executable, "-m", "mawm.train", "--help", cwd=tmp_path, PYTHONPATH=str(installed))
     assert "--bandwidth" in shown
 
@@ -111,7 +111,7 @@ def test_installed_wheel_plays_a_step_of_a_battle(installed: Path, tmp_path: Pat
     assert played.endswith("(1, 3, 30)\n")
 
 
-def test_wheel_and_bare_checkout_have_the_same_modules(installed: Path, tree: Path) -> None:
+def test_wheel_and_checkout_have_the_same_modules(installed: Path, tree: Path) -> None:
     from_wheel = run(sys.executable, "-I", "-S", "-c", listed_from(installed), cwd=tree)
     from_checkout = run(sys.executable, "-I", "-S", "-c", listed_from(tree), cwd=tree)
     assert "mawm.agents.agent" in from_wheel.split()

@@ -29,7 +29,7 @@ def counted(name):
 
 
 @pytest.mark.parametrize("name", map_names())
-def test_pettingzoos_own_api_test(name):
+def test_pettingzoo_api_test_passes(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         env, played = counted(name)
@@ -38,7 +38,7 @@ def test_pettingzoos_own_api_test(name):
 
 
 @pytest.mark.parametrize("name", map_names())
-def test_pettingzoos_own_seed_test(name):
+def test_pettingzoo_seed_test_passes(name):
     made = []
 
     def make():
@@ -51,14 +51,14 @@ def test_pettingzoos_own_seed_test(name):
 
 
 @pytest.mark.parametrize("name", ["3m", "2s3z", "MMM"])
-def test_pettingzoos_api_test_over_whole_battles(name):
+def test_pettingzoo_api_test_passes_over_whole_battles(name):
     env, played = counted(name)
     parallel_api_test(env, num_cycles=200)
     assert len(played) > 12 and env.agents == [], "it ends with the battle"
 
 
 @pytest.mark.parametrize("name", ["3m", "1c3s5z", "bane_vs_bane", "2c_vs_64zg"])
-def test_observations_and_states_lie_in_their_spaces(name):
+def test_pettingzoo_observations_and_states_lie_in_their_spaces(name):
     env = parallel_env(name)
     obs, _ = env.reset(seed=3)
     for _ in range(15):
@@ -70,7 +70,7 @@ def test_observations_and_states_lie_in_their_spaces(name):
             break
 
 
-def test_masks_come_in_both_forms_and_are_equal():
+def test_pettingzoo_masks_in_observations_and_infos_are_equal():
     env = parallel_env("2s3z")
     obs, infos = env.reset(seed=0)
     for agent in env.agents:
@@ -78,7 +78,7 @@ def test_masks_come_in_both_forms_and_are_equal():
         assert obs[agent]["action_mask"].dtype == np.int8
 
 
-def test_the_limit_truncates_and_does_not_terminate():
+def test_pettingzoo_limit_truncates_and_does_not_terminate():
     env = parallel_env(parse_map(SHORT, "short", "short.toml"))
     env.reset(seed=0)
     for left in (2, 1, 0):
@@ -90,7 +90,7 @@ def test_the_limit_truncates_and_does_not_terminate():
     assert infos["marine_0"]["battle_won"] is False
 
 
-def test_a_won_battle_says_so_and_pays_20_in_all():
+def test_pettingzoo_won_battle_is_flagged_and_pays_20():
     near = SHORT.replace("limit = 3", "limit = 60").replace("[28, 28]", "[7, 4]").replace("count = 2", "count = 6")
     env = parallel_env(parse_map(near, "near", "near.toml"))
     obs, infos = env.reset(seed=0)
@@ -108,7 +108,7 @@ def test_a_won_battle_says_so_and_pays_20_in_all():
     assert total == pytest.approx(20.0, abs=0.5)
 
 
-def test_the_dead_stay_see_zeros_and_may_be_left_out():
+def test_pettingzoo_dead_agents_stay_with_zero_observations():
     env = parallel_env("2s3z")
     obs, _ = env.reset(seed=1)
     dead = []
@@ -122,7 +122,7 @@ def test_the_dead_stay_see_zeros_and_may_be_left_out():
     assert dead[0] in env.possible_agents
 
 
-def test_battles_differ_within_a_seed_and_repeat_with_it():
+def test_pettingzoo_battles_differ_within_a_seed_and_repeat_with_it():
     def states(env, seed):
         env.reset(seed=seed)
         out = []
@@ -147,14 +147,14 @@ def test_battles_differ_within_a_seed_and_repeat_with_it():
         ({"marine_0": 8, "marine_1": 1, "marine_2": 1}, "not available"),
     ],
 )
-def test_wrong_actions_are_refused(actions, words):
+def test_pettingzoo_refuses_wrong_actions(actions, words):
     env = parallel_env("3m", strict=True)
     env.reset(seed=0)
     with pytest.raises(ValueError, match=words):
         env.step(actions)
 
 
-def test_a_forbidden_action_counts_as_stop_and_says_so():
+def test_pettingzoo_replaces_a_forbidden_action_by_stop_and_reports_it():
     env, stopping = parallel_env("3m"), parallel_env("3m")
     env.reset(seed=0), stopping.reset(seed=0)
     obs, *_, infos = env.step({"marine_0": 8, "marine_1": 1, "marine_2": 0})
@@ -163,7 +163,7 @@ def test_a_forbidden_action_counts_as_stop_and_says_so():
     np.testing.assert_array_equal(obs["marine_0"]["observation"], expected["marine_0"]["observation"])
 
 
-def test_step_after_the_end_asks_for_reset():
+def test_pettingzoo_step_after_the_end_asks_for_reset():
     env = parallel_env("3m")
     with pytest.raises(ValueError, match="reset"):
         env.step({})

@@ -27,13 +27,13 @@ def play(env, step, steps, generator):
     return step, seen
 
 
-def test_sizes_are_those_of_the_engine():
+def test_adapter_sizes_equal_those_of_the_engine():
     env = adapted()
     assert (env.spaces.n_agents, env.spaces.n_actions, env.spaces.obs_size, env.spaces.state_size) == (3, 9, 30, 48)
     assert load_map("3m").limit == env.spaces.episode_limit
 
 
-def test_battles_end_give_way_to_the_next_and_keep_their_last_arrival():
+def test_adapter_starts_the_next_battle_and_keeps_final_views():
     env = adapted()
     _, seen = play(env, env.reset(), 70, np.random.default_rng(0))
     ended = [(step, row) for step in seen for row in range(3) if step.terminated[row] or step.truncated[row]]
@@ -43,14 +43,14 @@ def test_battles_end_give_way_to_the_next_and_keep_their_last_arrival():
         assert step.alive[row].all()
 
 
-def test_the_limit_truncates():
+def test_adapter_limit_truncates():
     env = adapted(limit=4)
     _, seen = play(env, env.reset(), 4, np.random.default_rng(0))
     assert [bool(step.truncated.all()) for step in seen] == [False, False, False, True]
     assert not any(step.terminated.any() for step in seen)
 
 
-def test_a_restored_snapshot_goes_on_alike():
+def test_adapter_snapshot_continues_alike():
     env = adapted()
     step, _ = play(env, env.reset(), 30, np.random.default_rng(1))
     kept = env.snapshot()
@@ -63,12 +63,12 @@ def test_a_restored_snapshot_goes_on_alike():
         np.testing.assert_array_equal(a.reward, b.reward)
 
 
-def test_a_battle_does_not_depend_on_the_batch():
+def test_adapter_battle_does_not_depend_on_the_batch():
     wide, narrow = adapted(batch=3), adapted(batch=1)
     np.testing.assert_array_equal(wide.reset().obs[:1], narrow.reset().obs)
 
 
-def test_an_unavailable_action_is_refused():
+def test_adapter_refuses_an_unavailable_action():
     env = adapted(batch=1)
     env.reset()
     with pytest.raises(ValueError, match="action 8 is not available"):
@@ -185,7 +185,7 @@ def state_grows(answer):
         (state_grows, "the state has 4 numbers; expected 3"),
     ],
 )
-def test_an_environment_that_changes_is_told_by_field_what_was_expected_and_what_came(change, said):
+def test_adapter_error_names_field_expected_and_found(change, said):
     env = ParallelVectorEnv(lambda: Changeable(12, change), batch=1, seed=0, limit=3)
     env.reset()
     with pytest.raises(RuntimeError, match=re.escape(said)):
@@ -193,13 +193,13 @@ def test_an_environment_that_changes_is_told_by_field_what_was_expected_and_what
             env.step(np.zeros((1, 2), np.int64))
 
 
-def test_an_environment_that_keeps_to_its_form_plays_on():
+def test_adapter_plays_a_conforming_environment():
     env = ParallelVectorEnv(Changeable, batch=2, seed=0, limit=3)
     env.reset()
     steps = [env.step(np.zeros((2, 2), np.int64)) for _ in range(10)]
     assert [bool(step.truncated.all()) for step in steps] == [t % 3 == 2 for t in range(10)]
 
 
-def test_a_snapshot_of_something_else_is_refused():
+def test_adapter_refuses_a_foreign_snapshot():
     with pytest.raises(ValueError, match=r"snapshot holds \['bodies'\]; expected actions, battle, length"):
         adapted().restore({"bodies": np.zeros(3)})

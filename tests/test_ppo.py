@@ -89,7 +89,7 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
 
 
-def test_advantages_are_those_worked_out_by_hand() -> None:
+def test_ppo_advantages_match_hand_computation() -> None:
     # discount 0.5, lam 0.5; columns: a battle that ends, the same numbers in a battle that is cut, one that ends early.
     reward = torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [2.0, 2.0, 0.0]])
     discount = torch.tensor([[0.5, 0.5, 0.5], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5]])
@@ -101,13 +101,13 @@ def test_advantages_are_those_worked_out_by_hand() -> None:
     assert torch.allclose(gae(reward, discount, value, lived, 0.5), expected)
 
 
-def test_a_battle_that_was_cut_before_others_end_is_worth_its_last_value() -> None:
+def test_ppo_truncated_battle_bootstraps_from_its_last_value() -> None:
     reward, lived = torch.tensor([[0.0], [1.0], [0.0]]), torch.tensor([[True], [False], [False]])
     out = gae(reward, torch.full((3, 1), 0.5), torch.tensor([[3.0], [8.0], [99.0]]), lived, 0.5)
     assert out.flatten().tolist() == [1 + 0.5 * 8 - 3, 0, 0]
 
 
-def test_value_statistics_are_those_worked_out_by_hand() -> None:
+def test_ppo_value_statistics_match_hand_computation() -> None:
     norm = ValueNorm(decay=0.5)
     assert norm.scale == (0.0, 1.0)
     norm.update(torch.tensor([1.0, 3.0]))  # debiased: the first returns count in full
@@ -121,14 +121,14 @@ def test_value_statistics_are_those_worked_out_by_hand() -> None:
     assert torch.allclose(norm.denormalise(norm.normalise(returns)), returns)
 
 
-def test_equal_returns_have_the_least_deviation() -> None:
+def test_ppo_equal_returns_have_the_least_deviation() -> None:
     norm = ValueNorm(floor=0.1)
     norm.update(torch.full((5,), 7.0))
     assert norm.scale == pytest.approx((7.0, 0.1))
 
 
 @pytest.mark.parametrize("mode", ["sample", "greedy", "random"])
-def test_an_unavailable_action_is_never_chosen(mode: str) -> None:
+def test_ppo_never_chooses_an_unavailable_action(mode: str) -> None:
     learner, rng = make("mappo"), np.random.default_rng(0)
     learner.begin("eval", 6)
     for _ in range(50):
@@ -143,7 +143,7 @@ def batch_from(learner: Ppo, battles: list[Battle]) -> PpoBatch:
     return batch_of(battles, learner.nets, learner.norm, discount=0.9, lam=0.9, device="cpu")
 
 
-def test_the_dead_act_in_no_row_and_the_living_see_zeros_of_them() -> None:
+def test_ppo_dead_agents_have_no_rows_and_zero_observations() -> None:
     learner, data = make("mappo"), (np.ones((7, 4), np.float32), np.ones((7, 5), np.bool_), np.full(6, 2))
     for t in range(7):
         learner.act(np.ones((6, 4), np.float32), np.ones((6, 5), np.bool_), np.full(6, t in (0, 6)), slot="train",
@@ -162,7 +162,7 @@ def test_the_dead_act_in_no_row_and_the_living_see_zeros_of_them() -> None:
 
 
 @pytest.mark.parametrize("method", ["ippo", "mappo"])
-def test_padding_and_the_order_of_battles_change_nothing(method: str) -> None:
+def test_ppo_update_does_not_depend_on_padding_or_battle_order(method: str) -> None:
     """A short battle has the loss and the gradient that it has alone, however long the battles beside it are."""
     learner = make(method)
     play(learner, rounds=1, steps=3)
@@ -182,7 +182,7 @@ def test_padding_and_the_order_of_battles_change_nothing(method: str) -> None:
     assert np.allclose(states[0], states[1], atol=1e-6) and np.abs(states[0]).max() > 1e-3
 
 
-def test_what_a_lane_remembers_is_its_own_battle_alone() -> None:
+def test_ppo_memory_of_a_lane_is_its_own_battle_only() -> None:
     learner, rng = make("mappo"), np.random.default_rng(0)
     obs, avail = rng.random((4, 6, 4), dtype=np.float32), np.ones((6, 5), np.bool_)
 
@@ -199,7 +199,7 @@ def test_what_a_lane_remembers_is_its_own_battle_alone() -> None:
     assert np.array_equal(hidden(later, (0, 2)), hidden(obs, (0, 2)))  # a new battle begins without a memory
 
 
-def test_an_evaluation_leaves_the_memory_of_training_alone() -> None:
+def test_ppo_evaluation_leaves_training_memory_unchanged() -> None:
     learner = make("ippo")
     play(learner, rounds=1)
     before = learner.hidden["train"].clone()
@@ -210,7 +210,7 @@ def test_an_evaluation_leaves_the_memory_of_training_alone() -> None:
     assert torch.equal(learner.hidden["train"], before)
 
 
-def test_an_action_that_depends_on_the_first_observation_is_learned() -> None:
+def test_ppo_learns_an_action_that_depends_on_the_first_observation() -> None:
     """Two steps: what is seen first says which action the second step, where all looks the same, will reward."""
     config = config_of("ippo")
     config = replace(config, agent=replace(config.agent, ppo=replace(config.agent.ppo, rollout=32, lr=3e-3)))
@@ -234,7 +234,7 @@ def test_an_action_that_depends_on_the_first_observation_is_learned() -> None:
     assert np.mean(earned[:100]) < 0.4 and np.mean(earned[-100:]) > 0.9
 
 
-def test_old_log_probs_are_those_of_the_policy_that_acted_even_after_an_update() -> None:
+def test_ppo_old_log_probs_are_of_the_policy_that_acted() -> None:
     learner = make("ippo")
     play(learner, rounds=3)
     before = learner.log.rows[0][0].of["log_prob"][:6].copy()
@@ -243,7 +243,7 @@ def test_old_log_probs_are_those_of_the_policy_that_acted_even_after_an_update()
     assert np.array_equal(learner.log.take()[0].of["log_prob"][:6], before)
 
 
-def test_real_battles_come_back_as_they_were_played() -> None:
+def test_ppo_battle_log_returns_battles_as_played() -> None:
     """A log fed by the collector holds the log-probability of the very action that the next arrival names."""
     config = config_of("mappo")
     env = SkirmishVectorEnv("3m", BATTLES, seed=1)
@@ -264,7 +264,7 @@ def test_real_battles_come_back_as_they_were_played() -> None:
     assert all(ended or arrivals == env.spaces.episode_limit + 1 for arrivals, ended in ends)
 
 
-def test_the_actions_and_updates_of_one_agent_do_not_depend_on_the_others() -> None:
+def test_ippo_agent_does_not_depend_on_other_agents() -> None:
     alone, crowd = make("ippo", 1), [make("ippo", i) for i in (2, 1, 0)]
     taken = play(alone)
     for other in crowd:
@@ -274,18 +274,18 @@ def test_the_actions_and_updates_of_one_agent_do_not_depend_on_the_others() -> N
     assert same(learned(alone), after["agent_1"]) and not same(after["agent_0"], after["agent_1"])
 
 
-def test_with_one_actor_for_all_an_action_still_follows_from_its_own_observation() -> None:
+def test_mappo_action_depends_on_its_own_observation() -> None:
     assert play(make("mappo"), foreign=1) == play(make("mappo"), foreign=2)
 
 
-def test_nothing_is_offered() -> None:
+def test_ppo_offers_no_items() -> None:
     learner = make("ippo")
     play(learner)
     offers = [learner.offer_segments([], env_steps=0), learner.offer_rollouts(env_steps=0)]
     assert [(o.messages, o.produced_bytes, o.sent_bytes) for o in offers] == [([], 0, 0)] * 2
 
 
-def test_a_foreign_role_is_refused() -> None:
+def test_ppo_refuses_a_foreign_role() -> None:
     data = (np.ones((7, 4), np.float32), np.ones((7, 5), np.bool_), np.full(6, 2))
     foreign = replace(stretch(0, 3, 0, 4, True, data, 0), origin=Origin(0, Role.EXPLORER, 3))
     with pytest.raises(ProvenanceError, match="explorer"):
@@ -293,7 +293,7 @@ def test_a_foreign_role_is_refused() -> None:
 
 
 @pytest.mark.parametrize("method", ["ippo", "mappo"])
-def test_same_seed_same_numbers_and_a_state_goes_on_bit_for_bit(method: str) -> None:
+def test_ppo_is_deterministic_and_its_state_continues_bit_for_bit(method: str) -> None:
     a, b = make(method), make(method)
     assert play(a) == play(b)
     assert same(learned(a), learned(b))
@@ -305,7 +305,7 @@ def test_same_seed_same_numbers_and_a_state_goes_on_bit_for_bit(method: str) -> 
     assert same(learned(a), learned(c))
 
 
-def test_an_empty_log_is_kept_too() -> None:
+def test_ppo_state_keeps_an_empty_battle_log() -> None:
     log, other = (BattleLog(SPACES, (0,), BATTLES) for _ in range(2))
     other.load_state(log.state())
     assert other.rows == [[], []] and other.take() == []
@@ -319,7 +319,7 @@ def train(folder: Path, *args: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
-def test_a_run_learns_writes_documented_tags_and_sends_no_byte(tmp_path: Path) -> None:
+def test_ppo_run_learns_writes_its_tags_and_sends_no_bytes(tmp_path: Path) -> None:
     rows = train(tmp_path / "r", "--preset", "debug", "--method", "ippo")
     tags = {tag for row in rows for tag in row} - {"env_steps", "wall_s"}
     assert {"agent_0/actor/loss", "agent_2/critic/loss", "agent_1/replay/own_steps"} <= tags
@@ -328,6 +328,6 @@ def test_a_run_learns_writes_documented_tags_and_sends_no_byte(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_independent_learners_without_a_model_win_3m(tmp_path: Path) -> None:
+def test_ippo_wins_3m(tmp_path: Path) -> None:
     rows = train(tmp_path / "r", "--map", "3m", "--method", "ippo", "--seed", "100", "--env-steps", "100000")
     assert rows[-1]["eval/win_rate"] >= 0.8

@@ -42,7 +42,7 @@ def segment(first_value, steps, lane, *, starts=False):
     st.integers(1, 6),
 )
 @settings(max_examples=80, deadline=None)
-def test_every_stretch_is_a_contiguous_piece_of_what_its_lane_still_holds(adds, capacity, length):
+def test_replay_samples_are_contiguous_stretches_of_a_lane(adds, capacity, length):
     replay = Replay(SPACES, capacity, lanes=3, gate=Gate(Role.PRIMARY))
     model = [[], [], []]
     counter = 0
@@ -66,7 +66,7 @@ def test_every_stretch_is_a_contiguous_piece_of_what_its_lane_still_holds(adds, 
     assert np.array_equal(batch.terminal, batch.reward.astype(int) % 7 == 0)
 
 
-def test_masks_survive_their_packing():
+def test_replay_masks_survive_packing():
     replay = Replay(SPACES, 100, lanes=1, gate=Gate(Role.PRIMARY))
     original = segment(0, 9, 0)
     replay.add([original])
@@ -74,7 +74,7 @@ def test_masks_survive_their_packing():
     assert np.array_equal(batch.avail[:, 0], original.avail)
 
 
-def test_places_are_sampled_uniformly():
+def test_replay_samples_starts_uniformly():
     replay = Replay(SPACES, 1000, lanes=2, gate=Gate(Role.PRIMARY))
     replay.add([segment(0, 30, 0), segment(30, 10, 1)])
     starts = replay.sample(72_000, 5, np.random.default_rng(1)).reward[0].astype(int)
@@ -87,7 +87,7 @@ def test_places_are_sampled_uniformly():
     assert chi2 < 61.1  # the 99.9 % point with 31 degrees of freedom
 
 
-def test_a_received_segment_continues_nothing():
+def test_replay_received_segment_does_not_continue_a_lane():
     replay = Replay(SPACES, 100, lanes=1, gate=Gate(Role.PRIMARY))
     replay.add([segment(5, 4, 3)], joined=False)
     stretch = replay.sample(1, 4, np.random.default_rng(0))
@@ -97,7 +97,7 @@ def test_a_received_segment_continues_nothing():
     assert battles.is_first.sum() == 50 and battles.reset.sum() == 100
 
 
-def test_at_least_half_of_a_pooled_batch_is_the_agents_own_however_much_it_received():
+def test_pooled_batch_is_at_least_half_own_data():
     pooled = PooledReplay(SPACES, ReplayConfig(capacity=4000), 1, Gate(Role.PRIMARY), "cpu")
     pooled.remember([segment(0, 40, 0)])
     for batch, own in ((16, 8), (5, 3), (1, 1)):
@@ -107,7 +107,7 @@ def test_at_least_half_of_a_pooled_batch_is_the_agents_own_however_much_it_recei
         assert torch.equal(drawn.own, drawn.reward[0] < 1000)
 
 
-def test_a_segment_of_other_sizes_raises_and_nothing_is_lost():
+def test_replay_refuses_a_segment_of_other_sizes_without_loss():
     replay = Replay(SPACES, 100, lanes=1, gate=Gate(Role.PRIMARY))
     replay.add([segment(0, 9, 0)])
     other = Replay(Spaces(2, 5, 3, 1, 50), 100, lanes=1, gate=Gate(Role.PRIMARY))
@@ -116,7 +116,7 @@ def test_a_segment_of_other_sizes_raises_and_nothing_is_lost():
     assert len(replay) == 9
 
 
-def test_state_round_trip_goes_on_with_the_same_samples():
+def test_replay_state_round_trip_continues_the_samples():
     a, b = Replay(SPACES, 40, lanes=2, gate=Gate(Role.PRIMARY)), Replay(SPACES, 40, lanes=2, gate=Gate(Role.PRIMARY))
     a.add([segment(0, 25, 0), segment(25, 15, 1)])
     b.load_state(a.state())
@@ -132,7 +132,7 @@ def test_state_round_trip_goes_on_with_the_same_samples():
         b.load_state({k: v if k in ("start", "end") else v[1:] for k, v in a.state().items()})
 
 
-def test_a_foreign_role_is_refused_on_the_way_in_and_nothing_of_the_call_is_kept():
+def test_replay_refuses_a_foreign_role_and_keeps_nothing_of_the_call():
     replay = Replay(SPACES, 100, lanes=1, gate=Gate(Role.PRIMARY))
     foreign = replace(segment(5, 5, 0), origin=Origin(3, Role.EXPLORER, 17))
     with pytest.raises(ProvenanceError, match="agent 3, role explorer, episode 17"):
@@ -140,7 +140,7 @@ def test_a_foreign_role_is_refused_on_the_way_in_and_nothing_of_the_call_is_kept
     assert len(replay) == 0
 
 
-def test_a_foreign_row_is_refused_on_the_way_out_however_it_came_in():
+def test_replay_refuses_a_foreign_row_when_sampling():
     replay, open_one = (Replay(SPACES, 100, lanes=1, gate=Gate(*roles)) for roles in ((Role.PRIMARY,), tuple(Role)))
     open_one.add([segment(0, 5, 0), replace(segment(5, 5, 0), origin=Origin(3, Role.EXPLORER, 17))])
     assert open_one.sample(4, 10, np.random.default_rng(0)).reward.shape == (10, 4)
@@ -149,7 +149,7 @@ def test_a_foreign_row_is_refused_on_the_way_out_however_it_came_in():
         replay.sample(4, 10, np.random.default_rng(0))
 
 
-def test_ten_thousand_operations_against_a_plain_list(figure):
+def test_replay_equals_a_plain_list_over_ten_thousand_operations(figure):
     rng, counter, samples = np.random.default_rng(11), 0, 0
     replay, model = Replay(SPACES, 90, lanes=3, gate=Gate(Role.PRIMARY)), [[], [], []]
     pieces: list[dict[str, np.ndarray]] = []  # as a checkpoint keeps them: what came since the one before
@@ -187,7 +187,7 @@ def test_ten_thousand_operations_against_a_plain_list(figure):
     figure("10 000 operations on a replay", "as a plain list would do")
 
 
-def test_recent_stretches_begin_in_the_newest_rows_of_every_lane():
+def test_replay_recent_samples_start_in_the_newest_rows_of_every_lane():
     replay = Replay(SPACES, 4000, 2, Gate(Role.PRIMARY), recent_steps=100)
     for lane in (0, 1):
         replay.add([segment(0, 1000, lane)])
@@ -199,7 +199,7 @@ def test_recent_stretches_begin_in_the_newest_rows_of_every_lane():
     assert abs((mixed >= 946).mean() - (0.5 + 0.5 * 50 / 996)) < 0.01
 
 
-def test_the_reward_of_a_death_is_stale_once_the_arrival_is_no_longer_recent():
+def test_replay_death_reward_is_stale_once_no_longer_recent():
     replay = Replay(SPACES, 400, 1, Gate(Role.PRIMARY), recent_steps=20)
     replay.add([replace(segment(0, 10, 0), death=True)])
     for more, stale in ((19, False), (1, True)):

@@ -14,13 +14,13 @@ def test_iqm_drops_the_lowest_and_highest_quarter() -> None:
     assert aggregate.iqm([0.0, 1, 5]) == 2
 
 
-def test_interval_of_three_seeds_is_that_of_all_27_resamples() -> None:
+def test_bootstrap_interval_of_three_seeds_covers_all_27_resamples() -> None:
     # The mean is at its lowest, and at its highest, in 1 of 27 resamples: more than 2.5 %.
     estimate = aggregate.iqm_interval([[0.1, 0.3, 0.5]])
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.3, 0.1, 0.5))
 
 
-def test_interval_is_drawn_within_each_map() -> None:
+def test_bootstrap_interval_resamples_within_each_map() -> None:
     pooled = aggregate.iqm_interval([[0.0] * 3 + [1.0] * 3])
     by_map = aggregate.iqm_interval([[0.0] * 3, [1.0] * 3])
     assert (by_map.low, by_map.value, by_map.high) == (0.5, 0.5, 0.5)
@@ -28,31 +28,31 @@ def test_interval_is_drawn_within_each_map() -> None:
 
 
 @pytest.mark.parametrize("seeds", [0, 1, 2])
-def test_fewer_than_three_seeds_give_no_interval(seeds: int) -> None:
+def test_bootstrap_interval_needs_three_seeds(seeds: int) -> None:
     estimate = aggregate.iqm_interval([[0.5] * seeds])
     assert np.isnan([estimate.low, estimate.high]).all()
     assert estimate.seeds == seeds
 
 
-def test_interval_is_the_same_every_time() -> None:
+def test_bootstrap_interval_is_deterministic() -> None:
     values = [[0.1, 0.7, 0.4, 0.9, 0.3]]
     assert aggregate.iqm_interval(values) == aggregate.iqm_interval(values)
 
 
-def test_difference_pairs_runs_of_one_seed_and_ignores_the_others() -> None:
+def test_difference_pairs_runs_of_one_seed_only() -> None:
     one, other = {0: 0.5, 1: 0.7, 2: 0.9, 7: 0.0}, {2: 0.4, 1: 0.4, 0: 0.4, 8: 1.0}
     estimate = aggregate.paired_difference(one, other)
     assert (estimate.value, estimate.low, estimate.high, estimate.seeds) == pytest.approx((0.3, 0.1, 0.5, 3))
 
 
-def test_improvement_counts_pairs_that_win_and_half_of_the_ties() -> None:
+def test_probability_of_improvement_counts_wins_and_half_of_ties() -> None:
     assert aggregate.improvement([3.0, 4.0], [1.0, 3.0]).value == 3.5 / 4
     assert aggregate.improvement([1.0] * 3, [1.0] * 4).value == 0.5
     sure = aggregate.improvement([2.0, 3, 4], [1.0, 0, 1])
     assert (sure.value, sure.low, sure.high) == (1, 1, 1)
 
 
-def test_curves_meet_on_one_grid_by_the_last_value_carried_forward() -> None:
+def test_curves_share_a_grid_by_last_value_carried_forward() -> None:
     one = np.array([0.0, 10, 20]), np.array([0.0, 1, 2])
     other = np.array([5.0, 15, 30]), np.array([5.0, 6, 7])
     grid, values = aggregate.common_grid([one, other])
@@ -66,7 +66,7 @@ def test_curves_that_do_not_overlap_have_no_grid() -> None:
     assert len(aggregate.curve_band([])[0]) == 0
 
 
-def test_band_lies_around_the_iqm_and_needs_three_seeds() -> None:
+def test_curve_band_surrounds_the_iqm_and_needs_three_seeds() -> None:
     steps = np.arange(200.0)
     curves = [(steps, np.full(200, level)) for level in (0.1, 0.3, 0.5)]
     grid, middle, low, high = aggregate.curve_band(curves)
@@ -76,7 +76,7 @@ def test_band_lies_around_the_iqm_and_needs_three_seeds() -> None:
     assert np.isnan(aggregate.curve_band(curves[:2])[2]).all()
 
 
-def test_area_is_the_win_rate_averaged_over_steps() -> None:
+def test_curve_area_is_the_win_rate_averaged_over_steps() -> None:
     curve = np.array([0.0, 10, 20]), np.array([0.0, 1, 1])
     assert aggregate.area_under_curve(curve, 20) == 0.75
     assert aggregate.area_under_curve(curve, 15) == pytest.approx(10 / 15)

@@ -96,7 +96,7 @@ def test_realised_bandwidth_has_a_mark_for_every_run(study: Study) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name != "figure8_variants"])
-def test_files_decode_and_are_no_blank_sheet(study: Study, name: str, tmp_path: Path) -> None:
+def test_figure_files_decode_and_are_not_blank(study: Study, name: str, tmp_path: Path) -> None:
     figure = drawn(study, name, Look(columns=3))
     png, svg = save(figure, tmp_path / "v1.0")
     pixels = imread(png)
@@ -106,19 +106,19 @@ def test_files_decode_and_are_no_blank_sheet(study: Study, name: str, tmp_path: 
     assert (png.name, svg.name) == ("v1.0.png", "v1.0.svg")
 
 
-def test_the_same_runs_give_the_same_bytes(study: Study) -> None:
+def test_figure_files_are_byte_identical_for_the_same_runs(study: Study) -> None:
     once, again = (image(drawn(study, "figure5_best"), "svg") for _ in range(2))
     assert once == again
 
 
-def test_lines_differ_in_grey_and_in_dashes() -> None:
+def test_figure_lines_differ_in_grey_and_dashes() -> None:
     looks = shades(5)
     grey = [float(np.dot(to_rgb(look["color"]), (0.299, 0.587, 0.114))) for look in looks]
     assert min(np.diff(grey)) > 0.08
     assert len({str(look["linestyle"]) for look in looks}) == len({look["marker"] for look in looks}) == 5
 
 
-def test_two_seeds_get_no_band_and_the_panel_says_so(tmp_path: Path) -> None:
+def test_figure_of_two_seeds_has_no_band_and_a_note(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path / str(seed), win_rate_rows({1000: 0.1, 2000: 0.5 + seed / 4}), seed=seed)
     axis = drawn(Study.load([tmp_path]), "figure1_win_rate").axes[0]
@@ -126,19 +126,21 @@ def test_two_seeds_get_no_band_and_the_panel_says_so(tmp_path: Path) -> None:
     assert "2 seeds (fewer than 3: no interval)" in axis.get_title()
 
 
-def test_a_figure_without_data_says_why(tmp_path: Path) -> None:
+def test_figure_without_data_reports_why(tmp_path: Path) -> None:
     write_run(tmp_path / "run", win_rate_rows({1000: 0.1}), method="independent")
     said = {name: make(name, Study.load([tmp_path]).cells, Look()) for name in FIGURES}
     assert [name for name, made in said.items() if isinstance(made, Figure)] == ["figure1_win_rate"]
     assert all(made for made in said.values())
 
 
-def test_a_name_with_dollar_signs_is_no_formula(tmp_path: Path) -> None:
+def test_figure_text_with_dollar_signs_is_no_formula(tmp_path: Path) -> None:
     write_run(tmp_path / "run", win_rate_rows({1000: 0.1, 2000: 0.2}), map=r"$\frac{1$.toml")
     assert image(drawn(Study.load([tmp_path]), "figure1_win_rate"), "svg")
 
 
-def test_command_writes_what_it_can_and_names_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plot_command_writes_possible_figures_and_names_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for seed in range(3):
         write_run(tmp_path / "runs" / str(seed), win_rate_rows({1000: 0.1, 2000: 0.5}), seed=seed)
     assert plot.main([str(tmp_path / "runs"), "-o", str(tmp_path / "out")]) == 0
@@ -159,7 +161,7 @@ def test_command_writes_what_it_can_and_names_the_rest(tmp_path: Path, capsys: p
         (["RUNS", "--columns", "0"], "got 0"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(
+def test_plot_mistake_is_one_line_and_exit_code_2(
     options: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(tmp_path / "run", win_rate_rows({1000: 0.1}))
@@ -170,7 +172,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert reason in said and said.count("\n") == 1
 
 
-def test_missing_extra_is_one_line_that_names_the_pip_command(
+def test_plot_without_the_extra_names_the_pip_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -181,7 +183,7 @@ def test_missing_extra_is_one_line_that_names_the_pip_command(
     assert "matplotlib, scipy, jinja2" in said and "pip install" in said and said.count("\n") == 1
 
 
-def test_what_is_unusual_has_a_figure_of_its_own_and_is_in_none_of_the_papers(tmp_path: Path) -> None:
+def test_unusual_runs_are_in_their_own_figure_only(tmp_path: Path) -> None:
     write_study(tmp_path, seeds=3)
     for seed in range(3):
         rows, sharing = win_rate_rows({1000: 0.1, 10_000: 1.0}), {"selector": "random"}
@@ -200,7 +202,7 @@ def test_what_is_unusual_has_a_figure_of_its_own_and_is_in_none_of_the_papers(tm
         assert not any("random" in text.get_text() for legend in other.legends for text in legend.get_texts())
 
 
-def test_lines_of_different_cells_never_look_alike(tmp_path: Path) -> None:
+def test_figure_lines_of_different_cells_look_different(tmp_path: Path) -> None:
     rows = win_rate_rows({1000: 0.1, 10_000: 1.0})
     for method in ("independent", "centralized", "ippo", "mappo"):
         write_run(tmp_path / method, rows, method=method)
@@ -214,7 +216,7 @@ def test_lines_of_different_cells_never_look_alike(tmp_path: Path) -> None:
         assert len(seen) == len(looks) >= 2
 
 
-def test_centralized_that_sends_is_drawn_in_crowded_panels_too(tmp_path: Path) -> None:
+def test_centralized_with_a_wire_is_drawn_in_crowded_panels(tmp_path: Path) -> None:
     for i, bandwidth in enumerate((0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)):
         write_run(tmp_path / f"b{i}", _sending(bandwidth), method="both", bandwidth=bandwidth)
     write_run(tmp_path / "c", _sending(1.0), method="centralized")
@@ -223,7 +225,7 @@ def test_centralized_that_sends_is_drawn_in_crowded_panels_too(tmp_path: Path) -
     assert "Centralized" in {line.get_label() for line in figure.axes[0].get_lines()}
 
 
-def test_seeds_that_share_no_range_are_said_not_to(tmp_path: Path) -> None:
+def test_figure_reports_seeds_without_a_common_range(tmp_path: Path) -> None:
     for seed, rate in enumerate((1.0, 1.1, 40.0)):
         write_run(tmp_path / str(seed), _sending(rate), method="both", seed=seed)
     figure = make("figure6_bytes", Study.load([tmp_path]).cells, Look())
@@ -236,7 +238,7 @@ def _sending(rate: float) -> list[dict[str, float]]:
     return [{**row, "channel/sent_bytes": 1000.0 * rate * row["env_steps"]} for row in rows]
 
 
-def test_the_legend_of_a_single_panel_is_not_cut_off(tmp_path: Path) -> None:
+def test_figure_legend_of_a_single_panel_is_not_cut_off(tmp_path: Path) -> None:
     for method in ("experience", "rollouts", "both", "independent"):
         write_run(tmp_path / method, win_rate_rows({1000: 0.1, 10_000: 1.0}), method=method)
     figure = make("figure1_win_rate", Study.load([tmp_path]).cells, Look(columns=2))

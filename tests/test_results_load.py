@@ -12,7 +12,7 @@ from mawm.results.load import load_runs
 from mawm.results.study import Study
 
 
-def test_run_tells_what_was_asked_and_what_came_out(tmp_path: Path) -> None:
+def test_run_has_its_settings_and_results(tmp_path: Path) -> None:
     rows = win_rate_rows({1000: 0.25, 2000: 0.5})
     sharing = {"selector": "quantile", "channel": "real", "wire": "float16", "budget_bytes_per_step": 40.0}
     write_run(tmp_path / "deep" / "run", rows, map="2s3z", method="rollouts", seed=3, bandwidth=0.01, sharing=sharing)
@@ -24,7 +24,7 @@ def test_run_tells_what_was_asked_and_what_came_out(tmp_path: Path) -> None:
     assert (steps.tolist(), rates.tolist()) == ([1000, 2000], [0.25, 0.5])
 
 
-def test_final_win_rate_is_that_of_the_last_policy(tmp_path: Path) -> None:
+def test_final_win_rate_is_of_the_last_policy(tmp_path: Path) -> None:
     rows = win_rate_rows({1000: 0.9, 2000: 0.5})
     write_run(tmp_path / "a", rows, {"win_rate": 0.625, "episodes": 320})
     write_run(tmp_path / "b", rows)
@@ -34,7 +34,7 @@ def test_final_win_rate_is_that_of_the_last_policy(tmp_path: Path) -> None:
     assert len(said) == 1 and "earlier policy" in said[0]
 
 
-def test_values_that_are_not_numbers_leave_gaps(tmp_path: Path) -> None:
+def test_run_values_that_are_not_numbers_leave_gaps(tmp_path: Path) -> None:
     rows = [{"env_steps": 1, "a": None}, {"env_steps": 2, "a": 0.5}, {"env_steps": 3, "a": math.inf, "b": "text"}]
     write_run(tmp_path / "run", rows)
     (run,), _ = load_runs([tmp_path])
@@ -42,7 +42,7 @@ def test_values_that_are_not_numbers_leave_gaps(tmp_path: Path) -> None:
     assert math.isnan(run.last("b"))
 
 
-def test_bytes_come_from_the_total_or_from_the_rate(tmp_path: Path) -> None:
+def test_run_bytes_come_from_the_total_or_from_the_rate(tmp_path: Path) -> None:
     write_run(tmp_path / "a", [{"env_steps": 10, "channel/sent_bytes": 70.0, "channel/bytes_per_env_step": 1.0}])
     write_run(tmp_path / "b", [{"env_steps": 10, "channel/bytes_per_env_step": 6.0}])
     runs, _ = load_runs([tmp_path])
@@ -62,7 +62,7 @@ def test_bytes_come_from_the_total_or_from_the_rate(tmp_path: Path) -> None:
         ("metrics.jsonl", "torn", "no row"),
     ],
 )
-def test_a_broken_folder_is_named_with_its_reason(tmp_path: Path, file: str, text: str | None, reason: str) -> None:
+def test_study_names_a_broken_folder_with_its_reason(tmp_path: Path, file: str, text: str | None, reason: str) -> None:
     good = write_run(tmp_path / "good", win_rate_rows({1: 0.5}))
     broken = write_run(tmp_path / "broken", win_rate_rows({1: 0.5}))
     if text is None:
@@ -74,7 +74,7 @@ def test_a_broken_folder_is_named_with_its_reason(tmp_path: Path, file: str, tex
     assert str(broken) in said[-1] and reason in said[-1] and "\n" not in said[-1]
 
 
-def test_torn_lines_empty_folders_and_missing_paths_are_told(tmp_path: Path) -> None:
+def test_study_reports_torn_lines_empty_folders_and_missing_paths(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", win_rate_rows({1: 0.5, 2: 0.75}), evaluation={"episodes": 3})
     with (run / "metrics.jsonl").open("a") as log:
         log.write('{"env_steps": 3, "eval/w')
@@ -85,14 +85,14 @@ def test_torn_lines_empty_folders_and_missing_paths_are_told(tmp_path: Path) -> 
     assert all(word in told for word in ("line 3", "no win_rate", "empty folder", "no such folder"))
 
 
-def test_checkpoints_below_a_run_are_no_runs(tmp_path: Path) -> None:
+def test_study_ignores_checkpoints_below_a_run(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", win_rate_rows({1: 0.5}))
     (run / "ck-1").mkdir()
     (run / "ck-1" / "config.json").write_text("{}")
     assert [len(found) for found in load_runs([tmp_path])] == [1, 0]
 
 
-def test_cells_hold_seeds_and_what_has_no_bandwidth_has_one_cell(tmp_path: Path) -> None:
+def test_study_cells_group_seeds_and_ignore_bandwidth_without_a_channel(tmp_path: Path) -> None:
     for i, (method, bandwidth) in enumerate(
         (("both", 0.05), ("both", 0.1), ("independent", 0.05), ("independent", 0.1))
     ):
@@ -106,7 +106,7 @@ def test_cells_hold_seeds_and_what_has_no_bandwidth_has_one_cell(tmp_path: Path)
     assert [cell.label for cell in best_bandwidths(cells, lambda cell: 1.0)] == ["Both-0.05", "Independent"]
 
 
-def test_twin_seeds_and_mixed_settings_are_told(tmp_path: Path) -> None:
+def test_study_reports_duplicate_seeds_and_mixed_settings(tmp_path: Path) -> None:
     write_run(tmp_path / "a", win_rate_rows({1: 0.5}), schedule={"battles": 8})
     write_run(tmp_path / "b", win_rate_rows({1: 0.9}), schedule={"battles": 8})
     write_run(tmp_path / "c", win_rate_rows({1: 0.7}), schedule={"battles": 4}, seed=1)
@@ -116,7 +116,7 @@ def test_twin_seeds_and_mixed_settings_are_told(tmp_path: Path) -> None:
     assert any("schedule.battles" in line for line in said)
 
 
-def test_unfinished_runs_count_only_when_asked_for(tmp_path: Path) -> None:
+def test_study_counts_unfinished_runs_only_on_request(tmp_path: Path) -> None:
     write_run(tmp_path / "whole", win_rate_rows({1000: 0.5}), env_steps=1000)
     write_run(tmp_path / "part", win_rate_rows({400: 0.5}), env_steps=1000, seed=1)
     assert [len(Study.load([tmp_path], unfinished).runs) for unfinished in (False, True)] == [1, 2]
@@ -125,13 +125,13 @@ def test_unfinished_runs_count_only_when_asked_for(tmp_path: Path) -> None:
         Study.load([tmp_path / "part"])
 
 
-def test_facts_keep_what_else_the_run_wrote_down(tmp_path: Path) -> None:
+def test_run_facts_keep_further_keys(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", win_rate_rows({1: 0.5}), facts={"versions": {"torch": "2"}, "commands": ["x"]})
     assert load_runs([run])[0][0].facts == {"versions": {"torch": "2"}, "commands": ["x"]}
     assert "config" in json.loads((run / "config.json").read_text())
 
 
-def test_runs_of_one_seed_that_differ_are_told_apart_and_the_longer_one_counts(tmp_path: Path) -> None:
+def test_study_reports_differing_runs_of_one_seed_and_counts_the_longer(tmp_path: Path) -> None:
     short, long = win_rate_rows({1000: 0.1}), win_rate_rows({1000: 0.1, 2000: 0.9})
     write_run(tmp_path / "a", short, method="both", env_steps=1000)
     write_run(tmp_path / "b", long, method="both", env_steps=2000)
@@ -140,13 +140,13 @@ def test_runs_of_one_seed_that_differ_are_told_apart_and_the_longer_one_counts(t
     assert any("other env_steps" in line and line.endswith("b alone counts") for line in study.warnings)
 
 
-def test_budgets_that_differ_on_a_map_are_warned_about_though_each_cell_is_whole(tmp_path: Path) -> None:
+def test_study_warns_of_different_step_budgets_on_a_map(tmp_path: Path) -> None:
     write_run(tmp_path / "a", win_rate_rows({1000: 0.1}), method="both", env_steps=1000)
     write_run(tmp_path / "b", win_rate_rows({2000: 0.1}), method="independent", env_steps=2000)
     assert any("runs of 1,000 and 2,000 steps" in line for line in Study.load([tmp_path]).warnings)
 
 
-def test_a_sampled_evaluation_is_no_greedy_one_and_a_huge_number_is_none(tmp_path: Path) -> None:
+def test_run_ignores_sampled_evaluation_as_greedy_and_huge_numbers(tmp_path: Path) -> None:
     rows = win_rate_rows({1000: 0.9})
     write_run(tmp_path / "a", rows, {"win_rate": 0.1, "episodes": 320, "mode": "sample"}, seed=0)
     write_run(tmp_path / "b", rows, {"win_rate": 10**400, "episodes": 320}, seed=1)
@@ -155,7 +155,7 @@ def test_a_sampled_evaluation_is_no_greedy_one_and_a_huge_number_is_none(tmp_pat
     assert any("mode 'sample', not greedy" in line for line in said)
 
 
-def test_the_wire_of_the_centralized_method_makes_another_cell_and_a_map_file_of_the_same_name_is_noticed(
+def test_study_separates_centralized_with_a_wire_and_reports_changed_map_files(
     tmp_path: Path,
 ) -> None:
     rows = win_rate_rows({1000: 0.9})

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import Browser, find_browser
+from browser import headless_chromium, open_page
 from results_study import win_rate_rows, write_run, write_study
 
 pytest.importorskip("scipy", reason="the extra `plot` is not installed")
@@ -17,6 +17,9 @@ pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
 from mawm import export, report
 from mawm.results.study import Study
 from mawm.results.tables import deployment_table, difference_table, results_table, runs_table
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 VOID = {"meta", "link", "img", "source", "br"}
@@ -67,15 +70,12 @@ def page(written: Path) -> Page:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if find_browser() is None:
-        pytest.skip("no Chromium or Chrome on this machine to show the report in")
-    opened = Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
+def browser() -> Iterator["Browser"]:
+    with headless_chromium() as chromium:
+        yield chromium
 
 
-def test_page_tells_results_improvement_versions_and_commands(page: Page) -> None:
+def test_report_page_shows_results_improvement_versions_and_commands(page: Page) -> None:
     wanted = ["Results on 3m", "Probability of improvement on 2s_vs_1sc", "Gain over Independent on 3m", "Commands"]
     wanted += ["RSSM+Predictors (experience)", "ShareAll", "embedded engine", "3.11.7", "3 of 3", "machine.cpu"]
     wanted += ["python -m mawm.train --map 3m --method both --bandwidth 0.05 --seed 0 --env-steps 10000"]
@@ -83,48 +83,58 @@ def test_page_tells_results_improvement_versions_and_commands(page: Page) -> Non
     assert [text for text in wanted if text not in page.text] == []
 
 
-def test_page_is_one_file_without_scripts_or_outside_addresses(page: Page) -> None:
+def test_report_page_has_no_scripts_or_outside_addresses(page: Page) -> None:
     assert page.elements.count("figure") == 8
     assert "script" not in page.elements
     assert [address for address in page.addresses if not address.startswith("data:")] == []
 
 
-def test_text_of_runs_is_escaped(page: Page, written: Path) -> None:
+def test_report_page_escapes_text_of_runs(page: Page, written: Path) -> None:
     assert HOSTILE not in written.read_text(encoding="utf-8")
     assert HOSTILE in page.text
     assert "<b>bold</b>" in page.text
     assert "broken & empty: an empty folder" in page.text
 
 
+def test_open_page_records_console_log_exceptions_dialogs_and_requests(browser: "Browser", tmp_path: Path) -> None:
+    """The tests below assert that there are none, so each kind must be seen where it occurs."""
+    scripts = "console.log('a message'); alert('a dialog'); setTimeout(() => { throw new Error('an exception') })"
+    (tmp_path / "bad.html").write_text(f"<img src=missing.png><script>{scripts}</script>")
+    with open_page(browser, tmp_path / "bad.html", 1200) as opened:
+        opened.page.wait_for_timeout(100)
+    text = "\n".join(opened.messages)
+    wanted = ("a message", "a dialog", "an exception", "Failed to load resource")
+    assert [words for words in wanted if words not in text] == []
+    assert [url.rpartition("/")[2] for url in opened.requests] == ["bad.html", "missing.png"]
+
+
 @pytest.mark.parametrize("width", [390, 1200])
-def test_report_in_a_browser(browser: Browser, written: Path, width: int, tmp_path: Path) -> None:
-    browser.open(written, width)
-    wrong = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded", "Page.javascriptDialogOpening")
-    asked = [
-        event["params"]["request"]["url"]
-        for event in browser.events
-        if event.get("method") == "Network.requestWillBeSent"
-    ]
-    assert [event for event in browser.events if event.get("method") in wrong] == []
-    assert [url for url in asked if not url.startswith("data:")] == [written.resolve().as_uri()]
-    assert browser.value("document.documentElement.scrollWidth <= window.innerWidth") is True
-    assert browser.value("window.innerWidth") == width
-    assert browser.value("[...document.images].length") == 8
-    assert browser.value("[...document.images].every(image => image.naturalWidth > 0)") is True
-    boxes = "[...document.querySelectorAll('table, img')]"
-    assert browser.value(f"{boxes}.every(e => (e.closest('.scroll') ?? e).getBoundingClientRect().right <= {width})")
-    assert browser.screenshot(tmp_path / "page.png").stat().st_size > 10_000
+def test_report_page_renders_in_chromium_without_errors_or_requests(
+    browser: "Browser", written: Path, width: int, tmp_path: Path
+) -> None:
+    with open_page(browser, written, width) as opened:
+        value = opened.page.evaluate
+        assert opened.messages == []
+        assert [url for url in opened.requests if not url.startswith("data:")] == [written.resolve().as_uri()]
+        assert value("document.documentElement.scrollWidth <= window.innerWidth") is True
+        assert value("window.innerWidth") == width
+        assert value("[...document.images].length") == 8
+        assert value("[...document.images].every(image => image.naturalWidth > 0)") is True
+        boxes = "[...document.querySelectorAll('table, img')]"
+        assert value(f"{boxes}.every(e => (e.closest('.scroll') ?? e).getBoundingClientRect().right <= {width})")
+        opened.page.screenshot(path=tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 10_000
 
 
-def test_phone_gets_panels_one_below_the_other(browser: Browser, written: Path) -> None:
-    shape = "(i => i.naturalHeight / i.naturalWidth)(document.images[0])"
-    browser.open(written, 390)
-    narrow = browser.value(shape)
-    browser.open(written, 1200)
-    assert narrow > 1.3 * browser.value(shape)
+def test_report_page_stacks_panels_on_a_phone(browser: "Browser", written: Path) -> None:
+    shapes = []
+    for width in (390, 1200):
+        with open_page(browser, written, width) as opened:
+            shapes.append(opened.page.evaluate("(i => i.naturalHeight / i.naturalWidth)(document.images[0])"))
+    assert shapes[0] > 1.3 * shapes[1]
 
 
-def test_report_of_a_single_run_says_that_there_is_no_interval(tmp_path: Path) -> None:
+def test_report_of_a_single_run_states_that_there_is_no_interval(tmp_path: Path) -> None:
     write_run(tmp_path / "run", win_rate_rows({1000: 0.25, 2000: 0.9}))
     assert report.main([str(tmp_path / "run"), "-o", str(tmp_path / "page.html"), "--title", "a < b"]) == 0
     text = Page((tmp_path / "page.html").read_text(encoding="utf-8")).text
@@ -134,7 +144,7 @@ def test_report_of_a_single_run_says_that_there_is_no_interval(tmp_path: Path) -
     assert "not shown: no map was run with two methods" in text
 
 
-def test_a_markdown_report_has_the_same_tables_and_its_figures_beside_it(tmp_path: Path) -> None:
+def test_markdown_report_has_the_same_tables_and_figure_files(tmp_path: Path) -> None:
     write_study(tmp_path / "runs", seeds=3)
     write_run(tmp_path / "runs" / "hostile", win_rate_rows({1: 0.5}), map="a|b <img src=x>", method="both")
     assert report.main([str(tmp_path / "runs"), "-o", str(tmp_path / "docs" / "study.md")]) == 0
@@ -149,7 +159,7 @@ def test_a_markdown_report_has_the_same_tables_and_its_figures_beside_it(tmp_pat
     assert all((tmp_path / "docs" / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
 
 
-def test_runs_table_tells_steps_minutes_and_interval_of_each_run(tmp_path: Path) -> None:
+def test_runs_table_shows_steps_minutes_and_interval_of_each_run(tmp_path: Path) -> None:
     rows = win_rate_rows({1000: 0.25, 2000: 0.85, 3000: 0.7})
     rows[-1] |= {"wall_s": 90.0, "channel/realised_bandwidth": 0.0497}
     evaluation = {"win_rate": 0.75, "win_rate_low": 0.7, "win_rate_high": 0.8, "episodes": 320}
@@ -161,7 +171,7 @@ def test_runs_table_tells_steps_minutes_and_interval_of_each_run(tmp_path: Path)
     assert row[2:] == ("4", "2000", "2000", "–", "1.5", "0.0497", *rates)
 
 
-def test_a_run_that_was_not_evaluated_again_shows_the_intervals_of_its_log(tmp_path: Path) -> None:
+def test_runs_table_uses_logged_intervals_without_an_evaluation(tmp_path: Path) -> None:
     logged = {"win_rate_low": 0.7, "win_rate_high": 0.8, "win_rate_sampled": 0.5, "win_rate_sampled_low": 0.4}
     logged |= {
         "win_rate_sampled_high": 0.6,
@@ -175,7 +185,7 @@ def test_a_run_that_was_not_evaluated_again_shows_the_intervals_of_its_log(tmp_p
     assert row[-3:] == ("75.0 % [70.0, 80.0]", "50.0 % [40.0, 60.0]", "9, 64 of 64")
 
 
-def test_a_run_of_version_0_1_shows_its_interval_and_no_sampled_win_rate(tmp_path: Path) -> None:
+def test_runs_table_of_a_version_0_1_run_has_no_sampled_win_rate(tmp_path: Path) -> None:
     evaluation = {"win_rate": 0.75, "low": 0.7, "high": 0.8, "episodes": 320, "mode": "greedy"}
     write_run(tmp_path / "a", win_rate_rows({1000: 0.25}), evaluation)
     cells = Study.load([tmp_path]).cells
@@ -185,7 +195,7 @@ def test_a_run_of_version_0_1_shows_its_interval_and_no_sampled_win_rate(tmp_pat
     assert dict(zip(table.header, table.rows[0], strict=True))["final win rate, sampled"] == "–"
 
 
-def test_report_wants_the_name_of_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_refuses_an_unknown_file_ending(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         report.main(["runs", "-o", "report.pdf"])
     assert end.value.code == 2
@@ -211,7 +221,7 @@ def test_export_has_the_layout_of_marl_eval(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err == ""
 
 
-def test_export_tells_what_marl_eval_will_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_warns_of_what_marl_eval_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "runs" / "a", win_rate_rows({1: 0.5, 2: 0.5}))
     write_run(tmp_path / "runs" / "b", win_rate_rows({1: 0.5}), seed=1, map="8m")
     write_run(tmp_path / "runs" / "c", [{"env_steps": 5}], seed=2)
@@ -222,7 +232,7 @@ def test_export_tells_what_marl_eval_will_refuse(tmp_path: Path, capsys: pytest.
     assert f"{tmp_path / 'runs' / 'c'}: no evaluation was logged" in said
 
 
-def test_deployment_is_told_with_its_gap_and_only_where_it_was_measured(tmp_path: Path) -> None:
+def test_deployment_table_shows_the_gap_only_where_it_was_measured(tmp_path: Path) -> None:
     for seed, error in enumerate((0.4, 0.5, 0.6)):
         measured = {"win_rate": 1.0, "return": 10.0 + seed, "trained/obs_error": 0.1, "trained/reward_error": 0.5}
         measured |= {"deployed/obs_error": error, "deployed/reward_error": 0.25}
@@ -238,7 +248,7 @@ def test_deployment_is_told_with_its_gap_and_only_where_it_was_measured(tmp_path
     assert [cell.split(" ")[0] for cell in row[2:]] == ["11", "0.5", "0.4", "0.25", "-0.25"]
 
 
-def test_what_was_reached_is_told_in_steps_bytes_and_return_and_paired_with_independent_learning(
+def test_results_table_shows_steps_bytes_and_return_with_gain_over_independent(
     tmp_path: Path,
 ) -> None:
     for seed in range(3):

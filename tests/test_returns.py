@@ -12,14 +12,14 @@ from mawm.agents.categorical import balanced_kl, masked_logits, mixed_probs, sam
 from mawm.agents.returns import ReturnScale, TwoHot, lambda_returns
 
 
-def test_lambda_returns_match_the_recursion_worked_out_by_hand():
+def test_lambda_returns_match_hand_computation():
     # G_2 = v_2 = 4; G_1 = 2 + .9 (.5 * 4 + .5 * 4) = 5.6; G_0 = 1 + .9 (.5 * 3 + .5 * 5.6) = 4.87
     reward, discount = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.9], [0.9]])
     value = torch.tensor([[9.0], [3.0], [4.0]])
     assert torch.allclose(lambda_returns(reward, discount, value, 0.5), torch.tensor([[4.87], [5.6]]))
 
 
-def test_a_terminal_arrival_cuts_the_return_and_a_truncated_one_bootstraps():
+def test_lambda_return_stops_at_terminal_and_bootstraps_at_truncation():
     reward, value = torch.tensor([[1.0]]), torch.tensor([[0.0], [10.0]])
     assert lambda_returns(reward, torch.tensor([[0.0]]), value, 0.95).item() == 1.0
     assert lambda_returns(reward, torch.tensor([[0.99]]), value, 0.95).item() == pytest.approx(10.9)
@@ -51,7 +51,7 @@ def test_two_hot_fit_is_mean_seeking_for_a_rare_large_reward():
     assert two_hot.mean(logits).item() == pytest.approx(10.96 / 25, abs=0.05)
 
 
-def test_kl_of_two_coins_and_its_sum_over_groups():
+def test_kl_of_two_coins_matches_hand_computation():
     p, q = torch.tensor([[0.5, 0.5], [0.9, 0.1]]), torch.tensor([[0.25, 0.75], [0.9, 0.1]])
     assert balanced_kl(p, q)[0].item() == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3), abs=1e-6)
 
@@ -61,7 +61,7 @@ def test_unimix_floors_every_class():
     assert probs.flatten().tolist() == pytest.approx([0.9925, 0.0025, 0.0025, 0.0025])
 
 
-def test_inverse_cdf_draws_at_the_right_frequencies_and_never_at_probability_zero():
+def test_sample_has_the_right_frequencies_and_never_probability_zero():
     rng = np.random.default_rng(0)
     probs = torch.tensor([0.0, 0.2, 0.0, 0.5, 0.3, 0.0]).expand(200_000, 6)
     draws = sample(probs, torch.from_numpy(rng.random(200_000, dtype=np.float32)))
@@ -72,7 +72,7 @@ def test_inverse_cdf_draws_at_the_right_frequencies_and_never_at_probability_zer
 
 @given(st.integers(0, 2**31), st.floats(0.0, 1.0, exclude_max=True, width=32))
 @settings(max_examples=60, deadline=None)
-def test_a_masked_action_is_never_sampled(seed, uniform):
+def test_masked_action_is_never_sampled(seed, uniform):
     rng = np.random.default_rng(seed)
     avail = torch.from_numpy(rng.random(9) < 0.4)
     avail[rng.integers(9)] = True

@@ -38,27 +38,27 @@ def segment(reward: list[float], obs: float = 0.5, agent: int = 0, first: bool =
     )  # fmt: skip
 
 
-def test_observations_within_one_stay_exactly_as_they_are() -> None:
+def test_observation_scale_leaves_values_within_one_unchanged() -> None:
     scale = scale_of([1.0, -0.3, 0.0])
     assert scaled(scale, 0.1, -0.3, 0.7) == torch.tensor([0.1, -0.3, 0.7]).tolist()
 
 
-def test_each_larger_number_is_divided_by_the_largest_of_its_kind() -> None:
+def test_observation_scale_divides_by_the_largest_value_of_the_entry() -> None:
     scale = scale_of([2.0, -8.0, 0.5], [4.0, 5.0, 0.1])
     assert scaled(scale, 1.0, 4.0, 0.5) == [0.25, 0.5, 0.5]
     assert scale.raw(scale(torch.tensor([1.0, 4.0, 0.5]))).tolist() == [1.0, 4.0, 0.5]
 
 
-def test_where_all_numbers_are_small_the_largest_of_them_becomes_one() -> None:
+def test_observation_scale_makes_the_largest_small_value_one() -> None:
     scale = scale_of([0.01, -0.02, 0.0])
     assert scaled(scale, 0.01, 0.02, 0.0) == pytest.approx([0.5, 1.0, 0.0])
 
 
-def test_before_anything_was_seen_nothing_is_scaled() -> None:
+def test_observation_scale_is_one_before_any_data() -> None:
     assert scaled(scale_of(), 0.1, 3.0, -0.2) == torch.tensor([0.1, 3.0, -0.2]).tolist()
 
 
-def test_one_freak_value_costs_a_factor_and_spoils_nothing() -> None:
+def test_observation_scale_limits_the_effect_of_an_outlier() -> None:
     scale = scale_of([1e30, np.nan, np.inf])
     assert scale.largest.tolist() == [GROWTH, 0.0, 0.0]
     assert scaled(scale, 1e30, 0.0, 0.0) == [CLIP, 0.0, 0.0]
@@ -68,14 +68,14 @@ def test_one_freak_value_costs_a_factor_and_spoils_nothing() -> None:
 
 
 @pytest.mark.parametrize(("reward", "unit"), [(0.0, 1.0), (0.02, 0.02), (1.0, 1.0), (20.0, 1.0), (250.0, 12.5)])
-def test_the_unit_of_rewards_is_one_for_returns_between_1_and_20(reward: float, unit: float) -> None:
+def test_reward_unit_is_one_for_returns_between_1_and_20(reward: float, unit: float) -> None:
     rewards = RewardUnit(0.99, 1)
     for _ in range(3):
         rewards.take([segment([0.0, reward])])
     assert rewards.value == pytest.approx(unit, rel=1e-6)
 
 
-def test_returns_are_discounted_sums_over_the_segments_of_a_battle() -> None:
+def test_reward_unit_uses_discounted_returns_over_segments() -> None:
     rewards = RewardUnit(0.5, 2)
     rewards.take([segment([9.0, 4.0, 4.0], lane=1)])  # nothing comes with a battle's first arrival
     rewards.take([segment([4.0], first=False, lane=1)])
@@ -100,7 +100,7 @@ def units(agent: Agent) -> tuple[list[float], float]:
     return agent.model_trainer.model.rssm.scale.largest.tolist(), agent.reward_unit.value
 
 
-def test_own_experience_alone_moves_an_agents_units() -> None:
+def test_scales_follow_own_experience_only() -> None:
     agent, before = make(0), units(make(0))
     agent.replay.admit([segment([0.0, 5000.0], obs=255.0, agent=1)])
     agent.consider([])
@@ -110,7 +110,7 @@ def test_own_experience_alone_moves_an_agents_units() -> None:
     assert units(agent) == ([255.0, 255.0], 250.0)
 
 
-def test_everything_that_counts_rewards_counts_in_the_unit_and_goes_on_so() -> None:
+def test_reward_unit_scales_all_reward_quantities_and_survives_resume() -> None:
     agent = make(0)
     for _ in range(4):
         agent.remember([segment([0.0, 5000.0], obs=255.0)])
@@ -126,7 +126,7 @@ def test_everything_that_counts_rewards_counts_in_the_unit_and_goes_on_so() -> N
 
 
 @pytest.mark.parametrize("kind", ["two_hot", "huber", "squared"])
-def test_in_another_unit_a_head_says_so_many_times_more_at_the_same_loss(kind) -> None:
+def test_value_head_in_another_unit_scales_at_the_same_loss(kind) -> None:
     one, many = scalar_output(kind, 21), scalar_output(kind, 21)
     many.stretch(1000.0)
     out = torch.randn(5, one.size, generator=torch.Generator().manual_seed(0))
@@ -135,7 +135,7 @@ def test_in_another_unit_a_head_says_so_many_times_more_at_the_same_loss(kind) -
     assert torch.allclose(one.loss(out, target), many.loss(out, 1000.0 * target), rtol=1e-4)
 
 
-def test_plain_losses_by_hand() -> None:
+def test_plain_losses_match_hand_computation() -> None:
     out, target = torch.tensor([[0.5], [3.0]]), torch.zeros(2)
     assert Plain("squared").loss(out, target).tolist() == [0.125, 4.5]
     assert Plain("huber").loss(out, target).tolist() == [0.125, 2.5]
@@ -147,7 +147,7 @@ def test_standardised_advantages_have_mean_0_and_deviation_1() -> None:
     assert Deviation().normalise(torch.ones(4), torch.zeros(4), torch.ones(4)).tolist() == [0.0] * 4
 
 
-def test_standardised_advantages_count_with_their_weight_in_the_update() -> None:
+def test_standardised_advantages_are_weighted_in_the_update() -> None:
     advantage, weight = torch.tensor([1.0, 3.0, 5.0, 900.0]), torch.tensor([1.0, 1.0, 1.0, 0.0])
     found = Deviation().normalise(advantage, torch.zeros(4), weight)
     assert found[:3].tolist() == pytest.approx([-(1.5**0.5), 0.0, 1.5**0.5], rel=1e-3)

@@ -29,7 +29,7 @@ FOLLOWERS = ("adaptive", "random")
 """Selectors that aim a little below the bandwidth, so that the promise refuses hardly anything."""
 
 
-def test_single_loss_is_compared_with_the_window_before_it_enters() -> None:
+def test_threshold_compares_a_loss_with_the_window_before_it_enters() -> None:
     past = [float(i % 5) for i in range(WARM_UP)]
     threshold = np.mean(past) + NormalDist().inv_cdf(0.95) * np.std(past)
     for delta, expected in ((1e-6, True), (-1e-6, False)):
@@ -38,7 +38,7 @@ def test_single_loss_is_compared_with_the_window_before_it_enters() -> None:
         assert bool(ask(selector, column([threshold + delta]))[0]) is expected
 
 
-def test_the_whole_rule_worked_out_by_hand() -> None:
+def test_threshold_rule_matches_hand_computation() -> None:
     """Two losses of items of unequal length, against Z section 4.2 in plain loops."""
     rng = np.random.default_rng(0)
     losses, arrivals = rng.exponential(size=(300, 2)), rng.integers(1, 30, 300)
@@ -71,7 +71,7 @@ def test_the_whole_rule_worked_out_by_hand() -> None:
     assert ask(Threshold(0.1, ("a", "b"), size), losses, arrivals).tolist() == expected
 
 
-def test_there_is_no_composite_before_the_windows_of_all_losses_are_warm() -> None:
+def test_threshold_has_no_composite_before_all_windows_are_warm() -> None:
     # Two nearly equal first values have a tiny deviation: a z-score of the third one would be 1e6 sigmas.
     losses = np.random.default_rng(1).normal(size=(2000, 4))
     losses[:2] = [[0.0] * 4, [1e-6] * 4]
@@ -81,7 +81,7 @@ def test_there_is_no_composite_before_the_windows_of_all_losses_are_warm() -> No
     assert 0.03 < ask(selector, losses[2 * WARM_UP : 500]).mean() < 0.09
 
 
-def test_k_counts_arrivals() -> None:
+def test_window_size_counts_arrivals() -> None:
     window = Window(1500, 1)
     for n in range(400):
         window.push([float(n)], 15)
@@ -93,7 +93,7 @@ def test_k_counts_arrivals() -> None:
 
 
 @pytest.mark.parametrize("name", ["adaptive", "gaussian"])
-def test_a_segments_chance_does_not_depend_on_its_length(name: str) -> None:
+def test_selector_share_does_not_depend_on_segment_length(name: str) -> None:
     rng = np.random.default_rng(2)
     arrivals = rng.integers(10, 21, 6000)
     arrivals[::10] = 4  # battles that are over soon
@@ -109,7 +109,7 @@ def test_a_segments_chance_does_not_depend_on_its_length(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gaussian", "adaptive", "quantile", "random"])
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 0.5])
-def test_gaussian_losses_realise_the_bandwidth(name: str, share: float) -> None:
+def test_selector_share_on_gaussian_losses_is_the_bandwidth(name: str, share: float) -> None:
     n = 6_000
     losses = np.random.default_rng(0).normal(size=(n, 1))
     realised = ask(make(name, share), losses)[1500:].mean()
@@ -119,7 +119,7 @@ def test_gaussian_losses_realise_the_bandwidth(name: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["adaptive", "quantile"])
-def test_the_share_holds_on_skewed_losses_where_the_papers_rule_offers_three_times_as_much(name: str) -> None:
+def test_selector_share_holds_on_skewed_losses_unlike_the_gaussian_rule(name: str) -> None:
     losses = np.random.default_rng(1).exponential(size=(12_000, 1))
     assert ask(make("gaussian", 0.01), losses)[1500:].mean() > 0.03
     offered = ask(make(name, 0.01), losses)[6000:]
@@ -128,16 +128,16 @@ def test_the_share_holds_on_skewed_losses_where_the_papers_rule_offers_three_tim
     assert offered[best].mean() > (0.8 * AIM if name == "adaptive" else 0.8)
 
 
-def test_only_rules_with_a_c_report_one() -> None:
+def test_selector_diagnostics_have_c_only_where_the_rule_has() -> None:
     assert "c" in make("adaptive", 0.05).diagnostics() and "c" in make("gaussian", 0.05).diagnostics()
     assert "c" not in make("quantile", 0.05).diagnostics()
 
 
-def test_constant_stream_shares_nothing() -> None:
+def test_selector_shares_nothing_of_a_constant_stream() -> None:
     assert not ask(Threshold(0.25, ("a", "b")), np.full((500, 2), 0.1)).any()
 
 
-def test_not_finite_is_refused_counted_and_changes_nothing() -> None:
+def test_selector_refuses_and_counts_non_finite_losses() -> None:
     losses = np.random.default_rng(1).normal(size=(300, 2))
     clean, dirty = Threshold(0.1, ("a", "b")), Threshold(0.1, ("a", "b"))
     expected = ask(clean, losses)
@@ -147,7 +147,7 @@ def test_not_finite_is_refused_counted_and_changes_nothing() -> None:
     assert dirty.refused_non_finite == 1
 
 
-def test_the_loss_that_won_the_maximum_is_counted() -> None:
+def test_selector_counts_which_loss_won_the_maximum() -> None:
     losses = np.random.default_rng(2).normal(size=(200, 2))
     selector = Threshold(0.05, ("a", "b"))
     ask(selector, losses)
@@ -156,7 +156,7 @@ def test_the_loss_that_won_the_maximum_is_counted() -> None:
     assert selector.state()["won"] == [before[0], before[1] + 1]
 
 
-def test_state_continues_the_decisions() -> None:
+def test_threshold_state_round_trip_continues_the_decisions() -> None:
     losses = np.random.default_rng(3).normal(size=(400, 3))
     whole, first, second = (Threshold(0.2, ("a", "b", "c"), window=64) for _ in range(3))
     expected = ask(whole, losses, 2)
@@ -165,7 +165,7 @@ def test_state_continues_the_decisions() -> None:
     assert (ask(second, losses[150:], 2) == expected[150:]).all()
 
 
-def test_trivial_selectors_and_bad_bandwidth() -> None:
+def test_selectors_all_none_and_bandwidth_0_or_1_are_trivial() -> None:
     assert ask(AllOrNone(True), np.zeros((3, 1))).all() and not ask(AllOrNone(False), np.zeros((3, 1))).any()
     for name in NAMES:
         for share in (0.0, 1.0):
@@ -173,7 +173,7 @@ def test_trivial_selectors_and_bad_bandwidth() -> None:
             assert selector.active == {"all": True, "none": False}.get(name, share == 1.0)
 
 
-def test_window_keeps_its_precision_at_a_large_offset_and_forgets() -> None:
+def test_window_moments_are_precise_at_a_large_offset() -> None:
     window = Window(WARM_UP, 1)
     last = [1e9 + k for k in range(WARM_UP)]
     for value in (5.0, -7.0, *last):
@@ -193,7 +193,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("name", ["gaussian", "adaptive", "quantile"])
-def test_degenerate_streams(name: str) -> None:
+def test_selector_share_on_degenerate_streams(name: str) -> None:
     shares = {}
     for kind, stream in STREAMS.items():
         losses = stream(np.random.default_rng(3), 6000)
@@ -212,14 +212,14 @@ def test_degenerate_streams(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gaussian", "adaptive", "quantile", "random"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_one_bad_value_costs_one_item(name: str, bad: float) -> None:
+def test_selector_loses_one_item_to_one_non_finite_value(name: str, bad: float) -> None:
     losses = np.random.default_rng(4).normal(size=(400, 1))
     losses[200] = bad
     offered = ask(make(name, 0.2), losses)
     assert not offered[200] and offered[201:220].any()
 
 
-def test_in_every_window_of_every_stream_the_budget_keeps_the_promise() -> None:
+def test_budget_holds_in_every_window_of_every_stream() -> None:
     size, share, burst = 10, 0.05, 25 * 10
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -236,7 +236,7 @@ def test_in_every_window_of_every_stream_the_budget_keeps_the_promise() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("all", "none")])
-def test_every_selector_goes_on_from_its_state(name: str) -> None:
+def test_selector_state_round_trip_continues_the_decisions(name: str) -> None:
     losses = np.random.default_rng(5).exponential(size=(600, 2))
     whole, first, second = (make(name, 0.2, 64, ("a", "b")) for _ in range(3))
     expected = ask(whole, losses)
@@ -245,13 +245,13 @@ def test_every_selector_goes_on_from_its_state(name: str) -> None:
     assert (ask(second, losses[250:]) == expected[250:]).all() and expected[250:].any()
 
 
-def test_a_lot_sees_no_loss() -> None:
+def test_random_selector_ignores_losses() -> None:
     losses = np.random.default_rng(6).normal(size=(500, 1))
     one, other = (RandomSelector(0.1, WARM_UP, np.random.default_rng(1)) for _ in range(2))
     assert (ask(one, losses) == ask(other, losses[::-1] * 100)).all()
 
 
-def test_a_selector_of_ones_own() -> None:
+def test_own_selector_is_loaded_by_module_and_name() -> None:
     selector = make("tests.own_selector:every_third", 0.5)
     assert ask(selector, np.zeros((6, 1))).tolist() == [False, False, True] * 2
     with pytest.raises(ValueError, match="cannot be loaded"):

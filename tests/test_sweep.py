@@ -34,7 +34,7 @@ def runs_of(*grids: Grid) -> list[PlannedRun]:
     return expand(list(grids), lambda _: TrainConfig(), lambda method: method in ("experience", "rollouts", "both"))
 
 
-def test_a_method_without_a_channel_has_one_run_a_seed_and_the_others_one_a_bandwidth() -> None:
+def test_grid_ignores_bandwidth_for_methods_without_a_channel() -> None:
     runs = runs_of(Grid(methods=("independent", "both"), bandwidth=(0.05, 1.0), seeds=2, first_seed=7))
     names = ("independent", "both_b0.05", "both_b1")
     assert [run.name for run in runs] == [f"3m_{name}_s{seed}" for seed in (7, 8) for name in names]
@@ -43,18 +43,18 @@ def test_a_method_without_a_channel_has_one_run_a_seed_and_the_others_one_a_band
     assert last.args[:8] == ("--map", "3m", "--method", "both", "--seed", "8", "--bandwidth", "1")
 
 
-def test_a_control_is_told_apart_by_its_name_and_grids_that_overlap_meet() -> None:
+def test_grid_names_controls_and_merges_overlapping_grids() -> None:
     one, two = Grid(methods=("both",), seeds=1), Grid(methods=("both",), selectors=("adaptive", "random"), seeds=1)
     assert [run.name for run in runs_of(one, two)] == ["3m_both_b0.05_s0", "3m_both_b0.05_random_s0"]
 
 
-def test_two_different_runs_of_one_name_are_refused() -> None:
+def test_grid_refuses_two_different_runs_of_one_name() -> None:
     with pytest.raises(ValueError, match=r"3m_both_b0.05_s0.*999"):
         runs_of(Grid(methods=("both",), seeds=1), Grid(methods=("both",), seeds=1, env_steps=999))
 
 
 @pytest.mark.parametrize("name", names_in("sweeps"))
-def test_every_sweep_of_the_package_means_runs(name: str) -> None:
+def test_packaged_sweep_expands_to_runs(name: str) -> None:
     runs = runs_of(*load_sweep(name))
     assert len({run.name for run in runs}) == len(runs) >= 18
 
@@ -73,7 +73,7 @@ def test_every_sweep_of_the_package_means_runs(name: str) -> None:
         ("grid = " + "9" * 5000, "grid.toml"),
     ],
 )
-def test_a_wrong_sweep_file_names_the_key(text: str, said: str, tmp_path: Path) -> None:
+def test_wrong_sweep_file_error_names_the_key(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "grid.toml").write_text(text)
     with pytest.raises(ValueError, match=re.escape(said)):
         load_sweep(str(tmp_path / "grid.toml"))
@@ -101,7 +101,7 @@ def test_a_wrong_sweep_file_names_the_key(text: str, said: str, tmp_path: Path) 
         (("--train-args=--agent.behaviour.horizn 3",), "--agent.behaviour.horizon"),
     ],
 )
-def test_wrong_input_fails_before_anything_starts(
+def test_sweep_refuses_wrong_input_before_it_starts(
     args: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
@@ -112,7 +112,7 @@ def test_wrong_input_fails_before_anything_starts(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dry_run_tells_the_cost_and_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sweep_dry_run_prints_the_cost_and_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*DEBUG, "--methods", "independent", "both", "--dry-run", "--out", str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:2]] == ["3m_independent", "3m_both_b0.05"]
@@ -120,7 +120,7 @@ def test_a_dry_run_tells_the_cost_and_starts_nothing(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "out").exists()
 
 
-def test_a_manifest_that_was_being_written_is_the_old_one(tmp_path: Path) -> None:
+def test_manifest_interrupted_while_written_is_the_old_one(tmp_path: Path) -> None:
     runs = runs_of(Grid(methods=("both",), seeds=2))
     Manifest(tmp_path).plan(runs, "first")
     (tmp_path / "manifest.json.new").write_text('{"version": 1, "runs": {"3m_b')  # killed in the middle
@@ -129,7 +129,7 @@ def test_a_manifest_that_was_being_written_is_the_old_one(tmp_path: Path) -> Non
     assert manifest.commands == ["first"]
 
 
-def test_a_manifest_takes_more_runs_and_more_steps_but_no_other_settings(tmp_path: Path) -> None:
+def test_manifest_accepts_more_runs_and_steps_but_no_other_settings(tmp_path: Path) -> None:
     Manifest(tmp_path).plan(runs_of(Grid(methods=("both",), seeds=1)), "first")
     manifest = Manifest(tmp_path)
     manifest.plan(runs_of(Grid(methods=("both",), seeds=2, env_steps=70_000)), "second")
@@ -138,7 +138,7 @@ def test_a_manifest_takes_more_runs_and_more_steps_but_no_other_settings(tmp_pat
         manifest.plan(runs_of(Grid(methods=("both",), seeds=1, train_args="--precision bf16")), "third")
 
 
-def test_fewer_steps_than_a_run_was_begun_for_are_refused(tmp_path: Path) -> None:
+def test_manifest_refuses_fewer_steps_than_a_run_was_started_for(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path)
     manifest.plan(runs_of(Grid(methods=("both",), seeds=1)), "first")
     manifest.plan(runs_of(Grid(methods=("both",), seeds=1, env_steps=40_000)), "not begun")
@@ -147,7 +147,7 @@ def test_fewer_steps_than_a_run_was_begun_for_are_refused(tmp_path: Path) -> Non
         manifest.plan(runs_of(Grid(methods=("both",), seeds=1, env_steps=30_000)), "third")
 
 
-def test_a_folder_that_holds_something_else_is_neither_taken_over_nor_deleted(tmp_path: Path) -> None:
+def test_sweep_refuses_a_folder_with_other_contents(tmp_path: Path) -> None:
     runs = runs_of(Grid(methods=("both",), seeds=1))
     folder = tmp_path / "3m_both_b0.05_s0"
     folder.mkdir()
@@ -163,7 +163,9 @@ def test_a_folder_that_holds_something_else_is_neither_taken_over_nor_deleted(tm
     check_folders(tmp_path, runs, Manifest(tmp_path))
 
 
-def test_a_file_in_place_of_the_folder_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sweep_reports_a_file_in_place_of_the_folder_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(SystemExit) as end:
         main(["--methods", "ippo", "--seeds", "1", "--out", str(tmp_path / "out")])
@@ -171,13 +173,13 @@ def test_a_file_in_place_of_the_folder_is_told_in_one_line(tmp_path: Path, capsy
     assert end.value.code == 2 and "out" in error and error.count("\n") == 1
 
 
-def test_a_file_that_is_no_manifest_is_named(tmp_path: Path) -> None:
+def test_manifest_that_is_invalid_is_named(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("[]")
     with pytest.raises(ValueError, match=r"manifest.json is not a sweep's manifest"):
         Manifest(tmp_path)
 
 
-def test_a_folder_has_one_holder_and_the_second_is_told_who(tmp_path: Path) -> None:
+def test_folder_lock_is_exclusive_and_names_its_holder(tmp_path: Path) -> None:
     assert holder(tmp_path) is None
     code = (
         "import sys; from pathlib import Path; from mawm.storage.lock import FolderLock\n"
@@ -200,7 +202,7 @@ def sweep(folder: Path, *args: str, terminal: int | None = None) -> "subprocess.
     return subprocess.Popen(command, env=ENVIRONMENT, stdout=out, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_sweep_survives_kill_9_runs_nothing_twice_and_reports_what_failed(tmp_path: Path) -> None:
+def test_sweep_survives_kill_9_repeats_no_run_and_reports_failures(tmp_path: Path) -> None:
     """The first call is killed with one run done and one in training; the second has a run that cannot work."""
     first = sweep(tmp_path, "--methods", "ippo", "both", "independent")
     done, training = tmp_path / "3m_ippo_s0" / "evaluation.json", tmp_path / "3m_independent_s0"
@@ -232,7 +234,7 @@ def test_a_sweep_survives_kill_9_runs_nothing_twice_and_reports_what_failed(tmp_
 
 
 @pytest.mark.slow
-def test_a_run_that_outlived_its_sweep_is_waited_for_and_ctrl_c_leaves_it_alone(tmp_path: Path) -> None:
+def test_sweep_waits_for_a_run_that_outlived_it_and_ctrl_c_leaves_it_running(tmp_path: Path) -> None:
     args = ("--methods", "independent", "--env-steps", "15000")  # long enough on a fast machine too
     with sweep(tmp_path, *args) as first:
         until(lambda: any((tmp_path / "3m_independent_s0").glob("ck-*")))
@@ -251,7 +253,7 @@ def test_a_run_that_outlived_its_sweep_is_waited_for_and_ctrl_c_leaves_it_alone(
 
 
 @pytest.mark.slow
-def test_a_sweep_that_nobody_reads_goes_on(tmp_path: Path) -> None:
+def test_sweep_continues_with_a_closed_stdout(tmp_path: Path) -> None:
     process = sweep(tmp_path, "--methods", "ippo", "independent")
     assert process.stdout is not None
     process.stdout.close()
@@ -263,7 +265,7 @@ def test_a_sweep_that_nobody_reads_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_every_run_and_a_terminal_sees_a_table(tmp_path: Path) -> None:
+def test_sweep_ctrl_c_saves_every_run_and_shows_a_table_on_a_terminal(tmp_path: Path) -> None:
     own, theirs = pty.openpty()
     process = sweep(tmp_path, "--methods", "independent", "both", "--env-steps", "4000", terminal=theirs)
     os.close(theirs)
@@ -285,7 +287,7 @@ def test_ctrl_c_saves_every_run_and_a_terminal_sees_a_table(tmp_path: Path) -> N
     assert holder(tmp_path / "3m_independent_s0") is None
 
 
-def test_a_sweep_tells_both_win_rates_and_reads_evaluations_of_older_versions(tmp_path: Path) -> None:
+def test_sweep_shows_both_win_rates_and_reads_older_evaluations(tmp_path: Path) -> None:
     entry = Entry([])
     entry.evaluated({"win_rate": 0.75, "win_rate_sampled": 0.284})
     assert win_rates(entry.win_rate, entry.win_rate_sampled, ".1f") == "win rate greedy 75.0 %, sampled 28.4 %"

@@ -51,18 +51,18 @@ def aim(env, enemy, agent):
     env.bodies[:, enemy, HOME_X], env.bodies[:, enemy, HOME_Y] = env.bodies[:, enemy, X], env.bodies[:, enemy, Y]
 
 
-def test_scripts_on_2m_vs_1z_and_2s_vs_1sc_end_as_on_the_real_game():
+def test_scripts_on_2m_vs_1z_and_2s_vs_1sc_end_as_in_the_real_game():
     rows = list(micro_rows(Rules(), 100))
     assert [f"{row.map}: {row.test} {row.ours:.3f}" for row in rows if not row.held] == []
     assert len(rows) == 12
 
 
-def test_without_the_threat_rule_alternating_fire_does_not_win():
+def test_alternating_fire_does_not_win_without_the_threat_rule():
     fire = play("2m_vs_1z", Rules(threat=0.0), 100, 5, AlternatingFire(100))
     assert not fire.won.any() and fire.hurt.all()
 
 
-def test_an_enemy_leaves_a_target_that_stops_for_one_that_attacks_it():
+def test_enemy_switches_from_a_stopped_target_to_an_attacker():
     env = arena([("marine", 10.0, 15.0), ("marine", 10.0, 17.0)], [("marine", 14.5, 16.0)])
     env.step(orders(ATTACK, STOP))
     assert env.bodies[0, 3, TARGET] == 0
@@ -74,7 +74,7 @@ def test_an_enemy_leaves_a_target_that_stops_for_one_that_attacks_it():
     assert env.bodies[0, 3, TARGET] == 1
 
 
-def test_an_agent_that_attacks_another_enemy_is_no_threat():
+def test_agent_attacking_another_enemy_is_no_threat():
     allies = [("marine", 10.0, 15.0), ("marine", 10.0, 17.0)]
     env = arena(allies, [("marine", 14.5, 16.0), ("marine", 14.6, 17.0)])
     env.step(orders(STOP, ATTACK_SECOND))
@@ -84,7 +84,7 @@ def test_an_agent_that_attacks_another_enemy_is_no_threat():
     assert before >= 0 and env.bodies[0, 3, TARGET] == before
 
 
-def test_an_enemy_changes_to_a_threat_during_its_windup_and_its_shot_is_cancelled():
+def test_enemy_switching_to_a_threat_during_windup_cancels_its_shot():
     env = arena([("stalker", 10.0, 15.0), ("stalker", 10.0, 17.0)], [("spine_crawler", 15.0, 16.0)], events=9)
     aim(env, 3, 0)
     env.bodies[0, 3, WINDUP] = 4.0  # it would hit in the fifth loop
@@ -94,7 +94,7 @@ def test_an_enemy_changes_to_a_threat_during_its_windup_and_its_shot_is_cancelle
     assert env.bodies[0, 1, SHIELD] == 50.0 and env.bodies[0, 0, SHIELD] == 80.0
 
 
-def test_an_agent_with_an_attack_order_out_of_its_weapon_range_is_no_threat():
+def test_agent_attacking_from_out_of_range_is_no_threat():
     env = arena([("marine", 9.0, 16.0), ("zealot", 11.6, 16.0)], [("marine", 14.0, 16.0)])
     aim(env, 3, 0)
     env.step(orders(STOP, STOP))
@@ -115,7 +115,7 @@ def chased_east(env, steps):
     return farthest
 
 
-def test_an_enemy_without_orders_gives_up_a_chase_after_21_cells_and_walks_home():
+def test_enemy_without_orders_stops_a_chase_after_21_cells_and_returns():
     env = arena([("stalker", 5.0, 16.0)], [("zealot", 3.0, 16.0)])
     assert 23.0 <= chased_east(env, 26) <= 24.2 and env.bodies[0, 2, ORDER] == RETURNING
     env.bodies[0, 0, X] = env.bodies[0, 2, X] + 3.0  # it acquires no target on its way home ...
@@ -133,12 +133,12 @@ def test_an_enemy_without_orders_gives_up_a_chase_after_21_cells_and_walks_home(
     assert farthest > 23.0 and env.bodies[0, 2, HOME_X] == 3.0
 
 
-def test_an_attack_move_has_no_leash():
+def test_attack_move_has_no_leash():
     env = arena([("stalker", 5.0, 16.0)], [("zealot", 3.0, 16.0)], attack=((9.0, 16.0), (9.0, 16.0)))
     assert chased_east(env, 30) > 25.0 and env.bodies[0, 2, TARGET] == 0
 
 
-def test_help_reaches_idle_friends_within_four_cells_between_edges():
+def test_call_for_help_reaches_idle_friends_within_four_cells():
     for apart, comes in ((4.7, True), (4.8, False)):
         enemies = [("marine", 16.0, 16.0), ("marine", 16.0, 16.0 + apart)]
         env = arena([("stalker", 10.5, 16.0)], enemies)
@@ -149,7 +149,7 @@ def test_help_reaches_idle_friends_within_four_cells_between_edges():
 
 
 @pytest.mark.parametrize(("missiles", "loops"), [(1.0, 5), (0.0, 0)])
-def test_a_missile_has_the_speed_of_the_unit_data(missiles, loops):
+def test_missile_has_the_speed_of_the_unit_data(missiles, loops):
     env = arena([("stalker", 10.0, 16.0)], [("zealot", 16.0, 16.0)], rules=Rules(missiles=missiles), events=9)
     env._stats[2, S_SPEED] = 0.0
     while not len(env.events(0)):
@@ -158,7 +158,7 @@ def test_a_missile_has_the_speed_of_the_unit_data(missiles, loops):
     assert env.events(0)[0, 0] == 4 + loops
 
 
-def test_a_missile_hits_although_its_shooter_is_dead():
+def test_missile_hits_although_its_shooter_is_dead():
     env = arena([("stalker", 10.0, 16.0)], [("zealot", 16.0, 16.0)], events=9)
     env._stats[2, S_SPEED] = 0.0
     env.bodies[0, 0, HP] = 0.0
@@ -167,7 +167,7 @@ def test_a_missile_hits_although_its_shooter_is_dead():
     assert env.bodies[0, 2, SHIELD] == 37.0 and env._books[0, FLYING] == 0
 
 
-def test_no_unit_shoots_at_a_target_that_is_killed_in_the_same_loop():
+def test_unit_does_not_shoot_at_a_target_killed_in_the_same_loop():
     allies = [("marine", 10.0, 15.0), ("marine", 10.0, 16.0), ("marine", 10.0, 17.0)]
     env = arena(allies, [("marine", 14.0, 16.0), ("marine", 14.5, 16.0)], events=20)
     env.bodies[0, 4, HP] = 5.0
@@ -184,28 +184,28 @@ def pushed(env, walkers):
     return env.bodies[0, :, X] - before
 
 
-def test_of_two_opponents_that_overlap_only_the_one_that_walked_is_moved():
+def test_overlap_of_opponents_moves_only_the_walking_unit():
     for walker, expected in ((0, [-0.25, 0.0]), (2, [0.0, 0.25])):
         env = arena([("marine", 10.0, 16.0)], [("marine", 10.5, 16.0)])
         assert pushed(env, [walker])[[0, 2]] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("yielding", "moved"), [(0.0, 0.0), (0.35, 0.0875), (0.5, 0.125)])
-def test_a_shooting_unit_is_moved_by_a_walking_friend_by_the_yielding_share(yielding, moved):
+def test_overlap_moves_a_shooting_friend_by_the_yielding_share(yielding, moved):
     allies = [("marine", 10.0, 16.0), ("marine", 9.5, 16.0)]
     env = arena(allies, [("marine", 14.0, 16.0)], rules=Rules(yielding=yielding))
     env.bodies[0, 0, TARGET] = 3.0
     assert pushed(env, [1])[:2] == pytest.approx([moved, moved - 0.25])
 
 
-def test_a_friend_that_stands_idle_or_fights_in_melee_is_moved_by_half():
+def test_overlap_moves_an_idle_or_melee_friend_by_half():
     for kind in ("marine", "zealot"):
         env = arena([(kind, 10.0, 16.0), (kind, 9.5, 16.0)], [("marine", 14.0, 16.0)])
         env.bodies[0, 0, TARGET] = 3.0 if kind == "zealot" else -1.0
         assert pushed(env, [1])[:2] == pytest.approx([0.125, -0.125])
 
 
-def test_enemy_medivacs_do_not_move_and_allied_medivacs_are_always_a_threat():
+def test_enemy_medivac_stands_still_and_allied_medivac_is_always_a_threat():
     env = SkirmishVectorEnv("MMM", 1, 0)
     env.reset()
     n = env.contract.n_agents
@@ -222,7 +222,7 @@ def test_enemy_medivacs_do_not_move_and_allied_medivacs_are_always_a_threat():
     assert env.bodies[0, 3, TARGET] == 0
 
 
-def test_enemy_medivacs_heal_the_smallest_share_of_health_first_and_need_five_energy_to_begin():
+def test_enemy_medivac_heals_the_lowest_health_share_first_with_five_energy():
     enemies = [("marine", 20.0, 16.0), ("marauder", 20.0, 18.0), ("medivac", 21.0, 17.0)]
     env = arena([("marine", 5.0, 16.0)], enemies)
     env.bodies[0, 2, HP], env.bodies[0, 3, HP] = 30.0, 60.0  # 67 % and 48 %
@@ -249,7 +249,7 @@ def test_unit_data_depend_on_the_version_and_allied_units_have_their_own_values(
     assert (env.bodies[0, :6, HP] == 80.0).all() and (env.contract.hp_max[:6] == 80.0).all()
 
 
-def test_start_positions_are_jittered_and_agents_keep_their_numbers():
+def test_spawn_jitter_moves_starts_and_keeps_agent_numbers():
     env = SkirmishVectorEnv("3m", 50, 0)
     env.reset()
     plain = SkirmishVectorEnv("3m", 1, 0, Rules(spawn_jitter=0.0))
@@ -278,7 +278,7 @@ def reach(bodies, stats):
 """
 
 
-def test_an_edit_of_an_inlined_function_recompiles_its_callers_in_other_files(tmp_path):
+def test_compile_cache_follows_edits_of_inlined_functions_in_other_files(tmp_path):
     for folder in ("mawm", "agents", "envs", "configs", "benchmarks"):
         shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "probe.py").write_text(CALLER)
@@ -298,7 +298,7 @@ def test_an_edit_of_an_inlined_function_recompiles_its_callers_in_other_files(tm
     assert told == [0.0, 7.0]
 
 
-def test_only_own_and_unused_folders_of_machine_code_are_deleted(tmp_path):
+def test_compile_cache_cleanup_deletes_only_own_unused_folders(tmp_path):
     names = (f"mawm-kernels-{'0' * 16}", f"mawm-kernels-{'1' * 16}", "kernels-of-the-user")
     old, fresh, foreign = (tmp_path / name for name in names)
     for folder in (old, fresh, foreign):
@@ -310,7 +310,7 @@ def test_only_own_and_unused_folders_of_machine_code_are_deleted(tmp_path):
     assert not old.exists() and fresh.exists() and foreign.exists()
 
 
-def test_the_engine_finds_a_cache_folder_without_a_home_folder(tmp_path):
+def test_compile_cache_works_without_a_home_folder(tmp_path):
     (tmp_path / "file").write_text("")  # no folder can be made below a file
     program = f"from mawm.envs.skirmish.compiled import _cache_folder; print(_cache_folder({str(tmp_path / 'file')!r}))"
     environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
@@ -318,7 +318,7 @@ def test_the_engine_finds_a_cache_folder_without_a_home_folder(tmp_path):
     assert done.returncode == 0 and "mawm-kernels-" in done.stdout, done.stderr
 
 
-def test_the_fidelity_command_reads_a_file_of_measurements_and_names_a_mistake_in_it(tmp_path, capsys):
+def test_fidelity_command_reads_measurements_and_names_a_mistake(tmp_path, capsys):
     from mawm.bench import main
 
     file = tmp_path / "real.json"

@@ -42,7 +42,7 @@ def nothing() -> None:
 MEMBERS = ((0,), (1,), (2,))
 
 
-def test_processes_give_the_same_numbers_and_failures_name_the_agent() -> None:
+def test_process_team_equals_inline_team_and_failures_name_the_agent() -> None:
     inline, processes = InlineTeam(Walker, MEMBERS), ProcessTeam(Walker, MEMBERS, nothing)
     try:
         for by in (1.0, 2.0):
@@ -53,7 +53,7 @@ def test_processes_give_the_same_numbers_and_failures_name_the_agent() -> None:
         processes.close()
 
 
-def test_a_dead_worker_is_named_with_its_exit_code() -> None:
+def test_process_team_names_a_dead_worker_with_its_exit_code() -> None:
     team = ProcessTeam(Walker, MEMBERS[:2], nothing)
     try:
         with pytest.raises(WorkerDied, match=r"agent 1 died \(exit code 7\)"):
@@ -62,7 +62,7 @@ def test_a_dead_worker_is_named_with_its_exit_code() -> None:
         team.close()
 
 
-def test_workers_that_are_busy_are_not_waited_for_when_it_has_to_be_at_once() -> None:
+def test_process_team_close_at_once_does_not_wait_for_busy_workers() -> None:
     team = ProcessTeam(Walker, MEMBERS, nothing)
     for pipe in team._pipes:
         pipe.send(("sleep", [()], {}))

@@ -67,7 +67,7 @@ EQUATIONS = {
 
 
 @pytest.mark.parametrize("name", list(EQUATIONS))
-def test_each_loss_trains_its_own_head_and_the_rssm_and_nothing_else(name):
+def test_loss_trains_its_own_head_and_the_rssm_only(name):
     model = make_model()
     randomise_outputs(model)
     losses, _ = model.losses(make_batch(), noise())
@@ -75,7 +75,7 @@ def test_each_loss_trains_its_own_head_and_the_rssm_and_nothing_else(name):
 
 
 @pytest.mark.parametrize("name", ["obs", "action"])
-def test_detached_decoders_leave_the_rssm_alone(name):
+def test_detached_decoder_sends_no_gradient_to_the_rssm(name):
     model = make_model(decoder_grads="detach")
     losses, _ = model.losses(make_batch(), noise())
     assert touched(model, getattr(losses, name)) == EQUATIONS[name] - {"rssm"}
@@ -87,7 +87,7 @@ def grads(model, value):
     return {n: p.grad.abs().max().item() for n, p in model.named_parameters() if p.grad is not None}
 
 
-def test_the_balanced_kl_sends_dyn_to_the_prior_and_rep_to_the_posterior():
+def test_balanced_kl_trains_prior_by_dyn_and_posterior_by_rep():
     model = make_model()
     losses, _ = model.losses(make_batch(), noise())
     dyn, rep = grads(model, losses.dyn), grads(model, losses.rep)
@@ -96,7 +96,7 @@ def test_the_balanced_kl_sends_dyn_to_the_prior_and_rep_to_the_posterior():
     assert torch.equal(losses.dyn, losses.rep)
 
 
-def test_received_rows_train_predictors_and_kl_but_never_a_decoder():
+def test_received_rows_train_predictors_and_kl_but_no_decoder():
     model = make_model()
     randomise_outputs(model)
     received = make_batch(own=(True, True, False, False))
@@ -112,7 +112,7 @@ def test_received_rows_train_predictors_and_kl_but_never_a_decoder():
     assert "predictors_in" in names and not names & {"decoders_in", "obs_decoder", "action_decoder"}
 
 
-def test_eq_1_is_averaged_over_own_rows_alone():
+def test_eq_1_is_averaged_over_own_rows_only():
     model = make_model(obs_scale=1.0, action_scale=0.0)
     batch = make_batch(own=(True, False, False, False))
     losses, _ = model.losses(batch, noise())
@@ -134,7 +134,7 @@ def test_free_nats_stop_the_kl_below_the_floor():
     )
 
 
-def test_what_cannot_be_predicted_costs_nothing():
+def test_first_arrival_has_no_prediction_loss():
     model = make_model()
     randomise_outputs(model)
     batch = make_batch()
@@ -162,7 +162,7 @@ def received_piece(start):
 
 
 @pytest.mark.parametrize(("start", "past_is_known"), [(0, True), (7, False)])
-def test_a_received_piece_resets_memory_and_has_a_first_kl_only_where_its_battle_begins(start, past_is_known):
+def test_received_segment_resets_memory_and_has_a_first_kl_only_at_battle_start(start, past_is_known):
     model = make_model()
     randomise_outputs(model)
     batch = received_piece(start)
@@ -180,7 +180,7 @@ def test_a_received_piece_resets_memory_and_has_a_first_kl_only_where_its_battle
     assert last.any() and (losses.reward[last] > 0).all()
 
 
-def test_memory_does_not_cross_the_border_of_a_battle():
+def test_memory_does_not_cross_battles():
     model = make_model()
     batch = make_batch()
     obs = batch.obs.clone().requires_grad_()
@@ -199,7 +199,7 @@ def test_observation_loss_is_the_gaussian_formula():
     assert torch.allclose(losses.obs, expected)
 
 
-def test_errors_a_step_ahead_worked_out_by_hand():
+def test_one_step_errors_match_hand_computation():
     spaces = Spaces(n_agents=1, n_actions=A, obs_size=OBS, state_size=0, episode_limit=20)
     config = WorldModelConfig(deter=8, groups=3, classes=4, hidden=8, batch=4, seq_len=3)
     model = WorldModel(OBS, A, config, bins=11, generator=torch.Generator().manual_seed(0))
@@ -230,7 +230,7 @@ def test_errors_a_step_ahead_worked_out_by_hand():
     assert rng.bit_generator.state == before
 
 
-def test_imagination_starts_only_where_the_model_has_seen_five_arrivals_or_the_whole_battle():
+def test_imagination_starts_after_five_arrivals_or_a_whole_battle():
     first, reset = np.zeros((8, 3), bool), np.zeros((8, 3), bool)
     reset[0] = True
     first[0, 0] = True  # a battle from its beginning
@@ -243,7 +243,7 @@ def test_imagination_starts_only_where_the_model_has_seen_five_arrivals_or_the_w
     ]
 
 
-def test_a_stale_reward_has_no_loss_and_all_other_losses_stay():
+def test_stale_reward_has_no_loss_and_other_losses_stay():
     model, batch = make_model(), make_batch()
     stale = batch._replace(stale=torch.ones(T, B, dtype=torch.bool))
     fresh_losses, stale_losses = (model.losses(x, noise())[0]._asdict() for x in (batch, stale))
@@ -251,7 +251,7 @@ def test_a_stale_reward_has_no_loss_and_all_other_losses_stay():
     assert all(torch.equal(fresh_losses[name], stale_losses[name]) for name in fresh_losses)
 
 
-def test_a_score_is_a_mean_over_the_arrivals_that_have_the_loss():
+def test_score_is_a_mean_over_arrivals_that_have_the_loss():
     spaces = Spaces(n_agents=1, n_actions=A, obs_size=OBS, state_size=0, episode_limit=20)
     model = make_model()
     randomise_outputs(model)

@@ -29,7 +29,7 @@ def corrupt(tmp_path, array):
     return tmp_path
 
 
-def test_command_passes_on_all_stored_maps():
+def test_golden_command_passes_on_all_stored_maps():
     run = subprocess.run(
         [sys.executable, "-m", "mawm.envs.skirmish.golden", str(GOLDEN)],
         cwd=GOLDEN.parent.parent,
@@ -42,32 +42,32 @@ def test_command_passes_on_all_stored_maps():
 
 
 @pytest.mark.parametrize("array", OUTPUTS)
-def test_one_wrong_value_is_found_and_named(tmp_path, capsys, array):
+def test_golden_command_names_one_wrong_value(tmp_path, capsys, array):
     assert main([str(corrupt(tmp_path, array))]) == 1
     bad = [line for line in capsys.readouterr().out.splitlines() if "MISMATCH" in line]
     assert any(line.split()[:2] == ["2s3z.npz", array] for line in bad), bad
 
 
-def test_every_output_of_smac_is_compared():
+def test_golden_command_compares_every_output_of_smac():
     assert {check.array for check in check_file(GOLDEN / "MMM.npz")} >= set(OUTPUTS)
 
 
-def test_nan_is_a_mismatch():
+def test_golden_command_counts_nan_as_mismatch():
     assert not compare("x", np.array([np.nan], np.float32), np.array([1.0], np.float32)).good
 
 
-def test_wrong_shape_is_a_mismatch():
+def test_golden_command_counts_a_wrong_shape_as_mismatch():
     assert not compare("x", np.zeros((2, 3)), np.zeros((2, 4))).good
 
 
-def test_empty_folder_is_one_line_and_status_2(tmp_path, capsys):
+def test_golden_command_refuses_an_empty_folder_in_one_line(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert str(tmp_path) in error
 
 
-def test_a_file_that_is_no_archive_is_one_line_and_status_2(tmp_path, capsys):
+def test_golden_command_refuses_a_file_that_is_no_archive_in_one_line(tmp_path, capsys):
     (tmp_path / "broken.npz").write_bytes(b"not an archive")
     assert main([str(tmp_path)]) == 2
     error = capsys.readouterr().err
@@ -75,7 +75,7 @@ def test_a_file_that_is_no_archive_is_one_line_and_status_2(tmp_path, capsys):
     assert "broken.npz" in error
 
 
-def test_a_missing_array_is_named(tmp_path):
+def test_golden_command_names_a_missing_array(tmp_path):
     with np.load(GOLDEN / "3m.npz") as archive:
         data = dict(archive)
     del data["tr_reward"]

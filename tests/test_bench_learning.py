@@ -37,7 +37,7 @@ def study(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_levels_are_first_reached_and_a_seed_that_never_does_counts_as_late(study: Path) -> None:
+def test_bench_learning_level_not_reached_counts_as_late(study: Path) -> None:
     (row,) = rows(study, ("3m",), ("ippo",), range(3))
     assert row.sampled.steps == {
         50: [2000, 3000, 1000],
@@ -52,11 +52,11 @@ def test_levels_are_first_reached_and_a_seed_that_never_does_counts_as_late(stud
     assert json.loads(json.dumps(row.json()))["sampled_median"] == {"50": 2000, "80": 4000, "90": None, "95": None}
 
 
-def test_only_the_seeds_that_were_asked_for_count(study: Path) -> None:
+def test_bench_learning_counts_requested_seeds_only(study: Path) -> None:
     assert [row.seeds for row in rows(study, ("3m", "8m"), ("ippo",), range(2))] == [[0, 1], [0]]
 
 
-def test_published_figures_stand_below_their_map(study: Path) -> None:
+def test_bench_learning_prints_published_figures_below_their_map(study: Path) -> None:
     lines = list(text(rows(study, ("3m", "8m"), ("ippo",), range(3))))
     starts = [line.split()[0] for line in lines[2:] if not line.startswith("            ")]
     assert starts == ["map", "3m", *["published"] * 4, "8m", *["published"] * 4]
@@ -66,7 +66,7 @@ def test_published_figures_stand_below_their_map(study: Path) -> None:
     assert {row.map for row in rows(study, ("3m", "8m"), ("ippo",), range(3))} <= set(map_names())
 
 
-def test_the_command_trains_what_is_missing_and_prints_a_row_a_method(
+def test_bench_learning_trains_missing_runs_and_prints_a_row_per_method(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["learning", "--maps", "3m", "--methods", "ippo", "--seeds", "1", "--env-steps", "100", "--json"]
@@ -79,7 +79,7 @@ def test_the_command_trains_what_is_missing_and_prints_a_row_a_method(
     assert row["env_steps"] >= 100 and "MAPPO" in row["published"]
 
 
-def test_a_mistake_is_told_as_the_sweep_tells_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_learning_reports_a_mistake_as_the_sweep_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         bench.main(["learning", "--maps", "4m", "--out", str(tmp_path)])
     assert stopped.value.code == 2 and "4m" in capsys.readouterr().err

@@ -48,12 +48,12 @@ at = [20, 16]
 """
 
 
-def test_all_maps_of_smac_are_there():
+def test_all_23_smac_maps_exist():
     assert map_names() == sorted(TABLE)
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_sizes_limit_and_reward_scale_are_smacs(name):
+def test_map_sizes_limit_and_reward_scale_equal_smac(name):
     spec = load_map(name)
     c = build_contract(spec)
     enemy_health = c.max_reward - 200 - 10 * c.n_enemies
@@ -62,7 +62,7 @@ def test_sizes_limit_and_reward_scale_are_smacs(name):
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_every_unit_starts_inside_the_map_and_enemies_are_sent_inside_it(name):
+def test_map_units_start_and_attack_inside_the_map(name):
     spec = load_map(name)
     assert len(spec.ally_spawns) == len(spec.allies)
     assert len(spec.enemy_spawns) == len(spec.enemies)
@@ -71,7 +71,7 @@ def test_every_unit_starts_inside_the_map_and_enemies_are_sent_inside_it(name):
 
 
 @pytest.mark.parametrize("name", ["3m", "8m", "2s3z", "3s5z", "MMM", "2m_vs_1z", "2s_vs_1sc", "corridor"])
-def test_terrain_and_unit_order_are_those_of_the_golden_files(name, request):
+def test_map_terrain_and_unit_order_equal_the_golden_files(name, request):
     with np.load(request.path.parent / "golden" / f"{name}.npz") as data:
         spec = load_map(name)
         np.testing.assert_array_equal(spec.pathable, data["pathing_grid"])
@@ -91,28 +91,28 @@ def test_terrain_and_unit_order_are_those_of_the_golden_files(name, request):
         ("bane_vs_bane", ("baneling", "zergling"), ("baneling", "zergling")),
     ],
 )
-def test_type_bits_follow_smacs_order_and_its_quirk(name, allies, enemies):
+def test_unit_type_bits_follow_the_order_of_smac(name, allies, enemies):
     spec = load_map(name)
     assert (spec.ally_types, spec.enemy_types) == (allies, enemies)
 
 
-def test_colossi_alone_cross_cliffs_and_no_other_map_has_any():
+def test_only_colossi_cross_cliffs():
     with_cliffs = [name for name in map_names() if (load_map(name).pathable != load_map(name).walkable).any()]
     assert with_cliffs == ["2c_vs_64zg"]
 
 
-def test_cliff_margin_takes_the_rows_beside_the_cliff_and_leaves_the_maps_edge():
+def test_cliff_margin_blocks_rows_beside_the_cliff_not_the_map_edge():
     grid = load_map("3m", cliff_margin=1).pathable
     assert grid[:, 8:24].all()
     assert not grid[:, [7, 24]].any()
 
 
-def test_spine_crawler_gets_no_order_and_the_zealot_a_point_between_the_marines():
+def test_attack_points_of_spine_crawler_and_zealot_maps():
     assert load_map("2s_vs_1sc").attack is None
     assert load_map("2m_vs_1z").attack == ((13.0, 12.0), (19.0, 12.0))
 
 
-def test_a_map_of_ones_own_is_one_file(tmp_path):
+def test_own_map_is_one_file(tmp_path):
     path = tmp_path / "my.toml"
     path.write_text(OWN, encoding="utf-8")
     spec = load_map(path)
@@ -120,7 +120,7 @@ def test_a_map_of_ones_own_is_one_file(tmp_path):
     assert spec.pathable.all()
 
 
-def test_own_terrain_rows_run_from_south_to_north(tmp_path):
+def test_own_map_terrain_rows_run_from_south_to_north(tmp_path):
     grid = parse_map(OWN + '[terrain]\n"10..20" = "3-31"\n"2" = "5,7-8"\n', "my", "my.toml").pathable
     assert grid[3:, 10:21].all()
     assert np.flatnonzero(grid[:, 2]).tolist() == [5, 7, 8]
@@ -147,7 +147,7 @@ def test_own_terrain_rows_run_from_south_to_north(tmp_path):
         ("limit = 90", "limit = " + "[" * 100_000, ("not valid TOML",)),
     ],
 )
-def test_a_wrong_file_gets_one_line_with_file_key_value_and_rule(old, new, words):
+def test_wrong_map_file_error_names_file_key_value_and_rule(old, new, words):
     with pytest.raises(ValueError, match=r"my\.toml") as caught:
         parse_map(OWN.replace(old, new), "my", "my.toml")
     message = str(caught.value)
@@ -155,36 +155,36 @@ def test_a_wrong_file_gets_one_line_with_file_key_value_and_rule(old, new, words
     assert all(word in message for word in words), message
 
 
-def test_units_of_one_kind_lie_next_to_each_other():
+def test_map_units_of_one_kind_are_adjacent():
     scattered = OWN + "".join(f'[[allies]]\nkind = "{kind}"\nat = [9, 16]\n' for kind in ("stalker", "marine"))
     with pytest.raises(ValueError, match="kind by kind"):
         parse_map(scattered, "my", "my.toml")
 
 
-def test_ground_units_do_not_start_on_a_cliff():
+def test_ground_unit_on_a_cliff_is_refused():
     with pytest.raises(ValueError, match=r"enemies\[0\]\.at"):
         parse_map('terrain = "plateau"\n' + OWN.replace("[20, 16]", "[20, 3]"), "my", "my.toml")
 
 
-def test_an_unknown_map_names_the_nearest_one():
+def test_unknown_map_is_refused_naming_the_nearest():
     with pytest.raises(ValueError, match="'3n' is unknown; did you mean '3m'"):
         load_map("3n")
 
 
-def test_the_documented_example_is_a_map_and_its_gap_is_open(request):
+def test_documented_map_example_loads_with_an_open_gap(request):
     text = (request.path.parent.parent / "docs" / "engine.md").read_text("utf-8")
     spec = parse_map(text.partition("```toml\n")[2].partition("```")[0], "my", "my.toml")
     assert (len(spec.allies), len(spec.enemies)) == (2, 6)
     assert spec.pathable[14:18].sum() == 4
 
 
-def test_every_rule_is_documented_with_its_default(request):
+def test_engine_rules_are_documented_with_their_defaults(request):
     text = (request.path.parent.parent / "docs" / "engine.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", text, re.MULTILINE))
     assert rows == {name: str(value) for name, value in asdict(Rules()).items()}
 
 
-def test_every_assumption_of_a_map_file_is_documented(request):
+def test_map_file_assumptions_are_documented(request):
     text = (request.path.parent.parent / "docs" / "engine.md").read_text("utf-8").partition("| map | assumed |")[2]
     documented = set(re.findall(r"\w+", text.partition("\n\n")[0]))
     assert {name for name in map_names() if load_map(name).assumed} <= documented

@@ -52,16 +52,16 @@ def two_states(obs_unit: float = 1.0, reward_unit: float = 1.0, seed: int = 0, o
     return float(min(found[0, 0], found[1, 1]))
 
 
-def test_the_better_action_of_two_is_taken_in_each_of_two_states() -> None:
+def test_learner_takes_the_better_action_in_two_states() -> None:
     assert two_states() > 0.95
 
 
-def test_it_is_taken_with_the_parts_of_the_paper_too() -> None:
+def test_learner_with_paper_options_takes_the_better_action_in_two_states() -> None:
     assert two_states(options=PLAIN) > 0.95
 
 
 @pytest.mark.parametrize(("obs_unit", "reward_unit"), [(255.0, 1.0), (1.0, 1000.0), (0.01, 0.001)])
-def test_observations_and_rewards_of_any_scale_are_learned(obs_unit: float, reward_unit: float) -> None:
+def test_learner_handles_observations_and_rewards_of_any_scale(obs_unit: float, reward_unit: float) -> None:
     assert two_states(obs_unit, reward_unit) > 0.95
 
 
@@ -118,15 +118,15 @@ def played_return(training: Training) -> float:
     return float(np.mean([outcome.total_reward * DISCOUNT ** (outcome.length - 1) for outcome in played]))
 
 
-def test_a_corridor_is_foreseen_ten_times_better_after_learning(learned: Training) -> None:
+def test_world_model_predicts_a_corridor_ten_times_better_after_learning(learned: Training) -> None:
     assert far_error(learned) < 0.1 * far_error(corridor())
 
 
-def test_imagined_returns_are_those_of_real_battles(learned: Training) -> None:
+def test_imagined_return_equals_played_return_on_a_corridor(learned: Training) -> None:
     assert imagined_return(learned) == pytest.approx(played_return(learned), rel=0.05)
 
 
-def test_a_reward_at_the_end_alone_is_reached_and_valued_at_the_start(learned: Training) -> None:
+def test_learner_reaches_a_delayed_reward_and_values_it_at_the_start(learned: Training) -> None:
     assert played_return(learned) > 0.95 * SHORTEST
     start = first_states(learned, Corridor().reset().obs[:, 0])
     behaviour = learned.agent.actor_critic
@@ -137,7 +137,7 @@ def test_a_reward_at_the_end_alone_is_reached_and_valued_at_the_start(learned: T
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
-def test_3m_with_moved_starts_reaches_a_training_return_of_5_within_4_000_steps(seed: int, tmp_path: Path) -> None:
+def test_3m_with_spawn_jitter_reaches_a_training_return_of_5_within_4_000_steps(seed: int, tmp_path: Path) -> None:
     learner = ("--method", "centralized", "--schedule.updates-per-step", "0.4", "--seed", str(seed))
     battles = ("--map", "3m", "--rules.spawn-jitter", "0.25", "--env-steps", "4000")
     command = [sys.executable, "-m", "mawm.train", *learner, *battles, "--run-dir", str(tmp_path / "run")]

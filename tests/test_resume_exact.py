@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import exact
 import numpy as np
 import pytest
-from exact import AFTER, BEFORE, CHANNELS, METHODS, close, config_of, on_the_way, play, start
+import resume_cases
 from real_runs import Figure, rows
+from resume_cases import AFTER, BEFORE, CHANNELS, METHODS, close, config_of, on_the_way, play, start
 
 from mawm.agents.compute import prepare_process
 from mawm.run_folder.checkpoint import Loaded, Part
@@ -24,7 +24,7 @@ Rounds = list[dict[str, str]]
 
 def run_script(what: str, folder: Path, hash_seed: str, cases: Iterable[str]) -> None:
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, exact.__file__, what, str(folder), *cases]
+    command = [sys.executable, resume_cases.__file__, what, str(folder), *cases]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -58,9 +58,7 @@ def rounds(folder: Path, case: str, what: str) -> Rounds:
 
 
 @pytest.mark.parametrize("case", [*METHODS, *(pytest.param(case, marks=pytest.mark.slow) for case in CHANNELS)])
-def test_every_round_after_a_resume_is_the_round_of_a_run_that_was_never_stopped(
-    case: str, request: pytest.FixtureRequest, figure: Figure
-) -> None:
+def test_resume_is_bit_exact_in_every_round(case: str, request: pytest.FixtureRequest, figure: Figure) -> None:
     folder = request.getfixturevalue("methods" if case in METHODS else "channels")
     one, other = (rounds(folder, case, what) for what in ("straight", "resumed"))
     for number, (a, b) in enumerate(zip(one, other, strict=True), 1):
@@ -73,7 +71,7 @@ def test_every_round_after_a_resume_is_the_round_of_a_run_that_was_never_stopped
     figure(f"going on in another process: {what}", f"{AFTER} rounds, each bit for bit")
 
 
-def test_curves_go_on_without_a_gap_or_a_doubled_point(methods: Path) -> None:
+def test_resume_continues_tensorboard_curves_without_gap_or_duplicate(methods: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
@@ -184,7 +182,7 @@ def unnoticed(case: str, parts: dict[str, Part], expected: Rounds, folder: Path)
     """Whether a run that goes on from these parts plays the expected rounds all the same."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        run = start(config_of(case), folder, Loaded(folder, BEFORE * exact.ROUND, parts))
+        run = start(config_of(case), folder, Loaded(folder, BEFORE * resume_cases.ROUND, parts))
         same = all(play(run, folder, 1) == [digests] for digests in expected)
         close(run)
     except Exception:  # a piece that others lean on
@@ -197,7 +195,7 @@ def unnoticed(case: str, parts: dict[str, Part], expected: Rounds, folder: Path)
     ("case", "named"),
     [("policy", NAMED), *(pytest.param(case, ("",), marks=pytest.mark.slow) for case in MUTATED)],
 )
-def test_whatever_piece_of_state_is_left_out_it_shows_within_five_rounds(
+def test_resume_is_not_bit_exact_when_one_state_piece_is_dropped(
     case: str, named: tuple[str, ...], tmp_path: Path, figure: Figure
 ) -> None:
     saved, fresh, expected = half_played(case, tmp_path)
@@ -219,7 +217,7 @@ def test_whatever_piece_of_state_is_left_out_it_shows_within_five_rounds(
 
 
 @pytest.mark.slow
-def test_every_piece_of_state_moves_in_some_case(tmp_path: Path) -> None:
+def test_every_state_piece_changes_in_some_case(tmp_path: Path) -> None:
     moved, all_ = set(), set()
     for case in MUTATED:
         saved, fresh, _ = half_played(case, tmp_path / name_of(case))
@@ -232,7 +230,7 @@ def test_every_piece_of_state_moves_in_some_case(tmp_path: Path) -> None:
     assert still == []
 
 
-def test_what_only_faults_change_is_saved_and_comes_back(tmp_path: Path) -> None:
+def test_state_that_only_faults_change_survives_resume(tmp_path: Path) -> None:
     saved, _, _ = half_played("policy", tmp_path)
     parts = saved.parts
     rest = parts["learner_agent_1"][1]

@@ -64,7 +64,7 @@ def batch(own: list[bool], offset: float = 0.0) -> tuple[Batch, Posteriors]:
     return data, post
 
 
-def test_two_heads_that_are_a_distance_apart_tell_half_its_square_in_units_of_the_precision() -> None:
+def test_ensemble_gain_is_half_the_squared_distance_times_precision() -> None:
     information, (model, behaviour) = by_parameters(others=1), world()
     with torch.no_grad():
         for parameter in information.ensemble.parameters():
@@ -78,7 +78,7 @@ def test_two_heads_that_are_a_distance_apart_tell_half_its_square_in_units_of_th
     assert (gains < 0).any()
 
 
-def test_heads_that_agree_tell_nothing() -> None:
+def test_ensemble_gain_of_equal_heads_is_zero() -> None:
     information, (model, behaviour) = by_parameters(others=4), world()
     with torch.no_grad():
         for parameter in information.ensemble.parameters():
@@ -88,7 +88,7 @@ def test_heads_that_agree_tell_nothing() -> None:
     assert float(gains.abs().max()) < 1e-4
 
 
-def test_heads_learn_what_is_seen_and_then_tell_less() -> None:
+def test_ensemble_gain_falls_on_learned_data() -> None:
     information, (model, behaviour) = by_parameters(others=4), world()
     data, post = batch([True] * 8)
     rollouts, noise = imagined(model, behaviour)
@@ -100,7 +100,7 @@ def test_heads_learn_what_is_seen_and_then_tell_less() -> None:
     assert before is not None and after is not None and float(after.mean()) < 0.3 * float(before.mean())
 
 
-def test_received_rows_teach_the_heads_nothing_and_the_world_model_gets_no_gradient() -> None:
+def test_ensemble_ignores_received_rows_and_sends_no_gradient_to_the_world_model() -> None:
     one, two = by_parameters(others=2), by_parameters(others=2)
     post_of = {}
     for information, offset in ((one, 0.0), (two, 1e6)):
@@ -113,7 +113,7 @@ def test_received_rows_teach_the_heads_nothing_and_the_world_model_gets_no_gradi
     assert all(post.deter.grad is None for post in post_of.values())
 
 
-def test_a_population_of_copies_of_the_policy_tells_exactly_nothing() -> None:
+def test_policy_information_of_copies_is_exactly_zero() -> None:
     model, behaviour = world()
     information = by_policies(behaviour)
     rollouts, noise = imagined(model, behaviour)
@@ -125,7 +125,7 @@ def test_a_population_of_copies_of_the_policy_tells_exactly_nothing() -> None:
     assert gains is not None and float(gains.abs().max()) < 1e-4
 
 
-def test_other_policies_in_the_past_are_told_from_the_present_one() -> None:
+def test_policy_information_of_other_policies_is_positive() -> None:
     model, behaviour = world()
     information = by_policies(behaviour, snapshot_every=1)
     for steps in range(1, 6):
@@ -136,7 +136,7 @@ def test_other_policies_in_the_past_are_told_from_the_present_one() -> None:
     assert gains is not None and float(gains.mean()) > 1e-3
 
 
-def test_explorers_take_the_place_of_snapshots_and_those_that_are_not_finite_are_left_out() -> None:
+def test_policy_information_uses_finite_explorers_instead_of_snapshots() -> None:
     model, behaviour = world()
     information = by_policies(behaviour)
     rng = np.random.default_rng(0)
@@ -153,7 +153,7 @@ def test_explorers_take_the_place_of_snapshots_and_those_that_are_not_finite_are
 
 
 @pytest.mark.parametrize("kind", ["param_ig", "policy_mi"])
-def test_groups_of_m_rollouts_cover_all_of_them(kind: str) -> None:
+def test_information_gains_in_groups_cover_all_rollouts(kind: str) -> None:
     model, behaviour = world()
     information = (
         by_parameters(observations=3)
@@ -167,7 +167,7 @@ def test_groups_of_m_rollouts_cover_all_of_them(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["param_ig", "policy_mi"])
-def test_state_goes_on_where_it_was(kind: str) -> None:
+def test_information_state_round_trip_continues(kind: str) -> None:
     model, behaviour = world()
 
     def fresh() -> ParameterInformation | PolicyInformation:

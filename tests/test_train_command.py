@@ -40,14 +40,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cwd / "r"
 
 
-def test_a_run_leaves_its_settings_metrics_events_and_checkpoints(run: Path) -> None:
+def test_train_writes_settings_metrics_events_and_checkpoints(run: Path) -> None:
     settings = json.loads((run / "config.json").read_text())["config"]
     assert settings["map"] == "3m" and settings["sharing"]["bandwidth"] == 0.5
     assert list(run.glob("events.out.tfevents.*"))
     assert newest(run).env_steps >= 900
 
 
-def test_metrics_go_on_after_a_resume_without_a_doubled_row(run: Path) -> None:
+def test_train_resume_continues_metrics_without_duplicate_rows(run: Path) -> None:
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     steps = [row["env_steps"] for row in rows]
     assert steps == sorted(set(steps)) and steps[-1] >= 900
@@ -76,12 +76,12 @@ def test_evaluate_prints_one_line_of_json_with_an_interval(run: Path) -> None:
     assert "shifted" not in facts
 
 
-def test_a_finished_run_says_so(run: Path) -> None:
+def test_train_of_a_finished_run_reports_nothing_to_do(run: Path) -> None:
     said = finished("train", "--resume", str(run), cwd=run)
     assert "nothing to do. Raise --env-steps to go on" in said
 
 
-def test_a_run_on_the_engine_of_version_0_1_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_train_refuses_a_run_of_engine_version_0_1_in_one_line(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(ROOT / "tests/golden/run-0.2.0", folder)
     config = json.loads((folder / "config.json").read_text())
@@ -95,7 +95,7 @@ def test_a_run_on_the_engine_of_version_0_1_is_refused_in_one_line(tmp_path: Pat
         assert "is of mawm 0.1: its settings, its battles" in done.stderr
 
 
-def test_a_run_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
+def test_train_resumes_a_run_of_an_earlier_release(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(ROOT / "tests/golden/run-0.2.0", folder)
     before = newest(folder)

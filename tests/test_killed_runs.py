@@ -37,9 +37,7 @@ KILLS = [20, pytest.param(200, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("kills", KILLS)
-def test_whenever_a_saving_process_is_killed_the_last_save_it_told_of_loads(
-    kills: int, tmp_path: Path, figure: Figure
-) -> None:
+def test_last_reported_save_loads_after_a_kill(kills: int, tmp_path: Path, figure: Figure) -> None:
     rng, told = np.random.default_rng(kills), 0
     for _ in range(kills):
         command = [sys.executable, "-c", SAVER, str(tmp_path)]
@@ -65,7 +63,7 @@ def test_whenever_a_saving_process_is_killed_the_last_save_it_told_of_loads(
 
 
 @pytest.mark.parametrize(("kills", "steps"), [(1, 700), pytest.param(20, 4000, marks=pytest.mark.slow)])
-def test_a_killed_run_ends_as_if_nothing_had_happened_by_the_same_command(
+def test_killed_run_resumes_bit_exactly_with_the_same_command(
     kills: int, steps: int, undisturbed: Path, tmp_path: Path, figure: Figure
 ) -> None:
     rng, folder, lost = np.random.default_rng(kills), tmp_path / "run", [0]
@@ -101,7 +99,7 @@ def saved_at(folder: Path) -> int:
     return max((c.env_steps for c in checkpoints(folder)), default=0) if folder.exists() else 0
 
 
-def test_a_second_run_in_one_folder_is_refused_and_told_who_is_first(tmp_path: Path) -> None:
+def test_second_run_in_one_folder_is_refused_naming_the_first(tmp_path: Path) -> None:
     first = train(tmp_path / "run", "--env-steps", "1000000")
     try:
         until((tmp_path / "run" / "metrics.jsonl").exists, first)
@@ -117,7 +115,7 @@ def test_a_second_run_in_one_folder_is_refused_and_told_who_is_first(tmp_path: P
         first.communicate()
 
 
-def test_ctrl_c_reaches_all_processes_of_a_run_and_saves_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_to_all_processes_saves_and_the_run_resumes(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     options = ("--placement", "process", "--env-steps", "1000000")
     process = train(folder, *options, before=os.setsid)
@@ -134,7 +132,7 @@ def test_ctrl_c_reaches_all_processes_of_a_run_and_saves_and_the_run_goes_on(tmp
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_output_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+def test_run_continues_when_its_output_cannot_be_written(tmp_path: Path) -> None:
     options = ["--preset", "debug", "--placement", "inline", "--env-steps", "200", "--run-dir", "run"]
     command = [sys.executable, "-m", "mawm.train", *options]
     with Path("/dev/full").open("w") as full:
@@ -144,7 +142,7 @@ def test_output_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0 and newest(tmp_path / "run").env_steps >= 200
 
 
-def test_the_number_of_threads_that_the_environment_asks_for_changes_nothing(undisturbed: Path, tmp_path: Path) -> None:
+def test_run_does_not_depend_on_omp_num_threads(undisturbed: Path, tmp_path: Path) -> None:
     """One thread a learner is set by the run itself; so no resume on another machine can differ by it."""
     code, out, err = ended(train(tmp_path / "run", OMP_NUM_THREADS="2", MKL_NUM_THREADS="2"))
     assert code == 0, err
@@ -154,7 +152,7 @@ def test_the_number_of_threads_that_the_environment_asks_for_changes_nothing(und
     assert said is not None and 0.02 * float(said[1]) < taken < float(said[1])  # it takes no more than it declared
 
 
-def test_a_run_that_goes_on_with_other_versions_or_threads_says_that_it_is_not_exact(tmp_path: Path) -> None:
+def test_resume_with_other_versions_or_threads_is_reported_as_not_exact(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert ended(train(folder, "--env-steps", "200"))[0] == 0
     assert read_facts(folder)["not_exact"] == []

@@ -80,7 +80,7 @@ class Faulty(MarketVectorEnv):
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("at", [1, 12, 23, 30])
-def test_a_fault_is_told_with_environment_battle_step_agent_and_field(name: str, at: int, figure: Figure) -> None:
+def test_checked_env_fault_names_environment_battle_step_agent_and_field(name: str, at: int, figure: Figure) -> None:
     fault, said = FAULTS[name]
     env = CheckedEnv(Faulty(fault, at), "market (train)")
     env.reset()
@@ -98,7 +98,7 @@ def test_a_fault_is_told_with_environment_battle_step_agent_and_field(name: str,
     figure(f"{len(FAULTS)} faults at the first, a middle and the last step", "told by battle, step, agent and field")
 
 
-def test_where_a_battle_is_cut_off_its_last_masks_count_and_where_it_is_over_they_do_not() -> None:
+def test_checked_env_checks_final_masks_of_truncated_battles_only() -> None:
     def ends(by: str) -> Callable[[Step], Step]:
         def change(step: Step) -> Step:
             over = with_(by, (2,), True)(with_("terminated" if by == "truncated" else "truncated", (2,), False)(step))
@@ -118,7 +118,7 @@ def test_where_a_battle_is_cut_off_its_last_masks_count_and_where_it_is_over_the
             env.step(HOLD)
 
 
-def test_a_fault_at_the_reset_is_told_too() -> None:
+def test_checked_env_detects_a_fault_at_reset() -> None:
     with pytest.raises(EnvFault, match=r"environment market, battle 2, step 1, agent 1: obs holds nan"):
         CheckedEnv(Faulty(FAULTS["NaN"][0], 0), "market").reset()
 
@@ -136,7 +136,7 @@ class Holding:
         return np.zeros(obs.shape[:2], np.int64)
 
 
-def test_no_row_of_a_faulty_step_is_handed_over_and_earlier_ones_were() -> None:
+def test_checked_env_passes_no_row_of_a_faulty_step() -> None:
     def collected(env: MarketVectorEnv) -> list[Segment]:
         collector = Collector(CheckedEnv(env, "market"), Holding(), seq_len=5, discount=0.99)  # type: ignore[arg-type]
         rows: list[Segment] = []
@@ -154,7 +154,7 @@ def test_no_row_of_a_faulty_step_is_handed_over_and_earlier_ones_were() -> None:
         Gate(Role.PRIMARY).check(other.origin)
 
 
-def test_a_mistake_of_the_callers_stays_a_value_error_and_harms_nothing() -> None:
+def test_checked_env_passes_a_value_error_and_continues() -> None:
     env = CheckedEnv(MarketVectorEnv(4, 0), "market")
     env.reset()
     with pytest.raises(ValueError, match="session 0, trader 0: action 7 is not available"):
@@ -162,7 +162,7 @@ def test_a_mistake_of_the_callers_stays_a_value_error_and_harms_nothing() -> Non
     assert np.isfinite(env.step(HOLD).reward).all()
 
 
-def test_behind_the_guard_nothing_is_changed_and_snapshots_go_on() -> None:
+def test_checked_env_changes_no_step_and_its_snapshot_continues() -> None:
     plain, guarded, other = MarketVectorEnv(4, 0), *(CheckedEnv(MarketVectorEnv(4, 0), "market") for _ in range(2))
     plain.reset(), guarded.reset()
     for t in range(40):

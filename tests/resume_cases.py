@@ -1,7 +1,8 @@
-"""Plays short runs and writes down, round by round, a hash of everything that they consist of.
+"""Plays short runs and writes, for every round, hashes of the run's whole state.
 
-`python tests/exact.py straight FOLDER CASE...` plays each case to its end and saves on the way; `resumed` goes on from
-there, in this other process. The hash knows nothing of what a checkpoint saves: it walks over the objects themselves.
+`python tests/resume_cases.py straight FOLDER CASE...` plays each case to its end and saves on the way; `resumed`
+continues from that checkpoint in another process. The hashes do not depend on what a checkpoint contains: they cover
+all attributes of the run's objects.
 """
 
 import hashlib

@@ -59,7 +59,7 @@ def numbers(agent: Agent) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("what", ["world_model", "actor", "critic"])
-def test_bad_updates_are_left_out_told_and_kept_and_no_number_is_spoilt(
+def test_non_finite_update_is_skipped_reported_and_saved(
     what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], figure: Figure
 ) -> None:
     run, agents = started(tmp_path)
@@ -85,7 +85,7 @@ def test_bad_updates_are_left_out_told_and_kept_and_no_number_is_spoilt(
     figure("losses of NaN and Inf in world model, actor and critic", "left out, told, kept; no number was spoilt")
 
 
-def test_ten_in_a_row_stop_the_run_with_what_to_do(tmp_path: Path) -> None:
+def test_ten_non_finite_updates_in_a_row_stop_the_run(tmp_path: Path) -> None:
     run, agents = started(tmp_path)
     optimiser = agents[2].model_trainer.optimiser
     optimiser.step = spoil(optimiser.step, 10**6)  # type: ignore[method-assign]
@@ -98,7 +98,7 @@ def test_ten_in_a_row_stop_the_run_with_what_to_do(tmp_path: Path) -> None:
     assert np.array_equal(agents[2].state()[0]["weights/world_model/rssm.recurrent.weight"], before)
 
 
-def test_on_one_stream_nobody_else_notices(tmp_path: Path) -> None:
+def test_non_finite_update_does_not_change_other_agents(tmp_path: Path) -> None:
     """Both runs are given the first one's battles, so that what differs is the fault alone."""
     recorded, _ = started(tmp_path / "a")
     recorder = Recorder(recorded.collector)

@@ -76,7 +76,7 @@ def played(steps: int, seed: int = 0) -> Iterator[tuple[np.ndarray, Step]]:
     [(12, tuple(FAULTS)), (1, ("raises", "hangs", "NaN")), (24, ("raises without arguments", "is killed", "Inf"))],
     ids=["within a battle", "at its first step", "at its last step"],
 )
-def test_after_a_fault_battles_go_on_as_if_nothing_had_happened(
+def test_restarting_env_continues_bit_for_bit_after_a_fault(
     at: int, faults: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], figure: Figure
 ) -> None:
     plan = {2 * LENGTH * k + at: fault for k, fault in enumerate(faults)}
@@ -93,7 +93,7 @@ def test_after_a_fault_battles_go_on_as_if_nothing_had_happened(
     figure(f"{len(FAULTS)} faults of an environment in its process", "told once each, battles go on bit for bit")
 
 
-def test_faults_at_construction_reset_and_between_two_steps_count_and_are_mended(
+def test_restarting_env_recovers_from_faults_at_construction_reset_and_snapshot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with closing(restarting(partial(Shaky, BATCH, {-1: "raises", 0: "NaN"}, tmp_path))) as env:
@@ -110,7 +110,7 @@ def test_faults_at_construction_reset_and_between_two_steps_count_and_are_mended
 
 
 @pytest.mark.parametrize("fault", ["raises", "ends"])
-def test_a_fault_that_stays_ends_it_after_three_restarts(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_restarting_env_gives_up_after_three_restarts(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
     with closing(restarting(partial(Shaky, BATCH, {3: fault}))) as env:
         env.reset()
         env.step(HOLD), env.step(HOLD)
@@ -122,7 +122,7 @@ def test_a_fault_that_stays_ends_it_after_three_restarts(fault: str, capsys: pyt
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
-def test_an_environment_that_does_not_repeat_itself_is_refused(tmp_path: Path) -> None:
+def test_restarting_env_refuses_an_environment_that_is_not_deterministic(tmp_path: Path) -> None:
     with closing(restarting(partial(Moody, BATCH, {4: "raises"}, tmp_path))) as env:
         env.reset()
         for _ in range(3):
@@ -131,7 +131,7 @@ def test_an_environment_that_does_not_repeat_itself_is_refused(tmp_path: Path) -
             env.step(HOLD)
 
 
-def test_a_hang_is_found_in_time_a_mistake_stays_a_mistake_and_nothing_is_left_over() -> None:
+def test_process_env_times_out_passes_value_errors_and_leaves_no_process() -> None:
     env = patient(partial(Shaky, BATCH, {2: "hangs"}))
     assert env.spaces == MarketVectorEnv(BATCH, 0).spaces and env.batch == BATCH
     env.reset()
@@ -148,7 +148,7 @@ def test_a_hang_is_found_in_time_a_mistake_stays_a_mistake_and_nothing_is_left_o
     env.close()
 
 
-def test_an_answer_that_nobody_waits_for_any_more_is_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_env_never_reads_an_answer_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(patient(partial(Shaky, BATCH, {}))) as env:
         poll = env._pipe.poll
 
@@ -183,7 +183,7 @@ while not Path(sys.argv[1]).with_name("1").exists():  # at its first step it lea
 
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "", "raise SystemExit(3)"])
-def test_no_process_outlives_the_one_that_plays_even_while_it_hangs(end: str, tmp_path: Path) -> None:
+def test_process_env_ends_with_its_parent_even_while_it_hangs(end: str, tmp_path: Path) -> None:
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     done = subprocess.run(
         [sys.executable, "-c", PARENT + end, str(tmp_path / "pid")],

@@ -44,7 +44,7 @@ def second_signal(process: subprocess.Popen[str]) -> int:
 
 
 @pytest.mark.parametrize("times", [3, pytest.param(50, marks=pytest.mark.slow)])
-def test_a_signal_at_any_time_saves_within_ten_seconds(times: int, tmp_path: Path, figure: Figure) -> None:
+def test_run_saves_within_ten_seconds_of_a_signal(times: int, tmp_path: Path, figure: Figure) -> None:
     rng, took, saves = np.random.default_rng(times), [], [0]
     for n in range(times):
         process = train(tmp_path / "run", *ENDLESS)
@@ -74,7 +74,7 @@ def test_a_signal_at_any_time_saves_within_ten_seconds(times: int, tmp_path: Pat
 
 
 @pytest.mark.parametrize("placement", ["inline", "process"])
-def test_a_second_signal_ends_at_once_and_what_was_saved_loads(placement: str, tmp_path: Path) -> None:
+def test_run_ends_at_once_at_a_second_signal_and_its_checkpoint_loads(placement: str, tmp_path: Path) -> None:
     slow = ("--schedule.eval-every", "400", "--schedule.eval-battles", "10000", "--placement", placement)
     process = train(tmp_path / "run", *ENDLESS, *slow)
     try:
@@ -87,7 +87,7 @@ def test_a_second_signal_ends_at_once_and_what_was_saved_loads(placement: str, t
     assert newest(tmp_path / "run", said.append).env_steps > 380 and said == []
 
 
-def test_a_second_signal_does_not_wait_for_learners_that_are_busy(tmp_path: Path) -> None:
+def test_run_does_not_wait_for_busy_learners_at_a_second_signal(tmp_path: Path) -> None:
     slow = ("--schedule.updates-per-step", "50", "--schedule.prefill", "32", "--schedule.warmup", "50000")
     process = train(tmp_path / "run", *ENDLESS, *slow, "--placement", "process")
     try:
@@ -99,7 +99,7 @@ def test_a_second_signal_does_not_wait_for_learners_that_are_busy(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_signal_is_answered_in_time_at_the_papers_sizes(tmp_path: Path, figure: Figure) -> None:
+def test_run_of_paper_sizes_saves_within_ten_seconds_of_a_signal(tmp_path: Path, figure: Figure) -> None:
     """Rounds are what a signal waits for: the preset's are short, because its updates take long."""
     folder, took = tmp_path / "run", []
     begun = ("--schedule.prefill", "64", "--schedule.warmup", "2", "--schedule.log-every", "16")

@@ -21,7 +21,7 @@ def debug_run(folder: Path, *steps: int, sharing: tuple[str, ...] = ("--bandwidt
     return {f"{part}/{name}": a for part, (arrays, _) in newest(folder).parts.items() for name, a in arrays.items()}
 
 
-def test_the_same_settings_and_a_resumed_run_give_the_same_numbers_bit_for_bit(tmp_path: Path) -> None:
+def test_run_is_bit_for_bit_reproducible_also_when_resumed(tmp_path: Path) -> None:
     once, again, resumed = (
         debug_run(tmp_path / "a", 1200),
         debug_run(tmp_path / "b", 1200),
@@ -45,7 +45,7 @@ SHARING = {
 
 
 @pytest.mark.parametrize("name", ["self", "purse"])
-def test_an_agents_own_items_come_back_to_it_alone_and_a_purse_is_never_overdrawn(name: str, tmp_path: Path) -> None:
+def test_self_channel_and_byte_budget_hold_in_a_run(name: str, tmp_path: Path) -> None:
     debug_run(tmp_path, 400, sharing=SHARING[name])
     rows = [row for row in rows_of(tmp_path) if row["bytes"] != "0"]
     assert rows
@@ -56,7 +56,7 @@ def test_an_agents_own_items_come_back_to_it_alone_and_a_purse_is_never_overdraw
         assert {row["sender"] == row["receiver"] for row in rows} == {True}
 
 
-def test_controls_send_as_many_items_and_take_as_many_gradient_steps(tmp_path: Path) -> None:
+def test_control_channels_send_as_many_items_with_equal_gradient_steps(tmp_path: Path) -> None:
     steps, sent = [], []
     for name in ("real", "self", "shuffled", "random"):
         arrays = debug_run(tmp_path / name, 400, sharing=("--channel", name, "--bandwidth", "1"))

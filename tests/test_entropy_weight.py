@@ -9,14 +9,14 @@ from mawm.agents.config import BehaviourConfig
 from mawm.agents.entropy_weight import LEAST, MOST, Steered, StepDecay, UpdateDecay, exploration
 
 
-def test_the_weight_decays_with_environment_steps_and_nothing_else() -> None:
+def test_step_decay_depends_on_environment_steps_only() -> None:
     weight = StepDecay(BehaviourConfig(entropy=0.01, entropy_decay=0.99998))
     weight.adapt(0.9, 0)
     assert weight.weight(0) == 0.01
     assert weight.weight(100_000) == pytest.approx(0.01 * 0.99998**1000)
 
 
-def test_or_with_every_gradient_step_as_in_the_code_that_the_paper_builds_on() -> None:
+def test_update_decay_depends_on_gradient_steps_only() -> None:
     weight = UpdateDecay(BehaviourConfig(entropy=0.01, entropy_decay=0.99998))
     for _ in range(1000):
         weight.adapt(0.9, 0)
@@ -27,11 +27,11 @@ def test_or_with_every_gradient_step_as_in_the_code_that_the_paper_builds_on() -
 
 
 @pytest.mark.parametrize(("rule", "kind"), [("target", Steered), ("env_steps", StepDecay), ("updates", UpdateDecay)])
-def test_a_setting_names_the_rule(rule: str, kind: type) -> None:
+def test_entropy_rule_setting_selects_the_class(rule: str, kind: type) -> None:
     assert type(exploration(BehaviourConfig(entropy_rule=rule))) is kind  # type: ignore[arg-type]
 
 
-def test_each_step_answers_at_once_and_moves_the_slow_part_a_little() -> None:
+def test_steered_weight_reacts_at_once_and_moves_its_slow_part_a_little() -> None:
     steered = Steered(BehaviourConfig(entropy=0.02, entropy_target=0.5, entropy_decay=1.0))
     steered.adapt(0.4, 0)
     error = math.log(0.5 / 0.4)
@@ -42,14 +42,14 @@ def test_each_step_answers_at_once_and_moves_the_slow_part_a_little() -> None:
     assert steered.slow == pytest.approx(math.log(0.02) + 0.015 * error - 0.002)
 
 
-def test_a_policy_that_is_still_uniform_says_nothing_of_the_weight() -> None:
+def test_steered_weight_ignores_a_uniform_policy() -> None:
     steered = Steered(BehaviourConfig(entropy=0.02))
     for _ in range(1000):
         steered.adapt(0.99, 0)
     assert steered.slow == math.log(0.02)
 
 
-def test_the_target_falls_with_the_share_of_battles_won_and_not_with_time() -> None:
+def test_entropy_target_falls_with_the_share_won_not_with_time() -> None:
     steered = Steered(BehaviourConfig(entropy_target=0.5, entropy_final=0.1))
     assert steered.target(0) == steered.target(10**6) == 0.5
     for won, target in ((0.5, 0.2), (1.0, 0.1), (0.0, 0.5)):
@@ -57,13 +57,13 @@ def test_the_target_falls_with_the_share_of_battles_won_and_not_with_time() -> N
         assert steered.target(10**6) == pytest.approx(target)
 
 
-def test_a_decay_lets_the_target_fall_where_nobody_can_win() -> None:
+def test_entropy_target_decays_with_steps_where_no_battle_is_won() -> None:
     steered = Steered(BehaviourConfig(entropy_decay=0.9931))
     assert steered.target(10_000) / steered.target(0) == pytest.approx(0.5, abs=0.005)
 
 
 @pytest.mark.parametrize(("share", "bound"), [(0.97, LEAST), (0.0, MOST)])
-def test_the_weight_stays_within_bounds_and_comes_back(share: float, bound: float) -> None:
+def test_steered_weight_stays_within_bounds_and_recovers(share: float, bound: float) -> None:
     steered = Steered(BehaviourConfig(entropy_target=0.5))
     for _ in range(4000):
         steered.adapt(share, 0)
@@ -91,7 +91,7 @@ def shares(lag: int, strength: float, sharpness: int, silence: int, target: floa
 @pytest.mark.parametrize("target", [0.5, 0.2])
 @pytest.mark.parametrize("sharpness", [1, 2])
 @pytest.mark.parametrize("silence", [0, 500])
-def test_a_policy_that_lags_behind_never_falls_a_tenth_below_the_target_and_comes_to_it(
+def test_steered_weight_keeps_a_lagging_policy_within_a_tenth_of_the_target(
     target: float, sharpness: int, silence: int
 ) -> None:
     for lag in (10, 50, 200):

@@ -29,7 +29,7 @@ def begun(place: RunFolder, *, saved: bool = True) -> Path:
     return place.folder
 
 
-def test_the_same_run_goes_on_whatever_its_steps_and_placement_and_another_one_finds_a_folder_of_its_own() -> None:
+def test_same_settings_resume_their_folder_and_other_settings_get_a_new_one() -> None:
     first = begun(find_run_folder(CONFIG, None, fresh=False))
     assert first == Path("runs/3m_both_b0.05_s0")
     assert find_run_folder(CONFIG, None, fresh=False) == RunFolder(first, begun=True)
@@ -39,7 +39,7 @@ def test_the_same_run_goes_on_whatever_its_steps_and_placement_and_another_one_f
     assert find_run_folder(other, None, fresh=False) == RunFolder(Path("runs/3m_both_b0.05_s0-2"), begun=False)
 
 
-def test_fresh_begins_in_a_new_folder_and_never_in_a_named_one_that_is_not_empty() -> None:
+def test_fresh_starts_a_new_folder_and_refuses_a_named_non_empty_one() -> None:
     first = begun(find_run_folder(CONFIG, None, fresh=False))
     assert find_run_folder(CONFIG, None, fresh=True) == RunFolder(Path("runs/3m_both_b0.05_s0-2"), begun=False)
     with pytest.raises(ValueError, match="is not empty, and --fresh wants a new one"):
@@ -48,7 +48,7 @@ def test_fresh_begins_in_a_new_folder_and_never_in_a_named_one_that_is_not_empty
         find_run_folder(replace(CONFIG, seed=5), first, fresh=False)
 
 
-def test_what_was_stopped_before_its_first_checkpoint_begins_anew_in_its_folder() -> None:
+def test_run_stopped_before_its_first_checkpoint_restarts_in_its_folder() -> None:
     first = begun(find_run_folder(CONFIG, None, fresh=False), saved=False)
     (first / "notes.txt").write_text("mine")
     place = find_run_folder(CONFIG, None, fresh=False)
@@ -57,7 +57,7 @@ def test_what_was_stopped_before_its_first_checkpoint_begins_anew_in_its_folder(
     assert [path.name for path in first.iterdir()] == [".unsaved", "notes.txt"]
 
 
-def test_clearing_a_run_with_a_checkpoint_deletes_nothing() -> None:
+def test_clear_deletes_nothing_of_a_run_with_a_checkpoint() -> None:
     first = begun(find_run_folder(CONFIG, None, fresh=False))
     before = sorted(first.rglob("*"))
     find_run_folder(CONFIG, None, fresh=False).clear()
@@ -67,13 +67,13 @@ def test_clearing_a_run_with_a_checkpoint_deletes_nothing() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{", b'{"config": {"map": 7}}', b'{"config": 7}', b"[" * 10**5, b"\xff"]
 )
-def test_a_folder_with_settings_that_cannot_be_read_is_left_alone(content: bytes) -> None:
+def test_folder_with_unreadable_settings_is_not_used(content: bytes) -> None:
     folder = begun(find_run_folder(CONFIG, None, fresh=False))
     (folder / "config.json").write_bytes(content)
     assert find_run_folder(CONFIG, None, fresh=False).folder != folder
 
 
-def test_a_file_in_the_way_is_left_alone() -> None:
+def test_file_in_place_of_the_run_folder_is_not_touched() -> None:
     Path("runs").mkdir()
     Path("runs/3m_both_b0.05_s0").write_text("a file")
     assert find_run_folder(CONFIG, None, fresh=False).folder == Path("runs/3m_both_b0.05_s0-2")
@@ -82,7 +82,7 @@ def test_a_file_in_the_way_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("left", ["ck-000000010", "evaluation.json"])
-def test_where_a_checkpoint_may_have_been_nothing_is_cleared(left: str) -> None:
+def test_folder_that_may_have_had_a_checkpoint_is_not_cleared(left: str) -> None:
     """Moved to another disk, deleted to save room, of an older layout: the curves are still somebody's."""
     folder = begun(find_run_folder(CONFIG, None, fresh=False), saved=False)
     (folder / left).mkdir() if left.startswith("ck") else (folder / left).write_text("{}")
@@ -91,14 +91,14 @@ def test_where_a_checkpoint_may_have_been_nothing_is_cleared(left: str) -> None:
         find_run_folder(CONFIG, folder, fresh=False)
 
 
-def test_a_log_that_goes_on_past_the_first_save_is_not_cleared() -> None:
+def test_folder_with_a_log_past_the_first_save_is_not_cleared() -> None:
     folder = begun(find_run_folder(CONFIG, None, fresh=False), saved=False)
     every = CONFIG.schedule.save_every
     (folder / "metrics.jsonl").write_text("".join(f'{{"env_steps": {n}}}\n' for n in (every - 1, every + 1, every + 2)))
     assert find_run_folder(CONFIG, None, fresh=False).folder != folder
 
 
-def test_another_map_under_the_same_name_is_another_run(tmp_path: Path) -> None:
+def test_changed_map_file_of_the_same_name_is_another_run(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text("one")
     config = replace(CONFIG, map=str(own))
@@ -110,14 +110,14 @@ def test_another_map_under_the_same_name_is_another_run(tmp_path: Path) -> None:
     assert find_run_folder(config, None, fresh=False).folder != place.folder
 
 
-def test_a_folder_with_a_lock_alone_is_free() -> None:
+def test_folder_with_only_a_lock_file_is_free() -> None:
     folder = find_run_folder(CONFIG, None, fresh=False).folder
     for name in (".lock", ".pid"):
         (folder / name).write_text("1")
     assert find_run_folder(CONFIG, folder, fresh=True) == RunFolder(folder, begun=False)
 
 
-def test_a_run_that_never_could_save_begins_anew_whatever_its_logs_say() -> None:
+def test_run_that_never_saved_restarts_despite_its_log() -> None:
     place = find_run_folder(CONFIG, None, fresh=False)
     place.clear()
     begun(place, saved=False)

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from real_runs import ENVIRONMENT, children, ended, listens, running, told, train, until
 
-from mawm import processes, stopping
 from mawm.run_folder.checkpoint import checkpoints
+from mawm.runtime import processes, signals
 from mawm.runtime.signals import Stopping
 
 BEGIN = """
 import atexit, multiprocessing, os, signal, sys, time
-from mawm import processes, stopping
+from mawm.runtime import processes, signals
 
 
 def press():
@@ -38,13 +38,13 @@ def pressed(*args, change=signal.signal):
     return before
 
 
-listening = stopping.Stopping(until_exit=True)
+listening = signals.Stopping(until_exit=True)
 """
 STOPPED = """
 with listening:
     listening.stop = lambda: None
     os.kill(os.getpid(), signal.SIGINT)
-    stopping.SAME_REQUEST_S = 0.0  # as if time had passed
+    signals.SAME_REQUEST_S = 0.0  # as if time had passed
 """
 FIRST = "mawm: stopping after this round; once more to quit at once\n"
 SECOND = "mawm: quit at once; what was saved is intact\n"
@@ -61,8 +61,8 @@ def script(text: str) -> "subprocess.CompletedProcess[str]":
     ids=["while handlers are changed", "at exit", "while modules are cleared"],
 )
 @pytest.mark.parametrize("code", [130, 0])
-def test_no_signal_changes_an_exit_code_that_is_final(when: str, code: int) -> None:
-    begun = STOPPED if code else "with listening:\n    stopping.SAME_REQUEST_S = 0.0\n"
+def test_final_exit_code_is_not_changed_by_signals(when: str, code: int) -> None:
+    begun = STOPPED if code else "with listening:\n    signals.SAME_REQUEST_S = 0.0\n"
     done = script(f"{begun}{when}sys.exit({code})")
     assert (done.returncode, done.stderr) == (code, FIRST if code else "")
 
@@ -78,13 +78,13 @@ def test_no_signal_changes_an_exit_code_that_is_final(when: str, code: int) -> N
     ],
     ids=["plainly", "where exceptions are swallowed", "in a handler of exceptions", "in a destructor", "in a write"],
 )
-def test_a_second_signal_ends_the_process_in_any_code(where: str) -> None:
+def test_second_signal_ends_the_process_in_any_code(where: str) -> None:
     done = script(f"{STOPPED}{where}    print('went on')\nprint('went on')")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", FIRST + SECOND)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_ends_a_process_that_has_no_run_yet(number: signal.Signals) -> None:
+def test_first_signal_ends_a_process_without_a_run(number: signal.Signals) -> None:
     done = script(f"with listening:\n    os.kill(os.getpid(), {int(number)})\n    print('went on')")
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", SECOND)
 
@@ -102,7 +102,7 @@ def presses(*args, spawn=util.spawnv_passfds):
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["at work", "half started"])
-def test_no_child_process_survives_a_second_signal(half: bool) -> None:
+def test_child_processes_end_at_a_second_signal(half: bool) -> None:
     started = "    p = multiprocessing.get_context('spawn').Process(target=time.sleep, args=(1000,))\n"
     started += "    processes.resource_tracker.ensure_running()\n"
     started += "    util.spawnv_passfds = presses\n" if half else ""
@@ -113,7 +113,7 @@ def test_no_child_process_survives_a_second_signal(half: bool) -> None:
     assert len(pids) == 1 and not any(running(pid) for pid in pids)
 
 
-def test_a_stopped_sweep_has_the_exit_code_of_the_first_signal() -> None:
+def test_stopped_sweep_has_the_exit_code_of_the_first_signal() -> None:
     done = script(
         "from types import SimpleNamespace\n"
         "from mawm import sweep\n"
@@ -126,7 +126,7 @@ def test_a_stopped_sweep_has_the_exit_code_of_the_first_signal() -> None:
     assert done.stderr == 2 * "mawm: every run saves and ends; once more to quit at once\n"
 
 
-def test_signals_do_not_kill_a_child_process_while_it_starts() -> None:
+def test_starting_child_process_survives_signals() -> None:
     process = get_context("spawn").Process(target=processes.ignore_signals)
     processes.start(process)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -136,8 +136,8 @@ def test_signals_do_not_kill_a_child_process_while_it_starts() -> None:
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(processes.STOP_SIGNALS)
 
 
-def test_without_until_exit_it_raises_keyboard_interrupt_and_restores_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "SAME_REQUEST_S", 0.0)
+def test_stopping_without_until_exit_raises_and_restores_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "SAME_REQUEST_S", 0.0)
     before = [signal.getsignal(number) for number in processes.STOP_SIGNALS]
     with Stopping(until_exit=False) as listening:
         listening.stop = lambda: None
@@ -159,7 +159,7 @@ def burst(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("when", ["it loads", "it starts its learners", "it plays", "it has saved", "it is done"])
-def test_a_run_that_gets_repeated_signals_has_the_right_exit_code(when: str, tmp_path: Path) -> None:
+def test_run_with_repeated_signals_has_the_exit_code_of_the_first(when: str, tmp_path: Path) -> None:
     number = signal.SIGTERM if when == "it plays" else signal.SIGINT
     steps = "200" if when == "it is done" else "1000000"
     folder, out = tmp_path / "run", ""
