@@ -1,7 +1,7 @@
 # What CI and CONTRIBUTING call. `make check PYTHON=.venv/bin/python` uses another interpreter.
 PYTHON ?= python
 
-.PHONY: check format test slow storm soak
+.PHONY: check format core test slow storm soak
 
 check:  ## Lint, formatting, types.
 	$(PYTHON) -m ruff check .
@@ -11,6 +11,9 @@ check:  ## Lint, formatting, types.
 format:  ## Mend what ruff can mend.
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
+
+core:  ## The tests to run at every edit: engine, learner, sharing. The files are listed in tests/conftest.py.
+	$(PYTHON) -m pytest -m core
 
 test:  ## The fast suite.
 	$(PYTHON) -m pytest

@@ -21,8 +21,24 @@ LONGEST = (
 """Files that take longest. They come first, so that no process works alone at the end."""
 
 
+CORE = (
+    # engine
+    "contract", "engine_determinism", "engine_fidelity", "engine_rules", "golden_command", "skirmish_maps", "targeting",
+    # learner
+    "actor_critic", "collect", "entropy_weight", "information", "loop", "nets", "ppo", "replay", "returns", "scales",
+    "world_model",
+    # sharing
+    "budget", "channel", "codec", "golden_losses", "isolation", "selectors",
+)  # fmt: skip
+"""Files of the marker `core`: what to run at every edit (`make core`). Their slow tests do not belong to it."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first."""
+    """Mark the tests of `CORE`, and put the longest files first."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") in CORE and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.core)
     first = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: first.get(item.path.stem, len(first)))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_runs import Figure, differences, ended, rows, train, until
+from real_runs import Figure, differences, ended, rows, train, train_here, until
 
 from mawm.run_folder.checkpoint import checkpoints, newest
 
@@ -33,7 +33,7 @@ def told(err: str, folder: Path) -> None:
 
 
 def test_run_with_a_file_size_limit_stops_and_its_old_checkpoint_loads(
-    undisturbed: Path, tmp_path: Path, figure: Figure
+    undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], figure: Figure
 ) -> None:
     folder = tmp_path / "run"
     before = begun(folder)
@@ -48,7 +48,7 @@ def test_run_with_a_file_size_limit_stops_and_its_old_checkpoint_loads(
     said: list[str] = []
     assert newest(folder, said.append).env_steps == before and said == []
     assert rows(folder)[: len(kept)] == kept and len(rows(folder)) > len(kept)
-    code, _, err = ended(train(folder))
+    code, _, err = train_here(folder, capsys=capsys)
     assert (code, err) == (0, "") and differences(undisturbed, folder) == []
     figure(
         "files that may not grow",

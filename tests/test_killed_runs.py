@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real_runs import ENVIRONMENT, Figure, differences, ended, rows, train, until
+from real_runs import ENVIRONMENT, Figure, differences, ended, rows, train, train_here, until
 
 from mawm.run_folder.checkpoint import checkpoints, newest
 from mawm.run_folder.manifest import read_facts
@@ -64,7 +64,12 @@ def test_last_reported_save_loads_after_a_kill(kills: int, tmp_path: Path, figur
 
 @pytest.mark.parametrize(("kills", "steps"), [(1, 700), pytest.param(20, 4000, marks=pytest.mark.slow)])
 def test_killed_run_resumes_bit_exactly_with_the_same_command(
-    kills: int, steps: int, undisturbed: Path, tmp_path: Path, figure: Figure
+    kills: int,
+    steps: int,
+    undisturbed: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    figure: Figure,
 ) -> None:
     rng, folder, lost = np.random.default_rng(kills), tmp_path / "run", [0]
     for _ in range(kills):
@@ -88,7 +93,7 @@ def test_killed_run_resumes_bit_exactly_with_the_same_command(
         assert ended(train(whole, "--env-steps", str(steps)))[0] == 0
     assert differences(whole, folder) == [] and newest(folder).env_steps >= steps
     assert list(folder.glob("writing-*")) == []
-    code, said_at_end, _ = ended(train(folder, "--env-steps", str(steps)))
+    code, said_at_end, _ = train_here(folder, "--env-steps", str(steps), capsys=capsys)
     assert code == 0 and "nothing to do" in said_at_end and "--fresh" in said_at_end
     figure(
         f"kill -9 of a training, {kills} time(s)", "one interval lost at most; ends bit for bit like an undisturbed run"
@@ -115,7 +120,7 @@ def test_second_run_in_one_folder_is_refused_naming_the_first(tmp_path: Path) ->
         first.communicate()
 
 
-def test_ctrl_c_to_all_processes_saves_and_the_run_resumes(tmp_path: Path) -> None:
+def test_ctrl_c_to_all_processes_saves_and_the_run_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     options = ("--placement", "process", "--env-steps", "1000000")
     process = train(folder, *options, before=os.setsid)
@@ -127,7 +132,7 @@ def test_ctrl_c_to_all_processes_saves_and_the_run_resumes(tmp_path: Path) -> No
         assert code == 130 and f"saved at {saved} steps" in out and "Traceback" not in err, err
     finally:
         process.kill()
-    code, _, err = ended(train(folder, "--env-steps", str(saved + 40)))
+    code, _, err = train_here(folder, "--env-steps", str(saved + 40), capsys=capsys)
     assert code == 0 and newest(folder).env_steps >= saved + 40, err
 
 
@@ -152,19 +157,21 @@ def test_run_does_not_depend_on_omp_num_threads(undisturbed: Path, tmp_path: Pat
     assert said is not None and 0.02 * float(said[1]) < taken < float(said[1])  # it takes no more than it declared
 
 
-def test_resume_with_other_versions_or_threads_is_reported_as_not_exact(tmp_path: Path) -> None:
+def test_resume_with_other_versions_or_threads_is_reported_as_not_exact(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "run"
-    assert ended(train(folder, "--env-steps", "200"))[0] == 0
+    assert train_here(folder, "--env-steps", "200", capsys=capsys)[0] == 0
     assert read_facts(folder)["not_exact"] == []
     settings = json.loads((folder / "config.json").read_text())
     settings["threads"], settings["packages"]["torch"] = 4, "2.9.9"
     (folder / "config.json").write_text(json.dumps(settings))
     steps = newest(folder).env_steps
-    code, _, err = ended(train(folder, "--env-steps", "320"))
+    code, _, err = train_here(folder, "--env-steps", "320", capsys=capsys)
     lines = read_facts(folder)["not_exact"]
     assert code == 0 and [f"mawm: not exact {line}" for line in lines] == err.splitlines()
     assert lines[1] == f"from {steps} steps on: threads 1, before 4" and len(lines) == 2
     assert "packages {" in lines[0] and "'torch': '2.9.9'" in lines[0]
-    code, _, err = ended(train(folder, "--env-steps", "380"))
+    code, _, err = train_here(folder, "--env-steps", "380", capsys=capsys)
     facts = read_facts(folder)
     assert (code, err) == (0, "") and facts["not_exact"] == lines and len(facts["commands"]) == 3

@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,16 @@ from mawm.run_folder.checkpoint import Loaded, Part
 from mawm.run_folder.run_state import parts_of
 
 Rounds = list[dict[str, str]]
+Played = tuple[Loaded, dict[str, Part], Rounds]
+"""A case's state on the way, that of a run that has not begun, and the digests of the rounds that follow."""
+
+
+FAST = ("experience", "both", "centralized", "mappo", "policy", "open")
+"""The methods and gates that the fast suite plays. The state of each other one consists of parts that these have, too.
+
+`independent` and `rollouts` are parts of `both` (tests/test_selectors.py saves and loads the random selector),
+`ippo` has the learner of `mappo` for each agent, `strict` has the explorers of `policy` and the information of `open`.
+"""
 
 
 def run_script(what: str, folder: Path, hash_seed: str, cases: Iterable[str]) -> None:
@@ -40,12 +52,12 @@ def both_ways(folder: Path, cases: Iterable[str]) -> Path:
 
 @pytest.fixture(scope="module")
 def methods(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return both_ways(tmp_path_factory.mktemp("methods"), METHODS)
+    return both_ways(tmp_path_factory.mktemp("methods"), FAST)
 
 
 @pytest.fixture(scope="module")
-def channels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return both_ways(tmp_path_factory.mktemp("channels"), CHANNELS)
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return both_ways(tmp_path_factory.mktemp("others"), [case for case in (*METHODS, *CHANNELS) if case not in FAST])
 
 
 def name_of(case: str) -> str:
@@ -57,9 +69,12 @@ def rounds(folder: Path, case: str, what: str) -> Rounds:
     return found
 
 
-@pytest.mark.parametrize("case", [*METHODS, *(pytest.param(case, marks=pytest.mark.slow) for case in CHANNELS)])
+CASES = [pytest.param(case, marks=() if case in FAST else pytest.mark.slow) for case in (*METHODS, *CHANNELS)]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_resume_is_bit_exact_in_every_round(case: str, request: pytest.FixtureRequest, figure: Figure) -> None:
-    folder = request.getfixturevalue("methods" if case in METHODS else "channels")
+    folder = request.getfixturevalue("methods" if case in FAST else "others")
     one, other = (rounds(folder, case, what) for what in ("straight", "resumed"))
     for number, (a, b) in enumerate(zip(one, other, strict=True), 1):
         assert [path for path in sorted(a.keys() | b.keys()) if a.get(path) != b.get(path)] == [], number
@@ -164,7 +179,7 @@ NAMED = (
 MUTATED = ("policy", "open", "both, one purse, at random", "both, as printed and late", "ippo")
 
 
-def half_played(case: str, folder: Path) -> tuple[Loaded, dict[str, Part], Rounds]:
+def half_played(case: str, folder: Path) -> Played:
     """A case's state on the way, that of a run that has not begun, and the rounds that follow."""
     prepare_process("float32")
     config = config_of(case)
@@ -190,15 +205,21 @@ def unnoticed(case: str, parts: dict[str, Part], expected: Rounds, folder: Path)
     return same
 
 
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Played]:
+    """`half_played` of a case, once for all tests."""
+    return cache(lambda case: half_played(case, tmp_path_factory.mktemp("half-played")))
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # files of runs that could not begin
 @pytest.mark.parametrize(
     ("case", "named"),
     [("policy", NAMED), *(pytest.param(case, ("",), marks=pytest.mark.slow) for case in MUTATED)],
 )
 def test_resume_is_not_bit_exact_when_one_state_piece_is_dropped(
-    case: str, named: tuple[str, ...], tmp_path: Path, figure: Figure
+    case: str, named: tuple[str, ...], played: Callable[[str], Played], tmp_path: Path, figure: Figure
 ) -> None:
-    saved, fresh, expected = half_played(case, tmp_path)
+    saved, fresh, expected = played(case)
     assert not unnoticed(case, {}, expected, tmp_path / "none") and unnoticed(
         case, saved.parts, expected, tmp_path / "all"
     )
@@ -217,10 +238,10 @@ def test_resume_is_not_bit_exact_when_one_state_piece_is_dropped(
 
 
 @pytest.mark.slow
-def test_every_state_piece_changes_in_some_case(tmp_path: Path) -> None:
+def test_every_state_piece_changes_in_some_case(played: Callable[[str], Played]) -> None:
     moved, all_ = set(), set()
     for case in MUTATED:
-        saved, fresh, _ = half_played(case, tmp_path / name_of(case))
+        saved, fresh, _ = played(case)
         for name, piece in pieces(saved.parts).items():
             all_.add(name)
             if without(saved.parts, fresh, piece) is not None:
@@ -230,8 +251,8 @@ def test_every_state_piece_changes_in_some_case(tmp_path: Path) -> None:
     assert still == []
 
 
-def test_state_that_only_faults_change_survives_resume(tmp_path: Path) -> None:
-    saved, _, _ = half_played("policy", tmp_path)
+def test_state_that_only_faults_change_survives_resume(played: Callable[[str], Played], tmp_path: Path) -> None:
+    saved = deepcopy(played("policy")[0])
     parts = saved.parts
     rest = parts["learner_agent_1"][1]
     rest["skipped"] = {"world_model": [3, 1], "actor": [4, 0], "critic": [5, 2]}

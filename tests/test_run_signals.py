@@ -43,7 +43,7 @@ def second_signal(process: subprocess.Popen[str]) -> int:
     return code
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_run_saves_within_ten_seconds_of_a_signal(times: int, tmp_path: Path, figure: Figure) -> None:
     rng, took, saves = np.random.default_rng(times), [], [0]
     for n in range(times):
@@ -75,16 +75,16 @@ def test_run_saves_within_ten_seconds_of_a_signal(times: int, tmp_path: Path, fi
 
 @pytest.mark.parametrize("placement", ["inline", "process"])
 def test_run_ends_at_once_at_a_second_signal_and_its_checkpoint_loads(placement: str, tmp_path: Path) -> None:
-    slow = ("--schedule.eval-every", "400", "--schedule.eval-battles", "10000", "--placement", placement)
+    slow = ("--schedule.eval-every", "200", "--schedule.eval-battles", "10000", "--placement", placement)
     process = train(tmp_path / "run", *ENDLESS, *slow)
     try:
-        until(lambda: any(c.env_steps > 380 for c in checkpoints(tmp_path / "run")), process)
-        works(process, 1.0)  # the next round ended at 416 steps: it evaluates now, for long
+        until(lambda: any(c.env_steps > 180 for c in checkpoints(tmp_path / "run")), process)
+        works(process, 1.0)  # the next round ended at 224 steps: it evaluates now, for long
         assert second_signal(process) == 130
     finally:
         process.kill()
     said: list[str] = []
-    assert newest(tmp_path / "run", said.append).env_steps > 380 and said == []
+    assert newest(tmp_path / "run", said.append).env_steps > 180 and said == []
 
 
 def test_run_does_not_wait_for_busy_learners_at_a_second_signal(tmp_path: Path) -> None:

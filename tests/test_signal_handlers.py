@@ -163,7 +163,9 @@ def test_run_with_repeated_signals_has_the_exit_code_of_the_first(when: str, tmp
     number = signal.SIGTERM if when == "it plays" else signal.SIGINT
     steps = "200" if when == "it is done" else "1000000"
     folder, out = tmp_path / "run", ""
-    process = train(folder, "--env-steps", steps, "--placement", "process", before=os.setsid)
+    # One learner's process is enough but where the moment is that in which several of them are started.
+    method = "both" if when == "it starts its learners" else "centralized"
+    process = train(folder, "--env-steps", steps, "--placement", "process", "--method", method, before=os.setsid)
     try:
         until(lambda: listens(process.pid), process)
         if when == "it starts its learners":
