@@ -1,6 +1,7 @@
-"""One thread a process in all tests and what they start: two lose up to 17-fold beside a busy neighbour.
+"""Sets one thread per process for all tests, orders and marks them, and prints the figures of `make storm`.
 
-Tests of what a run survives tell a figure each (the fixture `figure`); they are listed at the end of `make storm`.
+Two threads lose up to 17-fold beside a busy neighbour. A test of robustness reports what it tried and the result by the
+fixture `figure`; `make storm` prints these in a table.
 """
 
 import os
@@ -45,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short run that nothing happened to (`real_runs.train`)."""
+    """The folder of a short uninterrupted run (`real_runs.train`)."""
     from real_runs import ended, train  # once the threads are set
 
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
@@ -56,12 +57,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str, str], None]:
-    """Takes what was tried and what came of it."""
+    """A function that records what was tried and its result."""
     return lambda tried, came: record_property("figure", f"| {tried} | {came} |")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The table of figures, where the long versions ran."""
+    """Print the table of figures where the slow tests ran."""
     if "slow or" not in str(config.option.markexpr):
         return
     passed = terminalreporter.stats.get("passed", [])

@@ -1,4 +1,4 @@
-"""Small battles on open ground for the engine's tests, many side by side, and scripted play for them."""
+"""Builds batches of small battles on open ground for tests of the engine, and plays them by scripts."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A market that misbehaves, each time once: spawned processes import it from here, so it imports little."""
+"""Faulty market environments for tests. Spawned processes import this file, so it imports little."""
 
 import ctypes
 import os
@@ -44,7 +44,7 @@ FAULTS = {
 
 
 class Shaky(MarketVectorEnv):
-    """Misbehaves at its n-th steps by `plan`, 0 its reset and -1 its construction; once each if it can leave marks."""
+    """Has the faults of `plan` (step: fault; 0 is the reset, -1 the construction), once each if `marks` is given."""
 
     def __init__(self, batch: int, plan: dict[int, str], marks: Path | None = None) -> None:
         super().__init__(batch, 0)
@@ -63,12 +63,12 @@ class Shaky(MarketVectorEnv):
         return FAULTS[fault](step)
 
     def reset(self) -> Step:
-        """Begin, or misbehave."""
+        """Reset, or have a fault."""
         self.played = 0
         return self._perhaps(super().reset())
 
     def step(self, actions: Ints) -> Step:
-        """Play, or misbehave."""
+        """Step, or have a fault."""
         self.played += 1
         return self._perhaps(super().step(actions))
 
@@ -83,7 +83,7 @@ class Shaky(MarketVectorEnv):
 
 
 class Moody(Shaky):
-    """Draws its sessions anew each time that it is made."""
+    """Is not deterministic: each instance draws other sessions."""
 
     def __init__(self, batch: int, plan: dict[int, str], marks: Path) -> None:
         super().__init__(batch, plan, marks)
@@ -91,7 +91,7 @@ class Moody(Shaky):
 
 
 class WithChild(Shaky):
-    """Prints a greeting and starts a game of its own."""
+    """Prints a line and starts a child process."""
 
     def __init__(self, batch: int, plan: dict[int, str], pid_file: Path) -> None:
         super().__init__(batch, plan, pid_file.parent)

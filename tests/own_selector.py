@@ -1,4 +1,4 @@
-"""A user's own selector, as docs/sharing.md shows it."""
+"""A user-defined selector, as docs/sharing.md shows it."""
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def every_third(bandwidth, components, window, rng):
 
 
 class Broken(EveryThird):
-    """Fails when it is asked."""
+    """Raises an error when it is called."""
 
     def propose(self, losses, arrivals):
         """Never answers."""

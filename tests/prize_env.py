@@ -1,4 +1,4 @@
-"""An environment with a very skewed reward, for the recorded losses in tests/golden/losses."""
+"""An environment with a very skewed reward, used to record the losses in tests/golden/losses."""
 
 import numpy as np
 from gymnasium import spaces
@@ -30,7 +30,7 @@ class Prizes(ParallelEnv):
         return self.seen(), self.told()
 
     def step(self, actions):
-        """Walk; whoever stands where the prize lies takes it."""
+        """Walk; the agent that stands on the prize takes it."""
         for agent, action in actions.items():
             self.cells[agent] += (0, -1, 1)[action]
         self.played += 1
@@ -45,7 +45,7 @@ class Prizes(ParallelEnv):
         return self.seen(), dict.fromkeys(playing, reward), ends, cut, self.told()
 
     def told(self):
-        """ExplorerHook may walk off the line."""
+        """The masks: no agent may walk off the line."""
         return {a: {"action_mask": np.array([True, c > 0, c < 8])} for a, c in self.cells.items()}
 
     def seen(self):

@@ -1,4 +1,4 @@
-"""Runs as a user starts them, in processes of their own, and what they leave behind."""
+"""Starts training runs in processes of their own, waits for them, and compares the results of two runs."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from mawm.train import main
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 Figure = Callable[[str, str], None]
-"""The fixture `figure`: what was tried, and what came of it."""
+"""The fixture `figure`: takes what was tried, and the result."""
 SHORT = (
     "--preset", "debug", "--placement", "inline", "--env-steps", "700", "--bandwidth", "1",
     "--schedule.save-every", "60",
@@ -26,7 +26,7 @@ SHORT = (
 
 
 def train(folder: Path, *more: str, before: Callable[[], None] | None = None, **env: str) -> subprocess.Popen[str]:
-    """The same short run in a folder, with what is changed in it and its environment; `before` is called there."""
+    """Start the short run in a process, with further options and variables; the child calls `before` first."""
     command = [sys.executable, "-m", "mawm.train", *SHORT, "--run-dir", str(folder), *more]
     return subprocess.Popen(
         command,
@@ -39,7 +39,7 @@ def train(folder: Path, *more: str, before: Callable[[], None] | None = None, **
 
 
 def train_here(folder: Path, *more: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    """The same run in this process, which saves the imports of a new one; returns what `ended` returns."""
+    """Run the short run in this process, which saves the imports of a new one; returns what `finish` returns."""
     capsys.readouterr()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
     try:
@@ -50,16 +50,16 @@ def train_here(folder: Path, *more: str, capsys: pytest.CaptureFixture[str]) -> 
     return code, *capsys.readouterr()
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code, and what it said on both channels."""
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Wait for a process; returns its exit code, output and errors."""
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
-def until(
+def wait_until(
     condition: Callable[[], bool], process: "subprocess.Popen[str] | None" = None, seconds: float = 240.0
 ) -> None:
-    """Wait for a condition, which may take long on a busy machine, while the process that brings it about lives."""
+    """Wait for a condition; fails after `seconds`, or when the process that should bring it about has ended."""
     end = time.monotonic() + seconds
     while not condition():
         assert process is None or process.poll() is None, process.communicate()
@@ -67,8 +67,8 @@ def until(
         time.sleep(0.01)
 
 
-def told(stream: IO[str] | None, text: str) -> str:
-    """Read lines until one holds the text; gives them all."""
+def read_until(stream: IO[str] | None, text: str) -> str:
+    """Read lines until one contains the text; returns all of them."""
     assert stream is not None
     lines = ""
     while text not in lines:
@@ -78,51 +78,51 @@ def told(stream: IO[str] | None, text: str) -> str:
     return lines
 
 
-def stat(pid: int) -> list[str]:
-    """What Linux knows of a process, from its state on; empty if there is none."""
+def process_stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; empty if the process does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
 
 
-def running(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    return bool(found := stat(pid)) and found[0] not in "ZX"
+def is_running(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    return bool(found := process_stat(pid)) and found[0] not in "ZX"
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process started."""
+    """The child processes of a process."""
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [other for other in pids if stat(other)[1:2] == [str(pid)]]
+    return [other for other in pids if process_stat(other)[1:2] == [str(pid)]]
 
 
-def worked_s(pid: int) -> float:
-    """Seconds of CPU that a process and its children took: how far it is, whatever else the machine does."""
-    ticks = [found for each in (pid, *children(pid)) if (found := stat(each))]
+def cpu_seconds(pid: int) -> float:
+    """CPU seconds of a process and its children: its progress, independent of the load of the machine."""
+    ticks = [found for each in (pid, *children(pid)) if (found := process_stat(each))]
     return sum(int(found[11]) + int(found[12]) for found in ticks) / os.sysconf("SC_CLK_TCK")
 
 
-def works(process: "subprocess.Popen[str]", seconds: float) -> None:
-    """Wait until it took so many more seconds of CPU."""
-    before = worked_s(process.pid)
-    until(lambda: worked_s(process.pid) > before + seconds, process)
+def wait_for_cpu(process: "subprocess.Popen[str]", seconds: float) -> None:
+    """Wait until a process has used so many more CPU seconds."""
+    before = cpu_seconds(process.pid)
+    wait_until(lambda: cpu_seconds(process.pid) > before + seconds, process)
 
 
-def listens(pid: int) -> bool:
-    """Whether a run listens to signals: SIGALRM is the last that it asks for."""
+def handles_signals(pid: int) -> bool:
+    """Whether a run has installed its signal handlers: SIGALRM is the last one."""
     caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
     return bool(int(caught, 16) >> (signal.SIGALRM - 1) & 1)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    """The log without what depends on the clock."""
+    """The rows of metrics.jsonl without entries that depend on the clock."""
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     return [{k: v for k, v in json.loads(line).items() if not k.startswith(("wall_s", "time/"))} for line in lines]
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """What of two runs' last checkpoints differs in a bit, arrays and rest, and whether their logs do."""
+    """The names of arrays and settings that differ between two runs' last checkpoints, and of logs that differ."""
     a, b = newest(one), newest(other)
     found = [] if a.env_steps == b.env_steps and a.parts.keys() == b.parts.keys() else ["checkpoints"]
     for part in a.parts.keys() & b.parts.keys():

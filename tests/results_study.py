@@ -1,4 +1,4 @@
-"""A synthetic study: run folders as `mawm.train` writes them, with curves that a test can work out by hand."""
+"""Writes synthetic run folders as `mawm.train` does, with curves that a test can compute by hand."""
 
 import json
 import zlib
@@ -25,12 +25,12 @@ def write_run(folder: Path, rows: list[dict[str, Any]], evaluation: Any = None, 
 
 
 def win_rate_rows(rates: dict[int, float]) -> list[dict[str, Any]]:
-    """Rows with nothing but evaluations."""
+    """Rows of the log that contain evaluations only."""
     return [{"env_steps": steps, "wall_s": steps / 70, "eval/win_rate": rate} for steps, rate in rates.items()]
 
 
 def learned_rows(method: str, bandwidth: float, seed: int, ceiling: float) -> list[dict[str, Any]]:
-    """Rows of a run that learns up to a ceiling, with every tag that a figure wants."""
+    """Rows of a run that learns up to a ceiling, with every tag that a figure needs."""
     noise = np.random.default_rng([seed, zlib.crc32(method.encode())])
     owners = ("team",) if method == "centralized" else AGENTS
     rows = []

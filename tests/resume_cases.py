@@ -83,7 +83,7 @@ def config_of(case: str) -> TrainConfig:
 
 
 def leaves(node: Any, path: str, seen: dict[int, Any]) -> Iterator[tuple[str, bytes]]:
-    """Everything below an object that is a number, an array, a text or a generator, by where it was found."""
+    """All numbers, arrays, texts and generators below an object, each with its path."""
     if isinstance(node, np.ndarray):
         yield path, f"{node.dtype} {node.shape}".encode() + node.tobytes()
     elif isinstance(node, torch.Tensor):
@@ -100,7 +100,7 @@ def leaves(node: Any, path: str, seen: dict[int, Any]) -> Iterator[tuple[str, by
     elif node is None or isinstance(node, (bool, int, float, str, bytes, Enum, np.generic)):
         yield path, repr(node).encode()
     elif id(node) not in seen:
-        seen[id(node)] = node  # held, so that nobody else gets its number
+        seen[id(node)] = node  # kept alive, so that no other object gets its id
         for name, below in children(node):
             yield from leaves(below, f"{path}.{name}", seen)
 
@@ -120,11 +120,11 @@ def children(node: Any) -> Iterable[tuple[str, Any]]:
 LEFT_OUT = ("run.wall_s", "run.saved_at_s", "run.writers", "run.nonfinite", "run.save", "run.write_ledger")
 """The clock, and files that are written to."""
 SCRATCH = ("env.env._scratch", "explorer_hook.explorers.view")
-"""Room that is filled anew before it is read."""
+"""Buffers that are overwritten before they are read."""
 
 
 def digest(run: Run, folder: Path) -> dict[str, str]:
-    """A short hash of every leaf of a run, but for what is left out; and what it has saved since then."""
+    """A short hash of every leaf of a run except those left out, and the checkpoints written since the save."""
     saved = [c.env_steps for c in checkpoints(folder) if c.env_steps > BEFORE * ROUND]
     return {"saved": str(saved)} | {
         path: hashlib.blake2b(data, digest_size=6).hexdigest()
@@ -152,7 +152,7 @@ def play(run: Run, folder: Path, rounds: int) -> list[dict[str, str]]:
 
 
 def on_the_way(folder: Path) -> Loaded:
-    """The checkpoint that was saved on the way; later ones are taken away."""
+    """Load the checkpoint of round BEFORE; later ones are deleted."""
     steps = BEFORE * ROUND
     for checkpoint in checkpoints(folder):
         if checkpoint.env_steps > steps:
@@ -162,13 +162,13 @@ def on_the_way(folder: Path) -> Loaded:
 
 
 def close(run: Run) -> None:
-    """Let go of its files."""
+    """Close the files of a run."""
     for writer in run.writers:
         writer.close()
 
 
 def main(what: str, folder: Path, *cases: str) -> None:
-    """Play cases; the digests of each one's second part go into a file."""
+    """Play cases and write the digests of the rounds after the save into a file each."""
     prepare_process("float32")
     for case in cases:
         at = folder / case.replace(" ", "-")

@@ -1,4 +1,4 @@
-"""Two worlds that are learned within seconds, the scales they may come in, and the loop that plays and learns them."""
+"""Two small worlds that are learned within seconds, in any scale, and the loop that trains on them."""
 
 from typing import Any
 

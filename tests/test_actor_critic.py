@@ -1,4 +1,4 @@
-"""Imagination and the clipped policy update, against hand computations."""
+"""Imagination and the clipped policy update equal hand computations."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""docs/architecture.md names files, functions and tables that exist, and every folder."""
+"""docs/architecture.md names existing files, functions and tables, and shows every folder."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The audit's short form, the leaks it must see, and that it can fail."""
+"""The audit in its short form: it passes, detects planted leaks, and refuses bad input."""
 
 import json
 from pathlib import Path

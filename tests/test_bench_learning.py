@@ -1,4 +1,4 @@
-"""`mawm.bench learning`: what its table says of runs, and that it goes on where a sweep stopped."""
+"""`mawm.bench learning`: the table it computes from runs, and that it resumes a sweep."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Budgets: the bandwidth as a promise in every window of items, or bytes per environment step."""
+"""Budgets: the share of bytes in every window of items, or bytes per environment step."""
 
 import pytest
 from hypothesis import given, settings

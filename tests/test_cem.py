@@ -1,4 +1,4 @@
-"""The cross-entropy method: the optimum it must find, the floor, the order of candidates, its state."""
+"""The cross-entropy method: optimum, floor of the deviation, order of the elite, state."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The channel and the sending side: who hears what, and what is counted."""
+"""The channel and the broadcaster: who receives which messages, and what the ledger counts."""
 
 import csv
 from pathlib import Path

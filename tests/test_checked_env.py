@@ -1,4 +1,4 @@
-"""Environments that misbehave: every fault is named, and nothing of a faulty answer is used."""
+"""CheckedEnv: every fault of an environment is named, and no part of a faulty step is used."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ HOLD = np.zeros((4, 3), np.int64)
 
 
 def with_(field: str, at: tuple[int, ...], value: Any) -> Callable[[Step], Step]:
-    """One number of a field is another."""
+    """A fault: one number of a field of the step is replaced."""
 
     def change(step: Step) -> Step:
         array = getattr(step, field).copy()
@@ -60,19 +60,19 @@ FAULTS: dict[str, tuple[Callable[[Step], Any], str]] = {
 
 
 class Faulty(MarketVectorEnv):
-    """A market that misbehaves once, at its n-th step (or at its reset, for 0)."""
+    """A market with one fault at its n-th step (0: at its reset)."""
 
     def __init__(self, fault: Callable[[Step], Any], at: int) -> None:
         super().__init__(4, 0)
         self.fault, self.at, self.played = fault, at, 0
 
     def reset(self) -> Step:
-        """Begin, or misbehave."""
+        """Reset, or have the fault."""
         step = super().reset()
         return self.fault(step) if self.at == 0 else step
 
     def step(self, actions: Ints) -> Step:
-        """Play, or misbehave."""
+        """Step, or have the fault."""
         self.played += 1
         step = super().step(actions)
         return self.fault(step) if self.played == self.at else step

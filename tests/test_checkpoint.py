@@ -1,4 +1,4 @@
-"""Checkpoints are complete or absent."""
+"""Checkpoints are complete or not used: round trips, damage, failed writes, shared table pieces."""
 
 import errno
 import json
@@ -75,7 +75,7 @@ def table(end: int, since: Sequence[int] | None = None, keeps: int = 25) -> dict
 
 
 def saved(folder: Path, *steps: int) -> Path:
-    """Checkpoints as a run writes them, small; gives the newest one's folder."""
+    """Write small checkpoints as a run does; returns the folder of the newest one."""
     rng = np.random.default_rng(0)
     for step in steps:
         base = base_for(folder)
@@ -87,7 +87,7 @@ def saved(folder: Path, *steps: int) -> Path:
 
 
 def told(folder: Path) -> tuple[int, list[str]]:
-    """Which checkpoint is used, and what is said of others."""
+    """The step of the checkpoint that is used, and the messages about others."""
     said: list[str] = []
     return newest(folder, said.append).env_steps, said
 
@@ -117,7 +117,7 @@ def test_bit_flips_and_truncations_are_detected_and_the_previous_checkpoint_is_u
             assert used == 10 and len(said) == 1 and str(last) in said[0] and "passed over" in said[0], (path, trial)
         path.write_bytes(whole)
     assert told(tmp_path) == (20, [])
-    figure(f"{flips:,} flipped bits, {cuts} truncations of a checkpoint", "all noticed, the one before used and named")
+    figure(f"{flips} flipped bits, {cuts} truncations of a checkpoint", "all noticed, the one before used and named")
 
 
 @pytest.mark.parametrize("what", ["missing", "extra", "link"])
@@ -180,7 +180,7 @@ def test_failed_save_leaves_no_files_and_keeps_the_old_checkpoint(
 
 
 def test_checkpoint_waits_for_rows_the_log_could_not_write(tmp_path: Path) -> None:
-    """Rows that a full disk keeps back are written before the next checkpoint, or there is none."""
+    """Rows that a full disk held back are written before the next checkpoint; otherwise none is written."""
     said: list[str] = []
     log, room = tmp_path / "metrics.jsonl", [False]
 
@@ -263,7 +263,7 @@ def harm_manifest(folder: Path) -> None:
 
 
 def harm_piece(folder: Path) -> None:
-    """In place, so that it is harmed under all its names."""
+    """Change a byte in place, so that all hard links see it."""
     path = min(folder.glob("*.own.*"))
     whole = bytearray(path.read_bytes())
     whole[-1] ^= 1

@@ -1,4 +1,4 @@
-"""The commands: mistakes cost one line, and the help teaches."""
+"""The command line: a mistake costs one line and exit code 2; the help is short."""
 
 import subprocess
 import sys
@@ -9,6 +9,7 @@ import pytest
 
 from mawm.configs.settings import settings_of
 from mawm.evaluate import main as evaluate
+from mawm.methods import METHODS
 from mawm.train import Command
 from mawm.train import main as train
 from mawm.types import Common
@@ -30,7 +31,7 @@ Call = Callable[..., tuple[int, str, str]]
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Calls a command's `main` in this process, in an empty folder: exit code, output, errors.
 
-    It shows what a process would, without the seconds that one takes to import; `mawm` above starts one.
+    It shows what a process shows without the imports of one; `mawm` above starts a process.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["mawm"])
@@ -52,7 +53,7 @@ def test_train_process_with_a_mistake_has_exit_code_2_and_one_line(tmp_path: Pat
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1) and list(
         tmp_path.iterdir()
     ) == []
-    names = "independent, experience, rollouts, both, centralized, ippo, mappo"
+    names = ", ".join(METHODS)
     assert f"--method must be one of {names}; got 'bth'; did you mean 'both'?" in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""Messages: what goes in comes out, sizes are known beforehand, damage is noticed."""
+"""Encoded messages: round trips, sizes known beforehand, damage detected."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The only time shift: what arrives together is stored together; deaths and time limits end streams rightly."""
+"""The collector: what arrives together is stored together; ends of streams at deaths and time limits."""
 
 from typing import Any
 
@@ -59,11 +59,11 @@ class Counter:
     """Acts with the number it sees, modulo the number of actions."""
 
     def begin(self, slot: str, lanes: int) -> None:
-        """Note the number of lanes."""
+        """Record the number of lanes."""
         self.lanes = lanes
 
     def act(self, obs: np.ndarray, avail: np.ndarray, is_first: np.ndarray, **_: Any) -> np.ndarray:
-        """See a number, act with it."""
+        """Act with the number that was observed."""
         assert obs.shape[0] == self.lanes and (is_first == (obs[:, 0] == 0)).all()
         return obs[:, 0].astype(np.int64) % 3
 

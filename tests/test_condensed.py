@@ -1,4 +1,4 @@
-"""A condensed study says what the folders say that it was made from."""
+"""A condensed study has the tables and figures of the run folders that it was made from."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Presets, merging and ranges; named generators."""
+"""Presets, merging of settings and their ranges; named generators."""
 
 import re
 from dataclasses import asdict, replace

@@ -1,4 +1,4 @@
-"""The contract on all 23 maps against a plain transcription of SMAC's rules, keyed on its registry as SMAC does."""
+"""The contract on all 23 maps equals a plain transcription of SMAC's rules."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What the documents promise exists: commands, options, files, and the command that CI runs."""
+"""The documents name existing commands, options and files, and the command that CI runs."""
 
 import contextlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""A battle follows from seed, number and actions alone: batch, row, thread, compiler and pauses change no bit of it."""
+"""A battle depends on seed, number and actions only: not on batch, row, thread, compiler or snapshots."""
 
 import os
 import subprocess

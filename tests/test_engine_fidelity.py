@@ -1,6 +1,6 @@
-"""Duels, moves, heals and rewards as the unit data of StarCraft II 4.10 have them, worked out by hand.
+"""Duels, moves, heals and rewards equal hand computations from the unit data of StarCraft II 4.10.
 
-A band of what is left holds if 19 of 20 battles lie in it; times are means in game seconds (16 loops).
+A band of remaining health holds if 19 of 20 battles lie in it; times are means in game seconds (16 loops).
 """
 
 from dataclasses import replace
@@ -162,7 +162,7 @@ def _nearest(body, stats, a, n):
 
 @scalar
 def _mirrored(c, stats, rules, grounds, toward, bodies, books, scratch, log, outcome):
-    """Battles in which the agents, too, shoot at whoever is nearest until it is dead; who won each: -1, 0, 1."""
+    """Battles in which the agents, too, shoot at the nearest unit until it is dead; the winners (-1, 0, 1)."""
     n = c.n_agents
     for b in range(len(bodies)):
         body = bodies[b]
@@ -307,7 +307,7 @@ def test_enemy_without_targets_waits_at_the_attack_point_until_the_limit():
 
 
 def _moved_off(kind, loops_before_the_order):
-    """What a marine lost to an agent that began its attack so many loops before it was told to walk away."""
+    """The health that a hydralisk lost to an agent that began its attack so many loops before an order to walk away."""
     apart = 0.875 if kind == "zealot" else 5.0
     env = arena([(kind, 10.0, 16.0)], [("hydralisk", 10.0 + apart, 16.0)])
     env._stats[2, S_DMG], env._stats[2, S_REGEN] = 0.0, 0.0

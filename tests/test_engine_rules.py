@@ -1,4 +1,4 @@
-"""Single rules of the engine, invariants that hold in every battle, and the mistakes it refuses."""
+"""Single rules of the engine, invariants of every battle, and refused input."""
 
 from dataclasses import replace
 

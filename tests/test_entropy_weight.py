@@ -1,4 +1,4 @@
-"""The weight of the entropy bonus: on a clock as in the paper, or steered to a target."""
+"""The weight of the entropy bonus: decayed as in the paper, or steered to a target."""
 
 import math
 

@@ -14,14 +14,14 @@ COUNTS = ("episodes", "distinct_battles", "distinct_battles_sampled")
 
 
 def printed(capsys: pytest.CaptureFixture[str], *args: str, run: Path = GOLDEN) -> dict[str, Any]:
-    """What the command says with --json of 6 battles."""
+    """The output of `mawm.evaluate --json` for 6 battles."""
     assert main([str(run), "--episodes", "6", "--json", *args]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
 
 def refused(capsys: pytest.CaptureFixture[str], *args: str, run: Path = GOLDEN) -> str:
-    """The one line that the command ends with."""
+    """The error line of a refused command."""
     with pytest.raises(SystemExit) as end:
         main([str(run), "--episodes", "6", *args])
     said = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What an evaluation says of battles: win rates greedy and sampled, their intervals, and how many battles differ."""
+"""Evaluation: greedy and sampled win rates, their intervals, and the number of distinct battles."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -48,7 +48,7 @@ def test_win_rate_interval_counts_copies_of_a_battle_once(
 
 
 class Script:
-    """Battles that end after fixed numbers of steps, and a team that plays fixed actions; row 3 wins."""
+    """An environment whose battles end after fixed numbers of steps (row 3 wins), and a team of fixed actions."""
 
     spaces, batch = Spaces(2, 3, 1, 1, 10), 5
     lengths = np.array([3, 3, 3, 2, 3])

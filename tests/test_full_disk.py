@@ -1,4 +1,4 @@
-"""Disks that are really full: a limit on the size of files, and a file system of four megabytes."""
+"""Runs whose disk is full: a limit on the size of files, and a file system of four megabytes."""
 
 import re
 import resource
@@ -9,23 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_runs import Figure, differences, ended, rows, train, train_here, until
+from real_runs import Figure, differences, finish, rows, train, train_here, wait_until
 
 from mawm.run_folder.checkpoint import checkpoints, newest
 
 
 def begun(folder: Path) -> int:
-    """A run that was stopped on its way; gives how far it had come."""
+    """Start a run, stop it by SIGTERM and return the steps of its last checkpoint."""
     process = train(folder)
-    until(lambda: any(c.env_steps > 150 for c in checkpoints(folder)), process)
+    wait_until(lambda: any(c.env_steps > 150 for c in checkpoints(folder)), process)
     process.terminate()
-    code, _, err = ended(process)
+    code, _, err = finish(process)
     assert code == 143, err
     return newest(folder).env_steps
 
 
 def told(err: str, folder: Path) -> None:
-    """Three failed saves were told with path, needed and free bytes, and the run gave up."""
+    """Assert that three failed saves were reported with path, needed and free bytes, and that the run stopped."""
     lines = [line for line in err.splitlines() if "no checkpoint could be written" in line]
     assert len(lines) == 3 and all(str(folder) in line for line in lines), err
     assert all(re.search(r"it needs about [\d,]+ bytes, [\d,]+ are free", line) for line in lines)
@@ -42,7 +42,7 @@ def test_run_with_a_file_size_limit_stops_and_its_old_checkpoint_loads(
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # less than a learner's weights
 
-    code, _, err = ended(train(folder, before=limited))
+    code, _, err = finish(train(folder, before=limited))
     assert code == 3
     told(err, folder)
     said: list[str] = []
@@ -75,12 +75,12 @@ def test_run_on_a_full_disk_stops_and_resumes_bit_exactly_with_room_again(
     before = begun(folder)
     ballast = small / "ballast"
     ballast.write_bytes(bytes(shutil.disk_usage(small).free - 200_000))
-    code, _, err = ended(train(folder))
+    code, _, err = finish(train(folder))
     assert code == 3
     told(err, folder)
     said: list[str] = []
     assert newest(folder, said.append).env_steps == before and said == []
     ballast.unlink()
-    code, _, err = ended(train(folder))
+    code, _, err = finish(train(folder))
     assert (code, err) == (0, "") and differences(undisturbed, folder) == []
     figure("a full file system", "3 failed saves told, exit 3, nothing torn; with room again bit for bit")

@@ -1,4 +1,4 @@
-"""Random settings, from files and from the command line: valid, or refused in one line that helps; valid ones run."""
+"""Random settings in files and on the command line are refused in one helpful line, or they run."""
 
 import contextlib
 import shutil
@@ -22,8 +22,8 @@ from mawm.configs.train import TrainConfig
 from mawm.sharing.selectors import NAMES
 from mawm.train import Command, configure, main
 
-EXAMPLES = [(385, 90, 25), pytest.param(17_500, 2_000, 500, marks=pytest.mark.slow)]
-"""Of settings as a file gives them, of command lines, and of runs."""
+EXAMPLES = [(200, 45, 15), pytest.param(17_500, 2_000, 500, marks=pytest.mark.slow)]
+"""Numbers of examples: settings in files, command lines, and runs."""
 RELAXED: dict[str, Any] = {
     "deadline": None, "database": None, "derandomize": True, "suppress_health_check": list(HealthCheck),
 }  # fmt: skip
@@ -32,7 +32,7 @@ Change = tuple[Key, Any]
 
 
 def plain(setting: Setting) -> Any:
-    """Its type, without what stands beside it."""
+    """The type of a setting without its annotations."""
     return getattr(setting.kind, "__origin__", None) if hasattr(setting.kind, "__metadata__") else setting.kind
 
 
@@ -59,7 +59,7 @@ def around(low: float, high: float) -> st.SearchStrategy[Any]:
 
 @st.composite
 def changes(draw: st.DrawFn) -> Change:
-    """A setting, sometimes with a letter too many, and any value."""
+    """A setting, sometimes misspelt by one more letter, and any value."""
     path = draw(st.sampled_from(list(LEAVES)))
     kinds = [numbers, others] + ([around(*RANGES[path])] * 2 if path in RANGES else [])
     if get_origin(LEAVES[path]) is Literal:
@@ -82,7 +82,7 @@ def flag(path: Key) -> str:
 
 
 def told(value: Any, said: str) -> bool:
-    """Whether a message quotes a value, as it came or as the number that it means."""
+    """Whether a message quotes a value, as written or as the number it stands for."""
     meant = {shown(value), shown(str(value))}
     for kind in (int, float):
         with contextlib.suppress(TypeError, ValueError, OverflowError):
@@ -105,7 +105,7 @@ def explained(change: Change, said: str) -> bool:
 
 
 def dry(path: Key) -> st.SearchStrategy[Any]:
-    """Values of a setting that a run of a second can have: all of a small range, or the low end of a large one."""
+    """Values of a setting with which a run takes a second: all of a small range, or the low end of a large one."""
     by_name = {
         "map": st.sampled_from(["3m", "market", "2s3z", "3n", ""]),
         "device": st.sampled_from(["cpu", "cuda:99", "gpu"]),
@@ -137,7 +137,7 @@ SMALL = (
 
 @st.composite
 def runs(draw: st.DrawFn) -> list[Change]:
-    """Up to three settings of a run, beside what it is about."""
+    """Up to three settings of a run, beside method, gate, map and information."""
     chosen = draw(st.lists(st.sampled_from(list(LEAVES)), min_size=1, max_size=3, unique=True))
     about: list[Key] = [("method",), ("gating", "gate"), ("map",), ("agent", "information", "kind")]
     also = draw(st.lists(st.sampled_from(about), max_size=2, unique=True))
@@ -145,7 +145,7 @@ def runs(draw: st.DrawFn) -> list[Change]:
 
 
 def play(changed: list[Change]) -> int:
-    """The exit code of a short run, whatever signals it listens to."""
+    """The exit code of a short run in this process; its signal handlers are removed afterwards."""
     handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
     try:
         return main([*SMALL, *(word for path, value in changed for word in (flag(path), str(value)))])

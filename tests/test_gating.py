@@ -1,4 +1,4 @@
-"""Explorers beside the primary: what they are, what reaches it in each mode, and that nothing else does."""
+"""Explorers beside the primary: what they are, and what reaches the primary under each gate."""
 
 import json
 from dataclasses import replace
@@ -77,7 +77,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def primary_state(run: Run) -> list[Any]:
-    """Everything of the primary: learners, collector, channel, schedule."""
+    """The state of the primary: learners, collector, channel, schedule."""
     return [run.team.states(), run.collector.state(), run.channel.state(), run.schedule.state()]
 
 

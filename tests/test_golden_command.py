@@ -1,4 +1,4 @@
-"""The command that compares the contract with what SMAC's own code returned."""
+"""The command that compares the contract with recorded outputs of SMAC's own code."""
 
 import subprocess
 import sys

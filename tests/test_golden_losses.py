@@ -1,4 +1,4 @@
-"""The selector on losses of real runs (tests/golden/losses): the share that it promises, from the first items on."""
+"""The selector keeps its share on losses recorded in real runs (tests/golden/losses)."""
 
 from dataclasses import dataclass
 from functools import cache

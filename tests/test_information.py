@@ -1,4 +1,4 @@
-"""The information terms: worked out by hand, zero where nothing is told, and harmless to the world model."""
+"""The information terms equal hand computations, are zero for equal inputs, and train no world model."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def by_policies(behaviour: ActorCritic, **changes: int) -> PolicyInformation:
 
 
 def other_actor(behaviour: ActorCritic) -> None:
-    """Change the policy for good."""
+    """Replace the weights of the policy."""
     with torch.no_grad():
         for parameter in behaviour.actor.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=drawn(8)))

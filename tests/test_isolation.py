@@ -1,4 +1,4 @@
-"""Decentralized means decentralized: what one agent does and learns depends on its own data and messages alone."""
+"""What one agent does and learns depends on its own data and received messages only."""
 
 import tempfile
 from contextlib import closing

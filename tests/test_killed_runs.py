@@ -1,4 +1,4 @@
-"""Processes that are killed: what they had saved is whole, and the same command goes on from it."""
+"""Processes that are killed: the last checkpoint loads, and the same command resumes the run."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real_runs import ENVIRONMENT, Figure, differences, ended, rows, train, train_here, until
+from real_runs import ENVIRONMENT, Figure, differences, finish, rows, train, train_here, wait_until
 
 from mawm.run_folder.checkpoint import checkpoints, newest
 from mawm.run_folder.manifest import read_facts
@@ -85,12 +85,12 @@ def test_killed_run_resumes_bit_exactly_with_the_same_command(
         logged = [row["env_steps"] for row in rows(folder)]  # none yet, if it was killed right after its first save
         lost.append(max(logged, default=0) - saved_at(folder))
     assert max(lost) <= 60 + 32  # an interval and the round in which it ends
-    code, _, err = ended(train(folder, "--env-steps", str(steps)))
+    code, _, err = finish(train(folder, "--env-steps", str(steps)))
     assert code == 0, err
     whole = undisturbed
     if steps != 700:
         whole = tmp_path / "whole"
-        assert ended(train(whole, "--env-steps", str(steps)))[0] == 0
+        assert finish(train(whole, "--env-steps", str(steps)))[0] == 0
     assert differences(whole, folder) == [] and newest(folder).env_steps >= steps
     assert list(folder.glob("writing-*")) == []
     code, said_at_end, _ = train_here(folder, "--env-steps", str(steps), capsys=capsys)
@@ -107,7 +107,7 @@ def saved_at(folder: Path) -> int:
 def test_second_run_in_one_folder_is_refused_naming_the_first(tmp_path: Path) -> None:
     first = train(tmp_path / "run", "--env-steps", "1000000")
     try:
-        until((tmp_path / "run" / "metrics.jsonl").exists, first)
+        wait_until((tmp_path / "run" / "metrics.jsonl").exists, first)
         second = train(tmp_path / "run", "--env-steps", "1000000")
         _, err = second.communicate(timeout=120)
         assert second.returncode == 2 and f"is in use by process {first.pid}" in err and err.count("\n") == 1
@@ -125,9 +125,9 @@ def test_ctrl_c_to_all_processes_saves_and_the_run_resumes(tmp_path: Path, capsy
     options = ("--placement", "process", "--env-steps", "1000000")
     process = train(folder, *options, before=os.setsid)
     try:
-        until(lambda: saved_at(folder) > 0, process)
+        wait_until(lambda: saved_at(folder) > 0, process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        code, out, err = ended(process)
+        code, out, err = finish(process)
         saved = newest(folder).env_steps
         assert code == 130 and f"saved at {saved} steps" in out and "Traceback" not in err, err
     finally:
@@ -148,8 +148,8 @@ def test_run_continues_when_its_output_cannot_be_written(tmp_path: Path) -> None
 
 
 def test_run_does_not_depend_on_omp_num_threads(undisturbed: Path, tmp_path: Path) -> None:
-    """One thread a learner is set by the run itself; so no resume on another machine can differ by it."""
-    code, out, err = ended(train(tmp_path / "run", OMP_NUM_THREADS="2", MKL_NUM_THREADS="2"))
+    """The run sets one thread per learner itself, so resuming on another machine does not change the numbers."""
+    code, out, err = finish(train(tmp_path / "run", OMP_NUM_THREADS="2", MKL_NUM_THREADS="2"))
     assert code == 0, err
     assert differences(undisturbed, tmp_path / "run") == []
     said = re.search(r"run folder .*, at most ([\d,]+) MB", out)

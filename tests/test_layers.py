@@ -1,4 +1,4 @@
-"""The structure that keeps the code readable: import layers, no method flags, no global randomness, bounded sizes."""
+"""The structure of the code: import layers, no method flags, no global randomness, bounded sizes."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The market: what it pays, what exploratory strategies change in it, and the interfaces that it keeps."""
+"""The market: its rewards, the effect of exploratory strategies, and its interfaces."""
 
 from dataclasses import replace
 

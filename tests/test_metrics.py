@@ -1,4 +1,4 @@
-"""Rows of the log."""
+"""The metrics log: its rows, resuming, and averages."""
 
 import json
 from pathlib import Path

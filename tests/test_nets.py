@@ -1,4 +1,4 @@
-"""Fast products and the flat optimiser against the plain computation they replace, in float64."""
+"""Fast products and the flat optimiser equal the plain computation they replace, in float64."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Losses that are not finite: the update is left out, told and kept; no other agent notices; ten in a row end it."""
+"""Updates with non-finite losses are skipped, reported and saved; ten in a row stop the run."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,7 +42,7 @@ def started(folder: Path) -> tuple[Run, list[Agent]]:
 
 
 def spoil(step: Callable[..., float], times: int) -> Callable[..., float]:
-    """An optimiser's step whose loss is NaN or Inf the first `times` times."""
+    """Wrap an optimiser's step so that the loss of the first `times` calls is NaN or Inf."""
     left = [times]
 
     def spoilt(loss: torch.Tensor, *more: Any) -> float:
@@ -99,7 +99,7 @@ def test_ten_non_finite_updates_in_a_row_stop_the_run(tmp_path: Path) -> None:
 
 
 def test_non_finite_update_does_not_change_other_agents(tmp_path: Path) -> None:
-    """Both runs are given the first one's battles, so that what differs is the fault alone."""
+    """Both runs play back the battles of a third one, so that they differ by the fault only."""
     recorded, _ = started(tmp_path / "a")
     recorder = Recorder(recorded.collector)
     recorded.collector = recorder  # type: ignore[assignment]

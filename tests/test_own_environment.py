@@ -1,4 +1,4 @@
-"""`--map module:factory` as a user meets it: the document's example, and the same one while it crashes and hangs."""
+"""`--map module:factory`: the example of the docs, and the same environment with crashes and hangs."""
 
 import json
 import os
@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from real_runs import ROOT, differences, ended, rows, running, until
+from real_runs import ROOT, differences, finish, is_running, rows, wait_until
 
 from mawm.run_folder.checkpoint import newest
+from mawm.train import main
 
 EXAMPLE = re.search(
     r"```python\n(# my_env.py.*?)```", (ROOT / "docs/own_environment.md").read_text("utf-8"), re.DOTALL
@@ -72,13 +73,13 @@ class Gone(Meeting):
 """
 OPTIONS = ("--preset", "debug", "--placement", "inline", "--env-steps", "300", "--schedule.save-every", "100")
 PLAIN = ("--method", "ippo")
-"""Where it does not matter what learns."""
+"""For tests in which the learner does not matter."""
 OWN = ("--own.episode-limit", "20", "--own.timeout-s", "5")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the document's environment and some that misbehave."""
+    """A folder with the environment of the docs and with faulty ones."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "my_env.py").write_text(EXAMPLE, "utf-8")
     (folder / "bad_env.py").write_text(BAD, "utf-8")
@@ -95,15 +96,15 @@ def command(place: Path, name: str, *args: str) -> subprocess.Popen[str]:
 
 
 def nothing_left_over(place: Path) -> None:
-    """No process of an environment is there any more, or stays."""
+    """Assert that no process of an environment is left after ten seconds."""
     pids = [int(path.name.removeprefix("pid-")) for path in place.glob("pid-*")]
     assert pids
-    until(lambda: not any(running(pid) for pid in pids), seconds=10.0)
+    wait_until(lambda: not any(is_running(pid) for pid in pids), seconds=10.0)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(place: Path) -> Path:
-    code, out, err = ended(command(place, "train", *OPTIONS, *OWN, "--map", "my_env:make"))
+    code, out, err = finish(command(place, "train", *OPTIONS, *OWN, "--map", "my_env:make"))
     assert (code, err) == (0, "")
     assert "environment my_env:make, your own" in out and "skirmish" not in out
     return place / "runs/my_env.make_both_b0.05_s0"
@@ -111,13 +112,13 @@ def undisturbed(place: Path) -> Path:
 
 def test_own_environment_of_the_docs_trains_and_is_evaluated(undisturbed: Path, place: Path) -> None:
     assert newest(undisturbed).env_steps >= 300 and rows(undisturbed)[-1]["eval/episodes"] == 4.0
-    code, out, err = ended(command(place, "evaluate", str(undisturbed), "--episodes", "3", "--json"))
+    code, out, err = finish(command(place, "evaluate", str(undisturbed), "--episodes", "3", "--json"))
     assert code == 0, err
     assert json.loads(out)["episodes"] == 3
 
 
 def test_run_with_environment_kill_hang_and_nan_ends_bit_for_bit_undisturbed(undisturbed: Path, place: Path) -> None:
-    code, _, err = ended(command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Bad", "--run-dir", "bad"))
+    code, _, err = finish(command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Bad", "--run-dir", "bad"))
     assert code == 0, err
     killed, hung, spoilt = err.splitlines()
     assert "environment bad_env:Bad (train)" in killed and "its process was killed by SIGKILL" in killed
@@ -128,7 +129,7 @@ def test_run_with_environment_kill_hang_and_nan_ends_bit_for_bit_undisturbed(und
 
 
 def test_run_with_a_permanent_environment_fault_ends_in_one_line_with_a_loadable_checkpoint(place: Path) -> None:
-    code, _, err = ended(command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Gone", *PLAIN, "--run-dir", "gone"))
+    code, _, err = finish(command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Gone", *PLAIN, "--run-dir", "gone"))
     assert code == 1 and "Traceback" not in err
     *restarts, last = err.splitlines()
     assert [line.endswith(f"({n} of 3)") for n, line in enumerate(restarts, 1)] == [True] * 3
@@ -144,10 +145,10 @@ def test_signal_during_an_environment_hang_ends_the_run_within_ten_seconds(name:
     patient = ("--own.timeout-s", "1000", "--map", f"bad_env:{name}", "--run-dir", name)
     process = command(place, "train", *OPTIONS, *OWN, *PLAIN, *patient, "--env-steps", "1000000")
     try:
-        until((place / "stuck").exists, process)
+        wait_until((place / "stuck").exists, process)
         asked = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        code, out, err = ended(process)
+        code, out, err = finish(process)
     finally:
         process.kill()
     assert code == 143 and time.monotonic() - asked < 10.5 and "Traceback" not in err, err
@@ -164,9 +165,9 @@ def test_sigterm_to_the_process_group_saves_and_leaves_no_process(place: Path) -
     longer = (*PLAIN, "--env-steps", "1000000", "--run-dir", "long")
     process = command(place, "train", *OPTIONS, *OWN, "--map", "bad_env:Meeting", *longer)
     try:
-        until(lambda: any((place / "long").glob("ck-*")), process)
+        wait_until(lambda: any((place / "long").glob("ck-*")), process)
         os.killpg(process.pid, signal.SIGTERM)
-        code, out, err = ended(process)
+        code, out, err = finish(process)
         assert code == 143 and "saved at" in out and "Traceback" not in err, err
     finally:
         process.kill()
@@ -181,8 +182,16 @@ def test_sigterm_to_the_process_group_saves_and_leaves_no_process(place: Path) -
         ("my_env:np", "map 'my_env:np' is of type module and cannot be called; it must be module:factory"),
     ],
 )
-def test_unloadable_map_is_refused_in_one_line_without_a_folder(name: str, said: str, tmp_path: Path) -> None:
+def test_unloadable_map_is_refused_in_one_line_without_a_folder(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "my_env.py").write_text(EXAMPLE, "utf-8")
-    code, _, err = ended(command(tmp_path, "train", "--preset", "debug", "--map", name))
-    assert code == 2 and said in err and err.count("\n") == 1
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_env", raising=False)
+    with pytest.raises(SystemExit) as end:
+        main(["--preset", "debug", "--map", name])
+    sys.modules.pop("my_env", None)  # the next test has a file of its own
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and said in error and error.count("\n") == 1
     assert not (tmp_path / "runs").exists()

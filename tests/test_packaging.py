@@ -1,4 +1,4 @@
-"""A wheel, a source distribution, an editable install and a bare checkout all give the same modules and data."""
+"""Wheel, source distribution, editable install and checkout have the same modules and data."""
 
 import os
 import shutil
@@ -58,7 +58,7 @@ def unpack(wheel: Path, target: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout: builds leave their droppings there."""
+    """A copy of the checkout, in which builds may leave files."""
     copy = tmp_path_factory.mktemp("source") / "mawm"
     litter = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "runs", "venv", "*.egg-info", "golden")
     shutil.copytree(ROOT, copy, symlinks=True, ignore=litter)

@@ -1,4 +1,4 @@
-"""The PettingZoo environment: PettingZoo's own tests on every map, masks, truncation and what infos hold."""
+"""The engine's PettingZoo environment: PettingZoo's own tests on every map, masks, truncation, infos."""
 
 import warnings
 
@@ -21,7 +21,7 @@ at = [28, 28]
 
 
 def counted(name):
-    """An environment, and a list that grows by one with every step: PettingZoo's tests say nothing when they pass."""
+    """An environment, and a list that grows by one with every step: PettingZoo's tests do not report what they did."""
     env, played = parallel_env(name), []
     step = env.step
     env.step = lambda actions: (played.append(1), step(actions))[1]

@@ -1,4 +1,4 @@
-"""Any ParallelEnv behind our vector interface, shown on the engine's own PettingZoo environment."""
+"""The adapter from ParallelEnv to the vector interface, on the engine's PettingZoo environment."""
 
 import re
 import typing

@@ -1,4 +1,4 @@
-"""The model-free baseline: its advantages, its rollouts, and that it keeps to itself where it should."""
+"""The model-free baseline (IPPO and MAPPO): advantages, battle log, isolation of agents, learning."""
 
 import json
 import os
@@ -211,7 +211,7 @@ def test_ppo_evaluation_leaves_training_memory_unchanged() -> None:
 
 
 def test_ppo_learns_an_action_that_depends_on_the_first_observation() -> None:
-    """Two steps: what is seen first says which action the second step, where all looks the same, will reward."""
+    """Two steps: the first observation determines which action is rewarded in the second step, where all look alike."""
     config = config_of("ippo")
     config = replace(config, agent=replace(config.agent, ppo=replace(config.agent.ppo, rollout=32, lr=3e-3)))
     learner = make_learner(0, config=config, spaces=SPACES, device="cpu")

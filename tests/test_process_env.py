@@ -1,4 +1,4 @@
-"""Environments in processes of their own that hang, crash and answer nonsense: what is played goes on bit for bit."""
+"""Environments in processes of their own: after hangs, crashes and invalid answers battles continue bit for bit."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from own_env import FAULTS, Moody, Shaky
-from real_runs import Figure, running, until
+from real_runs import Figure, is_running, wait_until
 
 from mawm.envs.checked import CheckedEnv, EnvFault
 from mawm.envs.market.vector import MarketVectorEnv
@@ -42,12 +42,12 @@ SAID = {
 
 
 def patient(make: Callable[[], VectorEnv]) -> ProcessEnv:
-    """Time to answer for a machine that is busy."""
+    """A ProcessEnv with a time limit that a busy machine keeps."""
     return ProcessEnv(make, 120.0)
 
 
 def hurried(env: RestartingEnv) -> None:
-    """What is played next hangs: a second is enough to see it. The fresh environment after it has all its time."""
+    """Shorten the time limit before a step that hangs; the environment that replaces it has the long one."""
     assert isinstance(env._env, CheckedEnv) and isinstance(env._env.env, ProcessEnv)
     env._env.env.timeout_s = 1.0
 
@@ -61,7 +61,7 @@ def alike(one: Step, other: Step) -> bool:
 
 
 def played(steps: int, seed: int = 0) -> Iterator[tuple[np.ndarray, Step]]:
-    """Actions and answers of an undisturbed market."""
+    """Actions and steps of a market without faults."""
     plain, rng = MarketVectorEnv(BATCH, 0), np.random.default_rng(seed)
     step = plain.reset()
     for _ in range(steps):
@@ -142,7 +142,7 @@ def test_process_env_times_out_passes_value_errors_and_leaves_no_process() -> No
     env.timeout_s, began = 1.0, time.monotonic()
     with pytest.raises(TimeoutError, match="no answer within 1 s"):
         env.step(HOLD)
-    assert 1.0 <= time.monotonic() - began < 20.0 and not running(env.process.pid or 0)
+    assert 1.0 <= time.monotonic() - began < 20.0 and not is_running(env.process.pid or 0)
     with pytest.raises(ProcessDied, match="killed by SIGKILL"):
         env.reset()
     env.close()
@@ -160,7 +160,7 @@ def test_process_env_never_reads_an_answer_after_an_interrupt(monkeypatch: pytes
         with pytest.raises(KeyboardInterrupt):
             env.reset()
         monkeypatch.undo()
-        assert not running(env.process.pid or 0)
+        assert not is_running(env.process.pid or 0)
         with pytest.raises(ProcessDied):
             env.step(HOLD)
 
@@ -191,4 +191,4 @@ def test_process_env_ends_with_its_parent_even_while_it_hangs(end: str, tmp_path
     )  # fmt: skip
     pids = [int(done.stdout), int((tmp_path / "pid").read_text())]
     assert done.returncode in (-9, 0, 3) and done.stderr.startswith("welcome"), done.stderr
-    until(lambda: not any(running(pid) for pid in pids), seconds=30.0)
+    wait_until(lambda: not any(is_running(pid) for pid in pids), seconds=30.0)

@@ -1,4 +1,4 @@
-"""The replay against a plain list, and what a stretch may hold."""
+"""The replay equals a plain list; what a sampled stretch may contain."""
 
 from dataclasses import replace
 

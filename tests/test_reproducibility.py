@@ -1,4 +1,4 @@
-"""A run is a function of its settings: twice the same, and the same when resumed; controls change what they say."""
+"""Runs with the same settings have the same numbers, also when resumed; control channels."""
 
 import csv
 import json

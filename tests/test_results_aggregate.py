@@ -1,4 +1,4 @@
-"""Statistics over seeds, against values worked out by hand."""
+"""Statistics over seeds equal values computed by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The figures of a full synthetic study: what each shows, how grey tells lines apart, what is said without data."""
+"""The figures of a synthetic study: what each shows, and what is reported without data."""
 
 from pathlib import Path
 from xml.etree import ElementTree

@@ -1,4 +1,4 @@
-"""Run folders: what is read, how runs are sorted, and that nothing broken is passed over in silence."""
+"""Run folders: what is read, how runs are grouped, and that broken folders are reported."""
 
 import json
 import math

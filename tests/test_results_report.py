@@ -1,4 +1,4 @@
-"""The report as a page and in a real browser, and the exported file."""
+"""The report as HTML in a real browser and as Markdown, and the exported file."""
 
 import json
 import re
@@ -26,7 +26,7 @@ VOID = {"meta", "link", "img", "source", "br"}
 
 
 class Page(HTMLParser):
-    """What a page holds: its elements, its addresses, its text; an element that is closed wrongly fails."""
+    """The elements, addresses and text of a page; an element that is closed wrongly fails."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A run that goes on in another process is, round by round and bit for bit, the run that was never stopped."""
+"""A run resumed in another process equals the uninterrupted run in every round, bit for bit."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def run_script(what: str, folder: Path, hash_seed: str, cases: Iterable[str]) ->
 
 
 def both_ways(folder: Path, cases: Iterable[str]) -> Path:
-    """Cases played to their end in one process, and from there on in another one."""
+    """Play cases to their end in one process, and resume them in another one."""
     run_script("straight", folder, "1", cases)
     for case in cases:
         shutil.copytree(folder / name_of(case), folder / "kept" / name_of(case))
@@ -144,14 +144,14 @@ def without(parts: dict[str, Part], fresh: dict[str, Part], piece: list[tuple[st
 
 
 def plain(value: Any) -> Any:
-    """Something that can be compared."""
+    """A value as something that can be compared."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.tobytes()
     return json.dumps(value)
 
 
 NEEDS_A_FAULT = ("explorers: failure", "skipped", "refused_non_finite", "learned_from")
-"""Pieces that stay as they are while nothing goes wrong and gates hold: their round trip is tested apart."""
+"""Pieces that change only by faults: their round trip has a test of its own."""
 MADE_ANEW = {
     "run/step/": "",  # all but obs and avail: the next step's come before they are read
     "run/env/last": "",  # actions that the state vector shows: written with every step
@@ -160,14 +160,14 @@ MADE_ANEW = {
     "exploration.won": "",  # told before each update
     "experience.budget": "both, one purse, at random",  # the rollouts' is the same one
 }
-"""Pieces that may be left out, and in which case (all of them where none is named)."""
+"""Pieces that may be dropped without an effect, and in which case ("": in all)."""
 CONSTANT = (
     "battles/rows",  # how many there are
     "agent_1: intrinsic", "channel.delivery",  # nothing, where neither has a memory; in other cases what they have
     "rollouts.picks.", "rollouts.selector.losses",  # of a rollout nobody counts phases, and it has one loss alone
     "run: wall_s",
 )  # fmt: skip
-"""Pieces that do not move in any case, and why."""
+"""Pieces that change in no case, and why."""
 NAMED = (
     "optimiser/world_model", "optimiser/actor", "weights/slow_critic", "weights/actor", "memory/train", "rows/own",
     "rows/received", "generators.act", "generators.model", "generators.behaviour", "generators.gains", "selector.past",
@@ -175,7 +175,7 @@ NAMED = (
     "intrinsic/snapshots", "run/env/bodies", "run/step/obs", "run/stream", "schedule.", "search.rng", "explorers/psi",
     "evolved_at",
 )  # fmt: skip
-"""Of all pieces, those that the fast suite leaves out one by one."""
+"""The pieces that the fast suite drops one by one."""
 MUTATED = ("policy", "open", "both, one purse, at random", "both, as printed and late", "ippo")
 
 

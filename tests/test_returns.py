@@ -1,4 +1,4 @@
-"""Lambda-returns, two-hot scale, KL and sampling against numbers worked out from their formulas."""
+"""Lambda-returns, two-hot scale, KL and sampling equal numbers computed from their formulas."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Which folder a command means."""
+"""Which run folder a command uses."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def begun(place: RunFolder, *, saved: bool = True) -> Path:
-    """Leave a run behind, with a checkpoint or stopped before the first one."""
+    """Write the folder of a run with a checkpoint, or of one stopped before the first."""
     write_config(place.folder, CONFIG, {})
     (place.folder / "metrics.jsonl").write_text("{}\n")
     if saved:
@@ -83,7 +83,7 @@ def test_file_in_place_of_the_run_folder_is_not_touched() -> None:
 
 @pytest.mark.parametrize("left", ["ck-000000010", "evaluation.json"])
 def test_folder_that_may_have_had_a_checkpoint_is_not_cleared(left: str) -> None:
-    """Moved to another disk, deleted to save room, of an older layout: the curves are still somebody's."""
+    """Its checkpoints may have been moved, deleted or of an older layout: the curves must not be lost."""
     folder = begun(find_run_folder(CONFIG, None, fresh=False), saved=False)
     (folder / left).mkdir() if left.startswith("ck") else (folder / left).write_text("{}")
     assert find_run_folder(CONFIG, None, fresh=False).folder != folder

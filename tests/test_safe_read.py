@@ -1,4 +1,4 @@
-"""A corpus of hostile files: nothing is executed, little memory and time is used, the message says what is wrong."""
+"""Hostile files: nothing is executed, memory and time are bounded, the error names the cause."""
 
 import json
 import pickle
@@ -30,7 +30,7 @@ class Payload:
 
 
 def header(fields: str, data: bytes = b"") -> bytes:
-    """A tensor file with a header of one's own."""
+    """The bytes of a tensor file with any header."""
     return struct.pack("<Q", len(fields)) + fields.encode() + data
 
 
@@ -100,7 +100,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_hostile_files_take_at_most_200_mb(tmp_path: Path, figure: Figure) -> None:
-    """In a process of their own: a peak that was there before would hide theirs."""
+    """In a new process, because an earlier peak of memory would hide that of reading."""
     for kind, files in ((".safetensors", TENSORS), (".json", OBJECTS)):
         for number, (content, _) in enumerate(files.values()):
             (tmp_path / f"{number}{kind}").write_bytes(content)
@@ -125,7 +125,7 @@ def test_file_over_the_size_limit_is_not_read(tmp_path: Path) -> None:
 
 
 def seal_up(folder: Path, files: dict[str, Any], tables: Any) -> None:
-    """A manifest that says so, and vouches for itself."""
+    """Write a manifest with these contents and a valid seal."""
     manifest = {"schema": SCHEMA, "files": files, "tables": tables}
     (folder / MANIFEST).write_text(json.dumps({**manifest, "seal": seal(manifest)}))
 

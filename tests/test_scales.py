@@ -1,4 +1,4 @@
-"""The units in which an agent counts, worked out by hand; and that nobody else's data change them."""
+"""An agent's scales of observations and rewards equal hand computations and follow its own data only."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The selector: the paper's rule by hand, and the cases in which a naive window goes wrong."""
+"""Selectors: the paper's rule by hand, the realised share, and streams that break a naive window."""
 
 import json
 from statistics import NormalDist
@@ -26,7 +26,7 @@ def ask(selector: Selector, losses: np.ndarray, arrivals: int | np.ndarray = 1) 
 
 
 FOLLOWERS = ("adaptive", "random")
-"""Selectors that aim a little below the bandwidth, so that the promise refuses hardly anything."""
+"""Selectors that aim a little below the bandwidth, so that the budget refuses hardly anything."""
 
 
 def test_threshold_compares_a_loss_with_the_window_before_it_enters() -> None:

@@ -1,4 +1,4 @@
-"""Signals, any number at any time: the exit code is that of the first, no traceback, and no process survives."""
+"""Signal handlers: the first signal decides the exit code; no traceback, and no process survives."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from real_runs import ENVIRONMENT, children, ended, listens, running, told, train, until
+from real_runs import ENVIRONMENT, children, finish, handles_signals, is_running, read_until, train, wait_until
 
 from mawm.run_folder.checkpoint import checkpoints
 from mawm.runtime import processes, signals
@@ -110,7 +110,7 @@ def test_child_processes_end_at_a_second_signal(half: bool) -> None:
     done = script(HALF_STARTED + STOPPED + started)
     assert (done.returncode, done.stderr) == (130, FIRST + SECOND)
     pids = {int(line) for line in done.stdout.split()}
-    assert len(pids) == 1 and not any(running(pid) for pid in pids)
+    assert len(pids) == 1 and not any(is_running(pid) for pid in pids)
 
 
 def test_stopped_sweep_has_the_exit_code_of_the_first_signal() -> None:
@@ -150,7 +150,7 @@ def test_stopping_without_until_exit_raises_and_restores_handlers(monkeypatch: p
 
 
 def burst(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
-    """Send a signal to a run and all its processes, as a terminal does, repeatedly until it ends."""
+    """Send a signal to the process group of a run, as a terminal does, repeatedly until it ends."""
     end = time.monotonic() + 60.0
     while process.poll() is None:
         os.killpg(process.pid, number)  # a process that ended but was not waited for still has its process group
@@ -167,23 +167,23 @@ def test_run_with_repeated_signals_has_the_exit_code_of_the_first(when: str, tmp
     method = "both" if when == "it starts its learners" else "centralized"
     process = train(folder, "--env-steps", steps, "--placement", "process", "--method", method, before=os.setsid)
     try:
-        until(lambda: listens(process.pid), process)
+        wait_until(lambda: handles_signals(process.pid), process)
         if when == "it starts its learners":
-            told(process.stdout, "curves: ")
-            until(lambda: len(children(process.pid)) > 1, process)
+            read_until(process.stdout, "curves: ")
+            wait_until(lambda: len(children(process.pid)) > 1, process)
         elif when == "it is done":
-            out = told(process.stdout, "done: ")
+            out = read_until(process.stdout, "done: ")
         elif when != "it loads":
-            until(lambda: bool(checkpoints(folder)), process)
+            wait_until(lambda: bool(checkpoints(folder)), process)
         if when == "it has saved":
             process.send_signal(number)
-            out = told(process.stdout, "saved at ")
+            out = read_until(process.stdout, "saved at ")
         started = children(process.pid)
         burst(process, number)
-        code, _, err = ended(process)
+        code, _, err = finish(process)
     finally:
         process.kill()
     quit_, done = SECOND in err, "done: " in out
     assert code == 128 + number or (done and not quit_ and code == 0)
     assert err in (FIRST + SECOND, FIRST, SECOND, ""), err
-    until(lambda: not any(running(pid) for pid in started))
+    wait_until(lambda: not any(is_running(pid) for pid in started))

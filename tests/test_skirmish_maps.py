@@ -1,4 +1,4 @@
-"""The map files: SMAC's 23 maps as its table has them, and the errors that a wrong file gets."""
+"""Map files: the 23 maps equal SMAC's table, and a wrong file gets a helpful error."""
 
 import re
 from dataclasses import asdict

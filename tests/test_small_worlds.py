@@ -1,4 +1,4 @@
-"""That something is learned: small worlds and whole learners without processes, and one map (slow)."""
+"""Learning works: small worlds and whole learners without processes, and one map (slow)."""
 
 import json
 import subprocess
@@ -40,7 +40,7 @@ PLAIN = (
         **{"entropy_rule": "updates", "entropy": 0.01, "entropy_decay": 0.99998},
     },
 )
-"""What the preset `paper` sets otherwise than the default, sizes and rates apart."""
+"""The settings in which the preset `paper` differs from the default, except sizes and rates."""
 
 
 def two_states(obs_unit: float = 1.0, reward_unit: float = 1.0, seed: int = 0, options: Any = ()) -> float:
@@ -67,11 +67,11 @@ def test_learner_handles_observations_and_rewards_of_any_scale(obs_unit: float, 
 
 LIMIT, DISCOUNT = Corridor.limit, 0.99
 SHORTEST = DISCOUNT ** (Corridor.obs_size - 2)
-"""The return of the way straight on: the reward of 1 arrives with the fifth step."""
+"""The return of the shortest way: the reward of 1 arrives with the fifth step."""
 
 
 def corridor(updates: int = 0, seed: int = 0) -> Training:
-    """The corridor, learned or not."""
+    """Training on the corridor, after so many updates."""
     training = Training(Corridor(seed=seed), small_config(seed, behaviour={"horizon": 6}))
     if updates:
         training.learn(updates)

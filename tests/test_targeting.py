@@ -1,4 +1,4 @@
-"""Rules of StarCraft II: which agents enemies attack, missiles, leash, medivacs, collisions, unit data by version."""
+"""Rules of StarCraft II: targets of enemies, missiles, leash, medivacs, collisions, unit data by version."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Placements: the same numbers in one process or several, and failures that name the agent."""
+"""Team placements: the same numbers in one process or several; a failure names the agent."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from mawm.team import InlineTeam, LearnerFailed, ProcessTeam, WorkerDied
 
 
 class Walker:
-    """Adds random numbers of its own; dies or fails when told to."""
+    """Adds random numbers of its own generator; dies or raises when called to."""
 
     def __init__(self, index: int) -> None:
         self.index, self.generator, self.total = index, np.random.default_rng(index), 0.0

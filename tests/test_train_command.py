@@ -1,4 +1,4 @@
-"""The main job as a user meets it: real processes that train, stop at Ctrl-C, go on, and are evaluated."""
+"""`mawm.train` and `mawm.evaluate` as real processes: train, resume, evaluate."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def finished(name: str, *args: str, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A debug run, stopped and resumed once."""
+    """The folder of a debug run that was resumed once."""
     cwd = tmp_path_factory.mktemp("work")
     args = ("--preset", "debug", "--bandwidth", "0.5", "--placement", "inline", "--run-dir", "r")
     said = finished("train", *args, cwd=cwd)

@@ -1,4 +1,4 @@
-"""The information estimators against formulas, Theorem 2 inside and outside its range."""
+"""The information estimators equal formulas; Theorem 2 holds inside its range and fails outside."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What Eqs. 1-3 train, and what they must not."""
+"""Which parameters each loss of Eqs. 1-3 trains, and where losses are masked."""
 
 import numpy as np
 import pytest
