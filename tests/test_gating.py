@@ -86,6 +86,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return played(config_of("off"), tmp_path_factory.mktemp("off"))
 
 
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    folder = tmp_path_factory.mktemp("open")
+    return played(config_of("open"), folder), folder
+
+
 @pytest.mark.parametrize("explorers", [3, 16])
 def test_strict_gate_leaves_the_primary_bit_for_bit_unchanged(alone: Run, explorers: int, tmp_path: Path) -> None:
     run = played(config_of("strict", explorers), tmp_path)
@@ -111,17 +117,17 @@ def test_policy_gate_uses_explorer_states_for_imagination_starts_only(alone: Run
         assert len(agent.behaviour_trainer.scores()) == agent.behaviour_trainer.count
 
 
-def test_open_gate_mixes_explorer_data_and_reports_it(tmp_path: Path) -> None:
-    run = played(config_of("open"), tmp_path)
+def test_open_gate_mixes_explorer_data_and_reports_it(opened: tuple[Run, Path]) -> None:
+    run, folder = opened
     for agent in agents_of(run):
         assert (agent.replay.received.state()["role"] == ROLES.index(Role.EXPLORER)).any()
         assert agent.label is Role.EXPLORER
     with pytest.raises(ProvenanceError, match="agent_0: the saved world model has learned from explorer data"):
-        load_team(team_of(config_of("strict")), run.names, newest(tmp_path).parts)
+        load_team(team_of(config_of("strict")), run.names, newest(folder).parts)
 
 
-def test_rollout_of_a_mixed_model_is_refused_by_a_gated_peer(tmp_path: Path) -> None:
-    mixed = agents_of(played(config_of("open"), tmp_path))[0]
+def test_rollout_of_a_mixed_model_is_refused_by_a_gated_peer(opened: tuple[Run, Path]) -> None:
+    mixed = agents_of(opened[0])[0]
     mixed.imagine(1)
     message = mixed.offer_rollouts(env_steps=10_000).messages[0]
     peer = team_of(config_of("strict")).learners[1]

@@ -224,8 +224,13 @@ def run_rounds(placement: str, method: Method = "both", mute: str = "", **sharin
         team.close()
 
 
-def test_placement_process_equals_placement_inline_bit_for_bit() -> None:
-    inline, process = run_rounds("inline"), run_rounds("process")
+@pytest.fixture(scope="module")
+def inline() -> list[dict[str, Any]]:
+    return run_rounds("inline")
+
+
+def test_placement_process_equals_placement_inline_bit_for_bit(inline: list[dict[str, Any]]) -> None:
+    process = run_rounds("process")
     assert len(inline) == 3
     assert all(same(a, b) for a, b in zip(inline, process, strict=True))
 
@@ -238,15 +243,16 @@ def test_centralized_is_one_learner_with_a_lane_per_agent() -> None:
 
 
 @pytest.mark.parametrize(("mute", "method"), [("rollouts", "experience"), ("experience", "rollouts")])
-def test_method_both_with_one_kind_muted_equals_the_other_method(mute: str, method: Method) -> None:
-    muted, alone, loud = run_rounds("inline", "both", mute), run_rounds("inline", method), run_rounds("inline")
+def test_method_both_with_one_kind_muted_equals_the_other_method(
+    mute: str, method: Method, inline: list[dict[str, Any]]
+) -> None:
+    muted, alone = run_rounds("inline", "both", mute), run_rounds("inline", method)
     assert all(same(a, b) for a, b in zip(muted, alone, strict=True))
-    assert not any(same(a, b) for a, b in zip(muted, loud, strict=True))
+    assert not any(same(a, b) for a, b in zip(muted, inline, strict=True))
 
 
-def test_bandwidth_one_shares_all_for_every_rule_and_budget() -> None:
-    one = run_rounds("inline")
+def test_bandwidth_one_shares_all_for_every_rule_and_budget(inline: list[dict[str, Any]]) -> None:
     everything = run_rounds("inline", selector="all", budget="report", bandwidth=0.5)
-    assert all(same(a, b) for a, b in zip(one, everything, strict=True))
+    assert all(same(a, b) for a, b in zip(inline, everything, strict=True))
     some = run_rounds("inline", selector="random", bandwidth=0.5)
-    assert not any(same(a, b) for a, b in zip(one, some, strict=True))
+    assert not any(same(a, b) for a, b in zip(inline, some, strict=True))

@@ -22,7 +22,8 @@ from mawm.nonfinite import Diverged
 from mawm.storage.safe_read import read_tensors
 from mawm.team import InlineTeam
 
-ROUNDS = 40
+ROUNDS, LONG = 20, 40
+"""Rounds with more than three updates of each network, and with more than ten."""
 
 
 def independent() -> TrainConfig:
@@ -93,7 +94,7 @@ def test_ten_non_finite_updates_in_a_row_stop_the_run(tmp_path: Path) -> None:
     with pytest.raises(
         Diverged, match=r"agent_2: \d+ update\(s\) of its world_model in a row .* Try a lower learning rate"
     ):
-        for _ in range(ROUNDS):
+        for _ in range(LONG):
             round_(run)
     assert np.array_equal(agents[2].state()[0]["weights/world_model/rssm.recurrent.weight"], before)
 

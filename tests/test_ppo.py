@@ -1,10 +1,7 @@
 """The model-free baseline (IPPO and MAPPO): advantages, battle log, isolation of agents, learning."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +22,9 @@ from mawm.configs.train import TrainConfig
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.methods import members_of
 from mawm.sharing.provenance import ProvenanceError
+from mawm.train import main
 from mawm.types import Origin, Role, Segment, Spaces
 
-ROOT = Path(__file__).parents[1]
 SPACES = Spaces(n_agents=3, n_actions=5, obs_size=4, state_size=6, episode_limit=10)
 BATTLES = 2
 
@@ -312,10 +309,7 @@ def test_ppo_state_keeps_an_empty_battle_log() -> None:
 
 
 def train(folder: Path, *args: str) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "mawm.train", "--placement", "inline", *args, "--run-dir", str(folder)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500, check=False)
-    assert done.returncode == 0, done.stderr
+    assert main(["--placement", "inline", *args, "--run-dir", str(folder)]) == 0
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 

@@ -14,7 +14,7 @@ from mawm.run_folder.checkpoint import newest
 
 def debug_run(folder: Path, *steps: int, sharing: tuple[str, ...] = ("--bandwidth", "1")) -> dict[str, np.ndarray]:
     """Arrays of the last checkpoint after training to each of `steps`, resuming in between."""
-    flags = ["--preset", "debug", "--placement", "inline", "--schedule.eval-every", "600", *sharing]
+    flags = ["--preset", "debug", "--placement", "inline", "--schedule.eval-every", "400", *sharing]
     assert train.main([*flags, "--env-steps", str(steps[0]), "--run-dir", str(folder)]) == 0
     for more in steps[1:]:
         assert train.main(["--resume", str(folder), "--env-steps", str(more)]) == 0
@@ -23,9 +23,9 @@ def debug_run(folder: Path, *steps: int, sharing: tuple[str, ...] = ("--bandwidt
 
 def test_run_is_bit_for_bit_reproducible_also_when_resumed(tmp_path: Path) -> None:
     once, again, resumed = (
-        debug_run(tmp_path / "a", 1200),
-        debug_run(tmp_path / "b", 1200),
-        debug_run(tmp_path / "c", 600, 1200),
+        debug_run(tmp_path / "a", 800),
+        debug_run(tmp_path / "b", 800),
+        debug_run(tmp_path / "c", 400, 800),
     )
     for other in (again, resumed):
         assert once.keys() == other.keys()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mawm import train
+from mawm import evaluate, train
 from mawm.run_folder.checkpoint import newest
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = finished("train", *args, cwd=cwd)
     for part in ("embedded; not StarCraft II", "method both", "nominal bandwidth 0.5", "tensorboard --logdir", "ETA"):
         assert part in said
-    finished("train", "--resume", "r", "--env-steps", "900", cwd=cwd)
+    assert train.main(["--resume", str(cwd / "r"), "--env-steps", "900"]) == 0
     return cwd / "r"
 
 
@@ -76,23 +76,25 @@ def test_evaluate_prints_one_line_of_json_with_an_interval(run: Path) -> None:
     assert "shifted" not in facts
 
 
-def test_train_of_a_finished_run_reports_nothing_to_do(run: Path) -> None:
-    said = finished("train", "--resume", str(run), cwd=run)
-    assert "nothing to do. Raise --env-steps to go on" in said
+def test_train_of_a_finished_run_reports_nothing_to_do(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["--resume", str(run)]) == 0
+    assert "nothing to do. Raise --env-steps to go on" in capsys.readouterr().out
 
 
-def test_train_refuses_a_run_of_engine_version_0_1_in_one_line(tmp_path: Path) -> None:
+def test_train_refuses_a_run_of_engine_version_0_1_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "run"
     shutil.copytree(ROOT / "tests/golden/run-0.2.0", folder)
     config = json.loads((folder / "config.json").read_text())
     config["config"]["rules"] = {"spawn_jitter": 0.0, "leash": 21.0}  # as that version wrote them
     (folder / "config.json").write_text(json.dumps(config))
-    for command in (("train", "--resume", str(folder)), ("evaluate", str(folder))):
-        done = subprocess.run(
-            [sys.executable, "-m", f"mawm.{command[0]}", *command[1:]], cwd=ROOT, capture_output=True, text=True
-        )
-        assert done.returncode == 2 and done.stderr.count("\n") == 1
-        assert "is of mawm 0.1: its settings, its battles" in done.stderr
+    for main, args in ((train.main, ("--resume", str(folder))), (evaluate.main, (str(folder),))):
+        with pytest.raises(SystemExit) as end:
+            main([*args])
+        said = capsys.readouterr().err
+        assert end.value.code == 2 and said.count("\n") == 1
+        assert "is of mawm 0.1: its settings, its battles" in said
 
 
 def test_train_resumes_a_run_of_an_earlier_release(tmp_path: Path) -> None:
