@@ -65,7 +65,10 @@ class Row:
 
 
 def rows(folder: Path, maps: tuple[str, ...], methods: tuple[str, ...], seeds: range) -> list[Row]:
-    """Rows for the runs in a sweep's folder that have these maps, methods and seeds. Other runs in it are ignored."""
+    """Rows for the runs in a folder, or in a condensed study, that have these maps, methods and seeds.
+
+    Cells without runs have no row. ValueError if there is no row.
+    """
     published = tomllib.loads((resources.files("mawm.benchmarks") / "learning.toml").read_text())
     runs, _ = load_runs([folder])
     found = []
@@ -73,7 +76,10 @@ def rows(folder: Path, maps: tuple[str, ...], methods: tuple[str, ...], seeds: r
         for method in methods:
             cell = [r for r in runs if (r.config["map"], r.method) == (map_name, method) and r.seed in seeds]
             cell.sort(key=lambda run: run.seed)
-            found.append(_row(map_name, method, cell, published.get(map_name, {})))
+            if cell:
+                found.append(_row(map_name, method, cell, published.get(map_name, {})))
+    if not found:
+        raise ValueError(f"{folder} holds no run of {', '.join(methods)} on {', '.join(maps)} with these seeds")
     return found
 
 

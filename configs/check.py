@@ -9,7 +9,7 @@ from mawm.configs.settings import nearest, shown, valid
 from mawm.configs.train import SharingConfig, TrainConfig
 from mawm.envs.registry import is_own
 from mawm.runtime.import_user_code import load_factory
-from mawm.sharing.selectors import NAMES
+from mawm.sharing.selectors import SELECTORS
 
 PRODUCTS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("agent.world_model.groups", "agent.world_model.classes"), 8192),
@@ -52,10 +52,10 @@ def _check_selector(sharing: SharingConfig) -> None:
     selector = sharing.selector
     if ":" in selector:
         _check_own(sharing)
-    elif selector not in NAMES:
+    elif selector not in SELECTORS:
         raise ValueError(
-            f"sharing.selector is {shown(selector)}; it must be one of {', '.join(NAMES)}, or module:factory with one "
-            f"of your own{nearest(selector, NAMES)}"
+            f"sharing.selector is {shown(selector)}; it must be one of {', '.join(SELECTORS)}, or module:factory with "
+            f"one of your own{nearest(selector, SELECTORS)}"
         )
 
 

@@ -105,16 +105,6 @@ def short_name(map_name: str) -> str:
 
 
 ENVIRONMENTS = {
-    "own": Environment(
-        is_own,
-        _own,
-        lambda settings: f"environment {settings.map}, your own (docs/own_environment.md), in a process of its own",
-    ),
-    "market": Environment(
-        lambda name: name == "market",
-        _market,
-        lambda settings: "the market of docs/market.md; `won` is a session with a profit",
-    ),
     "skirmish": Environment(
         lambda name: True,
         _skirmish,
@@ -123,13 +113,23 @@ ENVIRONMENTS = {
         ),
         has_rules=True,
     ),
+    "market": Environment(
+        lambda name: name == "market",
+        _market,
+        lambda settings: "the market of docs/market.md; `won` is a session with a profit",
+    ),
+    "own": Environment(
+        is_own,
+        _own,
+        lambda settings: f"environment {settings.map}, your own (docs/own_environment.md), in a process of its own",
+    ),
 }
-"""The first row that plays a map is its environment."""
+"""The last row that plays a map is its environment; the first one plays all maps that no other row does."""
 
 
 def environment_of(map_name: str) -> Environment:
     """The environment that plays a map."""
-    return next(row for row in ENVIRONMENTS.values() if row.plays(map_name))
+    return next(row for row in reversed(ENVIRONMENTS.values()) if row.plays(map_name))
 
 
 def make_env(settings: EnvSettings, purpose: str, batch: int) -> VectorEnv:

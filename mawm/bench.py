@@ -70,6 +70,8 @@ class Learning:
     env_steps: int = 100_000
     out: Path = Path("runs/learning")
     """Folder of the runs."""
+    runs: Path | None = None
+    """Start no run: the table of the runs in this folder, or in this condensed study (.jsonl.gz)."""
     json: bool = False
     """One JSON line a row instead of a table."""
 
@@ -172,14 +174,15 @@ def _learning(command: Learning) -> int:
     from mawm import sweep
     from mawm.benchmarks.learning import rows, text
 
-    grid = ["--maps", *command.maps, "--methods", *command.methods, "--seeds", str(command.seeds)]
-    grid += ["--first-seed", str(command.first_seed)]
-    with contextlib.redirect_stdout(sys.stderr):  # the table is alone on its way out
-        code = sweep.main([*grid, "--env-steps", str(command.env_steps), "--out", str(command.out)])
+    code = 0
+    if command.runs is None:
+        grid = ["--maps", *command.maps, "--methods", *command.methods, "--seeds", str(command.seeds)]
+        grid += ["--first-seed", str(command.first_seed)]
+        with contextlib.redirect_stdout(sys.stderr):  # stdout holds the table alone
+            code = sweep.main([*grid, "--env-steps", str(command.env_steps), "--out", str(command.out)])
     if code == 0:
-        done = rows(
-            command.out, command.maps, command.methods, range(command.first_seed, command.first_seed + command.seeds)
-        )
+        seeds = range(command.first_seed, command.first_seed + command.seeds)
+        done = rows(command.runs or command.out, command.maps, command.methods, seeds)
         for line in (json.dumps(row.json()) for row in done) if command.json else text(done):
             print(line)
     return code

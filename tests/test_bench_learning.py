@@ -83,3 +83,13 @@ def test_bench_learning_reports_a_mistake_as_the_sweep_does(tmp_path: Path, caps
     with pytest.raises(SystemExit) as stopped:
         bench.main(["learning", "--maps", "4m", "--out", str(tmp_path)])
     assert stopped.value.code == 2 and "4m" in capsys.readouterr().err
+
+
+def test_bench_learning_of_existing_runs_starts_none(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["learning", "--runs", str(study), "--methods", "ippo", "mappo", "--first-seed", "0"]
+    assert bench.main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines if "ippo" in line] == [["3m", "ippo"], ["8m", "ippo"]]
+    with pytest.raises(SystemExit) as stopped:
+        bench.main([*command[:-1], "7"])
+    assert stopped.value.code == 2 and "holds no run" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from mawm.configs.check import PRODUCTS, check
 from mawm.configs.presets import load_preset, merge
 from mawm.configs.settings import Setting, allowed, settings_of, shown
 from mawm.configs.train import TrainConfig
-from mawm.sharing.selectors import NAMES
+from mawm.sharing.selectors import SELECTORS
 from mawm.train import Command, configure, main
 
 EXAMPLES = [(200, 45, 15), pytest.param(17_500, 2_000, 500, marks=pytest.mark.slow)]
@@ -109,7 +109,7 @@ def dry(path: Key) -> st.SearchStrategy[Any]:
     by_name = {
         "map": st.sampled_from(["3m", "market", "2s3z", "3n", ""]),
         "device": st.sampled_from(["cpu", "cuda:99", "gpu"]),
-        "selector": st.sampled_from([*NAMES, "gausian", "no_such_module:f"]),
+        "selector": st.sampled_from([*SELECTORS, "gausian", "no_such_module:f"]),
         "placement": st.just("inline"),
         "updates_per_step": st.floats(0.0, 1.0),
         "updates_per_behaviour": st.floats(0.1, 10.0),

@@ -8,7 +8,7 @@ import pytest
 
 from mawm.sharing.broadcast import Broadcaster
 from mawm.sharing.budgets import ShareBudget
-from mawm.sharing.selectors import NAMES, AllOrNone, RandomSelector, Selector, make_selector
+from mawm.sharing.selectors import SELECTORS, AllOrNone, RandomSelector, Selector, make_selector
 from mawm.sharing.threshold import AIM, WARM_UP, Z_BOUND, Threshold, Window
 
 
@@ -167,7 +167,7 @@ def test_threshold_state_round_trip_continues_the_decisions() -> None:
 
 def test_selectors_all_none_and_bandwidth_0_or_1_are_trivial() -> None:
     assert ask(AllOrNone(True), np.zeros((3, 1))).all() and not ask(AllOrNone(False), np.zeros((3, 1))).any()
-    for name in NAMES:
+    for name in SELECTORS:
         for share in (0.0, 1.0):
             selector = make_selector(name, share, ("a",), 100, np.random.default_rng(0))
             assert selector.active == {"all": True, "none": False}.get(name, share == 1.0)
@@ -235,7 +235,7 @@ def test_budget_holds_in_every_window_of_every_stream() -> None:
             assert (total[n:] - total[:-n]).max() <= share * n * size + burst + 1e-6
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("all", "none")])
+@pytest.mark.parametrize("name", [name for name in SELECTORS if name not in ("all", "none")])
 def test_selector_state_round_trip_continues_the_decisions(name: str) -> None:
     losses = np.random.default_rng(5).exponential(size=(600, 2))
     whole, first, second = (make(name, 0.2, 64, ("a", "b")) for _ in range(3))

@@ -1,7 +1,6 @@
 """Which items a sender offers: the selectors by name, a user's own, and the two controls."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,12 +67,20 @@ class RandomSelector(Selector):
         self.refused_non_finite = int(state["refused_non_finite"])
 
 
-RULES: dict[str, Callable[[float, tuple[str, ...], int], Selector]] = {
-    "adaptive": partial(Threshold, follows=True),
-    "gaussian": Threshold,
-    "quantile": Quantile,
+def _random(bandwidth: float, components: tuple[str, ...], window: int, rng: np.random.Generator) -> Selector:
+    """Offers as much as `adaptive` and waits as long: for the windows of several losses, then for that of L_M."""
+    return RandomSelector(AIM * bandwidth, WARM_UP if len(components) == 1 else 2 * WARM_UP, rng)
+
+
+SELECTORS: dict[str, Callable[[float, tuple[str, ...], int, np.random.Generator], Selector]] = {
+    "adaptive": lambda bandwidth, components, window, rng: Threshold(bandwidth, components, window, follows=True),
+    "gaussian": lambda bandwidth, components, window, rng: Threshold(bandwidth, components, window),
+    "quantile": lambda bandwidth, components, window, rng: Quantile(bandwidth, components, window),
+    "random": _random,
+    "all": lambda bandwidth, components, window, rng: AllOrNone(True),
+    "none": lambda bandwidth, components, window, rng: AllOrNone(False),
 }
-NAMES = (*RULES, "random", "all", "none")
+"""The selectors by the name in `--selector`; each is made from bandwidth, names of the losses, window and generator."""
 
 
 def make_selector(
@@ -81,20 +88,16 @@ def make_selector(
 ) -> Selector:
     """A selector by name; `module:factory` calls a user's factory with (bandwidth, components, window, rng).
 
-    A bandwidth of 0 shares nothing and one of 1 everything, whatever the rule. ValueError if there is no such selector.
+    A row of the table offers nothing at bandwidth 0 and everything at bandwidth 1 (but `all` and `none` stay what they
+    are). ValueError if there is no such selector.
     """
-    if name in ("all", "none"):
-        return AllOrNone(name == "all")
     if ":" in name:
         own: Selector = load_factory("selector", name)(bandwidth, components, window, rng)
         return own
-    if name not in NAMES:
+    if name not in SELECTORS:
         raise ValueError(
-            f"selector {name!r} is none of {', '.join(NAMES)}, nor module:factory with a function of your own"
+            f"selector {name!r} is none of {', '.join(SELECTORS)}, nor module:factory with a function of your own"
         )
-    if bandwidth in (0.0, 1.0):
+    if bandwidth in (0.0, 1.0) and name not in ("all", "none"):
         return AllOrNone(bandwidth == 1.0)
-    if name == "random":
-        # The control offers as much as `adaptive` and waits as long: for the windows of several losses, then for L_M's.
-        return RandomSelector(AIM * bandwidth, WARM_UP if len(components) == 1 else 2 * WARM_UP, rng)
-    return RULES[name](bandwidth, components, window)
+    return SELECTORS[name](bandwidth, components, window, rng)

@@ -1,0 +1,47 @@
+"""The script of docs/extending.md runs: one row makes a method, an environment, a selector, a budget, a delivery."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text("utf-8"), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("extending") / "mine.py"
+    path.write_text("\n".join(BLOCKS))
+    return path
+
+
+def run(script: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, script, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_extending_example_is_at_most_ten_lines() -> None:
+    assert len(BLOCKS) == 7 and max(block.count("\n") for block in BLOCKS) <= 10
+
+
+def test_run_uses_the_rows_of_the_extending_page(script: Path, tmp_path: Path) -> None:
+    words = "--preset debug --map short_market --method both --selector newest --budget double --channel nobody"
+    done = run(
+        script, *words.split(), "--env-steps", "200", "--run-dir", str(tmp_path / "run"), "--placement", "inline"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the market, with no explorers in it" in done.stdout
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["channel/sent_items"] > 0
+    received = [value for tag, value in last.items() if tag.endswith("replay/received_steps")]
+    assert received and sum(received) == 0  # the delivery "nobody"
+
+
+def test_command_line_accepts_the_rows_of_the_extending_page(script: Path, tmp_path: Path) -> None:
+    shown = run(script, "--help-all").stdout
+    assert "one_model" in shown and "nobody" in shown and "double" in shown
+    done = run(script, "--preset", "debug", "--map", "short_market", "--method", "one_modle")
+    assert done.returncode == 2 and "did you mean 'one_model'" in done.stderr
