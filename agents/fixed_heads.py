@@ -1,4 +1,4 @@
-"""Networks as they are now, without autograd, laid out once for many evaluations: of imagination and of values."""
+"""Copies of networks with fixed weights, without autograd, for many evaluations in imagination and of values."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from mawm.agents.nets import FeatureLinear, Linear, Mlp, RowSums
 
 
 class FixedLinear:
-    """A linear map, laid out for many products."""
+    """A linear map with a memory layout for many products."""
 
     def __init__(self, layer: Linear) -> None:
         self.factor = Factor(layer.weight.detach().t())
@@ -19,7 +19,7 @@ class FixedLinear:
 
 
 class FixedTail:
-    """Activation, hidden layers and output; what only a next product reads is made in the precision of its factors."""
+    """Activation, hidden layers and output. Hidden values have the precision of matrix factors."""
 
     def __init__(self, tail: Mlp) -> None:
         layers = [layer for layer in tail.layers if isinstance(layer, Linear)]
@@ -35,11 +35,14 @@ class FixedTail:
 
 
 class FixedFirst:
-    """Columns of a first product of the latent state. The bias is added to rows of which each state picks one."""
+    """Columns of a first product of the latent state.
+
+    The bias is added to the rows of the first latent variable, because each state selects exactly one of them.
+    """
 
     def __init__(self, layer: FeatureLinear, columns: slice, count: int) -> None:
         self.weight = rounded(layer.deter.weight.detach()[columns].t()).contiguous()
-        # Rounded as `FeatureLinear` rounds: a policy's ratio to itself shall be 1.
+        # The same rounding as in `FeatureLinear`, so that the ratio of a policy to itself is 1.
         table = layer.stoch.weight.detach()[:, columns].to(self.weight.dtype, copy=True)
         table[: len(table) // layer.stoch.groups] += layer.deter.bias.detach()[columns]
         self.pick = RowSums(table, count)
@@ -50,7 +53,7 @@ class FixedFirst:
 
 
 class FixedHead:
-    """A perceptron on B latent states."""
+    """A perceptron whose input is B latent states."""
 
     def __init__(self, first: FeatureLinear, tail: Mlp, count: int, columns: slice = slice(None)) -> None:
         self.first = FixedFirst(first, columns, count)

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mawm.agents.actor_critic import ActorCritic
 from mawm.agents.behaviour_trainer import BehaviourTrainer
 from mawm.agents.config import AgentConfig, ReplayConfig
-from mawm.agents.information.term import NoInformation
+from mawm.agents.information.term import Intrinsic
 from mawm.agents.matmul import matmul, set_precision
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.pooled_replay import PooledReplay
@@ -51,8 +51,8 @@ def our_units(config: AgentConfig, seed: int) -> Units:
     weights = torch.Generator().manual_seed(seed)
     model = WorldModel(SPACES.obs_size, SPACES.n_actions, config.world_model, config.behaviour.bins, weights)
     behaviour = ActorCritic(SPACES.n_actions, config.world_model, config.behaviour, weights)
-    modelling = ModelTrainer(model, filled_replay(rng), rng, rng, NoInformation(), "cpu")
-    behaving = BehaviourTrainer(behaviour, modelling, rng, rng, NoInformation(), 0.0, "cpu")
+    modelling = ModelTrainer(model, filled_replay(rng), rng, rng, Intrinsic(), "cpu")
+    behaving = BehaviourTrainer(behaviour, modelling, rng, rng, Intrinsic(), 0.0, "cpu")
     return {
         "world_model_update": lambda: modelling.fit(1),
         "rollout": lambda: behaving.imagine(1),
