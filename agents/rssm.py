@@ -139,9 +139,9 @@ class Transition:
         self.candidate_bias = bias[gates:]
         self.hidden = FixedLinear(rssm.prior_in)
         # `DrawByClass` needs the class before the group.
-        self.of_hidden = rearrange(out.weight.detach(), "(group class) hidden -> (class group) hidden", group=c.groups)
-        self.out_bias = rearrange(out.bias.detach(), "(group class) -> (class group) 1", group=c.groups)
-        self.draw = DrawByClass(rearrange(noise, "t ... group -> t (group ...)"), c.classes, c.unimix)
+        self.of_hidden = rearrange(out.weight.detach(), "(g c) hidden -> (c g) hidden", g=c.groups)
+        self.out_bias = rearrange(out.bias.detach(), "(g c) -> (c g) 1", g=c.groups)
+        self.draw = DrawByClass(rearrange(noise, "t ... g -> t (g ...)"), c.classes, c.unimix)
 
     def __call__(self, t: int, state: Latent, action: Tensor) -> Latent:
         """States (..., D), (..., G) after actions (...) in `state`, with the noise of step t."""
