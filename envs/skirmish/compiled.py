@@ -72,14 +72,14 @@ def _cache_folder(chosen: str) -> Path:
 
 
 def _user_cache() -> Path:
-    """The user's folder for caches; a path below which nothing can be made where there is no home."""
+    """The user's cache folder; without a home folder, a path in which no folder can be created."""
     with contextlib.suppress(RuntimeError):
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mawm"
     return Path(os.devnull)
 
 
 def _delete_unused(root: Path) -> None:
-    """Delete this module's folders of other sources that nothing has used for a day."""
+    """Delete this module's folders of other sources that have not been used for a day."""
     for folder in root.iterdir():
         if folder.is_symlink() or not OWN_FOLDER.fullmatch(folder.name):
             continue
