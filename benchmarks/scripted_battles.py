@@ -1,4 +1,4 @@
-"""Battles of scripted teams, as measured by others on StarCraft II: orders every two loops, at any distance."""
+"""Battles of scripted teams as in published measurements on StarCraft II: orders every two loops, at any distance."""
 
 import numpy as np
 from numpy.typing import NDArray
