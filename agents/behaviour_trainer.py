@@ -1,6 +1,7 @@
 """Imagines rollouts with one agent's model, and fits its actor and critic on its own and on received rollouts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,35 +16,28 @@ from mawm.agents.rssm import Latent
 from mawm.types import Metrics, Origin, Rollout
 
 
+@dataclass(eq=False)
 class BehaviourTrainer:
     """Actor and critic of one agent. Rollouts are used in one round only: the policy's update needs fresh ones."""
 
-    def __init__(
-        self,
-        actor_critic: ActorCritic,
-        trainer: ModelTrainer,
-        rng: np.random.Generator,
-        explorer_rng: np.random.Generator,
-        intrinsic: Intrinsic,
-        intrinsic_weight: float,
-        device: str,
-    ) -> None:
-        self.actor_critic = actor_critic
-        self.trainer = trainer
-        self.rng = rng
-        self.explorer_rng = explorer_rng
-        self.intrinsic = intrinsic
-        self.intrinsic_weight = intrinsic_weight
-        self.device = device
-        self.gain = float("nan")
-        """Mean gain of this round's rollouts in nats."""
-        self.imagined: Imagined | None = None
-        self.valued: Valued | None = None
-        """Values of `imagined`, computed when first needed."""
-        self.foreign = 0
-        """Number of this round's rollouts that start in explorers' states; they come last."""
-        self.round = 0
-        actor_critic.build(device)
+    actor_critic: ActorCritic
+    trainer: ModelTrainer
+    rng: np.random.Generator
+    explorer_rng: np.random.Generator
+    intrinsic: Intrinsic
+    intrinsic_weight: float
+    device: str
+    gain: float = float("nan")
+    """Mean gain of this round's rollouts in nats."""
+    imagined: Imagined | None = None
+    valued: Valued | None = None
+    """Values of `imagined`, computed when first needed."""
+    foreign: int = 0
+    """Number of this round's rollouts that start in explorers' states; they come last."""
+    round: int = 0
+
+    def __post_init__(self) -> None:
+        self.actor_critic.build(self.device)
 
     def imagine(self, updates: int) -> None:
         """Imagine rollouts for `updates` behaviour updates (Z Algorithm 2 line 7); they are kept until `fit`."""

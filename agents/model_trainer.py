@@ -1,6 +1,7 @@
 """Fits one agent's world model on its pooled replay, scores segments, and encodes the start states of rollouts."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,27 +23,22 @@ Sampler = Callable[[int, int, np.random.Generator], Batch]
 """Samples `batch` sequences of `length` steps."""
 
 
+@dataclass(eq=False)
 class ModelTrainer:
     """The world model with its optimiser. Scores have a generator of their own, so that they do not affect training."""
 
-    def __init__(
-        self,
-        model: WorldModel,
-        replay: PooledReplay,
-        rng: np.random.Generator,
-        score_rng: np.random.Generator,
-        intrinsic: Intrinsic,
-        device: str,
-    ) -> None:
-        self.model = model.to(device)
-        self.model.reward_output.to(device)
-        self.replay = replay
-        self.rng = rng
-        self.score_rng = score_rng
-        self.intrinsic = intrinsic
-        self.device = device
-        self.optimiser = Optimiser(model, model.config.lr, model.config.clip, model.config.lr_warmup)
-        self.updates = 0
+    model: WorldModel
+    replay: PooledReplay
+    rng: np.random.Generator
+    score_rng: np.random.Generator
+    intrinsic: Intrinsic
+    device: str
+    updates: int = 0
+
+    def __post_init__(self) -> None:
+        self.model.to(self.device).reward_output.to(self.device)
+        config = self.model.config
+        self.optimiser = Optimiser(self.model, config.lr, config.clip, config.lr_warmup)
 
     def _noise(self, rng: np.random.Generator, *shape: int) -> Tensor:
         return torch.from_numpy(rng.random((*shape, self.model.config.groups), dtype=np.float32)).to(self.device)

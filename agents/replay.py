@@ -152,18 +152,13 @@ class Replay:
             lane, place = np.where(is_new, new_lane, lane), np.where(is_new, new_place, place)
         number = (self._written - held)[lane] + place + np.arange(length)[:, None]
         at = number % self.depth
-        picked = {name: data[lane, at] for name, data in self._data.items()}
-        self.gate.check_rows(*(np.asarray(picked[name]) for name in ("agent", "role", "episode")))
-        bits = np.asarray(picked["avail"], np.uint8)
+        picked: dict[str, Any] = {name: data[lane, at] for name, data in self._data.items()}
+        self.gate.check_rows(*(picked[name] for name in ("agent", "role", "episode")))
         return Sequences(
-            np.asarray(picked["obs"], np.float32),
-            picked["prev_action"].astype(np.int64),
-            np.asarray(picked["reward"], np.float32),
-            np.asarray(picked["terminal"], np.bool_),
-            np.asarray(picked["is_first"], np.bool_),
-            np.asarray(picked["reset"], np.bool_),
-            np.asarray(picked["death"], np.bool_) & (number < (self._written - self.recent)[lane]),
-            np.unpackbits(bits, axis=-1, count=self.spaces.n_actions).astype(np.bool_),
+            **{name: picked[name] for name in ("obs", "reward", "terminal", "is_first", "reset")},
+            prev_action=picked["prev_action"].astype(np.int64),
+            stale=picked["death"] & (number < (self._written - self.recent)[lane]),
+            avail=np.unpackbits(picked["avail"], axis=-1, count=self.spaces.n_actions).astype(np.bool_),
         )
 
     @staticmethod

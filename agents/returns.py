@@ -1,7 +1,7 @@
 """Returns of rollouts, representations of rewards and values, and normalisation of advantages and values."""
 
 import math
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,24 +24,6 @@ def lambda_returns(reward: Tensor, discount: Tensor, value: Tensor, lam: float) 
         carry = reward[t] + discount[t] * ((1.0 - lam) * value[t + 1] + lam * carry)
         out[t] = carry
     return out
-
-
-class ScalarOutput(Protocol):
-    """A head's representation of a reward or value: `size` outputs per state, in the unit of `scales.RewardUnit`."""
-
-    size: int
-
-    def to(self, device: str) -> None:
-        """Move its tensors to the device of its head."""
-
-    def set_unit(self, unit: float) -> None:
-        """Change the unit: one unit is `unit` rewards of the environment."""
-
-    def mean(self, out: Tensor) -> Tensor:
-        """The reward or value (...) that outputs (..., size) represent, in the environment's units."""
-
-    def loss(self, out: Tensor, target: Tensor) -> Tensor:
-        """Loss (...) of outputs (..., size) for targets (...) in the environment's units."""
 
 
 class TwoHot:
@@ -116,29 +98,9 @@ class Plain:
         return 0.5 * (prediction - target).square()
 
 
-def scalar_output(kind: Scalar, bins: int) -> ScalarOutput:
-    """The representation of scalars of a setting."""
+def scalar_output(kind: Scalar, bins: int) -> TwoHot | Plain:
+    """A head's representation of rewards or values, in the unit of `scales.RewardUnit`."""
     return TwoHot(bins) if kind == "two_hot" else Plain(kind)
-
-
-class Advantages(Protocol):
-    """Normalisation of advantages before the policy's update."""
-
-    def set_unit(self, unit: float) -> None:
-        """Change the unit of rewards."""
-
-    def normalise(self, returns: Tensor, value: Tensor, weight: Tensor) -> Tensor:
-        """Normalised advantages (...) of returns (...) over values (...), with weights (...) of the update."""
-
-    @property
-    def scale(self) -> float:
-        """The divisor of the last advantages."""
-
-    def state(self) -> dict[str, Any]:
-        """The state as JSON values."""
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
 
 
 class ReturnScale:
@@ -220,8 +182,8 @@ class Deviation:
         self.scale = float(state["scale"])
 
 
-def advantages(kind: AdvantageScale) -> Advantages:
-    """The normalisation of a setting."""
+def advantages(kind: AdvantageScale) -> ReturnScale | Deviation:
+    """The normalisation of advantages before the policy's update."""
     return ReturnScale() if kind == "percentiles" else Deviation()
 
 

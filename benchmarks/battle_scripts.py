@@ -79,11 +79,6 @@ def attack_closest(env: SkirmishVectorEnv, step: Step) -> Ints:
     return np.where(step.alive, actions, NOOP)
 
 
-def stand_and_fire(env: SkirmishVectorEnv, step: Step) -> Ints:
-    """Actions (B, N): attack the first enemy as soon as the mask allows it, and stop until then."""
-    return np.where(step.alive, np.where(step.avail[:, :, ATTACK], ATTACK, STOP), NOOP)
-
-
 class UniformPolicy:
     """Each agent picks uniformly among the actions that its mask allows."""
 

@@ -1,7 +1,5 @@
 """The policies pi_k that `policy_mi` compares with: the agent's own past policies, or those of explorers."""
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,16 +7,6 @@ from torch import Tensor
 from mawm.agents.actor_critic import Head
 from mawm.agents.rssm import Latent
 from mawm.agents.snapshot_weights import Arrays
-
-
-class Population(Protocol):
-    """K policies."""
-
-    def __len__(self) -> int:
-        """K."""
-
-    def logits(self, latent: Latent, obs: Tensor) -> Tensor:
-        """Logits (K, B, A) of policy k at latent states (K, B, ...) and raw observations (K, B, O) of row k."""
 
 
 class Snapshots:
@@ -37,7 +25,7 @@ class Snapshots:
         self.kept = [*self.kept, weights][-self.keep :]
 
     def logits(self, latent: Latent, obs: Tensor) -> Tensor:
-        """Logits (K, B, A) of the copies."""
+        """Logits (K, B, A): of policy k at latent states (K, B, ...) of row k. It does not use the observations."""
         rows = zip(self.kept, latent.deter, latent.stoch, strict=True)
         return torch.stack([torch.func.functional_call(self.actor, weights, (h, z)) for weights, h, z in rows])
 
@@ -73,6 +61,9 @@ class FeaturePolicies:
         return len(self.arrays["weights"])
 
     def logits(self, latent: Latent, obs: Tensor) -> Tensor:
-        """Logits (K, B, A) of the policies."""
+        """Logits (K, B, A): of policy k at raw observations (K, B, O) of row k. It does not use the latent states."""
         t = self._tensors
         return torch.bmm(torch.tanh(obs @ t["projection"] + t["shift"]), t["weights"])
+
+
+Population = Snapshots | FeaturePolicies

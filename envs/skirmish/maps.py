@@ -48,21 +48,6 @@ class MapSpec:
     enemy_types: tuple[str, ...]
     assumed: tuple[str, ...] = ()
 
-    @property
-    def width(self) -> int:
-        """Cells from west to east."""
-        return int(self.pathable.shape[0])
-
-    @property
-    def height(self) -> int:
-        """Cells from south to north."""
-        return int(self.pathable.shape[1])
-
-    @property
-    def medivac_rule(self) -> bool:
-        """Whether the battle is lost if only own medivacs are left, and won if only one enemy medivac is left."""
-        return "medivac" in self.allies
-
 
 def map_names() -> list[str]:
     """The maps of the package: SMAC's 23."""
