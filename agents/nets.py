@@ -55,7 +55,7 @@ def stoch_grad(stoch: Tensor, classes: int, grad: Tensor) -> Tensor:
 
 
 CACHED = 1 << 18
-"""Size in numbers of a weight that fits into a processor's second-level cache beside other data."""
+"""Size in numbers of a weight that fits into a processor's second-level cache together with other data."""
 
 
 class RowSums:

@@ -54,7 +54,7 @@ def batch_of(
 ) -> PpoBatch:
     """Batch of battles, with advantages from the present critic. No action is taken at an agent's last arrival.
 
-    Rewards are those of the agent that lived longest. Streams of agents that died earlier are shorter: their last
+    Rewards are those of the agent that died last. Streams of agents that died earlier are shorter: their last
     reward is the discounted sum of the rest (`mawm.collect`).
     """
     length = max(int(battle.arrivals.max()) for battle in battles)

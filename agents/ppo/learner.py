@@ -31,7 +31,7 @@ class Ppo(Learner):
     With one learner per agent this is IPPO (de Witt et al. 2020). With one learner for all agents, whose critic sees
     the observations of all, it is MAPPO (Yu et al. 2022). Both use the settings of the MAPPO paper. In both cases an
     action depends only on the agent's own observations. Learners send each other nothing. An update runs when the
-    battles that ended since the last update hold at least `rollout` steps for each battle played side by side.
+    battles that ended since the last update have at least `rollout` steps for each parallel battle.
     """
 
     def __init__(

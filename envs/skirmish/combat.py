@@ -1,7 +1,7 @@
 """Weapons: valid targets, windups, second hits, missiles, damage, splash, bursts and healing.
 
-Row u of `wounds` (U, 4) collects what happens to unit u in a loop: 0 health lost, 1 shield lost, 2 first attacker (-1:
-none), 3 whether it started its own burst (not read). `bury` applies the damage at the end of the loop.
+Row u of `wounds` (U, 4) collects the effects on unit u in a loop: 0 health lost, 1 shield lost, 2 first attacker (-1:
+none), 3 not used. `bury` applies the damage at the end of the loop.
 """
 
 import math

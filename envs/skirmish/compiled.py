@@ -55,7 +55,7 @@ def compiled(function: Function, **options: Any) -> Function:
 
 @cache
 def _cache_folder(chosen: str) -> Path:
-    """The folder with machine code of these sources: in NUMBA_CACHE_DIR, beside the sources, or in the user's cache."""
+    """The folder with machine code of these sources: in NUMBA_CACHE_DIR, next to them, or in the user's cache."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for source in sorted(here.glob("*.py")):

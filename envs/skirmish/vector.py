@@ -97,7 +97,7 @@ class SkirmishVectorEnv:
         return Step(obs, avail, alive, state, np.zeros(self.batch, np.float32), none, none, none, *last)
 
     def step(self, actions: Ints) -> Step:
-        """Play one step in every battle. ValueError names the first unavailable action, and what was available."""
+        """Play one step in every battle. ValueError for an unavailable action; it lists the available ones."""
         actions = np.ascontiguousarray(actions, np.int64)
         if actions.shape != self._last.shape:
             raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {self._last.shape}")
