@@ -1,5 +1,6 @@
 """One learner with its own world model, actor, critic, replays, broadcasters and random generators."""
 
+from dataclasses import KW_ONLY, InitVar, dataclass
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ GENERATORS = ("act", "evaluate", "model", "score", "behaviour", "examine", "expl
 """One random generator for each purpose: a draw for one does not change the numbers of another."""
 
 
+@dataclass(eq=False, repr=False)
 class Agent(GatedLearner):
     """The learner of the environment agents in `members`: one agent, or the whole team with one model.
 
@@ -47,41 +49,32 @@ class Agent(GatedLearner):
     only on (seed, role): all agents start from the same phi_0, theta_0 (Z section 4.1).
     """
 
-    def __init__(  # noqa: PLR0913 - the constructor takes all parts of an agent by name
-        self,
-        name: str,
-        members: tuple[int, ...],
-        spaces: Spaces,
-        config: AgentConfig,
-        *,
-        seed: int,
-        lanes: int,
-        experience: Broadcaster,
-        rollouts: Broadcaster,
-        wire: Wire,
-        role: Role = Role.PRIMARY,
-        gate: Gate | None = None,
-        device: str = "cpu",
-    ) -> None:
-        self.name = name
-        self.members = members
-        self.role = role
+    name: str
+    members: tuple[int, ...]
+    spaces: Spaces
+    config: AgentConfig
+    _: KW_ONLY
+    seed: InitVar[int]
+    lanes: InitVar[int]
+    experience: Broadcaster
+    rollouts: Broadcaster
+    wire: Wire
+    role: Role = Role.PRIMARY
+    gate: InitVar[Gate | None] = None
+    device: str = "cpu"
+
+    def __post_init__(self, seed: int, lanes: int, gate: Gate | None) -> None:
+        spaces, config, role = self.spaces, self.config, self.role
         self.learned_from = {role}
         """Roles of the data that the world model may have learned from; they label its rollouts."""
-        self.spaces = spaces
-        self.config = config
-        self.device = device
-        self.experience = experience
-        self.rollouts = rollouts
-        self.wire = wire
-        self.rngs = {purpose: named_generator(seed, f"{role}/{name}/{purpose}") for purpose in GENERATORS}
+        self.rngs = {purpose: named_generator(seed, f"{role}/{self.name}/{purpose}") for purpose in GENERATORS}
         weights = torch.Generator().manual_seed(named_seed(seed, f"{role}/init"))
         model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
         self.actor_critic = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights)
-        self.replay = PooledReplay(spaces, config.replay, lanes, gate or Gate(role), device)
+        self.replay = PooledReplay(spaces, config.replay, lanes, gate or Gate(role), self.device)
         self.intrinsic = self._intrinsic(seed)
         self.model_trainer = ModelTrainer(
-            model, self.replay, self.rngs["model"], self.rngs["score"], self.intrinsic, device
+            model, self.replay, self.rngs["model"], self.rngs["score"], self.intrinsic, self.device
         )
         self.behaviour_trainer = BehaviourTrainer(
             self.actor_critic,
@@ -90,7 +83,7 @@ class Agent(GatedLearner):
             self.rngs["explorer_starts"],
             self.intrinsic,
             config.information.weight,
-            device,
+            self.device,
         )
         self.reward_unit = RewardUnit(config.behaviour.discount, lanes)
         self.memories: dict[str, ActingMemory] = {}

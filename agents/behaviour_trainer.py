@@ -16,7 +16,7 @@ from mawm.agents.rssm import Latent
 from mawm.types import Metrics, Origin, Rollout
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class BehaviourTrainer:
     """Actor and critic of one agent. Rollouts are used in one round only: the policy's update needs fresh ones."""
 

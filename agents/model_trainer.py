@@ -23,7 +23,7 @@ Sampler = Callable[[int, int, np.random.Generator], Batch]
 """Samples `batch` sequences of `length` steps."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ModelTrainer:
     """The world model with its optimiser. Scores have a generator of their own, so that they do not affect training."""
 
