@@ -31,13 +31,13 @@ class Rules:
     missiles: Switch = 1.0
     """1: shots of stalkers, marauders, hydralisks and spine crawlers are missiles with a speed; 0: they hit at once."""
     yielding: Share = 0.35
-    """Share of an overlap by which a walking unit moves a standing unit of its team that attacks; 0.5: both move."""
+    """Share of an overlap by which a walking unit moves a standing, attacking ally of it; 0.5: both move equally."""
     least_turn: Switch = 0.0
     """1: among equal agents in weapon range an enemy prefers the one to which it turns least; 0: the first created."""
     carry_cooldown: Switch = 0.0
     """1: the part of a loop by which a cooldown ended early shortens the next; 0: cooldowns round up to whole loops."""
     backswing: Switch = 1.0
-    """1: after a hit a unit waits for its backswing before it walks or changes its target; 0: no backswing."""
+    """1: after a hit a unit ends its backswing before it walks or changes its target without order; 0: no backswing."""
 
     def array(self) -> NDArray[np.float64]:
         """All fields except `version` (F,), in the order of `INDEX`."""
