@@ -12,14 +12,6 @@ SHORT_ROW = 16
 """Rows with fewer classes than this do not use torch's softmax, which is five times slower there."""
 
 
-def softmax_(logits: Tensor) -> Tensor:
-    """Probabilities (..., C) in place of logits, without autograd."""
-    if logits.shape[-1] >= SHORT_ROW:
-        return logits.copy_(torch.softmax(logits, -1))
-    logits.sub_(logits.amax(-1, keepdim=True)).exp_()
-    return logits.div_(logits.sum(-1, keepdim=True))
-
-
 def softmax_grad(probs: Tensor, grad: Tensor, out: Tensor) -> Tensor:
     """Write dL/dlogits = p (g - <g, p>) into `out`, for p = softmax(logits) and g = dL/dp, both (..., C)."""
     torch.mul(grad, probs, out=out)
@@ -31,7 +23,8 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:
-        probs = softmax_(logits.clone())
+        odds = (logits - logits.amax(-1, keepdim=True)).exp_()
+        probs = odds.div_(odds.sum(-1, keepdim=True))
         ctx.save_for_backward(probs)
         return probs
 
