@@ -58,14 +58,14 @@ def test_a_number_too_long_to_be_printed_is_refused_like_any_other(key: str, rul
 
 def test_sizes_that_are_large_together_are_refused_with_their_product() -> None:
     config = merge(TrainConfig(), {"agent": {"world_model": {"groups": 256, "classes": 256}}}, "file")
-    said = "agent.world_model.groups x agent.world_model.classes is 256 x 256 = 65536; at most 8192"
+    said = "agent.world_model.groups x agent.world_model.classes is 256 x 256 = 65536; it must be at most 8192"
     with pytest.raises(ValueError, match=said):
         check(config)
 
 
 def test_more_imagination_than_memory_holds_is_refused() -> None:
     changed = {"battles": 1000, "round_steps": 100, "updates_per_step": 10.0}
-    with pytest.raises(ValueError, match=r"imagined states a round; at most 10000000"):
+    with pytest.raises(ValueError, match=r"imagined states a round; it must be at most 10000000"):
         check(merge(TrainConfig(), {"schedule": changed}, "file"))
 
 
