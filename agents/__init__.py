@@ -1,1 +1,1 @@
-"""What one agent owns; nothing in here ever mentions a second agent."""
+"""The parts of one agent. No module here refers to a second agent."""

@@ -1,4 +1,4 @@
-"""What an agent remembers while it acts: one latent state and one previous action a lane."""
+"""The state of an agent that acts: one latent state and one previous action for each lane."""
 
 import numpy as np
 import torch
@@ -12,9 +12,10 @@ from mawm.types import Bools, Floats, Ints
 
 
 class ActingMemory:
-    """Acts in L lanes at once from the agent's own observations alone; lanes never see each other.
+    """Acts in L independent lanes at once, from the agent's own observations.
 
-    `generator` draws one uniform number a latent and one an action, whatever the mode, so that modes stay aligned.
+    Each call of `act` draws one uniform number for each latent and one for each action. All modes draw equally many, so
+    the mode does not change later random numbers.
     """
 
     def __init__(self, rssm: Rssm, actor_critic: ActorCritic, lanes: int, device: str) -> None:
@@ -52,7 +53,7 @@ class ActingMemory:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """The memory as arrays by name."""
+        """The state as arrays by name."""
         return {
             "deter": self.state.deter.cpu().numpy(),
             "stoch": self.state.stoch.cpu().numpy(),

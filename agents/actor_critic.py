@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from mawm.agents.categorical import log_softmax, masked_logits, sample, softmax
@@ -17,14 +18,14 @@ from mawm.agents.rssm import Latent
 from mawm.agents.world_model import WorldModel
 
 DUAL_CLIP = 3.0
-"""A received row with a negative advantage A never counts as worse than this many times A, whatever its ratio."""
+"""The objective of a received row with a negative advantage A is at least this many times A (the dual clip)."""
 
 
 class Imagined(NamedTuple):
     """B rollouts of H actions, time first.
 
-    States deter (H+1, B, D), stoch (H+1, B, G); avail, logits (H, B, A) and action (H, B) where one acts; reward,
-    discount (H, B) of the arrivals at states 1..H; weight (H, B), the chance of being alive where one acts.
+    deter (H+1, B, D) and stoch (H+1, B, G): states 0..H. avail, logits (H, B, A) and action (H, B): at states 0..H-1.
+    reward, discount (H, B): of the arrivals at states 1..H. weight (H, B): probability of being alive at states 0..H-1.
     """
 
     deter: Tensor
@@ -36,31 +37,27 @@ class Imagined(NamedTuple):
     discount: Tensor
     weight: Tensor
 
-    def rows(self, index: Tensor) -> "Imagined":
-        """The rollouts picked by `index`."""
-        return Imagined(*(x[:, index] for x in self))
-
-    def joined(self, others: list["Imagined"]) -> "Imagined":
-        """These rollouts and others after them."""
-        return Imagined(*(torch.cat(parts, 1) for parts in zip(self, *others, strict=True)))
+    def joined(self, others: "Imagined") -> "Imagined":
+        """These rollouts, followed by others."""
+        return Imagined(*(torch.cat(pair, 1) for pair in zip(self, others, strict=True)))
 
 
 class Valued(NamedTuple):
-    """What the critic says of the states acted in (H, B): lambda-returns, values, and the critic's loss."""
+    """Lambda-returns, the critic's values and the critic's loss, each (H, B), at states 0..H-1 of rollouts."""
 
     returns: Tensor
     value: Tensor
     loss: Tensor
 
     def joined(self, others: "Valued") -> "Valued":
-        """Those of these rollouts and of others after them."""
+        """The values of these rollouts, followed by those of others."""
         return Valued(*(torch.cat(pair, 1) for pair in zip(self, others, strict=True)))
 
 
 class Rows(NamedTuple):
-    """States that were acted in, flat (R, ...), with what the update needs of each; `received`: another agent acted.
+    """Training rows (R, ...): one state and action each; `received` marks rollouts of other agents.
 
-    `deter` is rounded as factors of products are: it is read by nothing else.
+    `deter` has the precision of matrix factors (`matmul.rounded`), because only products read it.
     """
 
     deter: Tensor
@@ -75,7 +72,7 @@ class Rows(NamedTuple):
 
 
 class Head(nn.Module):
-    """A perceptron on the latent state."""
+    """A perceptron whose input is the latent state."""
 
     def __init__(
         self, model: WorldModelConfig, config: BehaviourConfig, out: int, generator: torch.Generator, out_scale: float
@@ -90,7 +87,7 @@ class Head(nn.Module):
         return out
 
     def fixed(self, count: int) -> FixedHead:
-        """This perceptron as it is now, for `count` latent states at a time."""
+        """This perceptron with its present weights, without autograd, for `count` latent states at a time."""
         return FixedHead(self.first, self.tail, count)
 
 
@@ -100,7 +97,7 @@ def log_prob(logits: Tensor, action: Tensor) -> Tensor:
 
 
 def threshold_avail(logits: Tensor) -> Tensor:
-    """Available actions (..., A) as the predictor sees them: odds above one; the likeliest action where none is."""
+    """Predicted available actions (..., A): all with a logit above 0; the likeliest one if there is none."""
     best = torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(torch.bool)
     return (logits > 0) | best
 
@@ -115,40 +112,37 @@ def imagine(
     act_noise: Tensor,
     state_noise: Tensor,
 ) -> Imagined:
-    """Rollouts of the actor in the model from B posterior states (Z Algorithm 1 line 12).
+    """Imagine rollouts of the actor in the model from B posterior states (Z Algorithm 1 line 12).
 
-    `avail` (B, A) is the true mask of the start; later masks are predicted. Noise: act_noise (H, B), state_noise (H, B,
-    G).
+    `avail` (B, A) is the true mask of the start; later masks are predicted. Uniform noise: act_noise (H, B) for
+    actions, state_noise (H, B, G) for latents.
     """
     count, rows_of = len(avail), model.rssm.stoch_in.rows
-    transition, policy, predictors = (
-        model.rssm.transition(state_noise),
-        actor.fixed(count),
-        model.fixed_predictors(count),
-    )
-    state, seen = start, (rounded(start.deter), rows_of(start.stoch))
+    transition, policy = model.rssm.transition(state_noise), actor.fixed(count)
+    predictors = model.fixed_predictors(count)
+    state, inputs = start, (rounded(start.deter), rows_of(start.stoch))
     steps: list[tuple[Tensor, ...]] = []
     states, arrivals = [start], list[tuple[Tensor, Tensor]]()
     for t in range(len(act_noise)):
-        logits = masked_logits(policy(*seen), avail)
+        logits = masked_logits(policy(*inputs), avail)
         action = sample(softmax(logits), act_noise[t])
         steps.append((avail, logits, action))
         state = transition(t, state, action)
-        seen = rounded(state.deter), rows_of(state.stoch)
+        inputs = rounded(state.deter), rows_of(state.stoch)
         states.append(state)
-        arrivals.append(seen)
-        avail = threshold_avail(predictors.avail(*seen))
-    # One head after the other: its weights stay in the processor's cache.
+        arrivals.append(inputs)
+        avail = threshold_avail(predictors.avail(*inputs))
+    # All steps of one head, then the next head: the head's weights stay in the processor's cache.
     reward = model.reward_output.mean(torch.stack([predictors.reward(*arrival) for arrival in arrivals]))
-    goes_on = torch.sigmoid(-torch.stack([predictors.terminal(*arrival) for arrival in arrivals]).squeeze(-1))
-    weight = torch.cat([torch.ones_like(goes_on[:1]), goes_on[:-1].cumprod(0)])
+    survival = torch.sigmoid(-torch.stack([predictors.terminal(*arrival) for arrival in arrivals]).squeeze(-1))
+    weight = torch.cat([torch.ones_like(survival[:1]), survival[:-1].cumprod(0)])
     deter, stoch = (torch.stack(x) for x in zip(*states, strict=True))
     masks, logits, actions = (torch.stack(x) for x in zip(*steps, strict=True))
-    return Imagined(deter, stoch, masks, logits, actions, reward, discount * goes_on, weight)
+    return Imagined(deter, stoch, masks, logits, actions, reward, discount * survival, weight)
 
 
 class ActorCritic:
-    """Policy pi(a|z,h) and value V(z,h) of one agent, their optimisers and the scale of its advantages."""
+    """Policy pi(a|z,h) and value V(z,h) of one agent, with their optimisers and the normalisation of advantages."""
 
     def __init__(
         self, n_actions: int, model: WorldModelConfig, config: BehaviourConfig, generator: torch.Generator
@@ -162,7 +156,7 @@ class ActorCritic:
         self.exploration = exploration(config)
 
     def build(self, device: str) -> None:
-        """Move to the device, then set up the optimisers: flat parameters live where they are made."""
+        """Move the networks to the device, then create the optimisers, whose flat parameters stay on that device."""
         for head in (self.actor, self.critic, self.slow_critic):
             head.to(device)
         self.value_output.to(device)
@@ -177,36 +171,37 @@ class ActorCritic:
 
     @torch.no_grad()
     def value(self, imagined: Imagined) -> Valued:
-        """What the critic says of rollouts, and what it should have said: once a round, for the score and the update.
+        """Values and lambda-returns of rollouts, computed once a round for the selector's score and for the update.
 
-        Step by step, so that what a step needs stays in the processor's cache.
+        One step at a time, so that its data stay in the processor's cache.
         """
         states = list(zip(rounded(imagined.deter), self.slow_critic.first.stoch.rows(imagined.stoch), strict=True))
         count = imagined.deter.shape[1]
         critic, slow_critic = (critic.fixed(count) for critic in (self.critic, self.slow_critic))
         slow = torch.stack([slow_critic(*state) for state in states])
         returns = lambda_returns(imagined.reward, imagined.discount, self.value_output.mean(slow), self.config.lam)
-        # Without decay the slow critic is the critic.
+        # Without decay the slow critic equals the critic.
         same = self.config.target_decay == 0.0
-        said = slow[:-1] if same else torch.stack([critic(*state) for state in states[:-1]])
-        return Valued(returns, self.value_output.mean(said), self.value_output.loss(said, returns))
+        outputs = slow[:-1] if same else torch.stack([critic(*state) for state in states[:-1]])
+        return Valued(returns, self.value_output.mean(outputs), self.value_output.loss(outputs, returns))
 
     def critic_losses(self, imagined: Imagined, valued: Valued) -> Tensor:
-        """Critic loss (B,) of each rollout: what the selector scores rollouts by (Z section 4.2)."""
+        """Critic loss (B,) of each rollout: the selector's score (Z section 4.2)."""
         return (valued.loss * imagined.weight).sum(0) / imagined.weight.sum(0).clamp_min(1e-6)
 
     @torch.no_grad()
     def prepare(self, imagined: Imagined, valued: Valued, received: int = 0) -> Rows:
-        """Returns and advantages of rollouts, as flat rows; the last `received` rollouts are other agents'.
+        """Training rows of rollouts, with returns and advantages; the last `received` rollouts are other agents'.
 
-        A received rollout is valued by this agent's own critic; its `logits` are those of the policy that acted, so the
-        ratio pi(a)/mu(a) of the update corrects for the sender's policy as for the agent's own older one.
+        This agent's own critic values received rollouts. Their `logits` are the sender's, so the ratio pi(a)/mu(a) of
+        the update corrects for the sender's policy.
         """
         old = log_prob(imagined.logits, imagined.action)
-        # A state with one legal action (a dead agent's no-op) has nothing to decide.
+        # A state with one available action (a dead agent's no-op) has no advantage.
         choice = imagined.avail.sum(-1) > 1
         advantage = self.advantages.normalise(valued.returns, valued.value, imagined.weight * choice)
-        theirs = torch.arange(imagined.action.shape[1], device=old.device) >= imagined.action.shape[1] - received
+        rollouts = imagined.action.shape[1]
+        is_received = torch.arange(rollouts, device=old.device) >= rollouts - received
         rows = Rows(
             rounded(imagined.deter[:-1]),
             imagined.stoch[:-1],
@@ -216,29 +211,29 @@ class ActorCritic:
             torch.where(choice, advantage, 0.0),
             valued.returns,
             imagined.weight,
-            theirs.expand_as(imagined.action),
+            is_received.expand_as(imagined.action),
         )
-        return Rows(*(x.flatten(0, 1) for x in rows))
+        return Rows(*(rearrange(x, "steps rollouts ... -> (steps rollouts) ...") for x in rows))
 
     def update(self, rows: Rows, entropy_weight: float) -> dict[str, float]:
-        """One gradient step of actor and critic on rows (R, ...); gives losses for the log.
+        """One gradient step of actor and critic on rows (R, ...); returns losses for the log.
 
-        Actor: -min(r A, clip(r) A) - entropy with the ratio r = pi(a)/mu(a); for received rows with A < 0 it is
-        -max(min(r A, clip(r) A), 3 A), the dual clip: another agent's policy and latents may give any ratio, and the
-        minimum alone has no lower bound there. Critic: the loss of the lambda-return (two-hot: -log p). Both weighted
-        by the chance of being alive.
+        Actor: -min(r A, clip(r) A) - entropy with the ratio r = pi(a)/mu(a). For received rows with A < 0 the minimum
+        has no lower bound, because another agent's policy and latents may give any ratio; there the objective is
+        max(min(r A, clip(r) A), 3 A), the dual clip. Critic: the loss of the lambda-return (two-hot: -log p). Both are
+        weighted by the probability of being alive.
         """
         weight = rows.weight / rows.weight.sum().clamp_min(1e-6)
         logits = masked_logits(self.actor(rows.deter, rows.stoch), rows.avail)
         log_probs = log_softmax(logits)
         ratio = (log_probs.gather(-1, rows.action.unsqueeze(-1)).squeeze(-1) - rows.old_log_prob).exp()
         clipped = ratio.clamp(1.0 - self.config.ppo_clip, 1.0 + self.config.ppo_clip)
-        gain = torch.minimum(ratio * rows.advantage, clipped * rows.advantage)
+        objective = torch.minimum(ratio * rows.advantage, clipped * rows.advantage)
         floor = torch.where(rows.received & (rows.advantage < 0), DUAL_CLIP * rows.advantage, -torch.inf)
-        gain = torch.maximum(gain, floor)
+        objective = torch.maximum(objective, floor)
         entropy = -(log_probs.exp() * log_probs.clamp_min(-50.0)).sum(-1)
-        most = (weight * rows.avail.sum(-1).to(torch.float32).log()).sum()
-        actor_loss = -(weight * (gain + entropy_weight * entropy)).sum()
+        max_entropy = (weight * rows.avail.sum(-1).to(torch.float32).log()).sum()
+        actor_loss = -(weight * (objective + entropy_weight * entropy)).sum()
         actor_norm = self.actor_opt.step(actor_loss, rows._asdict())
         critic_loss = (weight * self.value_output.loss(self.critic(rows.deter, rows.stoch), rows.returns)).sum()
         critic_norm = self.critic_opt.step(critic_loss, rows._asdict())
@@ -247,8 +242,8 @@ class ActorCritic:
         return {
             "actor/loss": float(actor_loss.detach()),
             "actor/entropy": float((weight * entropy).sum().detach()),
-            # Not a number where no row has a choice: that says nothing of the policy.
-            "actor/entropy_share": float((weight * entropy).sum().detach() / most),
+            # NaN if no row has more than one available action.
+            "actor/entropy_share": float((weight * entropy).sum().detach() / max_entropy),
             "actor/grad_norm": actor_norm,
             "actor/clipped_share": float((weight * (ratio != clipped)).sum()),
             "critic/loss": float(critic_loss.detach()),
@@ -258,17 +253,16 @@ class ActorCritic:
 
     @torch.no_grad()
     def received_ratios(self, rows: Rows) -> dict[str, float]:
-        """How far this agent's policy is from those that acted in received rows; empty if nothing was received.
+        """Ratios pi(a)/mu(a) of received rows, before the first gradient step of a round; empty without such rows.
 
-        Quantiles of the ratio pi(a)/mu(a), the share of rows beyond the clip range, and the share that the dual clip
-        bounds. Before the first gradient step of a round.
+        Quantiles of the ratio, the share of rows beyond the clip range, and the share that the dual clip bounds.
         """
-        theirs = Rows(*(x[rows.received] for x in rows))
-        if not len(theirs.action):
+        received = Rows(*(x[rows.received] for x in rows))
+        if not len(received.action):
             return {}
-        logits = masked_logits(self.actor(theirs.deter, theirs.stoch), theirs.avail)
-        ratio = (log_prob(logits, theirs.action) - theirs.old_log_prob).exp()
-        bounded = (ratio > DUAL_CLIP) & (theirs.advantage < 0)
+        logits = masked_logits(self.actor(received.deter, received.stoch), received.avail)
+        ratio = (log_prob(logits, received.action) - received.old_log_prob).exp()
+        bounded = (ratio > DUAL_CLIP) & (received.advantage < 0)
         low, middle, high = torch.quantile(ratio, torch.tensor([0.05, 0.5, 0.95], device=ratio.device)).tolist()
         return {
             "actor/received_ratio_q05": low,

@@ -1,10 +1,10 @@
-"""One learner: it owns a world model, actor, critic, replays, broadcasters and generators, and shares none of them."""
+"""One learner with its own world model, actor, critic, replays, broadcasters and random generators."""
 
+from dataclasses import KW_ONLY, InitVar, dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mawm.agents.acting_memory import ActingMemory
 from mawm.agents.actor_critic import ActorCritic
@@ -12,13 +12,13 @@ from mawm.agents.behaviour_trainer import BehaviourTrainer
 from mawm.agents.config import AgentConfig
 from mawm.agents.information.parameters import ParameterInformation
 from mawm.agents.information.policies import PolicyInformation
-from mawm.agents.information.term import Intrinsic, NoInformation
-from mawm.agents.learner import GatedLearner
+from mawm.agents.information.term import Intrinsic
+from mawm.agents.learner import GatedLearner, Incidents, State
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.scales import RewardUnit
 from mawm.agents.snapshot import load, optimisers, save
-from mawm.agents.snapshot_weights import save_weights
+from mawm.agents.snapshot_weights import Arrays, save_weights
 from mawm.agents.world_model import WorldModel
 from mawm.seeds import named_generator, named_seed
 from mawm.sharing.broadcast import Broadcaster, Outbox
@@ -36,53 +36,45 @@ from mawm.sharing.selection_statistics import phase
 from mawm.types import ROLES, Bools, Floats, Ints, Metrics, Origin, Role, Segment, Since, Spaces
 
 EXAMINED = 8
-"""Received segments of a round whose loss is looked at before and after the model is fitted."""
+"""Received segments of a round whose loss is logged before and after the model is fitted."""
 GENERATORS = ("act", "evaluate", "model", "score", "behaviour", "examine", "explorer_starts", "information", "gains")
-"""One generator a purpose; a draw for one never moves another."""
+"""One random generator for each purpose: a draw for one does not change the numbers of another."""
 
 
+@dataclass(eq=False, repr=False)
 class Agent(GatedLearner):
-    """The learner of one environment agent, or of all of them where one model serves the team (`members`).
+    """The learner of the environment agents in `members`: one agent, or the whole team with one model.
 
-    Its randomness depends on (seed, role, name) alone, so adding or reordering other agents changes nothing in it. Its
-    initial weights depend on (seed, role) alone: all agents start from the same phi_0, theta_0 (Z section 4.1).
+    Its random numbers depend only on (seed, role, name), so other agents do not change them. Its initial weights depend
+    only on (seed, role): all agents start from the same phi_0, theta_0 (Z section 4.1).
     """
 
-    def __init__(  # noqa: PLR0913 - everything that an agent owns is handed in by name
-        self,
-        name: str,
-        members: tuple[int, ...],
-        spaces: Spaces,
-        config: AgentConfig,
-        *,
-        seed: int,
-        lanes: int,
-        experience: Broadcaster,
-        rollouts: Broadcaster,
-        wire: Wire,
-        role: Role = Role.PRIMARY,
-        gate: Gate | None = None,
-        device: str = "cpu",
-    ) -> None:
-        self.name = name
-        self.members = members
-        self.role = role
+    name: str
+    members: tuple[int, ...]
+    spaces: Spaces
+    config: AgentConfig
+    _: KW_ONLY
+    seed: InitVar[int]
+    lanes: InitVar[int]
+    experience: Broadcaster
+    rollouts: Broadcaster
+    wire: Wire
+    role: Role = Role.PRIMARY
+    gate: InitVar[Gate | None] = None
+    device: str = "cpu"
+
+    def __post_init__(self, seed: int, lanes: int, gate: Gate | None) -> None:
+        spaces, config, role = self.spaces, self.config, self.role
         self.learned_from = {role}
-        """Roles of the data that the world model may have learned from: its label, and that of all it imagines."""
-        self.spaces = spaces
-        self.config = config
-        self.device = device
-        self.experience = experience
-        self.rollouts = rollouts
-        self.wire = wire
-        self.rngs = {purpose: named_generator(seed, f"{role}/{name}/{purpose}") for purpose in GENERATORS}
+        """Roles of the data that the world model may have learned from; they label its rollouts."""
+        self.rngs = {purpose: named_generator(seed, f"{role}/{self.name}/{purpose}") for purpose in GENERATORS}
         weights = torch.Generator().manual_seed(named_seed(seed, f"{role}/init"))
         model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
         self.actor_critic = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights)
-        self.replay = PooledReplay(spaces, config.replay, lanes, gate or Gate(role), device)
+        self.replay = PooledReplay(spaces, config.replay, lanes, gate or Gate(role), self.device)
         self.intrinsic = self._intrinsic(seed)
         self.model_trainer = ModelTrainer(
-            model, self.replay, self.rngs["model"], self.rngs["score"], self.intrinsic, device
+            model, self.replay, self.rngs["model"], self.rngs["score"], self.intrinsic, self.device
         )
         self.behaviour_trainer = BehaviourTrainer(
             self.actor_critic,
@@ -91,14 +83,14 @@ class Agent(GatedLearner):
             self.rngs["explorer_starts"],
             self.intrinsic,
             config.information.weight,
-            device,
+            self.device,
         )
         self.reward_unit = RewardUnit(config.behaviour.discount, lanes)
         self.memories: dict[str, ActingMemory] = {}
         self.examined: list[Segment] = []
 
     def _intrinsic(self, seed: int) -> Intrinsic:
-        """The information term; its weights are drawn apart, so that it changes no others."""
+        """The information term. A generator of its own draws its weights, so that it does not change other weights."""
         config, model = self.config.information, self.config.world_model
         if config.kind == "policy_mi" and config.weight > 0.0:
             return PolicyInformation(self.actor_critic.actor, config, model.obs_scale, self.rngs["gains"], self.device)
@@ -106,38 +98,35 @@ class Agent(GatedLearner):
             weights = torch.Generator().manual_seed(named_seed(seed, f"{self.role}/information"))
             rngs = self.rngs["information"], self.rngs["gains"]
             return ParameterInformation(self.spaces.obs_size, model, config, weights, *rngs, self.device)
-        return NoInformation()
+        return Intrinsic()
 
     def begin(self, slot: str, lanes: int) -> None:
-        """Forget what `slot` ("train" or "eval") remembers and give it `lanes` lanes."""
+        """Reset the acting memory of `slot` ("train" or "eval") to `lanes` lanes."""
         self.memories[slot] = ActingMemory(self.model_trainer.model.rssm, self.actor_critic, lanes, self.device)
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
-        """Actions (L,) of the lanes of a slot from their own observations (L, O) and memories alone."""
+        """Actions (L,) of the lanes of a slot, from their own observations (L, O) and memories."""
         rng = self.rngs["act" if slot == "train" else "evaluate"]
         return self.memories[slot].act(obs, avail, is_first, mode, rng)
 
     def remember(self, segments: list[Segment]) -> None:
-        """Keep the agent's own experience (Z Algorithm 1 line 6)."""
+        """Store the agent's own experience (Z Algorithm 1 line 6)."""
         self.replay.remember(segments)
         self.model_trainer.model.rssm.scale.widen(segment.obs for segment in segments)
         self.reward_unit.take(segments)
-        self.count_in_unit()
+        self.apply_reward_unit()
 
-    def count_in_unit(self) -> None:
+    def apply_reward_unit(self) -> None:
         """Pass the agent's unit of rewards to reward predictor, critic and advantages (`scales.RewardUnit`)."""
-        for counting in (
-            self.model_trainer.model.reward_output,
-            self.actor_critic.value_output,
-            self.actor_critic.advantages,
-        ):
-            counting.stretch(self.reward_unit.value)
+        behaviour = self.actor_critic
+        for part in (self.model_trainer.model.reward_output, behaviour.value_output, behaviour.advantages):
+            part.set_unit(self.reward_unit.value)
 
     def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
-        """What of this experience is broadcast: scored by the agent's own model (Z section 4.2)."""
+        """Select the segments to broadcast by the scores of the agent's own model (Z section 4.2)."""
         self.experience.budget.advance(env_steps)
         sizes = [segment_bytes(len(s), self.spaces.obs_size, self.spaces.n_actions, self.wire) for s in segments]
-        # Losses of a model that was never fitted say nothing of an item, and would rule the windows for K items.
+        # Losses of a model that was never fitted carry no information, and would distort the windows for K items.
         if not segments or not self.experience.active or self.model_trainer.updates == 0:
             return self.experience.silent(sizes)
         scores = self.model_trainer.score(segments)
@@ -147,40 +136,39 @@ class Agent(GatedLearner):
         )
 
     def admit(self, messages: list[bytes]) -> Metrics:
-        """Keep received experience, behind the gate."""
+        """Store received experience that the gate admits."""
         received = [decode_segment(m) for m in messages]
         self.replay.admit(received)
         self.examined = received[:EXAMINED]
-        before = self._examine("before")
-        return before | {
+        return self._examine("before") | {
             "replay/own_steps": float(len(self.replay.own)),
             "replay/received_steps": float(len(self.replay.received)),
         }
 
     def consider(self, segments: list[Segment]) -> None:
-        """Let some imagination start where explorers have been (the gate's policy mode); no model learns from it."""
+        """Store explorers' segments as start states of rollouts (the gate's policy mode). No model learns from them."""
         self.replay.consider(segments)
 
     def mix(self, segments: list[Segment]) -> None:
-        """Learn from explorers' segments as from a peer's (the gate's open mode). ProvenanceError in any other."""
+        """Learn from explorers' segments as from a peer's (the gate's open mode). ProvenanceError in other modes."""
         self.replay.admit(segments)
         self.learned_from |= {segment.origin.role for segment in segments}
 
-    def compare_with(self, policies: dict[str, NDArray[Any]]) -> None:
-        """Take explorers' policies for the information term (the gate's policy mode); no model learns from them."""
+    def compare_with(self, policies: Arrays) -> None:
+        """Use explorers' policies in the information term (the gate's policy mode). No model learns from them."""
         self.intrinsic.compare_with(policies)
 
-    def policy_weights(self) -> dict[str, NDArray[Any]]:
-        """Copies of the weights that the policy acts by: world model and actor."""
+    def policy_weights(self) -> Arrays:
+        """Copies of the weights that the policy needs to act: world model and actor."""
         return save_weights({"world_model": self.model_trainer.model, "actor": self.actor_critic.actor})
 
     @property
     def label(self) -> Role:
-        """The role of what the world model makes: foreign as soon as it has learned from anything foreign."""
+        """The role of the agent's rollouts: the other role as soon as the model has learned from its data."""
         return next((role for role in ROLES if role != self.role and role in self.learned_from), self.role)
 
     def _examine(self, when: str) -> Metrics:
-        """Own loss on the experience that has just come in: was it news, and is it learned?"""
+        """Mean loss of the agent's own model on newly received segments, `when` "before" or "after" fitting."""
         if not self.examined or self.model_trainer.updates == 0:
             return {}
         losses = self.model_trainer.score(self.examined, self.rngs["examine"]).sum(1)
@@ -194,11 +182,11 @@ class Agent(GatedLearner):
         return metrics | self._examine("after")
 
     def imagine(self, updates: int) -> None:
-        """Rollouts for `updates` behaviour updates, from the agent's own experience."""
+        """Imagine rollouts for `updates` behaviour updates."""
         self.behaviour_trainer.imagine(updates)
 
     def offer_rollouts(self, *, env_steps: int) -> Outbox:
-        """What of this round's imagination is broadcast: scored by the critic's loss (Z section 4.2)."""
+        """Select the rollouts of this round to broadcast by the critic's loss (Z section 4.2)."""
         self.rollouts.budget.advance(env_steps)
         count = self.behaviour_trainer.count
         model, horizon = self.config.world_model, self.config.behaviour.horizon
@@ -214,27 +202,27 @@ class Agent(GatedLearner):
         )
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
-        """Gradient steps on Eqs. 4-5, on own and received rollouts; `won`: share of the latest battles that it won."""
+        """Gradient steps on Eqs. 4-5, on own and received rollouts; `won`: share of latest training battles won."""
         self.actor_critic.exploration.set_share_won(won)
         received = [decode_rollout(m) for m in messages]
         for rollout in received:
             self.replay.gate.check(rollout.origin)
         return self.behaviour_trainer.fit(received, env_steps)
 
-    def incidents(self) -> dict[str, tuple[int, dict[str, NDArray[Any]]]]:
-        """Of each network with updates that were not finite since the last call: how many in a row, and of what."""
-        found = {name: optimiser.incident() for name, optimiser in optimisers(self).items()}
-        found["information"] = self.intrinsic.incident()
-        return {name: incident for name, incident in found.items() if incident is not None}
+    def incidents(self) -> Incidents:
+        """Non-finite updates since the last call, by network: the number in a row, and the batch of the last one."""
+        incidents = {name: optimiser.incident() for name, optimiser in optimisers(self).items()}
+        incidents["information"] = self.intrinsic.incident()
+        return {name: incident for name, incident in incidents.items() if incident is not None}
 
     def model_error(self, segments: list[Segment]) -> Metrics:
-        """One-step errors of the world model on these segments, and on as much of what it was fitted on."""
+        """One-step errors of the world model on these segments, and on sequences of its replay."""
         return self.model_trainer.errors(segments)
 
-    def state(self, since: Since | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Everything to go on from: arrays by name, and a JSON-able rest; of the replay, what came after `since`."""
+    def state(self, since: Since | None = None) -> State:
+        """The checkpoint: arrays by name and JSON values. Of the replay, only rows appended after `since`."""
         return save(self, since or {})
 
-    def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
+    def load_state(self, arrays: Arrays, values: dict[str, Any]) -> None:
         """Continue from `state`."""
-        load(self, arrays, rest)
+        load(self, arrays, values)

@@ -1,6 +1,7 @@
-"""Imagines with one agent's model and fits its actor and critic, on its own rollouts and on those it received."""
+"""Imagines rollouts with one agent's model, and fits its actor and critic on its own and on received rollouts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,61 +16,55 @@ from mawm.agents.rssm import Latent
 from mawm.types import Metrics, Origin, Rollout
 
 
+@dataclass(eq=False, repr=False)
 class BehaviourTrainer:
-    """Actor and critic of one agent. Rollouts live for one round: stale ones would break the policy's update."""
+    """Actor and critic of one agent. Rollouts are used in one round only: the policy's update needs fresh ones."""
 
-    def __init__(
-        self,
-        actor_critic: ActorCritic,
-        trainer: ModelTrainer,
-        rng: np.random.Generator,
-        explorer_rng: np.random.Generator,
-        intrinsic: Intrinsic,
-        intrinsic_weight: float,
-        device: str,
-    ) -> None:
-        self.actor_critic = actor_critic
-        self.trainer = trainer
-        self.rng = rng
-        self.explorer_rng = explorer_rng
-        self.intrinsic = intrinsic
-        self.intrinsic_weight = intrinsic_weight
-        self.device = device
-        self.gain = float("nan")
-        """Mean gain of this round's rollouts in nats."""
-        self.imagined: Imagined | None = None
-        self.valued: Valued | None = None
-        """What the critic says of them, once somebody has asked."""
-        self.foreign = 0
-        """How many of this round's rollouts, the last ones, start where explorers have been."""
-        self.round = 0
-        actor_critic.build(device)
+    actor_critic: ActorCritic
+    trainer: ModelTrainer
+    rng: np.random.Generator
+    explorer_rng: np.random.Generator
+    intrinsic: Intrinsic
+    intrinsic_weight: float
+    device: str
+    gain: float = float("nan")
+    """Mean gain of this round's rollouts in nats."""
+    imagined: Imagined | None = None
+    valued: Valued | None = None
+    """Values of `imagined`, computed when first needed."""
+    foreign: int = 0
+    """Number of this round's rollouts that start in explorers' states; they come last."""
+    round: int = 0
+
+    def __post_init__(self) -> None:
+        self.actor_critic.build(self.device)
 
     def imagine(self, updates: int) -> None:
-        """Rollouts for `updates` behaviour updates (Z Algorithm 2 line 7), kept until `fit`."""
+        """Imagine rollouts for `updates` behaviour updates (Z Algorithm 2 line 7); they are kept until `fit`."""
         self.round += 1
         self.imagined = self.valued = None
         config = self.actor_critic.config
         if updates == 0 or not self.trainer.replay.ready(self.trainer.model.config.seq_len):
             return
-        count, horizon = updates * config.starts, config.horizon
+        count = updates * config.starts
         self.foreign = self._foreign(count)
         count -= self.foreign
-        groups = self.trainer.model.config.groups
         replay = self.trainer.replay
         start, avail = self.trainer.starts(count, self.rng, replay.sample_own)
-        noise = self._noise(self.rng, horizon, count, groups)
+        noise = self._noise(self.rng, count)
         if self.foreign:
-            their_start, their_avail = self.trainer.starts(self.foreign, self.explorer_rng, replay.sample_considered)
-            start = Latent(*(torch.cat(pair) for pair in zip(start, their_start, strict=True)))
-            avail = torch.cat([avail, their_avail])
-            noise = torch.cat([noise, self._noise(self.explorer_rng, horizon, self.foreign, groups)], 1)
+            foreign_start, foreign_avail = self.trainer.starts(
+                self.foreign, self.explorer_rng, replay.sample_considered
+            )
+            start = Latent(*(torch.cat(pair) for pair in zip(start, foreign_start, strict=True)))
+            avail = torch.cat([avail, foreign_avail])
+            noise = torch.cat([noise, self._noise(self.explorer_rng, self.foreign)], 1)
         model, actor = self.trainer.model, self.actor_critic.actor
-        found = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
-        self.imagined = self._with_gains(found, noise)
+        rollouts = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
+        self.imagined = self._with_gains(rollouts, noise)
 
     def _with_gains(self, imagined: Imagined, noise: Tensor) -> Imagined:
-        """The rollouts with lambda / H times the intrinsic gain of every arrival added to its reward."""
+        """The rollouts, with lambda / H times the intrinsic gain of each arrival added to its reward."""
         gains = self.intrinsic.gains(self.trainer.model, imagined, noise)
         if gains is None:
             self.gain = float("nan")
@@ -78,53 +73,45 @@ class BehaviourTrainer:
         return imagined._replace(reward=imagined.reward + self.intrinsic_weight / len(gains) * gains)
 
     def _foreign(self, count: int) -> int:
-        """How many of the rollouts start where explorers have been: none while nothing of theirs was handed over."""
+        """Number of rollouts that start in explorers' states: none before the replay holds such states."""
         if not self.trainer.replay.considered.places(self.trainer.model.config.seq_len):
             return 0
         return min(count - 1, round(self.actor_critic.config.explorer_starts * count))
 
-    def _noise(self, rng: np.random.Generator, horizon: int, count: int, groups: int) -> Tensor:
-        return torch.from_numpy(rng.random((horizon, count, groups + 1), dtype=np.float32)).to(self.device)
+    def _noise(self, rng: np.random.Generator, count: int) -> Tensor:
+        shape = (self.actor_critic.config.horizon, count, self.trainer.model.config.groups + 1)
+        return torch.from_numpy(rng.random(shape, dtype=np.float32)).to(self.device)
 
     @property
     def count(self) -> int:
-        """How many rollouts of this round may be told: those that start in the agent's own experience come first."""
+        """Number of rollouts of this round that may be sent: the first ones, which start in own experience."""
         return 0 if self.imagined is None else self.imagined.action.shape[1] - self.foreign
 
     def scores(self) -> NDArray[np.float64]:
-        """Critic loss (n, 1) of the rollouts that may be told, for the selector."""
+        """Critic loss (n, 1) of the rollouts that may be sent, for the selector."""
         if self.imagined is None:
             return np.zeros((0, 1))
         losses = self.actor_critic.critic_losses(self.imagined, self._valued(self.imagined))[: self.count]
         return losses.to(torch.float64).cpu().numpy()[:, None]
 
     def _valued(self, imagined: Imagined) -> Valued:
-        """What the critic says of this round's own rollouts. It does not move before they are fitted on."""
+        """Values of this round's own rollouts. The critic does not change before `fit`, so they are cached."""
         if self.valued is None:
             self.valued = self.actor_critic.value(imagined)
         return self.valued
 
     def rollout(self, index: int, origin: Origin) -> Rollout:
-        """One of this round's rollouts as it is sent."""
+        """One of this round's rollouts, in the form that is sent."""
         assert self.imagined is not None
         row = Imagined(*(x[:, index].cpu() for x in self.imagined))
-        return Rollout(
-            origin,
-            deter=row.deter.numpy(),
-            stoch=row.stoch.numpy().astype(np.uint8),
-            avail=row.avail.numpy(),
-            logits=row.logits.numpy(),
-            action=row.action.numpy(),
-            reward=row.reward.numpy(),
-            discount=row.discount.numpy(),
-            weight=row.weight.numpy(),
-        )
+        fields = {name: x.numpy() for name, x in row._asdict().items()}
+        return Rollout(origin, **{**fields, "stoch": fields["stoch"].astype(np.uint8)})
 
     def fit(self, received: Sequence[Rollout], env_steps: int) -> Metrics:
-        """Eqs. 4-5 on this round's rollouts and received ones.
+        """Gradient steps on Eqs. 4-5, on this round's own rollouts and received ones.
 
-        `epochs` passes' worth of steps over as many rows as the agent imagined itself: the number of gradient steps
-        never depends on what was received.
+        The number of gradient steps is that of `epochs` passes over the agent's own rows. It does not depend on the
+        number of received rows.
         """
         if self.imagined is None:
             return {}
@@ -133,9 +120,9 @@ class BehaviourTrainer:
         metrics: Metrics = {}
         pool, valued = self.imagined, self._valued(self.imagined)
         if received:
-            theirs = self._stacked(received)
-            metrics["channel/latent_agreement"] = self._agreement(theirs)
-            pool, valued = pool.joined([theirs]), valued.joined(self.actor_critic.value(theirs))
+            others = self._stacked(received)
+            metrics["channel/latent_agreement"] = self._agreement(others)
+            pool, valued = pool.joined(others), valued.joined(self.actor_critic.value(others))
         rows = self.actor_critic.prepare(pool, valued, len(received))
         metrics |= self.actor_critic.received_ratios(rows)
         exploration = self.actor_critic.exploration
@@ -143,11 +130,10 @@ class BehaviourTrainer:
         steps = config.epochs * max(1, own_rows // size)
         totals: dict[str, float] = {}
         for index in self._minibatches(len(rows.action), size, steps):
-            said = self.actor_critic.update(
-                Rows(*(x.index_select(0, index) for x in rows)), exploration.weight(env_steps)
-            )
-            exploration.adapt(said["actor/entropy_share"], env_steps)
-            for name, value in said.items():
+            minibatch = Rows(*(x.index_select(0, index) for x in rows))
+            losses = self.actor_critic.update(minibatch, exploration.weight(env_steps))
+            exploration.adapt(losses["actor/entropy_share"], env_steps)
+            for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + value
         self.imagined = self.valued = None
         self.intrinsic.remember(self.actor_critic.actor, env_steps)
@@ -169,21 +155,12 @@ class BehaviourTrainer:
         def stack(name: str) -> Tensor:
             return torch.from_numpy(np.stack([getattr(r, name) for r in received], 1)).to(self.device)
 
-        avail = stack("avail")
-        return Imagined(
-            stack("deter"),
-            stack("stoch").to(torch.long),
-            avail,
-            masked_logits(stack("logits"), avail),
-            stack("action"),
-            stack("reward"),
-            stack("discount"),
-            stack("weight"),
-        )
+        others = Imagined(*(stack(name) for name in Imagined._fields))
+        return others._replace(stoch=others.stoch.long(), logits=masked_logits(others.logits, others.avail))
 
     @torch.no_grad()
-    def _agreement(self, theirs: Imagined) -> float:
-        """Share of mask bits on which this agent's predictor agrees with the sender's, on the sender's latents."""
-        latent = Latent(theirs.deter[:-1], theirs.stoch[:-1])
+    def _agreement(self, others: Imagined) -> float:
+        """Share of mask bits on which this agent's predictor agrees with the sender's, at the sender's latents."""
+        latent = Latent(others.deter[:-1], others.stoch[:-1])
         predicted = threshold_avail(self.trainer.model.predict(latent).avail)
-        return float((predicted == theirs.avail).to(torch.float32).mean())
+        return float((predicted == others.avail).to(torch.float32).mean())

@@ -1,4 +1,4 @@
-"""Categorical latents and actions, with the randomness given from outside as uniform numbers."""
+"""Categorical latents and actions. Callers pass the random numbers in as uniform noise."""
 
 from itertools import pairwise
 from typing import Any
@@ -7,17 +7,9 @@ import torch
 from torch import Tensor
 
 LEAST = 1e-8
-"""The smallest probability that a KL tells from zero; a unimix leaves more than that."""
+"""Smallest probability in a KL: smaller ones count as this. With a unimix all probabilities are larger."""
 SHORT_ROW = 16
-"""Rows shorter than this many classes: torch's softmax takes them one number after the other, five times slower."""
-
-
-def softmax_(logits: Tensor) -> Tensor:
-    """Probabilities (..., C) in place of logits, without autograd."""
-    if logits.shape[-1] >= SHORT_ROW:
-        return logits.copy_(torch.softmax(logits, -1))
-    logits.sub_(logits.amax(-1, keepdim=True)).exp_()
-    return logits.div_(logits.sum(-1, keepdim=True))
+"""Rows with fewer classes than this do not use torch's softmax, which is five times slower there."""
 
 
 def softmax_grad(probs: Tensor, grad: Tensor, out: Tensor) -> Tensor:
@@ -31,7 +23,8 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:
-        probs = softmax_(logits.clone())
+        odds = (logits - logits.amax(-1, keepdim=True)).exp_()
+        probs = odds.div_(odds.sum(-1, keepdim=True))
         ctx.save_for_backward(probs)
         return probs
 
@@ -74,28 +67,28 @@ def log_softmax(logits: Tensor) -> Tensor:
 
 
 def mixed_probs(logits: Tensor, unimix: float) -> Tensor:
-    """Probabilities of categorical latents (..., G, C) with a share `unimix` of the uniform distribution."""
+    """Probabilities of categorical latents (..., G, C), mixed with a share `unimix` of the uniform distribution."""
     probs = softmax(logits)
     return probs * (1.0 - unimix) + unimix / logits.shape[-1] if unimix else probs
 
 
 def sample(probs: Tensor, uniform: Tensor) -> Tensor:
-    """Class indices (...) of probabilities (..., C) by inverse CDF: how many classes have a CDF below `uniform`.
+    """Class indices (...) of probabilities (..., C) by the inverse CDF of the noise `uniform` (...).
 
-    A class of probability zero is never drawn (its CDF step is empty). Ten times cheaper than a Gumbel draw, and a
-    single uniform number per variable, so the noise can be drawn by its owner and passed in.
+    A class of probability zero is never drawn, because its CDF step is empty. It is ten times cheaper than a Gumbel
+    draw and needs one uniform number per variable.
     """
     cdf = probs.cumsum(-1)
-    # Rounding may leave the last value below one: scale the draw so that it always falls inside.
+    # Rounding may leave the last value of the CDF below one: scale the draw to it.
     draw = uniform.unsqueeze(-1) * cdf[..., -1:]
     return torch.searchsorted(cdf, draw, right=True).squeeze(-1).clamp_(max=probs.shape[-1] - 1)
 
 
 class Draw:
-    """`sample` of `mixed_probs`, straight from logits and in place: z_t for noise (T, B, G) drawn before a loop.
+    """`sample` of `mixed_probs`, computed from logits without the probabilities; noise (T, B, G) is drawn before.
 
-    With e = exp(logits) and S = sum e, class k ends at (1 - u) (e_0 + ... + e_k) / S + u (k + 1) / C; z is the number
-    of classes that end below the noise. Both sides are taken times S, so that nothing is divided.
+    With e = exp(logits), S = sum e and unimix u, the CDF at class k is (1 - u) (e_0 + ... + e_k) / S + u (k + 1) / C;
+    z is the number of classes with a CDF below the noise. Both sides are multiplied by S to avoid the division.
     """
 
     def __init__(self, noise: Tensor, classes: int, unimix: float) -> None:
@@ -116,9 +109,10 @@ class Draw:
 
 
 class DrawByClass:
-    """`Draw` for many variables: logits (C, N) lie class after class, so that each step is a pass over N numbers.
+    """`Draw` for many variables: logits (C, N) have the class as first axis, so that each pass covers N numbers.
 
-    Classes are added up within blocks, of all blocks at once, then block after block: ten passes for 32 classes.
+    The cumulative sum runs within blocks of classes, for all blocks at once, and then over the blocks: ten passes for
+    32 classes.
     """
 
     def __init__(self, noise: Tensor, classes: int, unimix: float) -> None:
@@ -129,7 +123,7 @@ class DrawByClass:
         self.last = classes - 1
 
     def __call__(self, t: int, logits: Tensor) -> Tensor:
-        """Class indices (N,), bytes, of logits (C, N), which are overwritten; with the noise (T, N) of step t."""
+        """Class indices (N,) uint8 of logits (C, N), which are overwritten, with the noise (T, N) of step t."""
         blocks = logits.sub_(logits.amax(0)).exp_().view(-1, self.block, logits.shape[1])
         for below, end in pairwise(blocks.unbind(1)):
             end.add_(below)
@@ -142,28 +136,28 @@ class DrawByClass:
         return passed.view(torch.uint8).sum(0, dtype=torch.uint8).clamp_(max=self.last)
 
 
-class DrawTurned(DrawByClass):
-    """`DrawByClass` with the call of `Draw`: turning the logits round costs less than it saves."""
+class DrawTransposed(DrawByClass):
+    """`DrawByClass` with the interface of `Draw`: the transposition costs less than it saves."""
 
     def __call__(self, t: int, logits: Tensor, out: Tensor) -> Tensor:  # type: ignore[override]
         """Write class indices (B, G) of logits (B, G, C) into `out`."""
-        found = super().__call__(t, logits.flatten(0, 1).t().contiguous())
-        return out.copy_(found.view_as(out))
+        index = super().__call__(t, logits.flatten(0, 1).t().contiguous())
+        return out.copy_(index.view_as(out))
 
 
 MANY = 1 << 14
-"""Probabilities of a step from which on passes over one class after the other are faster than passes over rows."""
+"""Number of probabilities in a step from which on `DrawTransposed` is faster than `Draw`."""
 
 
-def draws(noise: Tensor, classes: int, unimix: float) -> "Draw | DrawTurned":
+def draws(noise: Tensor, classes: int, unimix: float) -> "Draw | DrawTransposed":
     """The faster of the draws for noise (T, B, G)."""
     if noise[0].numel() * classes < MANY:
         return Draw(noise, classes, unimix)
-    return DrawTurned(noise.flatten(1), classes, unimix)
+    return DrawTransposed(noise.flatten(1), classes, unimix)
 
 
 class _Divergences(torch.autograd.Function):
-    """KL(p, q) twice: for d/dq = -p / q and for d/dp = log p - log q + 1, where `LEAST` stands for smaller p and q."""
+    """KL(p, q) twice, with the gradients d/dq = -p / q and d/dp = log p - log q + 1; p and q are at least `LEAST`."""
 
     @staticmethod
     def forward(ctx: Any, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,15 +176,14 @@ class _Divergences(torch.autograd.Function):
 
 
 def balanced_kl(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """KL(sg(p), q) and KL(p, sg(q)) in nats, where sg passes no gradient: (..., G, C) give (...).
+    """KL(sg(p), q) and KL(p, sg(q)) (...) in nats of independent variables (..., G, C); sg stops the gradient.
 
-    Of independent categorical variables. Probabilities below `LEAST` count as that in the logarithms: without unimix
-    some are zero.
+    The logarithms replace probabilities below `LEAST` by `LEAST`, because without unimix some are zero.
     """
     dyn, rep = _Divergences.apply(p, q)  # type: ignore[no-untyped-call]
     return dyn, rep
 
 
 def masked_logits(logits: Tensor, avail: Tensor) -> Tensor:
-    """Logits with no probability at all on unavailable actions (exp underflows to exactly zero)."""
+    """Logits that give unavailable actions probability zero (exp underflows to exactly zero)."""
     return torch.where(avail, logits, -1e9)

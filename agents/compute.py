@@ -1,4 +1,4 @@
-"""Where and how learners compute: device, precision of products, threads."""
+"""Device, precision of matrix products and number of threads of learners."""
 
 import torch
 
@@ -6,14 +6,14 @@ from mawm.agents.matmul import has_bf16_units, set_precision
 
 
 def resolve_device(name: str) -> str:
-    """A device that is here. ValueError if it is not, naming what is."""
-    here = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    """The device of a name. ValueError if this machine does not have it; the message lists the devices it has."""
+    devices = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if name == "auto":
-        return here[1] if len(here) > 1 else "cpu"
-    wanted = "cuda:0" if name == "cuda" else name
-    if wanted not in here:
-        raise ValueError(f"device {name!r} is not on this machine; choose one of: auto, {', '.join(here)}")
-    return wanted
+        return devices[1] if len(devices) > 1 else "cpu"
+    device = "cuda:0" if name == "cuda" else name
+    if device not in devices:
+        raise ValueError(f"device {name!r} is not on this machine; choose one of: auto, {', '.join(devices)}")
+    return device
 
 
 def resolve_precision(name: str) -> str:
@@ -22,6 +22,6 @@ def resolve_precision(name: str) -> str:
 
 
 def prepare_process(precision: str) -> None:
-    """One thread a process (two lose up to 17-fold beside a busy neighbour), and the precision of products."""
+    """Use one thread, and set the precision of products. Two threads are up to 17 times slower on a busy machine."""
     torch.set_num_threads(1)
     set_precision(resolve_precision(precision))

@@ -1,4 +1,4 @@
-"""Settings of one agent, each class named after what it configures; free of torch, so that `--help` is instant."""
+"""Settings of one agent. This module does not import torch, so that `--help` is fast."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -21,20 +21,20 @@ class WorldModelConfig:
     groups: Annotated[int, Interval(ge=1, le=256)] = 8
     """Number of categorical latents z."""
     classes: Annotated[int, Interval(ge=1, le=256)] = 8
-    """Classes of each latent; the index of a class is one byte."""
+    """Classes of each latent, at most 256: a class index is one byte."""
     hidden: Annotated[int, Interval(ge=1, le=4096)] = 128
     """Width of every hidden layer."""
     layers: Annotated[int, Interval(ge=1, le=8)] = 1
     """Hidden layers of each encoder and decoder."""
     predictor_layers: Annotated[int, Interval(ge=1, le=8)] = 1
-    """Hidden layers of each predictor: of rewards, terminations and available actions."""
+    """Hidden layers of each predictor (of rewards, terminations and available actions)."""
     reward_output: Scalar = "two_hot"
-    """How the reward predictor represents a number: `two_hot`, a distribution over `behaviour.bins` (DreamerV3), or one
-    output trained with a `huber` or `squared` error."""
+    """Output of the reward predictor: `two_hot`, a distribution over `behaviour.bins` (DreamerV3), or one number with a
+    `huber` or `squared` error."""
     unimix: Share = 0.01
     """Share of a uniform distribution mixed into every latent, so that the KL stays finite."""
     free_nats: Weight = 1.0
-    """KL below this many nats is not pushed further down."""
+    """A KL below this many nats is not minimised further."""
     dyn_scale: Weight = 0.5
     """Weight of the KL that trains the prior."""
     rep_scale: Weight = 0.1
@@ -44,7 +44,7 @@ class WorldModelConfig:
     action_scale: Weight = 0.1
     """Weight of the action decoder."""
     decoder_grads: Literal["flow", "detach"] = "flow"
-    """`flow`: Eq. 1 trains the RSSM too (Z's GradientStep(phi, Eq. 1)); `detach`: it trains the decoders alone."""
+    """`flow`: Eq. 1 trains decoders and RSSM (Z's GradientStep(phi, Eq. 1)); `detach`: it trains the decoders only."""
     batch: Annotated[int, Interval(ge=1, le=10_000), Common] = 16
     """Sequences of one update."""
     seq_len: Annotated[int, Interval(ge=2, le=1000), Common] = 20
@@ -69,18 +69,18 @@ class BehaviourConfig:
     lam: Share = 0.95
     """Lambda of the lambda-return."""
     entropy_rule: Literal["target", "env_steps", "updates"] = "target"
-    """What the weight of the policy's entropy follows: a `target` for that entropy, or a clock that counts `env_steps`
-    or the actor's `updates`."""
+    """Rule for the weight of the policy's entropy: it steers the entropy to a `target`, or decays with `env_steps` or
+    with the actor's `updates`."""
     entropy: Weight = 0.2
-    """Initial weight of the policy's entropy. With a target, it is the weight used while the entropy equals the target,
-    until the slow part has moved."""
+    """Initial weight of the policy's entropy. With a target, it is the weight that applies while the entropy equals the
+    target, before the slow term has changed."""
     entropy_target: Annotated[Share, Common] = 0.5
-    """Share of its greatest entropy to which the weight steers the policy of a team that wins no battle."""
+    """Target of the policy's entropy, as a share of its maximum, for a team that wins no battle."""
     entropy_final: Share = 0.05
-    """That share for a team that wins all battles of its training."""
+    """Target of the policy's entropy, as a share of its maximum, for a team that wins all training battles."""
     entropy_decay: Share = 1.0
-    """Factor per 100 environment steps on the target, for environments whose battles nobody can win (0.9931: half after
-    10 000 steps); with another rule, on the weight, per 100 environment steps or per update."""
+    """Factor on the target per 100 environment steps, for environments that report no won battles (0.9931: half after
+    10 000 steps). With another rule: factor on the weight, per 100 environment steps or per update."""
     actor_lr: Annotated[Rate, Common] = 5e-4
     """Learning rate of the actor."""
     critic_lr: Rate = 1e-3
@@ -91,35 +91,36 @@ class BehaviourConfig:
     starts: Annotated[int, Interval(ge=1, le=100_000)] = 96
     """Imagined rollouts of one behaviour update."""
     explorer_starts: Share = 0.25
-    """Share of imagination that starts where explorers have been, in the gate's policy mode."""
+    """Share of the imagined rollouts that start in explorers' states, in the gate's policy mode."""
     minibatch: Annotated[int, Interval(ge=1, le=10**7)] = 960
     """Rows (state, action) of one gradient step."""
     bins: Annotated[int, Interval(ge=3, le=4096)] = 63
-    """Number of bins on the symexp scale (two-hot needs three), for a reward predictor or critic with `two_hot`."""
+    """Number of bins of a `two_hot` reward predictor or critic, on the symexp scale."""
     critic_output: Scalar = "two_hot"
-    """How the critic represents a value: `two_hot`, `huber` or `squared` (see `world_model.reward_output`)."""
+    """Output of the critic: `two_hot`, `huber` or `squared` (see `world_model.reward_output`)."""
     advantage_scale: AdvantageScale = "deviation"
-    """What advantages are divided by: their own standard `deviation` over a round, after their mean is taken away
-    (MAMBA), or the range of returns between two `percentiles` (DreamerV3)."""
+    """Normalisation of advantages: `deviation`, to mean 0 and standard deviation 1 over a round (MAMBA), or
+    `percentiles`, division by the range between two percentiles of returns (DreamerV3)."""
     target_decay: Share = 0.98
-    """Decay of the slow critic that bootstraps the lambda-return, per gradient step."""
+    """Decay per gradient step of the slow critic, whose values bootstrap the lambda-return."""
 
 
 @dataclass(frozen=True)
 class InformationConfig:
-    """What imagined observations would tell, as a reward of its own (G Eq. 5, A Eqs. 6-7)."""
+    """The information gain of imagined observations, as an intrinsic reward (G Eq. 5, A Eqs. 6-7)."""
 
     kind: Literal["auto", "none", "param_ig", "policy_mi"] = "auto"
-    """`param_ig`: of the model's parameters (an ensemble of heads); `policy_mi`: A Eq. 7 as printed, how far they lie
-    from those of other policies, far dearer (see the ETA); `auto`: param_ig when a gate is set, else none."""
+    """`param_ig`: information about the model's parameters (an ensemble of heads). `policy_mi`: A Eq. 7 as printed, the
+    distance from observations under other policies; much slower (see the ETA). `auto`: param_ig with a gate, else none.
+    """
     weight: Weight = 0.3
-    """Lambda, in rewards per nat; an imagined rollout is given the mean over its observations."""
+    """Lambda, in rewards per nat. The sum of a rollout's intrinsic rewards is lambda times its mean gain."""
     observations: Annotated[int, Interval(ge=1, le=100_000)] = 100
-    """M: rollouts whose observations are compared at a time."""
+    """M, the number of rollouts whose observations are compared at a time."""
     others: Annotated[int, Interval(ge=1, le=1000)] = 20
-    """K: members of the mixture that each observation is compared with."""
+    """K, the number of members of the mixture that each observation is compared with."""
     snapshot_every: Steps = 500
-    """Environment steps between two of the past policies that `policy_mi` compares with."""
+    """Environment steps between two past policies that `policy_mi` compares with."""
     hidden: Annotated[int, Interval(ge=1, le=4096)] = 64
     """Width of the heads of `param_ig`."""
     lr: Rate = 1e-3
@@ -127,32 +128,32 @@ class InformationConfig:
 
 @dataclass(frozen=True)
 class ReplayConfig:
-    """Arrivals an agent keeps: its own, and those that it received (kept apart, so that peers never evict its own)."""
+    """The replay of an agent: own and received arrivals in separate rings, so that peers never evict its own."""
 
     capacity: Annotated[int, Interval(ge=2, le=10**8), Common] = 250_000
-    """Arrivals at most; the oldest make room."""
+    """Largest number of arrivals in each ring; new ones replace the oldest."""
     recent_steps: Annotated[int, Interval(ge=1, le=10**8)] = 10_000
-    """The newest arrivals, together over all battles side by side, that count as recent."""
+    """Number of newest arrivals that count as recent, summed over all parallel battles."""
     recent_share: Share = 0.5
-    """Share of the stretches of a world-model update that are drawn from recent arrivals; the others come from all."""
+    """Share of the sequences of a world-model update that are drawn from recent arrivals; the others come from all."""
     recent_starts: Share = 1.0
-    """Share of the imagined rollouts that start in recent arrivals; the others start anywhere."""
+    """Share of the imagined rollouts that start in recent arrivals; the others start in any."""
 
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """The model-free methods `ippo` and `mappo`; their discount is `behaviour.discount`, the collector's."""
+    """The model-free methods `ippo` and `mappo`; their discount is `behaviour.discount`."""
 
     hidden: Annotated[int, Interval(ge=1, le=4096)] = 64
     """Width of the layer before the GRU and of the GRU itself, in actor and critic."""
     rollout: Annotated[int, Interval(ge=1, le=100_000)] = 64
-    """Steps of every battle side by side between two updates."""
+    """Steps of each parallel battle between two updates."""
     epochs: Annotated[int, Interval(ge=1, le=1000)] = 10
     """Gradient steps of one update, each on all of its battles."""
     lr: Rate = 5e-4
     ppo_clip: Weight = 0.2
     lam: Share = 0.95
-    """Lambda of the generalised advantages."""
+    """Lambda of generalised advantage estimation."""
     entropy: Weight = 0.01
     """Weight of the policy's entropy."""
     clip: Annotated[float, Interval(ge=1e-6, le=1e9)] = 10.0
@@ -161,7 +162,7 @@ class PPOConfig:
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """Everything one agent owns."""
+    """All settings of one agent."""
 
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     behaviour: BehaviourConfig = field(default_factory=BehaviourConfig)

@@ -1,42 +1,46 @@
-"""How much the actor explores: the weight of the entropy bonus, steered to a target or on a clock."""
+"""The weight of the policy's entropy in the actor's loss: steered to a target entropy, or decaying with time."""
 
 import math
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from mawm.agents.config import BehaviourConfig
 
 LEAST, MOST = 1e-4, 1.0
 """Bounds of a steered weight."""
 PROPORTIONAL, INTEGRAL = 8.0, 0.015
-"""Gains of the steering, per nat of log(target / share)."""
+"""Gains of the controller, per nat of log(target / share)."""
 FALL, RISE = 0.002, 0.02
-"""Most that the slow part of the steering falls or rises in one gradient step, in nats of the weight."""
+"""Largest decrease and increase of the slow term in one gradient step, in nats of the weight."""
 UNIFORM = 0.98
-"""From this entropy share on a policy has chosen nothing yet."""
+"""Entropy share from which on a policy counts as uniform."""
 
 
-class Exploration(Protocol):
-    """The weight of the entropy bonus in the actor's loss, over a run."""
+class Exploration:
+    """A rule for the weight of the entropy bonus. By default it has no state and ignores policy and battles."""
+
+    def __init__(self, config: BehaviourConfig) -> None:
+        self.config = config
 
     def weight(self, env_steps: int) -> float:
-        """The weight now."""
+        """The present weight."""
+        raise NotImplementedError
 
     def adapt(self, share: float, env_steps: int) -> None:
-        """Take in one gradient step, on whose rows the policy had this share of its greatest entropy."""
+        """Process one gradient step, on whose rows the policy had this share of its maximum entropy."""
 
     def set_share_won(self, won: float) -> None:
-        """Take in the share of its latest battles that the team won in training."""
+        """Set the share of its latest training battles that the team won."""
 
     def state(self) -> dict[str, Any]:
-        """What to go on from, JSON-able."""
+        """The state as JSON values."""
+        return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
 
 
-class Steered:
-    """Moves the weight so that the policy's entropy, as a share of the greatest possible one, comes to a target.
+class Steered(Exploration):
+    """Steers the weight so that the policy's entropy, as a share of its maximum, reaches a target.
 
     With the error e = log(target / share) after each gradient step,
 
@@ -46,34 +50,35 @@ class Steered:
     alone, the entropy would fall far below the target before the weight had risen again. The slow term starts at log
     `entropy` and converges to the weight that keeps the entropy at the target. It falls slowly, and does not change
     while the policy is still uniform: then no advantage has been learned, so the entropy gives no information about
-    the right weight. The greatest entropy is the log of the number of
-    available actions. The target falls with what the team has learned, and with no clock: with w the share of the last
-    100 battles of training that it won, it is `entropy_final` + (1 - w)^2 (`entropy_target` - `entropy_final`), times
-    `entropy_decay` (1 by default) per 100 environment steps. The square lets the first wins count: a policy that draws
-    half of its actions at random wins few battles, however good the others are.
+    the right weight. The maximum entropy is the log of the number of available actions.
+
+    The target depends on the share w of the last 100 training battles that the team won, and by default not on time:
+    it is `entropy_final` + (1 - w)^2 (`entropy_target` - `entropy_final`), times `entropy_decay` (1 by default) per 100
+    environment steps. It is quadratic so that the first wins lower it strongly: a policy that draws half of its actions
+    at random wins few battles, even if its other actions are good.
     """
 
     def __init__(self, config: BehaviourConfig) -> None:
-        self.config = config
+        super().__init__(config)
         self.slow = _bounded(math.log(max(config.entropy, LEAST)))
         self.error, self.won = 0.0, 0.0
 
     def target(self, env_steps: int) -> float:
-        """The share of its greatest entropy that the policy should keep now."""
+        """The present target: a share of the maximum entropy."""
         first, last = self.config.entropy_target, self.config.entropy_final
         share = last + (first - last) * (1.0 - self.won) ** 2
         return share * math.pow(self.config.entropy_decay, env_steps / 100.0)
 
     def set_share_won(self, won: float) -> None:
-        """Let the target follow."""
+        """Set the share of battles won, which the target depends on."""
         self.won = won
 
     def weight(self, env_steps: int) -> float:
-        """The weight now, within [1e-4, 1]."""
+        """The present weight, within [1e-4, 1]."""
         return math.exp(_bounded(self.slow + PROPORTIONAL * self.error))
 
     def adapt(self, share: float, env_steps: int) -> None:
-        """Take in the entropy share of one gradient step's rows; one that is not finite is ignored."""
+        """Update the controller with the entropy share of one gradient step; a non-finite share is ignored."""
         if not math.isfinite(share):
             return
         self.error = math.log(max(self.target(env_steps), 1e-3) / max(share, 1e-3))
@@ -89,50 +94,31 @@ class Steered:
         self.slow, self.error, self.won = (float(state[name]) for name in ("slow", "error", "won"))
 
 
-class StepDecay:
-    """A weight that depends on the clock alone: `entropy` x `entropy_decay` per 100 environment steps."""
-
-    def __init__(self, config: BehaviourConfig) -> None:
-        self.config = config
+class StepDecay(Exploration):
+    """The weight is `entropy` x `entropy_decay` per 100 environment steps."""
 
     def weight(self, env_steps: int) -> float:
-        """The weight now."""
+        """The present weight."""
         return self.config.entropy * math.pow(self.config.entropy_decay, env_steps / 100.0)
 
-    def adapt(self, share: float, env_steps: int) -> None:
-        """The policy changes nothing."""
 
-    def set_share_won(self, won: float) -> None:
-        """Battles change nothing."""
-
-    def state(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Nothing."""
-
-
-class UpdateDecay:
-    """`entropy` x `entropy_decay` per gradient step of the actor, as in MAMBA, the code that Z builds on."""
+class UpdateDecay(Exploration):
+    """The weight is `entropy` x `entropy_decay` per gradient step of the actor, as in MAMBA, which Z builds on."""
 
     def __init__(self, config: BehaviourConfig) -> None:
-        self.config = config
+        super().__init__(config)
         self.updates = 0
 
     def weight(self, env_steps: int) -> float:
-        """The weight now."""
+        """The present weight."""
         return self.config.entropy * math.pow(self.config.entropy_decay, self.updates)
 
     def adapt(self, share: float, env_steps: int) -> None:
-        """Count the step."""
+        """Count the gradient step."""
         self.updates += 1
 
-    def set_share_won(self, won: float) -> None:
-        """Battles change nothing."""
-
     def state(self) -> dict[str, Any]:
-        """Gradient steps so far."""
+        """The number of gradient steps."""
         return {"updates": self.updates}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -141,8 +127,7 @@ class UpdateDecay:
 
 
 def exploration(config: BehaviourConfig) -> Exploration:
-    """The rule that a setting names."""
-    rules: dict[str, Callable[[BehaviourConfig], Exploration]]
+    """The rule of the setting `entropy_rule`."""
     rules = {"target": Steered, "env_steps": StepDecay, "updates": UpdateDecay}
     return rules[config.entropy_rule](config)
 

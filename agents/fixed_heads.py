@@ -1,4 +1,4 @@
-"""Networks as they are now, without autograd, laid out once for many evaluations: of imagination and of values."""
+"""Copies of networks with fixed weights, without autograd, for many evaluations in imagination and of values."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from mawm.agents.nets import FeatureLinear, Linear, Mlp, RowSums
 
 
 class FixedLinear:
-    """A linear map, laid out for many products."""
+    """A linear map with a memory layout for many products."""
 
     def __init__(self, layer: Linear) -> None:
         self.factor = Factor(layer.weight.detach().t())
@@ -18,44 +18,26 @@ class FixedLinear:
         return self.factor.add_product(self.bias.expand(len(x), -1).clone(), x)
 
 
-class FixedTail:
-    """Activation, hidden layers and output; what only a next product reads is made in the precision of its factors."""
+class FixedHead:
+    """A perceptron whose input is B latent states. Its first product consists of `columns` of a layer.
 
-    def __init__(self, tail: Mlp) -> None:
+    Hidden values have the precision of matrix factors. The bias of the first product is added to the rows of the first
+    latent variable, because each state selects exactly one of them.
+    """
+
+    def __init__(self, first: FeatureLinear, tail: Mlp, count: int, columns: slice = slice(None)) -> None:
+        self.weight = rounded(first.deter.weight.detach()[columns].t()).contiguous()
+        # The same rounding as in `FeatureLinear`, so that the ratio of a policy to itself is 1.
+        table = first.stoch.weight.detach()[:, columns].to(self.weight.dtype, copy=True)
+        table[: len(table) // first.stoch.groups] += first.deter.bias.detach()[columns]
+        self.pick = RowSums(table, count)
         layers = [layer for layer in tail.layers if isinstance(layer, Linear)]
         self.hidden = [(rounded(x.bias.detach()), rounded(x.weight.detach())) for x in layers[:-1]]
         self.out = FixedLinear(layers[-1])
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Outputs (B, out) of `rounded` first products x (B, in), which are overwritten."""
-        x = x.relu_()
+    def __call__(self, deter: Tensor, rows: Tensor) -> Tensor:
+        """Outputs (B, out) of `rounded` h (B, D) and rows (B, G) of the weight of z."""
+        x = self.pick(rows).addmm_(deter, self.weight).relu_()
         for bias, weight in self.hidden:
             x = relu_affine(x, weight, bias)
         return self.out(widened(x))
-
-
-class FixedFirst:
-    """Columns of a first product of the latent state. The bias is added to rows of which each state picks one."""
-
-    def __init__(self, layer: FeatureLinear, columns: slice, count: int) -> None:
-        self.weight = rounded(layer.deter.weight.detach()[columns].t()).contiguous()
-        # Rounded as `FeatureLinear` rounds: a policy's ratio to itself shall be 1.
-        table = layer.stoch.weight.detach()[:, columns].to(self.weight.dtype, copy=True)
-        table[: len(table) // layer.stoch.groups] += layer.deter.bias.detach()[columns]
-        self.pick = RowSums(table, count)
-
-    def __call__(self, deter: Tensor, rows: Tensor) -> Tensor:
-        """First products (B, columns) of `rounded` h (B, D) and rows (B, G) of the weight of z."""
-        return self.pick(rows).addmm_(deter, self.weight)
-
-
-class FixedHead:
-    """A perceptron on B latent states."""
-
-    def __init__(self, first: FeatureLinear, tail: Mlp, count: int, columns: slice = slice(None)) -> None:
-        self.first = FixedFirst(first, columns, count)
-        self.tail = FixedTail(tail)
-
-    def __call__(self, deter: Tensor, rows: Tensor) -> Tensor:
-        """Outputs (B, out) of `rounded` h (B, D) and rows (B, G) of the weight of z."""
-        return self.tail(self.first(deter, rows))

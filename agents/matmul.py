@@ -1,7 +1,7 @@
-"""Matrix products, exact in float32 or with both factors rounded to bf16 where the processor has units for that.
+"""Matrix products in float32, or with both factors rounded to bf16 for processors that have bf16 units.
 
-Parameters, sums and everything between products stay float32; one switch a process, set before any learner is built. On
-a processor with AMX torch rounds the factors itself; with AVX512-BF16 alone it would not, and this module does.
+Parameters, sums and values between products stay float32. Each process sets the precision once, before it builds a
+learner. On a processor with AMX torch rounds the factors; with AVX512-BF16 only, this module rounds them.
 """
 
 import torch
@@ -9,18 +9,18 @@ from torch import Tensor
 from torch.nn import functional
 
 _ROUNDED = False
-"""Factors are rounded by this module: the processor's own products of float32 factors would not round them."""
-_SHORT = False
-"""Products take bf16 factors, whoever rounds them."""
+"""Whether this module rounds the factors, because torch does not."""
+_BF16 = False
+"""Whether products have bf16 factors."""
 
 
 def set_precision(name: str) -> None:
-    """`float32` or `bf16`, for all products of this process: a property of it, like its number of threads."""
-    global _ROUNDED, _SHORT
+    """Set the precision of all products of this process: `float32` or `bf16`."""
+    global _ROUNDED, _BF16
     native = name == "bf16" and _supports("_is_amx_tile_supported")
     torch.backends.mkldnn.matmul.fp32_precision = "bf16" if native else "ieee"  # type: ignore[attr-defined]
     _ROUNDED = name == "bf16" and not native
-    _SHORT = name == "bf16"
+    _BF16 = name == "bf16"
 
 
 def has_bf16_units() -> bool:
@@ -33,7 +33,7 @@ def _supports(probe: str) -> bool:
 
 
 class _RoundedLinear(torch.autograd.Function):
-    """x W' with all three products (forward, and the gradients of x and W) on factors rounded to bf16."""
+    """x W', where all three products (forward, and the gradients of x and W) have factors rounded to bf16."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, weight: Tensor) -> Tensor:
@@ -60,19 +60,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return out + bias
 
 
-def is_short() -> bool:
-    """Whether products take bf16 factors."""
-    return _SHORT
+def uses_bf16() -> bool:
+    """Whether products have bf16 factors."""
+    return _BF16
 
 
 def rounded(x: Tensor) -> Tensor:
-    """What a factor of several products is made into first: rounded once, or itself."""
-    return x.bfloat16() if _SHORT else x
+    """A factor of several products, rounded to bf16 once; unchanged with precision `float32`."""
+    return x.bfloat16() if _BF16 else x
 
 
 def widened(x: Tensor) -> Tensor:
-    """A `rounded` factor of a product whose result shall not be rounded: float32 where torch rounds factors itself."""
-    return x.float() if _SHORT and not _ROUNDED else x
+    """A `rounded` factor for a product with a float32 result: float32 where torch rounds factors itself."""
+    return x.float() if _BF16 and not _ROUNDED else x
 
 
 def _is_rounded(a: Tensor, b: Tensor) -> bool:
@@ -80,7 +80,7 @@ def _is_rounded(a: Tensor, b: Tensor) -> bool:
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """The product a b of matrices, without autograd; either may be `rounded` already."""
+    """The product a b of matrices, without autograd; the factors may be `rounded` already."""
     return (a.bfloat16() @ b.bfloat16()).float() if _is_rounded(a, b) else a @ b
 
 
@@ -92,7 +92,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def relu_affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The hidden layer relu(x W' + b), without autograd, of what is `rounded` already: in one pass where it is bf16."""
+    """The hidden layer relu(x W' + b) of `rounded` tensors, without autograd; one fused operation for bf16."""
     if x.dtype is torch.bfloat16 and x.device.type == "cpu":
         out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
         return out
@@ -100,9 +100,9 @@ def relu_affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class Factor:
-    """The right factor (in, out) of many products without autograd: laid out, and rounded, once.
+    """The right factor (in, out) of many products without autograd, made contiguous and rounded once.
 
-    A product of few rows takes half the time on a factor that lies in memory in the order in which it is read.
+    A product of few rows with a contiguous factor takes half the time.
     """
 
     def __init__(self, values: Tensor) -> None:

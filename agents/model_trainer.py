@@ -1,6 +1,7 @@
-"""Fits one agent's world model on its pooled replay, scores its segments, and encodes where imagination starts."""
+"""Fits one agent's world model on its pooled replay, scores segments, and encodes the start states of rollouts."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,40 +16,35 @@ from mawm.agents.world_model import Batch, Losses, WorldModel, resets
 from mawm.types import Metrics, Segment
 
 COMPARED = 1024
-"""Stretches that a world model's errors are measured on."""
+"""Number of sequences for measuring a world model's errors."""
 CONTEXT = 5
-"""Arrivals of a battle that a world model must have seen before imagination may start there."""
+"""Arrivals that the model must have observed in a battle before a rollout may start there."""
 Sampler = Callable[[int, int, np.random.Generator], Batch]
-"""Samples `batch` stretches of `length` steps."""
+"""Samples `batch` sequences of `length` steps."""
 
 
+@dataclass(eq=False, repr=False)
 class ModelTrainer:
-    """The world model with its optimiser. Two generators: what is scored never moves what is trained on."""
+    """The world model with its optimiser. Scores have a generator of their own, so that they do not affect training."""
 
-    def __init__(
-        self,
-        model: WorldModel,
-        replay: PooledReplay,
-        rng: np.random.Generator,
-        score_rng: np.random.Generator,
-        intrinsic: Intrinsic,
-        device: str,
-    ) -> None:
-        self.model = model.to(device)
-        self.model.reward_output.to(device)
-        self.replay = replay
-        self.rng = rng
-        self.score_rng = score_rng
-        self.intrinsic = intrinsic
-        self.device = device
-        self.optimiser = Optimiser(model, model.config.lr, model.config.clip, model.config.lr_warmup)
-        self.updates = 0
+    model: WorldModel
+    replay: PooledReplay
+    rng: np.random.Generator
+    score_rng: np.random.Generator
+    intrinsic: Intrinsic
+    device: str
+    updates: int = 0
+
+    def __post_init__(self) -> None:
+        self.model.to(self.device).reward_output.to(self.device)
+        config = self.model.config
+        self.optimiser = Optimiser(self.model, config.lr, config.clip, config.lr_warmup)
 
     def _noise(self, rng: np.random.Generator, *shape: int) -> Tensor:
         return torch.from_numpy(rng.random((*shape, self.model.config.groups), dtype=np.float32)).to(self.device)
 
     def fit(self, updates: int) -> Metrics:
-        """`updates` gradient steps on Eqs. 1-3; gives the mean losses, or nothing before a stretch can be sampled."""
+        """Run `updates` gradient steps on Eqs. 1-3; returns the mean losses, or {} before the replay can be sampled."""
         config = self.model.config
         if updates == 0 or not self.replay.ready(config.seq_len):
             return {}
@@ -68,45 +64,44 @@ class ModelTrainer:
 
     @torch.no_grad()
     def errors(self, segments: Sequence[Segment]) -> Metrics:
-        """Mean squared error a step ahead, before o_t is seen, on segments (`deployed`) and in the replay (`trained`).
+        """Mean squared one-step prediction errors on segments (`deployed`) and on the replay (`trained`).
 
-        Both on stretches that are sampled alike, so that they differ in nothing but whose experience it is.
-        `obs_error`: of the decoded mean observation, per number of it, scaled; `reward_error`: of the predicted reward.
-        Both at the likeliest latent of the prior. Empty before the model could be fitted.
+        Both use sequences that are sampled in the same way. `obs_error`: of the decoded mean observation, scaled, per
+        component; `reward_error`: of the predicted reward. Both at the prior's most likely latent, before o_t is
+        observed. Empty before the model can be fitted.
         """
         config = self.model.config
         if not segments or not self.replay.ready(config.seq_len):
             return {}
-        rng = np.random.default_rng(0)  # what is measured moves no generator of training
+        rng = np.random.default_rng(0)  # a generator of its own, so that measuring does not affect training
         deployed = self.replay.like(segments)
         if not deployed.ready(config.seq_len):
             return {}
-        found, there = (
-            self._ahead(replay.sample_pooled(COMPARED, config.seq_len, rng), rng) for replay in (deployed, self.replay)
-        )
-        names = ("obs_error", "reward_error")
-        return {f"deployed/{n}": v for n, v in zip(names, found, strict=True)} | {
-            f"trained/{n}": v for n, v in zip(names, there, strict=True)
-        }
+        metrics: Metrics = {}
+        for name, replay in (("deployed", deployed), ("trained", self.replay)):
+            obs, reward = self._prediction_errors(replay.sample_pooled(COMPARED, config.seq_len, rng), rng)
+            metrics |= {f"{name}/obs_error": obs, f"{name}/reward_error": reward}
+        return metrics
 
-    def _ahead(self, batch: Batch, rng: np.random.Generator) -> tuple[float, float]:
+    def _prediction_errors(self, batch: Batch, rng: np.random.Generator) -> tuple[float, float]:
+        """Mean squared errors of observation and reward."""
         reset = resets(batch.reset)
         noise = self._noise(rng, *reset.shape)
         deter = self.model.rssm.observe(batch.obs, batch.prev_action, reset, noise).deter
         expected = Latent(deter, self.model.rssm.prior(deter).argmax(-1))
         counted = ~reset
-        seen = (self.model.decode_observation(expected) - self.model.rssm.scale(batch.obs)).square().mean(-1)[counted]
-        earned = self.model.reward_output.mean(self.model.predict(expected).reward) - batch.reward
-        # A stale reward is one that the model is not fitted on.
-        return float(seen.mean()), float(earned.square()[counted & ~batch.stale].mean())
+        obs = (self.model.decode_observation(expected) - self.model.rssm.scale(batch.obs)).square().mean(-1)[counted]
+        reward = self.model.reward_output.mean(self.model.predict(expected).reward) - batch.reward
+        # The model is not fitted on stale rewards.
+        return float(obs.mean()), float(reward.square()[counted & ~batch.stale].mean())
 
     @torch.no_grad()
     def score(self, segments: Sequence[Segment], rng: np.random.Generator | None = None) -> NDArray[np.float64]:
         """Losses (n, 4) of segments under the agent's own model, in the order of `SCORES`, in nats per arrival.
 
-        Each loss is a mean over the arrivals that have it: the first arrival of a segment has no reward loss, and a KL
-        only where a battle begins. So a short segment has no lower mean than a long one. Latents are sampled with
-        `rng`, or with the generator kept for scoring.
+        Each loss is a mean over the arrivals that have it, so that the means of short and long segments are comparable:
+        the first arrival of a segment has no reward loss, and has a KL only if a battle begins there. Latents are
+        sampled with `rng`, or with the generator for scores.
         """
         batch, mask = self._padded(segments)
         losses, _ = self.model.losses(batch, self._noise(rng or self.score_rng, *mask.shape))
@@ -121,7 +116,7 @@ class ModelTrainer:
         return torch.stack(means, -1).to(torch.float64).cpu().numpy()
 
     def _padded(self, segments: Sequence[Segment]) -> tuple[Batch, Tensor]:
-        """Segments side by side, filled up with zeros, and which steps (T, B) are theirs."""
+        """A batch of segments, padded with zeros, and the mask (T, B) of the steps that are not padding."""
         length = max(len(s) for s in segments)
         count = len(segments)
         valid = np.arange(length)[:, None] < np.array([len(s) for s in segments])
@@ -134,41 +129,41 @@ class ModelTrainer:
             return torch.from_numpy(out).to(self.device)
 
         none = torch.zeros(length, count, dtype=torch.bool, device=self.device)
-        # A segment lies in one battle, so memory is reset where the battle begins.
+        # A segment lies in one battle, so the memory is reset where the battle begins.
         first, own = padded("is_first"), torch.ones(count, dtype=torch.bool, device=self.device)
         fields = [padded(name) for name in ("obs", "prev_action", "reward", "terminal")]
         return Batch._make([*fields, first, first, none, padded("avail"), own]), torch.from_numpy(valid).to(self.device)
 
     @torch.no_grad()
     def starts(self, count: int, rng: np.random.Generator, source: Sampler) -> tuple[Latent, Tensor]:
-        """`count` posterior states (B, ...) of what `source` samples with their true masks (B, A), without gradient.
+        """`count` posterior states (B, ...) of sequences from `source`, with their true masks (B, A), without gradient.
 
-        Terminal states start nothing, and neither do the first `CONTEXT` states after an unknown past, unless no other
-        state is left: the model has seen too little there. 1.5 times as many states are encoded as are used.
+        Terminal states are excluded. The first `CONTEXT` states after an unknown past are used only if there are no
+        others, because the model has observed too little there. It encodes 1.5 times as many states as it returns.
         """
         config = self.model.config
         rows = -(-3 * count // (2 * config.seq_len))
         batch = source(rows, config.seq_len, rng)
         noise = self._noise(rng, config.seq_len, rows)
         reset = resets(batch.reset)
-        seen = self.model.rssm.states(batch.obs, batch.prev_action, reset, noise)
-        goes_on = ~batch.terminal.cpu().numpy()
-        fit = goes_on & _with_context(batch.is_first.cpu().numpy(), reset.cpu().numpy())
-        places = np.flatnonzero(fit if fit.any() else goes_on)
+        states = self.model.rssm.states(batch.obs, batch.prev_action, reset, noise)
+        running = ~batch.terminal.cpu().numpy()
+        informed = running & _with_context(batch.is_first.cpu().numpy(), reset.cpu().numpy())
+        places = np.flatnonzero(informed if informed.any() else running)
         picked = rng.choice(places, size=count, replace=len(places) < count)
         index = torch.from_numpy(picked).to(self.device)
-        state = Latent(seen.deter.flatten(0, 1)[index], seen.stoch.flatten(0, 1)[index])
-        return state, batch.avail.flatten(0, 1)[index]
+        deter, stoch, avail = (x.flatten(0, 1)[index] for x in (states.deter, states.stoch, batch.avail))
+        return Latent(deter, stoch), avail
 
 
 def _with_context(is_first: NDArray[np.bool_], reset: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """States (T, B) whose memory goes back to the beginning of their battle, or over at least `CONTEXT` arrivals."""
-    seen, known = np.zeros(is_first.shape[1], np.int64), np.zeros(is_first.shape[1], np.bool_)
+    """States (T, B) whose memory covers their battle from its beginning, or at least `CONTEXT` arrivals."""
+    arrivals, known = np.zeros(is_first.shape[1], np.int64), np.zeros(is_first.shape[1], np.bool_)
     out = np.zeros(is_first.shape, np.bool_)
     for t in range(len(is_first)):
         known = np.where(reset[t], is_first[t], known)
-        seen = np.where(reset[t], 0, seen + 1)
-        out[t] = known | (seen >= CONTEXT)
+        arrivals = np.where(reset[t], 0, arrivals + 1)
+        out[t] = known | (arrivals >= CONTEXT)
     return out
 
 

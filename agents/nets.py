@@ -1,4 +1,4 @@
-"""Layers of the networks: plain linear maps, products with one-hot latents kept as indices, and small perceptrons."""
+"""Layers of the networks: linear maps, products with one-hot latents given as indices, and small perceptrons."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents.matmul import affine, is_short, linear, matmul, relu_affine, rounded, widened
+from mawm.agents.matmul import affine, linear, matmul, relu_affine, rounded, uses_bf16, widened
 
 
 def _uniform(
@@ -19,7 +19,7 @@ def _uniform(
 
 
 class Linear(nn.Module):
-    """y = x W' + b, drawn from the given generator: torch's own layers would draw from the global one."""
+    """y = x W' + b. The given generator draws the weights; torch's own layers would use the global generator."""
 
     def __init__(self, fan_in: int, fan_out: int, generator: torch.Generator, scale: float = 1.0) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Linear(nn.Module):
 
 
 def gather_grad(index: Tensor, grad: Tensor, rows: int) -> Tensor:
-    """onehot(index)' @ grad (rows, out) as additions, six times cheaper: index (R, G), grad (R, out)."""
+    """onehot(index)' @ grad (rows, out) by index_add, six times faster; index (R, G), grad (R, out)."""
     grad, out = grad.contiguous(), grad.new_zeros(rows, grad.shape[-1])
     for column in index.unbind(1):
         out.index_add_(0, column, grad)
@@ -42,26 +42,26 @@ def gather_grad(index: Tensor, grad: Tensor, rows: int) -> Tensor:
 def stoch_grad(stoch: Tensor, classes: int, grad: Tensor) -> Tensor:
     """onehot(stoch)' @ grad (G C, out) for class indices (R, G) and grad (R, out).
 
-    A product with bf16 factors takes half the time of the additions, one with float32 factors twice as long.
+    A product takes half the time of index_add with bf16 factors, and twice the time with float32 factors.
     """
-    if not is_short():
+    if not uses_bf16():
         first = torch.arange(stoch.shape[1], device=stoch.device) * classes
         return gather_grad(stoch + first, grad, stoch.shape[1] * classes)
-    # Turned round, because a product reads it so: a fifth of the time that writing ones at indices would take.
+    # The transposed one-hot (G C, R) by comparison takes a fifth of the time of a scatter.
     of_class = torch.arange(classes, device=stoch.device).to(torch.bfloat16).unsqueeze(1)
-    turned = stoch.t().to(torch.bfloat16).contiguous().unsqueeze(1)
-    onehot = turned.new_empty(turned.shape[0], classes, turned.shape[2])
-    return matmul(torch.eq(turned, of_class, out=onehot).flatten(0, 1), grad)
+    transposed = stoch.t().to(torch.bfloat16).contiguous().unsqueeze(1)
+    onehot = transposed.new_empty(transposed.shape[0], classes, transposed.shape[2])
+    return matmul(torch.eq(transposed, of_class, out=onehot).flatten(0, 1), grad)
 
 
 CACHED = 1 << 18
-"""Numbers of a weight that a processor's second cache holds beside what else is needed."""
+"""Size in numbers of a weight that fits into a processor's second-level cache together with other data."""
 
 
 class RowSums:
-    """Sums of rows of a weight (N, out), without autograd, again and again for as many.
+    """Sums of rows of a weight (N, out), without autograd, for `count` index rows at a time.
 
-    In `parts` of the columns: tables that fit into the processor's cache by themselves are read twice as fast.
+    A large weight is split into `parts` of its columns: parts that fit into the cache are read twice as fast.
     """
 
     def __init__(self, weight: Tensor, count: int, parts: int = 1) -> None:
@@ -70,14 +70,14 @@ class RowSums:
         self.at = torch.arange(count, device=weight.device)
 
     def __call__(self, index: Tensor) -> Tensor:
-        """Sums (R, out) of the rows that indices (R, G) pick, of the only part."""
+        """Sums (R, out) of the rows at indices (R, G), if there is one part."""
         (out,) = self.parts(index)
         return out
 
     def parts(self, index: Tensor) -> list[Tensor]:
-        """Sums (R, out / parts) of the rows that indices (R, G) pick.
+        """Sums (R, out / parts) of the rows at indices (R, G), for each part.
 
-        It calls the function behind `functional.embedding_bag`, whose checks take longer than a step's arithmetic.
+        The checks of `functional.embedding_bag` take longer than the sums, so this calls `torch.embedding_bag`.
         """
         at, flat = self.at * index.shape[1], index.flatten()
         sums = [torch.embedding_bag(x, flat, at, False, 0, False, None, False, None)[0] for x in self.tables]
@@ -85,7 +85,7 @@ class RowSums:
 
 
 class _GatherProduct(torch.autograd.Function):
-    """onehot(index) @ weight as a gather; its gradient reaches the probabilities straight through (DreamerV2)."""
+    """onehot(index) @ weight as a gather, with a straight-through gradient for the probabilities (DreamerV2)."""
 
     @staticmethod
     def forward(
@@ -105,21 +105,21 @@ class _GatherProduct(torch.autograd.Function):
 
 
 class StochLinear(nn.Module):
-    """onehot(z) W for categorical latents given as class indices (..., G), without ever building the one-hot.
+    """onehot(z) W for categorical latents given as class indices (..., G), without building the one-hot.
 
-    32 rows are gathered and added instead of a product of width 1024. `probs` (..., G * C), where given, receives the
-    straight-through gradient that a one-hot input would have received.
+    It adds G rows of the weight, which replaces a product of width G * C. If `probs` (..., G * C) is given, it receives
+    the straight-through gradient of the one-hot input.
     """
 
     def __init__(self, groups: int, classes: int, fan_out: int, generator: torch.Generator) -> None:
         super().__init__()
-        # Only `groups` of the inputs are ever one at a time: that is the fan-in that keeps the output's variance.
+        # Exactly `groups` of the inputs are one, so this fan-in keeps the variance of the output.
         self.weight = _uniform((groups * classes, fan_out), groups, fan_out, 1.0, generator)
         self.register_buffer("offset", torch.arange(groups) * classes, persistent=False)
         self.groups = groups
 
     def rows(self, index: Tensor) -> Tensor:
-        """Rows of the weight that class indices (..., G) pick."""
+        """Row numbers in the weight of class indices (..., G)."""
         assert isinstance(self.offset, Tensor)
         return index + self.offset
 
@@ -134,24 +134,24 @@ class StochLinear(nn.Module):
 class _FeatureProduct(torch.autograd.Function):
     """W_h h + W_z onehot(z) + b for h (R, D) and z (R, G); probabilities (R, G C) as in `StochLinear`.
 
-    Only a next product reads it: it is made in the precision of that one's factors.
+    Only products read the result, so it has the precision of matrix factors.
     """
 
     @staticmethod
     def forward(ctx: Any, stoch: Tensor, rows: Tensor, deter: Tensor, probs: Tensor | None, *weights: Tensor) -> Tensor:
-        """Outputs (R, out); `rows` of W_z belong to z, `weights` are W_h (out, D), b (out,), W_z (G C, out)."""
+        """Outputs (R, out); `rows` (R, G) are z's rows of W_z; `weights` are W_h (out, D), b (out,), W_z (G C, out)."""
         ctx.dtype = deter.dtype
         of_deter, bias, of_stoch = (weight.detach() for weight in weights)
-        short, short_deter = rounded(deter), rounded(of_deter)
-        ctx.save_for_backward(stoch, short, short_deter, of_stoch)
-        # Each state picks one of the first variable's rows: they bring the bias.
-        table = of_stoch.to(short.dtype, copy=True)
+        factor, deter_factor = rounded(deter), rounded(of_deter)
+        ctx.save_for_backward(stoch, factor, deter_factor, of_stoch)
+        # Each state selects exactly one row of the first variable, so these rows contain the bias.
+        table = of_stoch.to(factor.dtype, copy=True)
         table[: len(table) // stoch.shape[1]] += bias
-        return RowSums(table, len(rows))(rows).addmm_(short, short_deter.t())
+        return RowSums(table, len(rows))(rows).addmm_(factor, deter_factor.t())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of `forward`'s arguments, where they are wanted."""
+        """Gradients of `forward`'s arguments, where autograd needs them."""
         stoch, deter, of_deter, of_stoch = ctx.saved_tensors
         _, _, needs_deter, needs_probs, needs_weights, *_ = ctx.needs_input_grad
         grad = grads[0].contiguous()
@@ -167,27 +167,27 @@ class _FeatureProduct(torch.autograd.Function):
 
 
 class _Layers(torch.autograd.Function):
-    """x -> W relu(x) + b, layer after layer. What only a next product reads is made in the precision of its factors."""
+    """x -> W relu(x) + b for each layer. Hidden values have the precision of matrix factors."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
         """Outputs (R, out) of first products x (R, in); `weights` are W (out, in) and b (out,) of each layer."""
-        ready = [rounded(weight) for weight in weights]
+        factors = [rounded(weight) for weight in weights]
         ctx.dtype, active = x.dtype, [rounded(functional.relu(x))]
-        for weight, bias in zip(ready[:-2:2], ready[1:-2:2], strict=True):
+        for weight, bias in zip(factors[:-2:2], factors[1:-2:2], strict=True):
             active.append(relu_affine(active[-1], weight, bias))
-        ctx.save_for_backward(*active, *ready[::2])
-        return affine(widened(active[-1]), widened(ready[-2]), weights[-1])
+        ctx.save_for_backward(*active, *factors[::2])
+        return affine(widened(active[-1]), widened(factors[-2]), weights[-1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of `forward`'s arguments."""
         half = len(ctx.saved_tensors) // 2
-        grad, found = rounded(grads[0]), list[Tensor | None]()
+        grad, of_weights = rounded(grads[0]), list[Tensor | None]()
         for active, weight in zip(ctx.saved_tensors[half - 1 :: -1], ctx.saved_tensors[: half - 1 : -1], strict=True):
-            found = [matmul(grad.t(), active), grad.sum(0).to(grads[0].dtype), *found]
+            of_weights = [matmul(grad.t(), active), grad.sum(0).to(grads[0].dtype), *of_weights]
             grad = torch.ops.aten.threshold_backward(grad @ weight, active, 0)
-        return grad.to(ctx.dtype), *found
+        return grad.to(ctx.dtype), *of_weights
 
 
 class FeatureLinear(nn.Module):
@@ -209,7 +209,7 @@ class FeatureLinear(nn.Module):
 
 
 class Mlp(nn.Module):
-    """What follows a first product: activation, further hidden layers, output."""
+    """The layers after a first product: activation, hidden layers, output."""
 
     def __init__(self, widths: Sequence[int], generator: torch.Generator, out_scale: float = 1.0) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The pooled replay of one agent: its own stream and what it received, sampled together but kept apart."""
+"""The pooled replay of one agent: own and received experience in separate rings, sampled together."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from mawm.agents.config import ReplayConfig
-from mawm.agents.replay import Replay, Stretches
+from mawm.agents.replay import Replay, Sequences
 from mawm.agents.snapshot_weights import under
 from mawm.agents.world_model import Batch
 from mawm.sharing.provenance import Gate
@@ -19,10 +19,10 @@ from mawm.types import TABLES, Role, Segment, Since, Spaces
 class PooledReplay:
     """Z's IndividualReplay (`own`) and SharedReplay (`own` and `received` together) of one agent.
 
-    Two rings, so that no peer can ever evict the agent's own experience. A pooled batch draws each row from one ring or
-    the other in proportion to what they hold, at least half from the own ring, and says which: Eq. 1 is fitted on own
-    rows, Eqs. 2-3 on all. What explorers saw (`considered`, in policy mode) lies in a third ring that no batch for the
-    model draws from.
+    With two rings, peers cannot evict the agent's own experience. A pooled batch draws each row from one of the rings,
+    in proportion to their sizes and at least half from the own ring. It marks own rows: Eq. 1 is fitted on them, Eqs.
+    2-3 on all. Explorers' experience (`considered`, in policy mode) is in a third ring, which the model is never fitted
+    on.
     """
 
     def __init__(self, spaces: Spaces, config: ReplayConfig, lanes: int, gate: Gate, device: str) -> None:
@@ -34,7 +34,7 @@ class PooledReplay:
         self.device = device
 
     def like(self, segments: Sequence[Segment]) -> "PooledReplay":
-        """A replay of its own with these segments, the agent's own, lane by lane: for measuring, not for learning."""
+        """A new replay with these segments of the agent, for measuring only."""
         lanes = 1 + max(segment.lane for segment in segments)
         steps = sum(len(segment) for segment in segments)
         config = replace(self.config, capacity=steps * lanes)
@@ -47,24 +47,24 @@ class PooledReplay:
         self.own.add(segments)
 
     def admit(self, segments: Sequence[Segment]) -> None:
-        """Append received segments, each a stream of its own. Raises ProvenanceError for an origin the gate refuses."""
+        """Append received segments, without joining them. ProvenanceError for an origin that the gate refuses."""
         self.received.add(segments, joined=False)
 
     def consider(self, segments: Sequence[Segment]) -> None:
-        """Append segments of explorers to their ring. Raises ProvenanceError for those of anybody else.
+        """Append explorers' segments to their ring. ProvenanceError for other origins.
 
-        What is not finite is left out: nothing that starts there could be imagined.
+        Segments with non-finite observations are skipped, because no rollout can start there.
         """
         self.considered.add([s for s in segments if np.isfinite(s.obs).all()], joined=False)
 
     def sample_pooled(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
-        """`batch` stretches from both rings, time first; at most half of them are received ones.
+        """`batch` sequences from both rings, time first; at most half of them are received ones.
 
-        Algorithm 1 takes a whole batch of own rows for Eq. 1. Without the floor, an agent of a large team that shares
-        everything would fit its decoders on next to nothing.
+        Algorithm 1 uses a whole batch of own rows for Eq. 1. Without this limit, an agent of a large team that shares
+        everything would fit its decoders on very few rows.
         """
         own, received = self.own.places(length), self.received.places(length)
-        # The draw is made even where nothing was received, so that a silent channel changes no generator.
+        # The random numbers are drawn even if nothing was received, so that the channel does not affect the generator.
         n_received = min(batch // 2, int((rng.random(batch) < received / (own + received)).sum()))
         recent = self.config.recent_share
         rows = [self.own.sample(batch - n_received, length, rng, recent)]
@@ -73,25 +73,25 @@ class PooledReplay:
         return self._batch(rows, n_received)
 
     def sample_own(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
-        """`batch` stretches of the agent's own, time first: for where imagination starts."""
+        """`batch` own sequences, time first, as start states of rollouts."""
         return self._batch([self.own.sample(batch, length, rng, self.config.recent_starts)], 0)
 
     def sample_considered(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
-        """`batch` stretches of explorers, time first: for where imagination starts, never for fitting the model."""
+        """`batch` explorers' sequences, time first, as start states of rollouts; the model is never fitted on them."""
         return self._batch([self.considered.sample(batch, length, rng, self.config.recent_starts)], 0)
 
     def ready(self, length: int) -> bool:
-        """Whether at least one own stretch can be sampled."""
+        """Whether at least one own sequence can be sampled."""
         return self.own.places(length) > 0
 
-    def _batch(self, rows: list[Stretches], n_received: int) -> Batch:
+    def _batch(self, rows: list[Sequences], n_received: int) -> Batch:
         fields = [np.concatenate(parts, 1) if len(parts) > 1 else parts[0] for parts in zip(*rows, strict=True)]
         size = fields[0].shape[1]
         own = np.arange(size) < size - n_received
         return Batch(*(torch.from_numpy(x).to(self.device) for x in (*fields, own)))
 
     def state(self, since: Since) -> dict[str, NDArray[np.generic]]:
-        """Each ring as a table: its rows after those that `since` says are saved."""
+        """Each ring as a table, with the rows appended after `since`."""
         return {
             f"{TABLES}{ring}/{name}": array
             for ring, replay in self._rings()

@@ -1,12 +1,13 @@
-"""The posterior's recurrence over whole stretches: one step of the rule, and the gradient of all steps by hand.
+"""The posterior's recurrence over sequences, with a gradient that is written by hand.
 
-The same rule for autograd is `plain_observe` in tests/test_nets.py: they agree to 1e-12 in float64. Autograd would book
-thirty nodes a step, each dearer than its arithmetic at the default sizes.
+`plain_observe` in tests/test_nets.py computes the same with autograd; they agree to 1e-12 in float64. Autograd would
+record thirty nodes per step, and each costs more than its arithmetic at the default sizes.
 """
 
 from typing import Any, NamedTuple
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,10 +17,10 @@ from mawm.agents.nets import RowSums, gather_grad, stoch_grad
 
 
 class Weights(NamedTuple):
-    """What a step multiplies by. Gates are in the order reset, update, candidate.
+    """Weights of a step. Gates are in the order reset, update, candidate.
 
-    rows (G C + A, 3 D): of onehot(z), then of onehot(a); gates (3 D, D), gates_bias (3 D,): of h; hidden (H, D): of h,
-    for the posterior's hidden layer; out (G C, H), out_bias (G C,): its logits.
+    rows (G C + A, 3 D): for onehot(z), then onehot(a). gates (3 D, D), gates_bias (3 D,): for h. Posterior: hidden (H,
+    D), of its hidden layer for h; out (G C, H), out_bias (G C,), of its logits.
     """
 
     rows: Tensor
@@ -31,7 +32,7 @@ class Weights(NamedTuple):
 
 
 class RecurrenceInputs(NamedTuple):
-    """What is known before the loop: prev_action, reset (T, B), noise (T, B, G), classes C, the share unimix."""
+    """Inputs that are known before the loop: prev_action, reset (T, B), noise (T, B, G), classes C, unimix."""
 
     prev_action: Tensor
     reset: Tensor
@@ -41,9 +42,9 @@ class RecurrenceInputs(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """All that the steps make, (T, B, ...), kept for the gradient.
+    """The values of all steps (T, B, ...), stored for the gradient.
 
-    rows: those of `Weights.rows` that z_{t-1} and a_{t-1} pick; kept: h_{t-1}, or zero after a reset; inner: W h + b of
+    rows: indices into `Weights.rows` of z_{t-1} and a_{t-1}; kept: h_{t-1}, or zero after a reset; inner: W h + b of
     all gates; gates: reset and update; candidate; deter: h_t; hidden: the posterior's hidden layer; logits of q(z|h,o);
     stoch: z_t.
     """
@@ -60,9 +61,9 @@ class Tape(NamedTuple):
 
 
 def _blank(given: RecurrenceInputs, embedded: Tensor, w: Weights) -> Tape:
-    """A tape with what is known beforehand: biases, embedded observations, the rows of z = 0 and of all actions.
+    """A tape with the values that are known before the loop: biases, embedded observations, rows of z = 0 and actions.
 
-    Where nothing is known of the past each row is `len(w.rows)`, past the last: a row of zeros.
+    After a reset the row indices are `len(w.rows)`, that of an additional row of zeros.
     """
     shape, groups, deter = given.reset.shape, given.noise.shape[-1], w.gates.shape[1]
     zeros = torch.arange(groups, device=embedded.device) * given.classes
@@ -82,7 +83,7 @@ def _blank(given: RecurrenceInputs, embedded: Tensor, w: Weights) -> Tape:
 
 
 def observed(given: RecurrenceInputs, embedded: Tensor, w: Weights) -> Tape:
-    """All steps of h_t = f(h_{t-1}, z_{t-1}, a_{t-1}), z_t ~ q(z|h_t, o_t); `embedded` (T, B, H) is what q reads of o.
+    """All steps of h_t = f(h_{t-1}, z_{t-1}, a_{t-1}), z_t ~ q(z|h_t, o_t); `embedded` (T, B, H) is q's input from o.
 
     f is the gated recurrent unit (Cho et al. 2014). The first index must be a reset.
     """
@@ -93,7 +94,7 @@ def observed(given: RecurrenceInputs, embedded: Tensor, w: Weights) -> Tape:
     keep = (~given.reset).unsqueeze(-1)
     keep_deter, keep_stoch = keep.to(embedded.dtype).unbind(0), keep.long().unbind(0)
     steps = [Tape(*parts) for parts in zip(*(x.unbind(0) for x in tape), strict=True)]
-    # Views are made once for all steps: one costs as much as the arithmetic on it.
+    # Views are created once for all steps, because creating one costs as much as the arithmetic on it.
     inner, inner_candidate = (x.unbind(0) for x in tape.inner.split((2 * d, d), -1))
     reset, update = (x.unbind(0) for x in tape.gates.chunk(2, -1))
     z_rows, grouped = tape.rows[..., :-1].unbind(0), tape.logits.unflatten(-1, (-1, given.classes)).unbind(0)
@@ -113,9 +114,10 @@ def observed(given: RecurrenceInputs, embedded: Tensor, w: Weights) -> Tape:
 
 
 class Gradients(NamedTuple):
-    """dL/d of h_t and of a step's pre-activations, (T, B, ...).
+    """Gradients of the loss with respect to h_t and to a step's pre-activations, (T, B, ...).
 
-    gates (6, D): as fed by z and a, then as fed by h; both are 0 after a reset. hidden layer; logits (G, C).
+    gates (6, D): the three inputs from z and a, then the three from h; all are 0 after a reset. hidden (H,): of the
+    hidden layer. logits (G, C).
     """
 
     deter: Tensor
@@ -125,10 +127,10 @@ class Gradients(NamedTuple):
 
 
 def _slopes(tape: Tape) -> Tensor:
-    """How h_t answers to the pre-activations of its gates, as fed by z and a, then as fed by h (T, B, 6 of 7, D).
+    """Derivatives (T, B, 7, D) of h_t with respect to its gates' inputs from z and a (3), from h (3), and h_{t-1} (1).
 
-    Gates act on each unit by itself, so dL/d(pre-activation) = dL/dh_t * slope. The last one is the share of h_{t-1}
-    that is kept: dh_t/dh_{t-1} without what goes through the gates.
+    Gates are elementwise, so dL/d(input) = dL/dh_t * slope. The last derivative is the direct one, without the path
+    through the gates.
     """
     reset, update = tape.gates.chunk(2, -1)
     candidate = (1.0 - update) * (1.0 - tape.candidate.square())
@@ -142,20 +144,18 @@ def through_time(
 ) -> Gradients:
     """Backpropagation through time, from dL/dh (T, B, D) and dL/dq (T, B, G, C).
 
-    z passes its gradient on to q straight through. `slopes` are zero after a reset.
+    The gradient of z goes straight through to q. `slopes` are zero after a reset.
     """
     share, probs = 1.0 - given.unimix, softmax(tape.logits.unflatten(-1, (-1, given.classes)))
-    grad_probs, active = (
-        grad_probs * share if given.unimix else grad_probs.contiguous(),
-        (tape.hidden > 0).to(tape.hidden.dtype),
-    )
+    grad_probs = grad_probs * share if given.unimix else grad_probs.contiguous()
+    active = (tape.hidden > 0).to(tape.hidden.dtype)
     grads = Gradients(
         grad_deter.clone(), torch.empty_like(slopes[:, :, :6]), torch.empty_like(tape.hidden), torch.empty_like(probs)
     )
     to_probs, to_deter = Factor(w.rows[: tape.logits.shape[-1]].t() * share), Factor(w.gates)
     from_hidden, from_logits = Factor(w.hidden), Factor(w.out)
     steps = [Gradients(*parts) for parts in zip(*(x.unbind(0) for x in grads), strict=True)]
-    # Views are made once for all steps, as in `observed`.
+    # Views are created once for all steps, as in `observed`.
     at_probs, at_logits = grad_probs.flatten(2).unbind(0), grads.logits.flatten(2).unbind(0)
     outer, inner = (x.flatten(2).unbind(0) for x in grads.gates.split(3, 2))
     slope, kept, at_deter = slopes[:, :, :6].unbind(0), slopes[:, :, 6].unbind(0), grads.deter.unsqueeze(2).unbind(0)
@@ -173,7 +173,7 @@ def through_time(
 
 
 class Observe(torch.autograd.Function):
-    """h, z and logits of q of stretches, from `RecurrenceInputs`, embedded observations (T, B, H) and `Weights`."""
+    """h, z and q of sequences, from `RecurrenceInputs`, embedded observations (T, B, H) and `Weights`."""
 
     @staticmethod
     def forward(ctx: Any, given: RecurrenceInputs, embedded: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -186,26 +186,26 @@ class Observe(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Weights' gradients are one product each, over all steps at once."""
+        """Gradients of `forward`'s arguments. That of each weight is one product over all steps."""
         saved, given = ctx.saved_tensors, ctx.given
         tape, w = Tape(*saved[: len(Tape._fields)]), Weights(*saved[len(Tape._fields) :])
         slopes = _slopes(tape)
         known = slopes.masked_fill(given.reset[..., None, None], 0.0)
-        found = through_time(given, tape, w, known, grads[0], grads[2])
+        grad = through_time(given, tape, w, known, grads[0], grads[2])
         rows, kept, deter, hidden = (x.flatten(0, 1) for x in (tape.rows, tape.kept, tape.deter, tape.hidden))
-        outer, inner = (x.flatten(2).flatten(0, 1) for x in found.gates.split(3, 2))
-        # After a reset no row is picked, and the gradient is zero.
+        outer, inner = (rearrange(x, "t b gate d -> (t b) (gate d)") for x in grad.gates.split(3, 2))
+        # The previous z of a reset belongs to another step, but its gradient is zero.
         stoch = tape.stoch.roll(1, 0).flatten(0, 1)
         at_stoch = stoch_grad(stoch, given.classes, outer)
         actions = rows[:, -1:]
-        at_hidden, logits = found.hidden.flatten(0, 1), found.logits.flatten(2).flatten(0, 1)
+        at_hidden, logits = grad.hidden.flatten(0, 1), rearrange(grad.logits, "t b g c -> (t b) (g c)")
         return (
             None,
-            found.hidden,
+            grad.hidden,
             torch.cat([at_stoch, gather_grad(actions, outer, len(w.rows) + 1)[len(at_stoch) : -1]]),
             matmul(inner.t(), kept),
-            # A bias is there after a reset too.
-            (found.deter.unsqueeze(2) * slopes[:, :, 3:6]).sum((0, 1)).flatten(),
+            # The bias also acts after a reset, so its gradient uses the unmasked slopes.
+            (grad.deter.unsqueeze(2) * slopes[:, :, 3:6]).sum((0, 1)).flatten(),
             matmul(at_hidden.t(), deter),
             matmul(logits.t(), hidden),
             logits.sum(0),

@@ -1,4 +1,4 @@
-"""Arrivals that an agent keeps: rings of steps, one a stream, from which whole stretches are sampled."""
+"""Replay: ring buffers of steps, one for each stream, from which sequences are sampled."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -10,12 +10,12 @@ from mawm.sharing.provenance import Gate
 from mawm.types import ROLES, Bools, Floats, Ints, Segment, Spaces
 
 
-class Stretches(NamedTuple):
-    """Sampled stretches, time first: obs (T, B, O), avail (T, B, A), all others (T, B).
+class Sequences(NamedTuple):
+    """Sampled sequences, time first: obs (T, B, O), avail (T, B, A), all others (T, B).
 
-    `is_first`: a battle begins here. `reset`: memory must be reset here, because a battle begins or because the row
-    before it is of another stream. Only where a battle begins is the past known. `stale`: the reward was written at an
-    agent's death (`Segment.death`), and the row is not among the recent ones any more.
+    `is_first`: a battle begins here. `reset`: the memory must be reset here, because a battle begins or because the
+    previous row belongs to another stream (then the past is unknown). `stale`: the reward was written at an agent's
+    death (`Segment.death`), and the row is no longer recent.
     """
 
     obs: Floats
@@ -29,11 +29,11 @@ class Stretches(NamedTuple):
 
 
 class Replay:
-    """`lanes` rings of steps with `capacity` steps together. A lane is one stream: what follows in it followed in time.
+    """`lanes` ring buffers with a total of `capacity` steps. A lane is one stream in temporal order.
 
-    A sampled stretch may run from one battle into the next: `reset` says where memory must be reset. Masks are kept as
-    bits. A segment whose sizes differ from the environment's raises ValueError; nothing is ever emptied silently.
-    Every row says whose it is, and the gate looks at it on its way in and again on its way out.
+    A sampled sequence may contain several battles: `reset` marks where the memory must be reset. Masks are stored as
+    bits. A segment whose sizes differ from the environment's raises ValueError. Every row stores its origin, and the
+    gate checks it when the row is added and when it is sampled.
     """
 
     def __init__(self, spaces: Spaces, capacity: int, lanes: int, gate: Gate, recent_steps: int = 1) -> None:
@@ -43,8 +43,8 @@ class Replay:
         self.gate = gate
         self.depth = capacity // lanes
         self.recent = max(1, recent_steps // lanes)
-        """How many of a lane's newest rows count as recent."""
-        rows = (lanes, 0)  # grows up to `depth`: most runs never fill it
+        """Number of a lane's newest rows that count as recent."""
+        rows = (lanes, 0)  # it grows up to `depth`, which most runs never reach
         self._data: dict[str, NDArray[np.generic]] = {
             "obs": np.zeros((*rows, spaces.obs_size), np.float32),
             "prev_action": np.zeros(rows, np.int16),
@@ -69,10 +69,10 @@ class Replay:
         return len(self._written)
 
     def add(self, segments: Iterable[Segment], *, joined: bool = True) -> None:
-        """Append segments to their lanes; with `joined=False` a segment continues nothing: memory is reset there.
+        """Append segments to their lanes; with `joined=False` the memory is reset at the start of each segment.
 
-        Its `is_first` stays as it is: a received piece from the middle of a battle is no beginning of a battle.
-        ProvenanceError for an origin that the gate refuses, before anything of this call is appended.
+        This does not change `is_first`: a received segment may start in the middle of a battle. ProvenanceError for an
+        origin that the gate refuses; then no segment of this call is appended.
         """
         segments = list(segments)
         for segment in segments:
@@ -129,15 +129,15 @@ class Replay:
             self._data[name] = new
 
     def places(self, length: int) -> int:
-        """How many different stretches of `length` steps there are to sample."""
+        """Number of different sequences of `length` steps that can be sampled."""
         return int(np.maximum(np.minimum(self._written, self.depth) - length + 1, 0).sum())
 
-    def sample(self, batch: int, length: int, rng: np.random.Generator, recent: float = 0.0) -> Stretches:
-        """`batch` stretches of `length` steps; ValueError if there is none.
+    def sample(self, batch: int, length: int, rng: np.random.Generator, recent: float = 0.0) -> Sequences:
+        """`batch` sequences of `length` steps; ValueError if there is none.
 
-        Each is drawn, with chance `recent`, uniformly from those that begin in recent rows, else from all. Policies
-        change while agents learn: recent experience shows the team of today, old experience what else may happen.
-        ProvenanceError if one of their rows is of a role that the gate refuses.
+        Each is drawn uniformly, with probability `recent` from those that begin in recent rows, else from all. Recent
+        rows show the present policies of the team; old rows show other behaviour. ProvenanceError if a sampled row has
+        a role that the gate refuses.
         """
         held = np.minimum(self._written, self.depth)
         starts = np.maximum(held - length + 1, 0)
@@ -152,20 +152,13 @@ class Replay:
             lane, place = np.where(is_new, new_lane, lane), np.where(is_new, new_place, place)
         number = (self._written - held)[lane] + place + np.arange(length)[:, None]
         at = number % self.depth
-        picked = {name: data[lane, at] for name, data in self._data.items()}
-        self.gate.check_rows(*(np.asarray(picked[name]) for name in ("agent", "role", "episode")))
-        avail = np.unpackbits(np.asarray(picked["avail"], np.uint8), axis=-1, count=self.spaces.n_actions).astype(
-            np.bool_
-        )
-        return Stretches(
-            np.asarray(picked["obs"], np.float32),
-            picked["prev_action"].astype(np.int64),
-            np.asarray(picked["reward"], np.float32),
-            np.asarray(picked["terminal"], np.bool_),
-            np.asarray(picked["is_first"], np.bool_),
-            np.asarray(picked["reset"], np.bool_),
-            np.asarray(picked["death"], np.bool_) & (number < (self._written - self.recent)[lane]),
-            avail,
+        picked: dict[str, Any] = {name: data[lane, at] for name, data in self._data.items()}
+        self.gate.check_rows(*(picked[name] for name in ("agent", "role", "episode")))
+        return Sequences(
+            **{name: picked[name] for name in ("obs", "reward", "terminal", "is_first", "reset")},
+            prev_action=picked["prev_action"].astype(np.int64),
+            stale=picked["death"] & (number < (self._written - self.recent)[lane]),
+            avail=np.unpackbits(picked["avail"], axis=-1, count=self.spaces.n_actions).astype(np.bool_),
         )
 
     @staticmethod
@@ -177,10 +170,10 @@ class Replay:
         return lane, place - (ends - starts)[lane]
 
     def state(self, since: Sequence[int] | None = None) -> dict[str, NDArray[np.generic]]:
-        """The rows held (R, ...) that were appended after `since` (an earlier `end`), as columns.
+        """The stored rows (R, ...) that were appended after `since` (an earlier `end`), as columns.
 
-        Beside what a row holds: its `lane` and its number there (`at`). `start` and `end` (lanes,) bound what is held:
-        for each lane, the rows ever appended before the oldest one, and all of them.
+        Additional columns are a row's `lane` and its number in that lane (`at`). `start` and `end` (lanes,) are the
+        number of each lane's oldest stored row, and one more than that of its newest.
         """
         end = self._written.copy()
         start = np.maximum(end - self.depth, 0)
@@ -191,7 +184,7 @@ class Replay:
         return {**rows, "lane": lane, "at": at, "start": start, "end": end}
 
     def load_state(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Continue from a whole `state`. ValueError where lanes or sizes are not this replay's, or a row is missing."""
+        """Continue from a complete `state`. ValueError if lanes or sizes differ, or a row is missing."""
         start, end = (arrays[name].astype(np.int64) for name in ("start", "end"))
         lane, at = arrays["lane"], arrays["at"]
         if end.shape != self._written.shape or (end - start != np.minimum(end, self.depth)).any():
@@ -201,7 +194,7 @@ class Replay:
             )
         expected = np.concatenate([np.arange(a, b) for a, b in zip(start, end, strict=True)])
         if not np.array_equal(at, expected) or not np.array_equal(lane, np.repeat(np.arange(len(end)), end - start)):
-            raise ValueError(f"the replay was saved with {len(expected)} rows; not all of them are there")
+            raise ValueError(f"the replay was saved with {len(expected)} rows; some of them are missing")
         for name, own in self._data.items():
             saved = arrays[name]
             if saved.shape != (len(at), *own.shape[2:]) or saved.dtype != own.dtype:

@@ -1,7 +1,7 @@
-"""Returns of rollouts; how heads say rewards and values; how advantages and values are normalised."""
+"""Returns of rollouts, representations of rewards and values, and normalisation of advantages and values."""
 
 import math
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,28 +26,10 @@ def lambda_returns(reward: Tensor, discount: Tensor, value: Tensor, lam: float) 
     return out
 
 
-class ScalarOutput(Protocol):
-    """How a head represents a reward or a value: `size` outputs per state, in the unit of `scales.RewardUnit`."""
-
-    size: int
-
-    def to(self, device: str) -> None:
-        """Move what it holds to the device of its head."""
-
-    def stretch(self, unit: float) -> None:
-        """Count in this unit from now on: what a head put out for 1 stands for `unit` rewards."""
-
-    def mean(self, out: Tensor) -> Tensor:
-        """The reward or value (...) that outputs (..., size) stand for, in the environment's units."""
-
-    def loss(self, out: Tensor, target: Tensor) -> Tensor:
-        """What outputs (..., size) cost, for targets (...) in the environment's units."""
-
-
 class TwoHot:
-    """Scalars as a distribution over bins spaced evenly in symlog (DreamerV3): mean-seeking, indifferent to scale.
+    """A scalar as a distribution over bins that are evenly spaced in symlog (DreamerV3).
 
-    symlog(x) = sign(x) ln(1 + |x|); `limit` is the largest |symlog| that a bin holds, 5 for 147 units.
+    symlog(x) = sign(x) ln(1 + |x|); `limit` is the |symlog| of the outermost bins, 5 for 147 units.
     """
 
     def __init__(self, bins: int, limit: float = 5.0) -> None:
@@ -60,8 +42,8 @@ class TwoHot:
         """Move the bins."""
         self.values = self.values.to(device)
 
-    def stretch(self, unit: float) -> None:
-        """Let the bins reach to 147 times `unit`."""
+    def set_unit(self, unit: float) -> None:
+        """Scale the bins, so that the outermost ones are at 147 times `unit`."""
         self.values = (self.grid * unit).to(self.values)
 
     def mean(self, logits: Tensor) -> Tensor:
@@ -69,10 +51,10 @@ class TwoHot:
         return torch.softmax(logits, -1) @ self.values
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """-log p (...) of targets (...) under logits (..., bins): cross-entropy with weight on the two bins beside it.
+        """Cross-entropy (...) of logits (..., bins) with targets (...) as weights on the two nearest bins.
 
-        The weights are linear between the two bins' **values**, so that the mean of the fitted distribution is the mean
-        of the targets.
+        The weights are linear in the bins' **values**, so that the mean of the fitted distribution is the mean of the
+        targets.
         """
         clipped = target.clamp(float(self.values[0]), float(self.values[-1]))
         above = torch.searchsorted(self.values, clipped.contiguous()).clamp_(1, self.size - 1)
@@ -85,10 +67,10 @@ class TwoHot:
 
 
 class Plain:
-    """A scalar as itself: one output x a state, with a loss of the error e = x - target / unit.
+    """A scalar as one output x per state, with a loss of the error e = x - target / unit.
 
-    `huber`: e^2 / 2 up to |e| = 1 and |e| - 1/2 beyond (the reward of MAMBA, the code that Z builds on); `squared`:
-    e^2 / 2 (its critic).
+    `huber`: e^2 / 2 for |e| <= 1, else |e| - 1/2 (the rewards of MAMBA, which Z builds on). `squared`: e^2 / 2 (the
+    critic of MAMBA).
     """
 
     size = 1
@@ -98,10 +80,10 @@ class Plain:
         self.unit = 1.0
 
     def to(self, device: str) -> None:
-        """Nothing to move."""
+        """It has no tensors."""
 
-    def stretch(self, unit: float) -> None:
-        """Let an output of 1 stand for `unit`."""
+    def set_unit(self, unit: float) -> None:
+        """Let an output of 1 represent `unit` rewards."""
         self.unit = unit
 
     def mean(self, out: Tensor) -> Tensor:
@@ -110,41 +92,22 @@ class Plain:
 
     def loss(self, out: Tensor, target: Tensor) -> Tensor:
         """Huber or half the squared error (...) of outputs (..., 1) for targets (...)."""
-        said, wanted = out.squeeze(-1), target / self.unit
+        prediction, target = out.squeeze(-1), target / self.unit
         if self.kind == "huber":
-            return functional.smooth_l1_loss(said, wanted, reduction="none")
-        return 0.5 * (said - wanted).square()
+            return functional.smooth_l1_loss(prediction, target, reduction="none")
+        return 0.5 * (prediction - target).square()
 
 
-def scalar_output(kind: Scalar, bins: int) -> ScalarOutput:
-    """The way of saying scalars that a setting names."""
+def scalar_output(kind: Scalar, bins: int) -> TwoHot | Plain:
+    """A head's representation of rewards or values, in the unit of `scales.RewardUnit`."""
     return TwoHot(bins) if kind == "two_hot" else Plain(kind)
 
 
-class Advantages(Protocol):
-    """How advantages are normalised before they weigh the policy's update."""
-
-    def stretch(self, unit: float) -> None:
-        """Count rewards in this unit from now on."""
-
-    def normalise(self, returns: Tensor, value: Tensor, weight: Tensor) -> Tensor:
-        """Normalised advantages (...) of returns (...) over values (...); `weight` (...): of each in the update."""
-
-    @property
-    def scale(self) -> float:
-        """What the last advantages were divided by."""
-
-    def state(self) -> dict[str, Any]:
-        """What to go on from, JSON-able."""
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-
-
 class ReturnScale:
-    """The range between the 5th and the 95th percentile of returns, slowly averaged, with a floor of one (DreamerV3).
+    """Divides advantages by the moving average of the range between two percentiles of returns (DreamerV3).
 
-    The floor, one unit of reward, keeps a model that predicts no reward yet from turning noise into advantages.
+    The percentiles are the 5th and the 95th. The divisor is at least one unit of reward, so that noise does not become
+    large advantages while the model predicts no reward.
     """
 
     def __init__(self, decay: float = 0.98, floor: float = 1.0) -> None:
@@ -154,7 +117,7 @@ class ReturnScale:
         self.seen = 0
 
     def update(self, returns: Tensor) -> float:
-        """Take in returns of any shape; gives the divisor for advantages. Non-finite spreads are ignored."""
+        """Update the average with returns of any shape; returns the divisor. Non-finite ranges are ignored."""
         levels = torch.tensor([0.05, 0.95], device=returns.device)
         low, high = torch.quantile(returns.detach().flatten()[: 2**20], levels).tolist()
         spread = high - low
@@ -166,19 +129,19 @@ class ReturnScale:
 
     @property
     def scale(self) -> float:
-        """The divisor now."""
+        """The present divisor."""
         return max(self.floor, self.spread)
 
-    def stretch(self, unit: float) -> None:
-        """The floor is one unit."""
+    def set_unit(self, unit: float) -> None:
+        """Set the smallest divisor to one unit."""
         self.floor = unit
 
     def normalise(self, returns: Tensor, value: Tensor, weight: Tensor) -> Tensor:
-        """Advantages (...) as shares of the range of returns."""
+        """Advantages (...) divided by the range of returns."""
         return (returns - value) / self.update(returns)
 
     def state(self) -> dict[str, Any]:
-        """The averaged range, and how many went into it."""
+        """The averaged range and the number of updates."""
         return {"spread": self.spread, "seen": self.seen}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -187,18 +150,18 @@ class ReturnScale:
 
 
 class Deviation:
-    """Advantages with mean 0 and deviation 1 over the rollouts of a round, as MAMBA normalises them on SMAC.
+    """Advantages with mean 0 and standard deviation 1 over the rollouts of a round, as in MAMBA on SMAC.
 
-    Each counts with its weight in the update: states after a predicted death, or with one available action, do not. A
-    ten-thousandth of a unit is added to the deviation, so that rollouts without any difference divide by no zero.
+    Mean and deviation are weighted as the update is: states after a predicted death, or with one available action, have
+    weight 0. The divisor is the deviation plus 1e-4 units, so that equal advantages do not divide by zero.
     """
 
     def __init__(self) -> None:
         self.unit = 1.0
         self.scale = 1.0
 
-    def stretch(self, unit: float) -> None:
-        """Count in this unit."""
+    def set_unit(self, unit: float) -> None:
+        """Set the unit of rewards."""
         self.unit = unit
 
     def normalise(self, returns: Tensor, value: Tensor, weight: Tensor) -> Tensor:
@@ -206,12 +169,12 @@ class Deviation:
         advantage, share = returns - value, weight / weight.sum().clamp_min(1e-6)
         mean = (share * advantage).sum()
         scale = float((share * (advantage - mean).square()).sum().sqrt()) + 1e-4 * self.unit
-        if math.isfinite(scale):  # otherwise the update is left out, and the log keeps the last one
+        if math.isfinite(scale):  # otherwise the optimiser skips the update, and the log shows the previous scale
             self.scale = scale
         return (advantage - mean) / scale
 
     def state(self) -> dict[str, Any]:
-        """The last deviation, for the log alone."""
+        """The last deviation, which only the log uses."""
         return {"scale": self.scale}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -219,16 +182,15 @@ class Deviation:
         self.scale = float(state["scale"])
 
 
-def advantages(kind: AdvantageScale) -> Advantages:
-    """The normalisation that a setting names."""
+def advantages(kind: AdvantageScale) -> ReturnScale | Deviation:
+    """The normalisation of advantages before the policy's update."""
     return ReturnScale() if kind == "percentiles" else Deviation()
 
 
 class ValueNorm:
-    """Running mean and deviation of returns: a critic predicts numbers near one, whatever the scale of rewards.
+    """Value normalisation (Yu et al. 2022, section 5.1): running mean and standard deviation of returns.
 
-    Value normalisation (Yu et al. 2022, section 5.1). Averages of 1, x and x^2 forget with `decay`; divided by the
-    first one they are debiased, so that the first returns count in full.
+    Averages of 1, x and x^2 decay with `decay`; division by the first one removes the bias of the early averages.
     """
 
     def __init__(self, decay: float = 0.99, floor: float = 0.1) -> None:
@@ -237,27 +199,27 @@ class ValueNorm:
         self.averages = [0.0, 0.0, 0.0]
 
     def update(self, returns: Tensor) -> None:
-        """Take in the returns (...) of one rollout; nothing where one is not finite."""
+        """Update the averages with the returns (...) of one rollout; non-finite returns are ignored."""
         x = returns.detach().double()
-        seen = (1.0, float(x.mean()), float(x.square().mean()))
-        if math.isfinite(seen[2]):
-            pairs = zip(self.averages, seen, strict=True)
+        moments = (1.0, float(x.mean()), float(x.square().mean()))
+        if math.isfinite(moments[2]):
+            pairs = zip(self.averages, moments, strict=True)
             self.averages = [self.decay * old + (1.0 - self.decay) * new for old, new in pairs]
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Mean and deviation of what was taken in, the latter at least `floor`; 0 and 1 at first."""
+        """Mean and standard deviation of the returns, the latter at least `floor`; 0 and 1 before the first update."""
         ones, x, square = self.averages
         if ones == 0.0:
             return 0.0, 1.0
         return x / ones, max(self.floor**2, square / ones - (x / ones) ** 2) ** 0.5
 
     def normalise(self, returns: Tensor) -> Tensor:
-        """What the critic shall predict for returns (...)."""
+        """The critic's target for returns (...)."""
         mean, deviation = self.scale
         return (returns - mean) / deviation
 
     def denormalise(self, value: Tensor) -> Tensor:
-        """The returns (...) that predictions (...) stand for."""
+        """The returns (...) of the critic's predictions (...)."""
         mean, deviation = self.scale
         return value * deviation + mean

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,7 +25,7 @@ class Latent(NamedTuple):
 
 
 class Posteriors(NamedTuple):
-    """Latent states of observed stretches: deter (T, B, D), stoch (T, B, G), probs (T, B, G, C) of the posterior."""
+    """Latent states of observed sequences: deter (T, B, D), stoch (T, B, G), probs (T, B, G, C) of the posterior."""
 
     deter: Tensor
     stoch: Tensor
@@ -49,22 +50,22 @@ class Rssm(nn.Module):
         self.prior_out = Mlp([c.hidden, c.groups * c.classes], generator)
 
     def initial(self, batch: int) -> Latent:
-        """The latent state before anything was seen."""
+        """The latent states before the first observation."""
         c, like = self.config, self.action_in
         return Latent(
             like.new_zeros(batch, c.deter), torch.zeros(batch, c.groups, dtype=torch.long, device=like.device)
         )
 
     def embed(self, obs: Tensor) -> Tensor:
-        """What the posterior reads of raw observations (..., O)."""
+        """The posterior's input from raw observations (..., O)."""
         out: Tensor = self.encoder_tail(self.encoder(self.scale(obs)))
         return out
 
     @staticmethod
     def gates_(deter: Tensor, outer: Sequence[Tensor], inner: Sequence[Tensor]) -> Tensor:
-        """The gated recurrent unit (Cho et al. 2014): h_t (..., D) from h_{t-1} and what its gates are fed (..., D).
+        """The gated recurrent unit (Cho et al. 2014): h_t (..., D) from h_{t-1} and its gates' inputs (..., D).
 
-        `outer` comes from z and a and is overwritten, `inner` from h; no gradient is booked.
+        `outer` are the inputs from z and a, which are overwritten; `inner` are those from h. It has no gradient.
         """
         reset, update = (x.add_(y).sigmoid_() for x, y in zip(outer[:2], inner[:2], strict=True))
         candidate = outer[2].addcmul_(reset, inner[2]).tanh_()
@@ -78,23 +79,23 @@ class Rssm(nn.Module):
         return self._mixed(self.prior_out(self.prior_in(deter)))
 
     def observe(self, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor) -> Posteriors:
-        """Posterior states of stretches: obs (T, B, O), prev_action, reset (T, B), noise (T, B, G) in [0, 1).
+        """Posterior states of sequences: obs (T, B, O), prev_action, reset (T, B), noise (T, B, G) in [0, 1).
 
-        Where `reset` is true nothing is known of the past: h, z and a are zero. The first index must be one.
+        Where `reset` is true, the previous h, z and a are zero. It must be true at the first index.
         """
         given, embedded, weights = self._observed(obs, prev_action, reset, noise)
         return Posteriors(*Observe.apply(given, embedded, *weights))  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def states(self, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor) -> Latent:
-        """The states of `observe` alone: without probabilities, and without gradient."""
+        """The states of `observe`, without probabilities and without gradient."""
         tape = observed(*self._observed(obs, prev_action, reset, noise))
         return Latent(tape.deter, tape.stoch)
 
     def _observed(
         self, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor
     ) -> tuple[RecurrenceInputs, Tensor, Weights]:
-        """What the posterior's recurrence needs."""
+        """The inputs of the posterior's recurrence."""
         c, out = self.config, self.posterior_out.layers[0]
         assert isinstance(out, Linear)
         rows = torch.cat([self.stoch_in.weight, self.action_in])
@@ -107,7 +108,7 @@ class Rssm(nn.Module):
     def observe_step(
         self, state: Latent, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor | None
     ) -> Latent:
-        """One posterior step while acting, batch (B, ...); without noise the mode of the posterior is taken."""
+        """One posterior step while acting, batch (B, ...); without noise z is the mode of the posterior."""
         keep = (~reset).to(obs.dtype).unsqueeze(-1)
         gates_in = (functional.embedding(prev_action, self.action_in) + self.stoch_in(state.stoch)) * keep
         kept = state.deter * keep
@@ -116,19 +117,19 @@ class Rssm(nn.Module):
         return Latent(deter, probs.argmax(-1) if noise is None else sample(probs, noise))
 
     def transition(self, noise: Tensor) -> "Transition":
-        """The prior's step for rollouts with noise (H, ..., G): for weights as they are now, without gradients."""
+        """The prior's step for rollouts with noise (H, ..., G), with the present weights, without gradients."""
         return Transition(self, noise)
 
 
 class Transition:
-    """One step of the prior for all steps of a rollout, (h, z), a -> (h', z'), with weights laid out once."""
+    """The prior's step (h, z), a -> (h', z') in rollouts. It prepares the weights once for all steps."""
 
     def __init__(self, rssm: Rssm, noise: Tensor) -> None:
         c = self.config = rssm.config
         out, count = rssm.prior_out.layers[0], noise[0].numel() // c.groups
         assert isinstance(out, Linear)
         self.rssm = rssm
-        # Each state picks one action: its row brings the gates' biases. The candidate's one belongs to W h.
+        # Each state selects one action, so the action's row contains the gates' biases. W h contains the candidate's.
         bias, gates = rssm.recurrent.bias.detach().clone(), 2 * c.deter
         actions = rssm.action_in.detach().clone()
         actions[:, :gates] += bias[:gates]
@@ -137,13 +138,13 @@ class Transition:
         self.recurrent = Factor(rssm.recurrent.weight.detach().t())
         self.candidate_bias = bias[gates:]
         self.hidden = FixedLinear(rssm.prior_in)
-        # Class after class, as the draw needs them.
-        self.of_hidden = out.weight.detach().unflatten(0, (c.groups, c.classes)).transpose(0, 1).flatten(0, 1)
-        self.out_bias = out.bias.detach().view(c.groups, c.classes).t().reshape(-1, 1)
-        self.draw = DrawByClass(noise.reshape(len(noise), count, c.groups).mT.flatten(1), c.classes, c.unimix)
+        # `DrawByClass` needs the class before the group.
+        self.of_hidden = rearrange(out.weight.detach(), "(g c) hidden -> (c g) hidden", g=c.groups)
+        self.out_bias = rearrange(out.bias.detach(), "(g c) -> (c g) 1", g=c.groups)
+        self.draw = DrawByClass(rearrange(noise, "t ... g -> t (g ...)"), c.classes, c.unimix)
 
     def __call__(self, t: int, state: Latent, action: Tensor) -> Latent:
-        """States (..., D), (..., G) after actions (...) taken in `state`, with the noise of step t."""
+        """States (..., D), (..., G) after actions (...) in `state`, with the noise of step t."""
         c, lead = self.config, action.shape
         deter = state.deter.reshape(-1, c.deter)
         z_rows = self.rssm.stoch_in.rows(state.stoch).reshape(-1, c.groups)

@@ -1,7 +1,7 @@
-"""The units in which one agent counts: observations and rewards of any scale become numbers near one.
+"""Scales of an agent's observations and rewards: its networks work with numbers near one.
 
-Both follow the agent's own data alone and are part of its checkpoint. Replay, messages and metrics hold raw numbers;
-networks see scaled ones. SMAC's observations lie in [-1, 1] and its returns in [0, 20]: there both scales do nothing.
+Both scales depend only on the agent's own data and are part of its checkpoint. Replay, messages and metrics hold raw
+numbers. SMAC's observations are in [-1, 1] and its returns in [0, 20]; they are not changed.
 """
 
 import math
@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from mawm.types import Floats, Segment
 
 GROWTH = 10.0
-"""A largest magnitude grows at most by this factor at a time: one freak value shall not make all others vanish."""
+"""Largest factor by which a maximum grows in one update, so that one outlier does not make all other values small."""
 CLIP = 10.0
-"""Scaled observations are clipped to [-CLIP, CLIP], so that a freak value cannot spoil an update either."""
+"""Scaled observations are clipped to [-CLIP, CLIP], so that an outlier does not dominate an update."""
 LARGE_RETURN = 20.0
-"""Returns up to this size, the greatest of a SMAC battle, need no unit of their own."""
+"""Largest return with unit 1: the maximum of a SMAC battle."""
 
 
 class ObservationScale(nn.Module):
-    """Divides every number of an observation by the largest magnitude that the agent has seen of it.
+    """Divides each component of an observation by its largest magnitude so far.
 
-    With L_k the largest |o_k| so far, the divisor of number k is max(L_k, min(1, max_j L_j)). So numbers in [-1, 1]
-    stay as they are, larger ones come into [-1, 1], and if all numbers are small the largest of them becomes one. A
-    largest magnitude never shrinks: what was learned keeps its meaning once the agent has seen the range of its world.
+    With L_k the largest |o_k| so far, the divisor of component k is max(L_k, min(1, max_j L_j)). So components in
+    [-1, 1] do not change, and larger ones are scaled to [-1, 1]. If all components are small, the largest becomes one.
+    The divisors never decrease, so that scaled observations keep their meaning.
     """
 
     def __init__(self, size: int) -> None:
@@ -36,7 +36,7 @@ class ObservationScale(nn.Module):
         self.register_buffer("largest", torch.zeros(size))
 
     def divisor(self) -> Tensor:
-        """The divisor (O,) of each number; ones before anything was seen."""
+        """The divisor (O,) of each component; ones before the first observation."""
         overall = self.largest.max()
         floor = torch.where(overall > 0.0, overall.clamp(max=1.0), 1.0)
         return torch.maximum(self.largest, floor)
@@ -46,31 +46,31 @@ class ObservationScale(nn.Module):
         return (obs / self.divisor()).clamp(-CLIP, CLIP)
 
     def raw(self, scaled: Tensor) -> Tensor:
-        """Observations (..., O) in the environment's units, of scaled ones."""
+        """Raw observations (..., O) of scaled ones."""
         return scaled * self.divisor()
 
     def widen(self, observations: Iterable[Floats]) -> None:
-        """Take in raw observations, each array (T, O); numbers that are not finite are ignored."""
-        seen = [np.where(np.isfinite(obs), np.abs(obs), 0.0).max(0) for obs in observations]
-        if not seen:
+        """Update the maxima with raw observations, each array (T, O); non-finite numbers are ignored."""
+        maxima = [np.where(np.isfinite(obs), np.abs(obs), 0.0).max(0) for obs in observations]
+        if not maxima:
             return
-        new = torch.from_numpy(np.max(seen, 0).astype(np.float32)).to(self.largest.device)
+        new = torch.from_numpy(np.max(maxima, 0).astype(np.float32)).to(self.largest.device)
         self.largest.copy_(torch.maximum(self.largest, torch.minimum(new, GROWTH * self.largest.clamp(min=1.0))))
 
 
 class RewardUnit:
-    """The unit in which rewards, values and advantages are counted inside the agent's networks.
+    """The unit of rewards, values and advantages inside the agent's networks.
 
-    It follows the largest return so far. Returns are measured as running discounted sums R_t = r_t + gamma R_{t-1}
-    within a battle, which are known at once and have the size of the returns that the critic predicts. With L the
-    largest |R_t|, the unit is 1 for L between 1 and 20, L for smaller and L / 20 for larger ones.
+    It depends on the largest return so far. Returns are measured as running discounted sums R_t = r_t + gamma R_{t-1}
+    within a battle: they are known immediately and are as large as the returns that the critic predicts. With L the
+    largest |R_t|, the unit is 1 for L in [1, 20], L for a smaller L, and L / 20 for a larger L.
     """
 
     def __init__(self, discount: float, lanes: int) -> None:
         self.discount = discount
         self.largest = 0.0
         self.running = [0.0] * lanes
-        """R_t of each lane, where the agent's stream stands."""
+        """The present R_t of each lane."""
 
     @property
     def value(self) -> float:
@@ -80,18 +80,18 @@ class RewardUnit:
         return max(min(1.0, self.largest), self.largest / LARGE_RETURN)
 
     def take(self, segments: Iterable[Segment]) -> None:
-        """Take in the agent's own next segments, of each lane in order; rewards that are not finite count as zero."""
-        seen = 0.0
+        """Update the unit with the agent's next segments, ordered in each lane; non-finite rewards count as zero."""
+        largest = 0.0
         for segment in segments:
             total = self.running[segment.lane]
             for reward, first in zip(segment.reward.tolist(), segment.is_first.tolist(), strict=True):
                 total = 0.0 if first else self.discount * total + (reward if math.isfinite(reward) else 0.0)
-                seen = max(seen, abs(total))
+                largest = max(largest, abs(total))
             self.running[segment.lane] = total
-        self.largest = max(self.largest, min(seen, GROWTH * max(1.0, self.largest)))
+        self.largest = max(self.largest, min(largest, GROWTH * max(1.0, self.largest)))
 
     def state(self) -> dict[str, Any]:
-        """The largest return and where the lanes stand, JSON-able."""
+        """The largest return and the running sum of each lane, as JSON values."""
         return {"largest": self.largest, "running": self.running}
 
     def load_state(self, state: dict[str, Any]) -> None:

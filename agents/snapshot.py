@@ -1,19 +1,16 @@
-"""An agent's whole state as arrays by name and a JSON-able rest, and back."""
+"""Save an agent's complete state as arrays by name and values for JSON, and load it."""
 
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
 from torch import nn
 
 from mawm.agents.optimiser import Optimiser
-from mawm.agents.snapshot_weights import load_weights, save_weights, under
+from mawm.agents.snapshot_weights import Arrays, load_weights, save_weights, under
 from mawm.sharing.provenance import ProvenanceError
 from mawm.types import Role, Since
 
 if TYPE_CHECKING:
     from mawm.agents.agent import Agent
-
-Arrays = dict[str, NDArray[Any]]
 
 
 def _modules(agent: "Agent") -> dict[str, nn.Module]:
@@ -37,9 +34,9 @@ def optimisers(agent: "Agent") -> dict[str, Optimiser]:
 
 
 def save(agent: "Agent", since: Since) -> tuple[Arrays, dict[str, Any]]:
-    """Weights, optimisers, replay, acting memories as arrays; generators, selectors, budgets, counters as the rest.
+    """Arrays: weights, optimisers, replay, acting memories. Values for JSON: generators, selectors, budgets, counters.
 
-    Of the replay's tables: what came after `since`.
+    The replay's tables contain only the rows appended after `since`.
     """
     arrays = save_weights(_modules(agent))
     for name, optimiser in optimisers(agent).items():
@@ -47,30 +44,30 @@ def save(agent: "Agent", since: Since) -> tuple[Arrays, dict[str, Any]]:
     arrays |= agent.replay.state(since)
     for slot, memory in agent.memories.items():
         arrays |= {f"memory/{slot}/{key}": value for key, value in memory.arrays().items()}
-    information, about_information = agent.intrinsic.state()
-    arrays |= {f"intrinsic/{key}": value for key, value in information.items()}
-    rest = {
+    intrinsic_arrays, intrinsic_values = agent.intrinsic.state()
+    arrays |= {f"intrinsic/{key}": value for key, value in intrinsic_arrays.items()}
+    values = {
         "generators": {purpose: rng.bit_generator.state for purpose, rng in agent.rngs.items()},
         "experience": agent.experience.state(),
         "rollouts": agent.rollouts.state(),
         "advantages": agent.actor_critic.advantages.state(),
         "reward_unit": agent.reward_unit.state(),
         "exploration": agent.actor_critic.exploration.state(),
-        "intrinsic": about_information,
+        "intrinsic": intrinsic_values,
         "round": agent.behaviour_trainer.round,
         "model_updates": agent.model_trainer.updates,
         "learned_from": sorted(agent.learned_from),
         "skipped": {name: optimiser.counters() for name, optimiser in optimisers(agent).items()},
     }
-    return arrays, rest
+    return arrays, values
 
 
-def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
-    """Continue from `save`. ValueError where a weight is missing or has another shape.
+def load(agent: "Agent", arrays: Arrays, values: dict[str, Any]) -> None:
+    """Continue from `save`. ValueError if a weight is missing or has another shape.
 
     ProvenanceError if the saved model has learned from data that this agent's gate refuses.
     """
-    roles = {Role(name) for name in rest["learned_from"]}
+    roles = {Role(name) for name in values["learned_from"]}
     foreign = [role for role in roles if not agent.replay.gate.admits(role)]
     if foreign:
         raise ProvenanceError(
@@ -80,20 +77,20 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
     load_weights(agent.name, _modules(agent), arrays)
     for name, optimiser in optimisers(agent).items():
         optimiser.load_state(under(arrays, f"optimiser/{name}/"))
-        optimiser.load_counters(rest["skipped"][name])
+        optimiser.load_counters(values["skipped"][name])
     agent.replay.load_state(arrays)
     for slot in {key.split("/")[1] for key in arrays if key.startswith("memory/")}:
         saved = under(arrays, f"memory/{slot}/")
         agent.begin(slot, len(saved["prev_action"]))
         agent.memories[slot].load(saved)
     for purpose, rng in agent.rngs.items():
-        rng.bit_generator.state = rest["generators"][purpose]
-    agent.experience.load_state(rest["experience"])
-    agent.rollouts.load_state(rest["rollouts"])
-    agent.actor_critic.advantages.load_state(rest["advantages"])
-    agent.reward_unit.load_state(rest["reward_unit"])
-    agent.count_in_unit()
-    agent.actor_critic.exploration.load_state(rest["exploration"])
-    agent.intrinsic.load_state(under(arrays, "intrinsic/"), rest["intrinsic"])
-    agent.behaviour_trainer.round = int(rest["round"])
-    agent.model_trainer.updates = int(rest["model_updates"])
+        rng.bit_generator.state = values["generators"][purpose]
+    agent.experience.load_state(values["experience"])
+    agent.rollouts.load_state(values["rollouts"])
+    agent.actor_critic.advantages.load_state(values["advantages"])
+    agent.reward_unit.load_state(values["reward_unit"])
+    agent.apply_reward_unit()
+    agent.actor_critic.exploration.load_state(values["exploration"])
+    agent.intrinsic.load_state(under(arrays, "intrinsic/"), values["intrinsic"])
+    agent.behaviour_trainer.round = int(values["round"])
+    agent.model_trainer.updates = int(values["model_updates"])

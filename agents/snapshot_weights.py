@@ -1,4 +1,4 @@
-"""Weights of modules as arrays by name, and back."""
+"""Save weights of modules as arrays by name, and load them."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def save_weights(modules: dict[str, nn.Module]) -> Arrays:
 
 
 def load_weights(owner: str, modules: dict[str, nn.Module], arrays: Arrays) -> None:
-    """Write what `save_weights` gave into modules. ValueError where a weight is missing or has another shape."""
+    """Load the arrays of `save_weights`. ValueError if a weight is missing or has another shape."""
     for name, module in modules.items():
         saved = under(arrays, f"weights/{name}/")
         own = module.state_dict()
@@ -33,5 +33,5 @@ def load_weights(owner: str, modules: dict[str, nn.Module], arrays: Arrays) -> N
 
 
 def under(arrays: Arrays, prefix: str) -> Arrays:
-    """The arrays whose names begin with `prefix`, without it."""
+    """The arrays whose names begin with `prefix`, under names without the prefix."""
     return {key.removeprefix(prefix): np.asarray(value) for key, value in arrays.items() if key.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""One agent's world model: the RSSM, two private decoders and three predictors, and the losses of Z's Eqs. 1-3."""
+"""One agent's world model: RSSM, two private decoders, three predictors, and the losses of Z Eqs. 1-3."""
 
 from typing import NamedTuple
 
@@ -14,14 +14,13 @@ from mawm.agents.returns import scalar_output
 from mawm.agents.rssm import Latent, Posteriors, Rssm
 
 SCORES = ("avail", "terminal", "reward", "kl")
-"""The four losses of Z section 4.2, in the order in which the selector reads them."""
+"""The four losses of Z section 4.2, in the order of the selector's input."""
 
 
 class Batch(NamedTuple):
-    """Stretches as tensors, time first; `own` (B,) tells the agent's own rows from received ones.
+    """The tensors of `replay.Sequences`, time first; `own` (B,) marks the agent's own rows.
 
-    `is_first`: a battle begins here. `reset`: memory must be reset here; a received piece needs it in mid-battle too.
-    `stale`: the reward was written at an agent's death long ago, so it tells how good the team was at that time.
+    A `stale` reward was written at an agent's death long ago, so it depends on an old policy of the team.
     """
 
     obs: Tensor
@@ -36,7 +35,7 @@ class Batch(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """Unreduced losses (T, B) in nats, zero where a step has nothing to say."""
+    """Unreduced losses (T, B) in nats, zero where a step has no such loss."""
 
     obs: Tensor
     action: Tensor
@@ -48,7 +47,7 @@ class Losses(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the predictors say of latent states: reward (..., size), logits of terminal (...), avail (..., A)."""
+    """Predictions at latent states: reward (..., size), logits of terminal (...), logits of avail (..., A)."""
 
     reward: Tensor
     terminal: Tensor
@@ -56,7 +55,7 @@ class Prediction(NamedTuple):
 
 
 class FixedPredictors(NamedTuple):
-    """The predictors as they are now, each by itself."""
+    """The three predictors with fixed weights."""
 
     reward: FixedHead
     terminal: FixedHead
@@ -64,14 +63,14 @@ class FixedPredictors(NamedTuple):
 
 
 def resets(reset: Tensor) -> Tensor:
-    """Where memory starts anew (T, B): where the rows say so, and at the start of every stretch."""
-    anew = reset.clone()
-    anew[0] = True
-    return anew
+    """Steps (T, B) at which the memory is reset: those of the batch, and the first step of every sequence."""
+    out = reset.clone()
+    out[0] = True
+    return out
 
 
 class WorldModel(nn.Module):
-    """Decoders learn from the agent's own rows alone, predictors and RSSM from the pooled rows (METHOD section 1)."""
+    """Decoders learn from the agent's own rows only, predictors and RSSM from the pooled rows (METHOD section 1)."""
 
     def __init__(
         self, obs_size: int, n_actions: int, config: WorldModelConfig, bins: int, generator: torch.Generator
@@ -80,7 +79,7 @@ class WorldModel(nn.Module):
         c = self.config = config
         latent = (c.deter, c.groups, c.classes)
         self.rssm = Rssm(obs_size, n_actions, c, generator)
-        # Heads that see the same latent share one first product: as many separate weights, fewer kernels.
+        # Heads with the same input compute their first layers in one product, which needs fewer kernels.
         self.decoders_in = FeatureLinear(*latent, 2 * c.hidden, generator)
         self.predictors_in = FeatureLinear(*latent, 3 * c.hidden, generator)
         widths = [c.hidden] * c.layers
@@ -101,7 +100,7 @@ class WorldModel(nn.Module):
         return self.obs_decoder(obs), self.action_decoder(action)
 
     def decode_observation(self, latent: Latent) -> Tensor:
-        """Mean scaled observation (..., O) at latent states: where the private decoder expects it."""
+        """Mean scaled observation (..., O) of the private decoder at latent states."""
         obs, _ = self.decoders_in(latent.deter, latent.stoch).chunk(2, -1)
         out: Tensor = self.obs_decoder(obs)
         return out
@@ -112,7 +111,7 @@ class WorldModel(nn.Module):
         return Prediction(self.reward_head(reward), self.terminal_head(terminal).squeeze(-1), self.avail_head(avail))
 
     def fixed_predictors(self, count: int) -> FixedPredictors:
-        """The predictors as they are now, for `count` latent states at a time."""
+        """The predictors with their present weights, without autograd, for `count` latent states at a time."""
         width, heads = self.config.hidden, (self.reward_head, self.terminal_head, self.avail_head)
         columns = (slice(i * width, (i + 1) * width) for i in range(len(heads)))
         return FixedPredictors(
@@ -120,12 +119,12 @@ class WorldModel(nn.Module):
         )
 
     def losses(self, batch: Batch, noise: Tensor) -> tuple[Losses, Posteriors]:
-        """Unreduced Eqs. 1-3 of stretches: noise (T, B, G) uniform.
+        """Unreduced Eqs. 1-3 of sequences, with uniform noise (T, B, G).
 
-        The KL is balanced: `dyn` = KL(sg(q), p) trains the prior, `rep` = KL(q, sg(p)) the posterior. Where the past is
-        unknown (a stretch or a received piece that starts inside a battle) reward, previous action and KL at its first
-        index are left out: nothing there can be predicted. So are reward and previous action at a battle's first
-        arrival: there are none. Stale rewards are left out, too.
+        The KL is balanced: `dyn` = KL(sg(q), p) trains the prior, `rep` = KL(q, sg(p)) the posterior. Some losses are
+        zero: reward, previous action and KL at the first index of a sequence or segment that starts inside a battle,
+        because they cannot be predicted without the past; reward and previous action at a battle's first arrival,
+        because they do not exist; and the loss of stale rewards.
         """
         reset = resets(batch.reset)
         post = self.rssm.observe(batch.obs, batch.prev_action, reset, noise)
@@ -156,9 +155,9 @@ class WorldModel(nn.Module):
         return losses, post
 
     def objective(self, losses: Losses, own: Tensor) -> Tensor:
-        """The scalar that one gradient step lowers: means over the rows that each loss is about, free nats on the KL.
+        """The scalar objective of one gradient step, with free nats on the KL.
 
-        Eq. 1 is averaged over own rows alone, so that received rows do not dilute the decoders' step.
+        Eq. 1 is averaged over own rows only, so that received rows do not reduce the decoders' gradient.
         """
         c = self.config
         share = own.to(losses.obs.dtype).mean().clamp_min(1.0 / len(own))

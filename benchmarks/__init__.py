@@ -1,1 +1,1 @@
-"""Speed, measured against a named baseline in the same run: `python -m mawm.bench`."""
+"""Benchmarks, each with a baseline in the same run: `python -m mawm.bench`."""

@@ -1,6 +1,6 @@
 """Scripted policies in SMAC's interface: one action per step of eight loops, within the action masks.
 
-They read positions from the engine's state, which agents cannot see, so they serve only for comparison.
+They read positions from the engine's state, which agents cannot observe, so they are only for comparison.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from mawm.types import Bools, Ints, Step
 
 NOOP, STOP, NORTH, SOUTH, EAST, WEST, ATTACK = range(NO_ATTACK_ACTIONS + 1)
 EVENTS = 64
-"""Hits and heals of one step that the engine records, for each battle."""
+"""Largest number of hits and heals of one step that the engine records for each battle."""
 Policy = Callable[[SkirmishVectorEnv, Step], Ints]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """First battles (B,) of a policy: won, return, steps, health a lone enemy lost, whether an agent was hit."""
+    """Battles (B,) of a policy: won, return, steps, health lost by the only enemy, whether an agent was hit."""
 
     won: Bools
     returns: NDArray[np.float64]
@@ -34,7 +34,7 @@ class Outcome:
 
 
 def play(map_name: str, rules: Rules, battles: int, seed: int, policy: Policy) -> Outcome:
-    """Play this number of battles to their end, with SMAC's steps and masks."""
+    """Play a number of battles to their end, with SMAC's steps and masks."""
     env = SkirmishVectorEnv(map_name, battles, seed, rules, events=EVENTS)
     step, c = env.reset(), env.contract
     won, done, hurt = (np.zeros(battles, np.bool_) for _ in range(3))
@@ -49,8 +49,8 @@ def play(map_name: str, rules: Rules, battles: int, seed: int, policy: Policy) -
             events = env.events(int(b))
             hurt[b] |= bool(np.any((events[:, 1] == 0.0) & (events[:, 3] < c.n_agents)))
         done |= over
-    # The step that ends a battle already shows the next one's units, so the damage is read from the rewards: they pay
-    # each point of health and shield that an enemy loses.
+    # After the last step the engine holds the units of the next battle. So the damage is computed from the rewards,
+    # which count each point of health and shield that an enemy loses.
     damage = returns * c.max_reward / PERFECT_RETURN - c.shield_max[c.n_agents]
     taken = np.where(won, c.hp_max[c.n_agents], np.maximum(0.0, damage))
     return Outcome(won, returns, steps, taken, hurt)
@@ -79,11 +79,6 @@ def attack_closest(env: SkirmishVectorEnv, step: Step) -> Ints:
     return np.where(step.alive, actions, NOOP)
 
 
-def stand_and_fire(env: SkirmishVectorEnv, step: Step) -> Ints:
-    """Actions (B, N): attack the first enemy as soon as the mask allows it, and stop until then."""
-    return np.where(step.alive, np.where(step.avail[:, :, ATTACK], ATTACK, STOP), NOOP)
-
-
 class UniformPolicy:
     """Each agent picks uniformly among the actions that its mask allows."""
 
@@ -106,7 +101,7 @@ class AlternatingFire:
         self._shooter = np.full(batch, -1)
 
     def __call__(self, env: SkirmishVectorEnv, step: Step) -> Ints:
-        """Actions (B, 2). ExplorerHook moves."""
+        """Actions (B, 2). The agents do not move."""
         rows, places = np.arange(env.batch), env.bodies[:, :, [X, Y]]
         far = np.linalg.norm(places[:, :2] - places[:, 2:], axis=-1)
         shooter = np.where(self._shooter < 0, far.argmax(1), self._shooter)
@@ -117,7 +112,7 @@ class AlternatingFire:
 
 
 class StopAlternation:
-    """Two stalkers walk to the enemy and shoot; the enemy's target stops for one step after every `hits` hits it took.
+    """Two stalkers attack the enemy; the one that the enemy targets stops for one step after every `hits` hits.
 
     It stops while its own weapon is on cooldown. In that step it is no threat, so the enemy changes its target.
     """

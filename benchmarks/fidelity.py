@@ -1,4 +1,4 @@
-"""Compares battles of the embedded engine with measurements on the real StarCraft II: one row a measurement."""
+"""Compares battles of the embedded engine with measurements on StarCraft II, one row for each measurement."""
 
 import math
 import tomllib
@@ -18,16 +18,16 @@ from mawm.envs.skirmish.rules import Rules
 from mawm.storage.safe_read import read_json
 
 SCORE_TOLERANCE, LENGTH_TOLERANCE, WON_TOLERANCE = 0.05, 0.10, 0.15
-"""Largest difference that holds: of a score (or two standard errors, if larger), of a length (share), of a win rate."""
+"""Largest accepted difference: of a score (or two standard errors, if larger), of a length (share), of a win rate."""
 LENGTHS = ("early", "all_won")
 SEED = 5
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: the real value, its standard deviation (0: unknown), ours, the difference, and whether it holds.
+    """One measurement: real value, its standard deviation (0: unknown), engine's value, difference, and acceptance.
 
-    `held` is None if the row has no tolerance. `ours` is None if our battles give no value, e.g. none was won.
+    `held` is None if the row has no tolerance. `ours` is None if the engine gives no value, e.g. no battle was won.
     """
 
     map: str
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All rows, root-mean-square errors (None without such rows), and how many of the rows with a tolerance hold."""
+    """All rows, root-mean-square errors (None without such rows), and the number of accepted rows (`held` of `of`)."""
 
     rules: dict[str, Any]
     battles: int
@@ -139,8 +139,8 @@ def _row(map_name: str, test: str, real: float, spread: float, ours: float | Non
 
 def _scripted(name: str, script: str, real: float, sd: float, played: int, rules: Rules, battles: int) -> Row:
     ours = float(scripted(name, script, rules, battles)[:, 0].mean())
-    bar = max(SCORE_TOLERANCE, 2.0 * sd / math.sqrt(played))
-    return _row(name, script, real, sd, ours, abs(ours - real) <= bar)
+    tolerance = max(SCORE_TOLERANCE, 2.0 * sd / math.sqrt(played))
+    return _row(name, script, real, sd, ours, abs(ours - real) <= tolerance)
 
 
 def _length(name: str, test: str, real: float, spread: float, rules: Rules, battles: int) -> Row:
@@ -149,7 +149,7 @@ def _length(name: str, test: str, real: float, spread: float, rules: Rules, batt
     The latter has no tolerance, because the policies that won the real battles are not known.
     """
     if test == "early":
-        # Lengths vary more than scores: five times as many battles give a mean of similar precision.
+        # Lengths vary more than scores, so their mean needs five times as many battles for a similar precision.
         ours = float(_play(name, rules, 5 * battles, scripts.UniformPolicy(SEED)).steps.mean())
         return _row(name, "early length", real, spread, ours, abs(ours - real) <= LENGTH_TOLERANCE * real)
     outcome = _play(name, rules, battles, _winning_script(name, battles))
@@ -158,7 +158,7 @@ def _length(name: str, test: str, real: float, spread: float, rules: Rules, batt
 
 
 def _winning_script(name: str, battles: int) -> scripts.Policy:
-    """A script that wins the map, or the one that is most likely to win."""
+    """A script that wins the map, or the script that wins most often."""
     if name == "2m_vs_1z":
         return scripts.AlternatingFire(battles)
     return scripts.StopAlternation(battles, 5) if name == "2s_vs_1sc" else scripts.attack_closest
@@ -171,7 +171,7 @@ def _play(name: str, rules: Rules, battles: int, policy: scripts.Policy) -> scri
 def micro_rows(rules: Rules, battles: int) -> Iterator[Row]:
     """Scripts of two agents against one enemy, on 2m_vs_1z and 2s_vs_1sc: outcomes, steps and returns.
 
-    On the real game these scripts separate plays that always win from plays that always lose.
+    In the real game some of these scripts always win and the others always lose.
     """
 
     def banded(test: str, real: float, ours: float | None, low: float, high: float) -> Row:

@@ -1,4 +1,4 @@
-"""What one iteration of learning costs, beside the same step written plainly and beside the arithmetic alone."""
+"""Processor time of one learning iteration, compared with a plain implementation and with its matrix products."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mawm.agents.actor_critic import ActorCritic
 from mawm.agents.behaviour_trainer import BehaviourTrainer
 from mawm.agents.config import AgentConfig, ReplayConfig
-from mawm.agents.information.term import NoInformation
+from mawm.agents.information.term import Intrinsic
 from mawm.agents.matmul import matmul, set_precision
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.pooled_replay import PooledReplay
@@ -46,22 +46,22 @@ def filled_replay(rng: np.random.Generator, steps: int = 4000) -> PooledReplay:
 
 
 def our_units(config: AgentConfig, seed: int) -> Units:
-    """The package's learner: the three units of an iteration."""
+    """The three units of an iteration of the package's learner."""
     rng = np.random.default_rng(seed)
     weights = torch.Generator().manual_seed(seed)
     model = WorldModel(SPACES.obs_size, SPACES.n_actions, config.world_model, config.behaviour.bins, weights)
     behaviour = ActorCritic(SPACES.n_actions, config.world_model, config.behaviour, weights)
-    modelling = ModelTrainer(model, filled_replay(rng), rng, rng, NoInformation(), "cpu")
-    behaving = BehaviourTrainer(behaviour, modelling, rng, rng, NoInformation(), 0.0, "cpu")
+    model_trainer = ModelTrainer(model, filled_replay(rng), rng, rng, Intrinsic(), "cpu")
+    behaviour_trainer = BehaviourTrainer(behaviour, model_trainer, rng, rng, Intrinsic(), 0.0, "cpu")
     return {
-        "world_model_update": lambda: modelling.fit(1),
-        "rollout": lambda: behaving.imagine(1),
-        "policy_epoch": lambda: behaving.fit([], 0),
+        "world_model_update": lambda: model_trainer.fit(1),
+        "rollout": lambda: behaviour_trainer.imagine(1),
+        "policy_epoch": lambda: behaviour_trainer.fit([], 0),
     }
 
 
 def plain_units(config: AgentConfig, seed: int) -> Units:
-    """The plain learner: the same three units."""
+    """The same three units of the plain learner."""
     rng = np.random.default_rng(seed)
     replay, learner, c = filled_replay(rng), PlainLearner(SPACES.obs_size, SPACES.n_actions, config), config.world_model
     kept: list[tuple[torch.Tensor, ...]] = []
@@ -78,7 +78,7 @@ def plain_units(config: AgentConfig, seed: int) -> Units:
 
 
 def product_rate() -> float:
-    """Floating-point operations per processor second of the learner's matrix product at its shapes, on one thread."""
+    """Floating-point operations per processor second of a matrix product with the learner's shapes, on one thread."""
     a, b = torch.randn(2000, 1280), torch.randn(1280, 256)
     matmul(a, b)
     best = min(_timed(lambda: matmul(a, b)) for _ in range(10))
@@ -101,17 +101,18 @@ def _operations(units: Units) -> float:
 
 
 def iteration(units: dict[str, float]) -> float:
-    """An iteration's total from its units."""
+    """The total of an iteration from its units."""
     behaviour = units["rollout"] + units["policy_epoch"]
     return MODEL_UPDATES * units["world_model_update"] + BEHAVIOUR_UPDATES * behaviour
 
 
 def measure(config: AgentConfig, agents: int, precision: str, repeats: int = 5) -> dict[str, float]:
-    """Medians over `repeats` interleaved timings, both learners looped over `agents` on one thread.
+    """Medians over `repeats` interleaved timings of both learners, for `agents` agents on one thread.
 
-    Gives processor seconds per agent of each unit, those of an iteration of all agents for both, the floor (the
-    products that the fast learner makes, at the rate of this machine's matrix product) and the ratio. One policy epoch
-    per rollout on both sides. `precision` is that of the fast learner's products; the plain learner's are float32.
+    Returns processor seconds of each unit per agent, of an iteration of all agents for both learners, the lower bound
+    `floor_seconds` (the products of the package's learner at the rate of this machine's matrix product), and the ratio.
+    Both learners do one policy epoch per rollout. `precision` applies to the package's learner; the plain learner uses
+    float32.
     """
     config = replace(config, behaviour=replace(config.behaviour, epochs=1))
     teams = {

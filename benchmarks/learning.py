@@ -1,4 +1,4 @@
-"""Compares how fast methods learn with published results on the real StarCraft II: one row a map and method."""
+"""Compares the learning speed of methods with published results on StarCraft II, one row for each map and method."""
 
 import tomllib
 from collections.abc import Iterator
@@ -38,15 +38,15 @@ class Row:
     seeds: list[int]
     env_steps: int
     sampled: Curves
-    """Win rate of evaluations with sampled actions; `final` is of battles of its own, played after training."""
+    """Win rate of evaluations with sampled actions; `final` is of separate battles after training."""
     greedy: Curves
     """The same with greedy actions."""
     training: Curves
-    """Win rate of the last hundred battles of training, with sampled actions."""
+    """Win rate of the last hundred training battles, with sampled actions."""
     minutes: float
     """Median wall time of one run."""
     published: dict[str, str]
-    """Published results on the real game: method to text."""
+    """Published results on the real game, as text by method."""
 
     def json(self) -> dict[str, Any]:
         """The row as values that `json` can write."""
@@ -57,11 +57,11 @@ class Row:
         return {"sampled": self.sampled, "greedy": self.greedy, "training": self.training}
 
     def lines(self) -> Iterator[str]:
-        """Three lines of a table: of evaluations with sampled and with greedy actions, and of training battles."""
-        for what, curves in self._curves().items():
-            head = (self.map, self.method, f"{self.minutes:.1f}") if what == "sampled" else ("", "", "")
+        """Three lines of a table: evaluations with sampled actions, with greedy actions, and training battles."""
+        for name, curves in self._curves().items():
+            head = (self.map, self.method, f"{self.minutes:.1f}") if name == "sampled" else ("", "", "")
             cells = "".join(f"{_steps_cell(curves, level):<17}" for level in LEVELS)
-            yield f"{head[0]:<12}{head[1]:<13}{what:<10}{cells}{_share_cell(curves.final):<19}{head[2]}".rstrip()
+            yield f"{head[0]:<12}{head[1]:<13}{name:<10}{cells}{_share_cell(curves.final):<19}{head[2]}".rstrip()
 
 
 def rows(folder: Path, maps: tuple[str, ...], methods: tuple[str, ...], seeds: range) -> list[Row]:
@@ -70,17 +70,16 @@ def rows(folder: Path, maps: tuple[str, ...], methods: tuple[str, ...], seeds: r
     Cells without runs have no row. ValueError if there is no row.
     """
     published = tomllib.loads((resources.files("mawm.benchmarks") / "learning.toml").read_text())
-    runs, _ = load_runs([folder])
-    found = []
+    runs = sorted(load_runs([folder])[0], key=lambda run: run.seed)
+    table = []
     for map_name in maps:
         for method in methods:
             cell = [r for r in runs if (r.config["map"], r.method) == (map_name, method) and r.seed in seeds]
-            cell.sort(key=lambda run: run.seed)
             if cell:
-                found.append(_row(map_name, method, cell, published.get(map_name, {})))
-    if not found:
+                table.append(_row(map_name, method, cell, published.get(map_name, {})))
+    if not table:
         raise ValueError(f"{folder} holds no run of {', '.join(methods)} on {', '.join(maps)} with these seeds")
-    return found
+    return table
 
 
 def _row(map_name: str, method: str, runs: list[RunRecord], published: dict[str, str]) -> Row:
@@ -110,13 +109,13 @@ def _first(run: RunRecord, tag: str, level: float) -> int | None:
 def text(done: list[Row]) -> Iterator[str]:
     """Lines of a table; published results follow the rows of each map."""
     yield "environment steps to a win rate, and the last win rate: median of the seeds [best - worst]; -: never reached"
-    yield "sampled, greedy: evaluations, the last one on battles of its own; training: the last hundred battles"
+    yield "sampled, greedy: evaluations, the last one on separate battles; training: the last hundred battles"
     titles = "".join(f"{f'{level} %':<17}" for level in LEVELS)
     yield f"{'map':<12}{'method':<13}{'battles':<10}{titles}{'last':<19}minutes"
     for i, row in enumerate(done):
         yield from row.lines()
         if i == len(done) - 1 or done[i + 1].map != row.map:
-            yield from (f"  published on the real game: {name} {said}" for name, said in row.published.items())
+            yield from (f"  published on the real game: {name} {result}" for name, result in row.published.items())
 
 
 def _steps_cell(curves: Curves, level: int) -> str:

@@ -1,4 +1,4 @@
-"""Records the losses that a selector sees in a real run: the data of tests/golden/losses."""
+"""Records the inputs of selectors in a real run, for tests/golden/losses."""
 
 import tempfile
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from mawm.types import Bools, Ints
 
 
 class Recorder(AllOrNone):
-    """A selector that offers nothing and keeps the losses of the first `most` items that it is asked about."""
+    """A selector that selects no item and records the losses of the first `most` items."""
 
     def __init__(self, most: int) -> None:
         super().__init__(False)
@@ -34,7 +34,7 @@ class Recorder(AllOrNone):
         self.items = 0
 
     def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
-        """Keep, and offer nothing."""
+        """Record the losses and select no item."""
         kept = min(len(losses), self.most - self.items)
         self.losses.append(losses[:kept])
         self.arrivals.append(arrivals[:kept])
@@ -44,20 +44,19 @@ class Recorder(AllOrNone):
 
 
 def record(config: TrainConfig, most_rollouts: int, report: Callable[[str], None]) -> dict[str, NDArray[Any]]:
-    """Play a run of `config` with one learner for the team; gives what a selector would have been asked about.
+    """Run `config` with one learner for the team, and record the inputs of its selectors.
 
-    Arrays: `losses` (n, 4) float16, the four losses of every segment of every agent in nats per arrival (`SCORES`
-    says the order), `arrivals` (n,) uint8, the lengths of the segments, `critic` (r,) float16, the critic's loss of the
-    first `most_rollouts` rollouts. Recording changes nothing in the run. Raises ValueError for a team of several
-    learners.
+    Arrays: `losses` (n, 4) float16, the losses (`SCORES`) of every segment of every agent in nats per arrival;
+    `arrivals` (n,) uint8, the lengths of the segments; `critic` (r,) float16, the critic's loss of the first
+    `most_rollouts` rollouts. Recording does not change the run. ValueError for a team of several learners.
     """
     segments, rollouts = Recorder(10**9), Recorder(most_rollouts)
     with tempfile.TemporaryDirectory() as folder, closing(make_env(config, "train", config.schedule.battles)) as env:
         team = cast(InlineTeam, make_team(config, env.spaces, "cpu", "inline"))
         if len(team.members) > 1:
             raise ValueError(f"losses are recorded of one learner; {config.method} has {len(team.members)}")
-        beside = make_explorer_hook(config, env.spaces)
-        run = make_run(config, env, team, beside, Path(folder), lambda run, metrics: None, None)
+        explorer_hook = make_explorer_hook(config, env.spaces)
+        run = make_run(config, env, team, explorer_hook, Path(folder), lambda run, metrics: None, None)
         agent = cast(Agent, team.learners[0])
         agent.experience, agent.rollouts = Broadcaster(segments, Unlimited()), Broadcaster(rollouts, Unlimited())
         while run.collector.env_steps < config.env_steps:

@@ -1,8 +1,8 @@
-"""The baseline of the learner benchmark: the same step written plainly, one agent at a time.
+"""The baseline of the learner benchmark: a plain implementation without optimisation for speed.
 
-Dense one-hot inputs, a layer for each head, `torch.distributions` with its default argument checks for every sample and
-log-probability, float32, the default Adam over separate tensors: what one would write first. Same sizes, same losses,
-same numbers of rows and gradient steps as the package's own learner.
+It has dense one-hot inputs, a layer for each head, `torch.distributions` with its default argument checks, float32, and
+the default Adam on separate tensors. Sizes, losses and numbers of rows and gradient steps are those of the package's
+learner.
 """
 
 from itertools import pairwise
@@ -54,14 +54,14 @@ class PlainModel(nn.Module):
         self.avail = perceptron(feat, c.hidden, c.predictor_layers, n_actions)
 
     def dist(self, logits: Tensor) -> "Independent[OneHotCategoricalStraightThrough]":
-        """Categorical latents with a uniform share, with straight-through samples."""
+        """Categorical latents with unimix and straight-through samples."""
         c = self.config
         probs = torch.softmax(logits.unflatten(-1, (c.groups, c.classes)), -1)
         probs = probs * (1 - c.unimix) + c.unimix / c.classes
         return Independent(OneHotCategoricalStraightThrough(probs=probs), 1)
 
     def observe(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Posterior features (T, B, F), posterior and prior probabilities, and the mask of known steps."""
+        """Posterior features (T, B, F), posterior and prior probabilities, and one-hot previous actions."""
         c = self.config
         embed = self.encoder(batch.obs)
         h = batch.obs.new_zeros(batch.obs.shape[1], c.deter)
@@ -112,7 +112,7 @@ class PlainModel(nn.Module):
 
 
 class PlainLearner:
-    """One agent: a world-model update, a round of imagination and a policy epoch, plainly."""
+    """The world-model update, the rollouts and the policy epoch of one agent."""
 
     def __init__(self, obs_size: int, n_actions: int, config: AgentConfig) -> None:
         b = self.config = config.behaviour
@@ -136,9 +136,9 @@ class PlainLearner:
 
     @torch.no_grad()
     def rollout(self, batch: Batch, starts: int) -> tuple[Tensor, ...]:
-        """Imagination from `starts` posterior states, time first.
+        """Rollouts from `starts` posterior states, time first.
 
-        Features of all states, then features acted in, masks, actions, log-probabilities, rewards, discounts, weights.
+        Features of all states, then for each action: features, mask, action, log-probability, reward, discount, weight.
         """
         b, m = self.config, self.model
         feats, *_ = m.observe(batch)
@@ -154,11 +154,11 @@ class PlainLearner:
             z = m.dist(m.prior(h)).sample().flatten(-2)
             out_feat, feat = feat, torch.cat([h, z], -1)
             reward = m.reward_output.mean(m.reward(feat))
-            goes_on = 1 - Bernoulli(logits=m.terminal(feat).squeeze(-1)).probs
-            out.append((out_feat, avail, action, policy.log_prob(action), reward, b.discount * goes_on, weight))
+            survival = 1 - Bernoulli(logits=m.terminal(feat).squeeze(-1)).probs
+            out.append((out_feat, avail, action, policy.log_prob(action), reward, b.discount * survival, weight))
             avail = Bernoulli(logits=m.avail(feat)).probs > 0.5
             avail[:, 1] = True
-            weight = weight * goes_on
+            weight = weight * survival
             all_feats.append(feat)
         return torch.stack(all_feats), *(torch.stack(x) for x in zip(*out, strict=True))
 

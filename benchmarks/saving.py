@@ -1,4 +1,4 @@
-"""What saving costs a run whose own replays are full: seconds of a checkpoint beside those between two."""
+"""Time of a checkpoint in a run with full replays, compared with the time between two checkpoints."""
 
 import statistics
 import tempfile
@@ -20,16 +20,17 @@ from mawm.run_folder.run_state import parts_of
 from mawm.types import Origin, Role, Segment, Spaces
 
 TIMED_STEPS = 2000
-"""Environment steps of learning that are timed, after those of the prefill and the warm-up."""
+"""Timed environment steps of learning, after prefill and warm-up."""
 SAVES = 5
-STRETCH = 50
-"""Steps of a made-up segment."""
+SEGMENT = 50
+"""Steps of a random segment."""
 
 
 def measure(config: TrainConfig, cores: int) -> dict[str, Any]:
-    """One row: steps a second without saving, then saves at full replays, new rows only and (the baseline) all rows.
+    """One row: steps per second without saving, then saves with full replays of only new rows, and of all rows.
 
-    `share_of_wall` is a save's part of the time from one save to the next at the default interval.
+    The latter is the baseline. `share_of_wall` is the share of a save in the time between two saves at the default
+    interval.
     """
     with tempfile.TemporaryDirectory() as folder, closing(make_env(config, "train", config.schedule.battles)) as env:
         spaces = env.spaces
@@ -58,7 +59,7 @@ def _figures(run: Run, config: TrainConfig, spaces: Spaces, folder: Path) -> dic
     _fill(run, rng, spaces, config.agent.replay.capacity)
     shared = [_saved(run, rng, spaces, folder / "shared", n, interval, whole=False) for n in range(SAVES)]
     whole = [_saved(run, rng, spaces, folder / "whole", n, interval, whole=True) for n in range(SAVES)]
-    # The first two have nothing to share with.
+    # The first two saves cannot share rows with an earlier one.
     save_s, whole_s = (statistics.median(seconds for seconds, _ in saves[2:]) for saves in (shared, whole))
     return {
         "replay_rows": config.agent.replay.capacity,
@@ -74,9 +75,9 @@ def _figures(run: Run, config: TrainConfig, spaces: Spaces, folder: Path) -> dic
 
 
 def _fill(run: Run, rng: np.random.Generator, spaces: Spaces, steps: int) -> None:
-    """Give every agent so many steps of its own more, made up."""
-    for at in range(0, steps, 100 * STRETCH):
-        count = max(1, min(100 * STRETCH, steps - at) // STRETCH)
+    """Add this number of random own steps to the replay of every agent."""
+    for at in range(0, steps, 100 * SEGMENT):
+        count = max(1, min(100 * SEGMENT, steps - at) // SEGMENT)
         lanes = run.collector.env.batch
         new = [[_segment(rng, m[0], i, lanes, spaces) for i in range(count)] for m in run.team.members]
         run.team.remember(new)
@@ -87,19 +88,19 @@ def _segment(rng: np.random.Generator, agent: int, number: int, lanes: int, spac
         Origin(agent, Role.PRIMARY, number),
         number % lanes,
         0,
-        rng.random((STRETCH, spaces.obs_size), np.float32),
-        rng.integers(0, spaces.n_actions, STRETCH),
-        np.zeros(STRETCH, np.float32),
-        np.zeros(STRETCH, np.bool_),
-        np.arange(STRETCH) == 0,
-        np.ones((STRETCH, spaces.n_actions), np.bool_),
+        rng.random((SEGMENT, spaces.obs_size), np.float32),
+        rng.integers(0, spaces.n_actions, SEGMENT),
+        np.zeros(SEGMENT, np.float32),
+        np.zeros(SEGMENT, np.bool_),
+        np.arange(SEGMENT) == 0,
+        np.ones((SEGMENT, spaces.n_actions), np.bool_),
     )
 
 
 def _saved(
     run: Run, rng: np.random.Generator, spaces: Spaces, folder: Path, number: int, interval: int, *, whole: bool
 ) -> tuple[float, int]:
-    """Seconds of a save after an interval's new steps, and the bytes it wrote: gathering, writing, hashing, fsync."""
+    """Seconds of a save after `interval` new steps (collect, write, hash, fsync), and the bytes it wrote."""
     folder.mkdir(exist_ok=True)
     _fill(run, rng, spaces, interval)
     since, began = time.time_ns(), time.perf_counter()

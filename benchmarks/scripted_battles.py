@@ -1,4 +1,4 @@
-"""Battles of scripted teams, as measured by others on StarCraft II: orders every two loops, at any distance."""
+"""Battles of scripted teams as in published measurements on StarCraft II: orders every two loops, at any distance."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +40,13 @@ def _attack(bodies, stats, agents, script):  # type: ignore[no-untyped-def]
     for i in range(agents):
         if bodies[i, HP] <= 0.0 or stats[i, S_HEAL] > 0.0:
             continue  # a medivac has no attack ability
-        least, found = 1e18, -1
+        least, target = 1e18, -1
         for j in range(agents, len(bodies)):
             value = gap(bodies, stats, i, j) if script == 0 else bodies[j, HP]
             if bodies[j, HP] > 0.0 and value < least:
-                least, found = value, j
-        if found >= 0:
-            give_order(bodies[i], stats[i], NO_ATTACK_ACTIONS + found - agents, agents)
+                least, target = value, j
+        if target >= 0:
+            give_order(bodies[i], stats[i], NO_ATTACK_ACTIONS + target - agents, agents)
 
 
 @scalar

@@ -1,4 +1,4 @@
-"""Bytes of the two kinds of message with each wire, beside float32 in the same run."""
+"""Sizes of both kinds of message for each wire, compared with float32 in the same run."""
 
 import time
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from mawm.types import Origin, Role, Rollout, Segment
 
 REPEATS = 200
 SHOWN = {Segment: ("obs", "reward"), Rollout: ("deter", "logits")}
-"""Whose largest errors are told."""
+"""Fields whose largest errors are measured."""
 WIRES: tuple[Literal["float32", "float16"], ...] = ("float32", "float16")
 
 
 def measure(config: TrainConfig, map_name: str) -> list[dict[str, Any]]:
-    """One row a kind of message and wire: bytes, float32's bytes over these, largest errors, microseconds."""
+    """One row for each kind of message and wire: bytes, their ratio to float32, largest errors, microseconds."""
     with closing(make_env(replace(config, map=map_name), "test", 1)) as env:
         spaces = env.spaces
     model, horizon = config.agent.world_model, config.agent.behaviour.horizon
@@ -39,8 +39,10 @@ def measure(config: TrainConfig, map_name: str) -> list[dict[str, Any]]:
 
 def _row(reals: str, item: Any, encode: Callable[[], bytes], decode: Callable[[bytes], Any]) -> dict[str, Any]:
     message = encode()
-    got = decode(message)
-    errors = {f"{name}_error": _largest(getattr(item, name), getattr(got, name)) for name in SHOWN[type(item)]}
+    decoded = decode(message)
+    errors = {
+        f"{name}_error": float(np.abs(getattr(item, name) - getattr(decoded, name)).max()) for name in SHOWN[type(item)]
+    }
     return {
         "message": type(item).__name__.lower(),
         "wire": reals,
@@ -76,10 +78,6 @@ def _rollout(rng: np.random.Generator, horizon: int, latent: tuple[int, int, int
         rng.integers(0, n_actions, horizon),
         *(rng.random(horizon).astype(np.float32) for _ in range(3)),
     )
-
-
-def _largest(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.abs(a - b).max())
 
 
 def _microseconds(call: Callable[[], object]) -> float:

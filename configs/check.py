@@ -1,4 +1,4 @@
-"""What a configuration must satisfy before anything starts: rules with the value, the range and the key in one line."""
+"""Checks of a complete configuration. Each error message names the setting, its value and the rule in one line."""
 
 import math
 from operator import attrgetter
@@ -24,11 +24,11 @@ PRODUCTS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("schedule.eval_battles", "market.steps", "market.traders"), 10**8),
     (("gating.explorers", "market.steps", "market.traders"), 10**8),
 )
-"""Settings that are the sides of one array, each of which may be large while the others are small."""
+"""Settings whose product is the size of an array, with the largest allowed product."""
 
 
 def check(config: TrainConfig) -> None:
-    """Raise ValueError for the first setting that is not what it must be, alone or with others, in one line."""
+    """Raise ValueError for the first setting, or combination of settings, that is not allowed."""
     valid(config, lambda setting: setting.path)
     for paths, most in PRODUCTS:
         _check_product(config, paths, most)
@@ -43,8 +43,8 @@ def _check_product(config: TrainConfig, paths: tuple[str, ...], most: int) -> No
     sides = attrgetter(*paths)(config)
     if math.prod(sides) > most:
         raise ValueError(
-            f"{' x '.join(paths)} is {' x '.join(map(str, sides))} = {math.prod(sides)}; at most {most} are "
-            "allowed: more would not fit into memory"
+            f"{' x '.join(paths)} is {' x '.join(map(str, sides))} = {math.prod(sides)}; it must be at most {most}: "
+            "more would not fit into memory"
         )
 
 
@@ -54,13 +54,13 @@ def _check_selector(sharing: SharingConfig) -> None:
         _check_own(sharing)
     elif selector not in SELECTORS:
         raise ValueError(
-            f"sharing.selector is {shown(selector)}; it must be one of {', '.join(SELECTORS)}, or module:factory with "
-            f"one of your own{nearest(selector, SELECTORS)}"
+            f"sharing.selector is {shown(selector)}; it must be one of {', '.join(SELECTORS)}, or module:factory of your "
+            f"own selector{nearest(selector, SELECTORS)}"
         )
 
 
 def _check_own(sharing: SharingConfig) -> None:
-    """A selector of the user's is made once for nothing: else its mistake would come up where learners are built."""
+    """Construct the user's selector once, so that its errors appear before the learners are built."""
     factory = load_factory("sharing.selector", sharing.selector)
     try:
         factory(sharing.bandwidth, ("critic",), sharing.rollout_window, np.random.default_rng(0))
@@ -82,7 +82,7 @@ def _check_elite(config: TrainConfig) -> None:
 
 
 def _check_updates(config: TrainConfig) -> None:
-    """All that is imagined in a round lies in memory at once."""
+    """Limit the imagined states of a round, which are in memory at the same time."""
     plan, behaviour = config.schedule, config.agent.behaviour
     updates = plan.battles * plan.round_steps * plan.updates_per_step / plan.updates_per_behaviour
     rows = updates * behaviour.starts * behaviour.horizon
@@ -91,5 +91,5 @@ def _check_updates(config: TrainConfig) -> None:
             f"schedule.battles {plan.battles} x schedule.round_steps {plan.round_steps} x schedule.updates_per_step "
             f"{shown(plan.updates_per_step)} / schedule.updates_per_behaviour {shown(plan.updates_per_behaviour)} x "
             f"agent.behaviour.starts {behaviour.starts} x agent.behaviour.horizon {behaviour.horizon} is {rows:g} "
-            "imagined states a round; at most 10000000 are allowed: more would not fit into memory"
+            "imagined states a round; it must be at most 10000000: more would not fit into memory"
         )

@@ -1,4 +1,4 @@
-"""What the commands share: a user's mistake becomes a short message and exit code 2, never a traceback."""
+"""Parses the command lines of all commands. A user's mistake gives a short message and exit code 2, no traceback."""
 
 import itertools
 import sys
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def fail(message: str) -> NoReturn:
-    """Say what is wrong in one line and end with exit code 2."""
+    """Print an error message in one line and exit with code 2."""
     print(f"mawm: {' '.join(message.splitlines())}", file=sys.stderr)
     raise SystemExit(2)
 
@@ -28,11 +28,11 @@ def parse(
     args: list[str] | None = None,
     brief: bool = False,
 ) -> T:
-    """Parse the command line into `target`, a dataclass, or end the process: a mistake has exit code 2.
+    """Parse the command line into `target`, a dataclass; exit with code 2 after a mistake.
 
-    With `brief`, `--help` shows the settings that are marked as `Common`, of `default`; `--help-all` shows all.
+    With `brief`, `--help` shows the settings of `default` that are marked as `Common`; `--help-all` shows all.
     """
-    import tyro  # only commands need it
+    import tyro  # it loads slowly, and only commands need it
 
     args = sys.argv[1:] if args is None else args
     try:
@@ -45,10 +45,10 @@ def parse(
             description=description,
             default=default,
             args=["--help" if arg == "--help-all" else arg for arg in args],
-            registry=_takes_any_text(),
+            registry=_accept_any_text(),
             return_unknown_args=True,
         )
-    except BrokenPipeError:  # `--help | head`: the reader has seen enough
+    except BrokenPipeError:  # `--help | head`: the reader closed the pipe
         flush_output()
         raise SystemExit(0) from None
     if unknown:
@@ -62,19 +62,18 @@ def parse(
 def _unknown(word: str, command: Any) -> str:
     flags = [setting.flag for setting in settings_of(command)]
     same = [flag for flag in flags if flag.endswith(f".{word.lstrip('-')}")]
-    meant = f"; did you mean {' or '.join(same)}?" if same else nearest(word.replace("_", "-"), flags)
-    return f"unknown argument {shown(word)}{meant if word.startswith('-') and meant else '.'} See --help"
+    proposal = f"; did you mean {' or '.join(same)}?" if same else nearest(word.replace("_", "-"), flags)
+    return f"unknown argument {shown(word)}{proposal if word.startswith('-') and proposal else '.'} See --help"
 
 
 def _name(setting: Setting) -> str:
     import tyro
 
-    positional = tyro.conf.Positional in getattr(setting.kind, "__metadata__", ())
-    return setting.path.upper() if positional else setting.flag
+    return setting.path.upper() if tyro.conf.Positional in setting.annotations else setting.flag
 
 
-def _takes_any_text() -> Any:
-    """Rules by which tyro hands on a text that is no number or none of the choices: `valid` judges all values alike."""
+def _accept_any_text() -> Any:
+    """Rules with which tyro accepts any text for numbers and choices, so that `valid` checks all values."""
     from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
     registry = ConstructorRegistry()
@@ -82,21 +81,21 @@ def _takes_any_text() -> Any:
     @registry.primitive_rule
     def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         choices = ",".join(map(str, get_args(info.type))) if get_origin(info.type) is Literal else ""
-        made: Any = str if choices else info.type
-        if made not in (int, float) and not choices:
+        kind: Any = str if choices else info.type
+        if kind not in (int, float) and not choices:
             return None
         return PrimitiveConstructorSpec(
             nargs=1,
-            metavar=f"{{{choices}}}" if choices else made.__name__.upper(),
-            instance_from_str=lambda words: _made(made, words[0]),
-            is_instance=lambda value: isinstance(value, made),
+            metavar=f"{{{choices}}}" if choices else kind.__name__.upper(),
+            instance_from_str=lambda words: _converted(kind, words[0]),
+            is_instance=lambda value: isinstance(value, kind),
             str_from_instance=lambda value: [str(value)],
         )
 
     return registry
 
 
-def _made(kind: Callable[[str], Any], word: str) -> Any:
+def _converted(kind: Callable[[str], Any], word: str) -> Any:
     try:
         return kind(word)
     except ValueError:
@@ -104,12 +103,12 @@ def _made(kind: Callable[[str], Any], word: str) -> Any:
 
 
 def _brief_help(prog: str, description: str, default: Any) -> str:
-    """Of each setting that many people use: its flag, its value, the first sentence on its meaning."""
+    """The flag, default value and first help sentence of each common setting."""
     from tyro import MISSING_NONPROP
     from tyro.constructors import ConstructorRegistry, StructTypeInfo
 
     known = list(settings_of(default))
-    common = [setting for setting in known if Common in getattr(setting.kind, "__metadata__", ())]
+    common = [setting for setting in known if Common in setting.annotations]
     lines = [f"usage: {prog} [OPTIONS]", "", description]
     for group, settings in itertools.groupby(common, lambda setting: setting.group):
         lines += ["", _first_sentence((group.__doc__ or "").partition(" (")[0]).partition(":")[0] + ":"]
@@ -118,7 +117,7 @@ def _brief_help(prog: str, description: str, default: Any) -> str:
         for setting in settings:
             doc = docs[setting.path.rpartition(".")[2]]
             lines += _entry(setting, _first_sentence(doc() if callable(doc) else doc))
-    more = f"Each stands with its default. --help-all lists the other {len(known) - len(common)} settings too."
+    more = f"Values are the defaults. --help-all lists the other {len(known) - len(common)} settings too."
     return "\n".join([*lines, "", more])
 
 

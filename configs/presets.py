@@ -1,4 +1,4 @@
-"""Presets: TOML files that list only what differs from the defaults."""
+"""Presets: TOML files with the settings that differ from the defaults."""
 
 import tomllib
 from dataclasses import fields, is_dataclass, replace
@@ -12,36 +12,37 @@ T = TypeVar("T")
 
 
 def names_in(folder: str) -> list[str]:
-    """The TOML files of a folder that comes with the package, without their endings."""
+    """Names of the TOML files in a folder of the package, without their suffix."""
     entries = (resources.files("mawm.configs") / folder).iterdir()
     return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
 
 
-def text_of(folder: str, name: str, also: str = "") -> str:
-    """One of these files. ValueError for an unknown name, with the nearest one, and what could be given `also`."""
+def read_packaged(folder: str, name: str, alternative: str = "") -> str:
+    """The text of one of these files. ValueError for an unknown name; it lists the names and the `alternative`."""
     known = names_in(folder)
     if name not in known:
-        what = folder.removesuffix("s")
-        raise ValueError(f"there is no {what} {name!r}{nearest(name, known)} (choose from: {', '.join(known)}{also})")
+        kind = folder.removesuffix("s")
+        choices = f"{', '.join(known)}{alternative}"
+        raise ValueError(f"there is no {kind} {name!r}{nearest(name, known)} (choose from: {choices})")
     return (resources.files("mawm.configs") / folder / f"{name}.toml").read_text()
 
 
 def load_preset(name: str) -> TrainConfig:
-    """The configuration of a preset. ValueError for an unknown name, with the nearest one."""
-    return merge(TrainConfig(), tomllib.loads(text_of("presets", name)), f"preset {name}")
+    """The configuration of a preset. ValueError for an unknown name."""
+    return merge(TrainConfig(), tomllib.loads(read_packaged("presets", name)), f"preset {name}")
 
 
 def merge(base: T, changes: dict[str, Any], where: str) -> T:
-    """`base` (a dataclass) with nested changes; ValueError names an unknown key and the nearest, or a wrong value."""
-    if not changes:  # the default preset: `--help` needs no judge, which takes a tenth of a second to load
+    """`base` (a dataclass) with nested changes. ValueError for an unknown key or a wrong value."""
+    if not changes:  # the default preset: without validation, which takes a tenth of a second to load, for `--help`
         return base
-    changed: T = _laid_over(base, changes, where)
+    changed: T = _merged(base, changes, where)
     return valid(changed, lambda setting: f"{where}.{setting.path}")
 
 
-def _laid_over(base: Any, changes: dict[str, Any], where: str) -> Any:
+def _merged(base: Any, changes: dict[str, Any], where: str) -> Any:
     known = [entry.name for entry in fields(base)]
-    done: dict[str, Any] = {}
+    new: dict[str, Any] = {}
     for key, value in changes.items():
         if key not in known:
             raise ValueError(
@@ -51,7 +52,7 @@ def _laid_over(base: Any, changes: dict[str, Any], where: str) -> Any:
         if is_dataclass(old):
             if not isinstance(value, dict):
                 raise ValueError(f"{where}.{key} must be a table of settings; got {shown(value)}")
-            done[key] = _laid_over(old, value, f"{where}.{key}")
+            new[key] = _merged(old, value, f"{where}.{key}")
         else:
-            done[key] = tuple(value) if isinstance(old, tuple) and isinstance(value, list) else value
-    return replace(base, **done)
+            new[key] = tuple(value) if isinstance(old, tuple) and isinstance(value, list) else value
+    return replace(base, **new)

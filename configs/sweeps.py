@@ -1,4 +1,4 @@
-"""Grids of runs, and the sweeps that come with the package: TOML files with one `[[grid]]` after another."""
+"""Sweeps: grids of runs, in TOML files with one or more tables `[[grid]]`. Some sweeps are part of the package."""
 
 import tomllib
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from mawm.configs.presets import merge, text_of
+from mawm.configs.presets import merge, read_packaged
 from mawm.configs.train import TrainConfig
 from mawm.types import Seed, Share, Steps
 
 
 @dataclass(frozen=True)
 class Grid:
-    """All combinations of some settings; a method that shares nothing has one run a map and seed."""
+    """All combinations of some settings. A method without sharing has one run for each map and seed."""
 
     maps: tuple[str, ...] = ("3m",)
     """SMAC maps by name, or paths of map files."""
@@ -29,31 +29,31 @@ class Grid:
     wires: tuple[str, ...] = ("float32",)
     """Wires of mawm.train."""
     seeds: Annotated[int, Interval(ge=1, le=10_000)] = 5
-    """How many seeds: FIRST_SEED, FIRST_SEED + 1, ..."""
+    """Number of seeds: FIRST_SEED, FIRST_SEED + 1, ..."""
     first_seed: Seed = 0
-    """The first of them."""
+    """The first seed."""
     env_steps: Steps = TrainConfig.env_steps
     """Environment steps of every run."""
     train_preset: str = "default"
-    """Preset of mawm.train that every run starts from."""
+    """Preset of mawm.train for every run."""
     label: str = ""
-    """A word in the names of these runs, where TRAIN_ARGS is all that tells them from another grid's."""
+    """A word in the names of these runs, if they differ from another grid's only in TRAIN_ARGS."""
     train_args: str = ""
     """Further arguments of mawm.train for every run, in one string: --train-args="--precision bf16"."""
 
 
 def load_sweep(name: str) -> list[Grid]:
-    """The grids of a sweep by name, or of a file. ValueError for an unknown name, an unknown key or a wrong type."""
+    """The grids of a packaged sweep or of a file. ValueError for an unknown name, an unknown key or a wrong type."""
     if name.endswith(".toml"):
         try:
             text = Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{name}: cannot be read ({error})") from None
     else:
-        text = text_of("sweeps", name, ", or a path that ends in .toml")
+        text = read_packaged("sweeps", name, ", or a path that ends in .toml")
     try:
         document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # no TOML, an integer of thousands of digits, or too deep
+    except (ValueError, RecursionError) as error:  # invalid TOML, an integer of thousands of digits, or deep nesting
         raise ValueError(f"{name}: {error}") from None
     grids = document.get("grid")
     if set(document) != {"grid"} or not isinstance(grids, list) or not all(isinstance(g, dict) for g in grids):
@@ -62,7 +62,7 @@ def load_sweep(name: str) -> list[Grid]:
 
 
 def check_grid(grid: Grid) -> None:
-    """ValueError for what no run would notice: a list without or with doubled items."""
+    """ValueError for an empty list or one with repeated items, which the runs themselves would not detect."""
     for key in ("maps", "methods", "bandwidth", "selectors", "channels", "wires"):
         items = getattr(grid, key)
         if not items or len(set(items)) < len(items):

@@ -1,1 +1,1 @@
-"""Environments, all behind the one vector interface of `mawm.types`."""
+"""Environments with the vector interface of `mawm.types`."""

@@ -1,4 +1,4 @@
-"""Between an environment and everybody else: what is not as it should be goes no further."""
+"""Validates every answer of an environment before it is used."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class EnvFault(RuntimeError):
-    """An environment raised, hung, or returned what cannot be. The message names it, battle, step, agent and field."""
+    """An environment raised, hung, or gave an invalid answer. The message names environment, battle, step and field."""
 
 
 FIELDS: dict[str, tuple[tuple[str, ...], type[np.generic]]] = {
@@ -32,20 +32,20 @@ FIELDS: dict[str, tuple[tuple[str, ...], type[np.generic]]] = {
 FINITE = ("obs", "state", "reward", "final_obs")
 
 
-def told(what: str, error: Exception) -> str:
-    """What a call that failed did, in words: "step raised RuntimeError: ...", "reset gave no answer within 60 s"."""
+def describe_failure(method: str, error: Exception) -> str:
+    """Text for a failed call: "step raised RuntimeError: ...", "reset gave no answer within 60 s"."""
     if isinstance(error, TimeoutError):
-        return f"{what} gave {error}"
-    return f"{what} raised {type(error).__name__}: {str(error) or 'without a message'}"
+        return f"{method} gave {error}"
+    return f"{method} raised {type(error).__name__}: {str(error) or 'without a message'}"
 
 
 class CheckedEnv:
-    """A vector environment whose every answer is looked at before anybody uses it (some 20 microseconds a step).
+    """A vector environment whose answers are validated (about 20 microseconds a step).
 
-    EnvFault for an error, no answer in time (where the environment keeps time: `mawm.envs.process`), another shape or
-    type, a number that is not finite, an agent without any action, a battle that ends in two ways at once or is won
-    without having ended. After a fault it answers no more: what the environment holds then is unknown. A user's mistake
-    (an action that is not available) stays the ValueError that it is.
+    EnvFault for an exception, a timeout (of `mawm.envs.process`), a wrong shape or type, a non-finite number, an agent
+    without available action, a battle that is both terminated and truncated, or one that is won before its end. After a
+    fault every call raises it again, because the environment's state is unknown. A caller's mistake (an unavailable
+    action) is a ValueError.
     """
 
     def __init__(self, env: VectorEnv, name: str) -> None:
@@ -61,48 +61,48 @@ class CheckedEnv:
         self._fault: EnvFault | None = None
 
     def reset(self) -> Step:
-        """Begin B fresh battles, as the environment does."""
-        step = self._asked("reset", lambda: self._checked("reset", self.env.reset()))
+        """Begin B new battles."""
+        step = self._call("reset", lambda: self._checked("reset", self.env.reset()))
         self._battles += self.batch * self._begun
         self._begun = 1
         self._steps[:] = 0
         return step
 
     def step(self, actions: Ints) -> Step:
-        """Play one step in every battle, as the environment does."""
-        step = self._asked("step", lambda: self._checked("step", self.env.step(actions)))
+        """Play one step in every battle."""
+        step = self._call("step", lambda: self._checked("step", self.env.step(actions)))
         over = step.terminated | step.truncated
         self._steps = np.where(over, 0, self._steps + 1)
         self._battles = np.where(over, self._battles + self.batch, self._battles)
         return step
 
-    def _asked(self, what: str, call: Callable[[], T], mistakes: tuple[type[Exception], ...] = (ValueError,)) -> T:
+    def _call(self, method: str, call: Callable[[], T], mistakes: tuple[type[Exception], ...] = (ValueError,)) -> T:
         if self._fault is not None:
             raise self._fault
         try:
             return call()
-        except mistakes:  # the caller's, say an action that is not available: nothing was played
+        except mistakes:  # of the caller, e.g. an unavailable action: no step was played
             raise
         except EnvFault as fault:
             self._fault = fault
         except Exception as error:
-            self._fault = EnvFault(f"{self._where()}: {told(what, error)}")
+            self._fault = EnvFault(f"{self._where()}: {describe_failure(method, error)}")
         raise self._fault
 
     def _where(self, row: int | None = None) -> str:
-        rows = range(self.batch) if row is None else [row]
-        battles = ", ".join(str(self._battles[r]) for r in list(rows)[:4]) + (", ..." if len(rows) > 4 else "")
-        steps = ", ".join(str(self._steps[r] + 1) for r in list(rows)[:4]) + (", ..." if len(rows) > 4 else "")
+        rows = list(range(self.batch)) if row is None else [row]
+        more = ", ..." if len(rows) > 4 else ""
+        battles, steps = (", ".join(str(x) for x in of[rows[:4]]) + more for of in (self._battles, self._steps + 1))
         return f"environment {self.name}, battle {battles}, step {steps}"
 
-    def _checked(self, what: str, step: Step) -> Step:
+    def _checked(self, method: str, step: Step) -> Step:
         if not isinstance(step, Step):
-            raise EnvFault(f"{self._where()}: {what} returned {type(step).__name__}; expected a Step")
+            raise EnvFault(f"{self._where()}: {method} returned {type(step).__name__}; expected a Step")
         for field, (shape, kind) in self._expected.items():
             value = getattr(step, field)
-            found = (getattr(value, "shape", None), getattr(value, "dtype", type(value).__name__))
-            if found != (shape, kind):
-                raise EnvFault(f"{self._where()}: {field} is {found[1]} {found[0]}; expected {kind} {shape}")
+            got_shape, got_kind = getattr(value, "shape", None), getattr(value, "dtype", type(value).__name__)
+            if (got_shape, got_kind) != (shape, kind):
+                raise EnvFault(f"{self._where()}: {field} is {got_kind} {got_shape}; expected {kind} {shape}")
         self._check_values(step)
         return step
 
@@ -112,35 +112,35 @@ class CheckedEnv:
             if not np.isfinite(value).all():
                 at = np.argwhere(~np.isfinite(value))[0]
                 self._refuse(field, at, f"holds {value[tuple(at)]}; expected finite numbers")
-        # What could be done at the end of a battle counts where it was cut off: imagination goes on from there.
+        # The final mask matters only in a truncated battle, because rollouts may start in its last state.
         for field, rows in (("avail", np.ones(self.batch, np.bool_)), ("final_avail", step.truncated)):
             none = rows[:, None] & ~getattr(step, field).any(-1)
             if none.any():
-                self._refuse(field, np.argwhere(none)[0], "forbids every action; expected one at least")
+                self._refuse(field, np.argwhere(none)[0], "forbids every action; expected at least one")
         both, unended = step.terminated & step.truncated, step.battle_won & ~(step.terminated | step.truncated)
         if both.any():
-            self._refuse("terminated", np.argwhere(both)[0], "and truncated are both true; a battle ends in one way")
+            self._refuse("terminated", np.argwhere(both)[0], "and truncated are both true; at most one may be true")
         if unended.any():
-            self._refuse("battle_won", np.argwhere(unended)[0], "is true in a battle that goes on")
+            self._refuse("battle_won", np.argwhere(unended)[0], "is true in a battle that has not ended")
 
-    def _refuse(self, field: str, at: NDArray[np.int64], why: str) -> None:
+    def _refuse(self, field: str, at: NDArray[np.int64], reason: str) -> None:
         by_agent = field in ("obs", "avail", "final_obs", "final_avail")
         agent = f", agent {at[1]}" if by_agent else ""
-        raise EnvFault(f"{self._where(int(at[0]))}{agent}: {field} {why}")
+        raise EnvFault(f"{self._where(int(at[0]))}{agent}: {field} {reason}")
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """The environment's, and where its battles stand."""
+        """The environment's snapshot, with the battle and step number of each row."""
         own = {"guard/steps": self._steps.copy(), "guard/battles": self._battles.copy()}
-        return {**self._asked("snapshot", self.env.snapshot), **own}
+        return {**self._call("snapshot", self.env.snapshot), **own}
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
         """Continue from a snapshot."""
         inner = {name: array for name, array in snapshot.items() if not name.startswith("guard/")}
-        not_its_own = (ValueError, KeyError, IndexError, TypeError)
-        self._asked("restore", lambda: self.env.restore(inner), not_its_own)
+        # The last argument: errors for a snapshot of another environment are the caller's mistake.
+        self._call("restore", lambda: self.env.restore(inner), (ValueError, KeyError, IndexError, TypeError))
         self._steps, self._battles = snapshot["guard/steps"].copy(), snapshot["guard/battles"].copy()
         self._begun = 1
 
     def close(self) -> None:
-        """Let the environment go."""
+        """Close the environment."""
         self.env.close()

@@ -1,4 +1,4 @@
-"""Any PettingZoo `ParallelEnv` behind the vector interface of `mawm.types`."""
+"""Adapts any PettingZoo `ParallelEnv` to the vector interface of `mawm.types`."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -16,28 +16,29 @@ View = tuple[Floats, Bools, Bools]
 
 
 class ParallelVectorEnv:
-    """B copies of a ParallelEnv side by side, each a team with one reward: the mean of the agents' rewards.
+    """B parallel copies of a ParallelEnv. The team's reward is the mean of the agents' rewards.
 
-    Observations are flattened and padded with zeros to the longest, actions to the most; masks are read from
-    obs["action_mask"] or infos[agent]["action_mask"], else all of an agent's actions are available. An agent that has
-    left, or whose infos say `alive` is False, sees zeros and has action 0 alone. Row b plays battles b, b + B, ...;
-    battle k is reset with a seed that follows from (seed, k). `snapshot` keeps the actions of the running battles and
-    `restore` plays them again: exact for environments that repeat themselves under one seed. `limit` truncates.
+    Observations are flattened and padded with zeros to the longest one, masks to the largest number of actions. Masks
+    are read from obs["action_mask"] or infos[agent]["action_mask"]; otherwise all actions are available. An agent that
+    has left, or whose infos contain `alive` False, has an observation of zeros and only action 0. Row b plays battles
+    b, b + B, ...; the seed of battle k is a function of (seed, k). `limit` truncates battles. `snapshot` stores the
+    actions of the running battles and `restore` replays them: this is exact for environments that are deterministic
+    under a seed.
 
-    Whatever an environment answers must keep to what its copies showed first. RuntimeError names the field, what was
-    expected and what came: other agents, another length of an observation, mask or state, an answer of another form. A
-    ValueError of the environment's own becomes a RuntimeError too: only the caller's mistakes are ValueErrors.
+    Sizes and agents must not change after the first reset. RuntimeError for other agents, another length of an
+    observation, mask or state, or a malformed answer names the field, the expected and the actual value. A ValueError
+    of the environment becomes a RuntimeError too: only mistakes of the caller are ValueErrors.
     """
 
     def __init__(self, make: Callable[[], Any], batch: int, seed: int, limit: int) -> None:
         if batch < 1 or limit < 1:
-            raise ValueError(f"batch is {batch} and limit is {limit}: both are at least 1")
+            raise ValueError(f"batch is {batch} and limit is {limit}; both must be at least 1")
         self.batch = batch
         self._envs = [make() for _ in range(batch)]
         self._agents: list[str] = list(self._envs[0].possible_agents)
         self._seed = seed
         self._counts = [_actions(self._envs[0].action_space(agent), agent) for agent in self._agents]
-        first = _whole("reset", 2, _asked("reset", self._envs[0].reset, seed=0))[0]
+        first = _parts("reset", 2, _call("reset", self._envs[0].reset, seed=0))[0]
         self._check_team(first)
         self._lengths = {agent: len(_flat(first[agent])) for agent in self._agents}
         obs_size = max(self._lengths.values())
@@ -50,7 +51,7 @@ class ParallelVectorEnv:
         self._fresh = True
 
     def reset(self) -> Step:
-        """Begin B fresh battles: the next battle numbers of each row."""
+        """Begin B new battles: the next battle number of each row."""
         if not self._fresh:
             self._views = [self._begin(row) for row in range(self.batch)]
         self._fresh = False
@@ -74,7 +75,7 @@ class ParallelVectorEnv:
         return self._step(reward, flags, last)
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Battle numbers and the actions played in them: battle (B,), length (B,), actions (B, T, N)."""
+        """Numbers and actions of the running battles: battle (B,), length (B,), actions (B, T, N)."""
         length = np.array([len(played) for played in self._played], np.int64)
         actions = np.zeros((self.batch, int(length.max()), len(self._agents)), np.int64)
         for row, played in enumerate(self._played):
@@ -82,7 +83,7 @@ class ParallelVectorEnv:
         return {"battle": self._battles.copy(), "length": length, "actions": actions}
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
-        """Begin the same battles and play the same actions."""
+        """Begin the same battles and replay the same actions."""
         if snapshot.keys() != {"battle", "length", "actions"}:
             raise ValueError(f"snapshot holds {sorted(snapshot)}; expected actions, battle, length")
         if snapshot["battle"].shape != self._battles.shape:
@@ -103,36 +104,35 @@ class ParallelVectorEnv:
         self._battles[row] += self.batch
         self._played[row] = []
         seed = int(np.random.SeedSequence((self._seed, int(self._battles[row]))).generate_state(1)[0] >> 1)
-        obs, infos = _whole("reset", 2, _asked("reset", self._envs[row].reset, seed=seed))
+        obs, infos = _parts("reset", 2, _call("reset", self._envs[row].reset, seed=seed))
         self._check_team(obs)
         return self._view(obs, infos)
 
     def _play(self, row: int, actions: Ints) -> tuple[float, tuple[bool, bool, bool]]:
-        """One step of one row: reward and (terminated, truncated, battle_won); the row's view becomes the arrival."""
+        """Play one step of one row and store its view: reward and (terminated, truncated, battle_won)."""
         env = self._envs[row]
         playing = list(env.agents)
         self._played[row].append(actions.copy())
         chosen = {agent: int(a) for agent, a in zip(self._agents, actions, strict=True) if agent in playing}
-        obs, rewards, terminated, truncated, infos = _whole("step", 5, _asked("step", env.step, chosen))
+        obs, rewards, terminated, truncated, infos = _parts("step", 5, _call("step", env.step, chosen))
         self._views[row] = self._view(obs, infos)
-        unpaid = [agent for agent in playing if agent not in rewards]
-        if unpaid:
-            raise RuntimeError(f"rewards lack {unpaid[0]}; expected one for each of {_listed(playing)}")
+        missing = [agent for agent in playing if agent not in rewards]
+        if missing:
+            raise RuntimeError(f"rewards lack {missing[0]}; expected one for each of {_listed(playing)}")
         reward = float(np.mean([rewards[agent] for agent in playing])) if playing else 0.0
         cut = len(self._played[row]) >= self.spaces.episode_limit or any(truncated.values())
-        # A battle ends when nobody plays on; whoever was cut off makes it a truncation.
-        ended = not env.agents
         won = any(bool(info.get("battle_won", False)) for info in infos.values())
-        over_by_rule = ended and all(terminated.get(agent, True) for agent in playing)
-        return reward, (over_by_rule, cut and not over_by_rule, won)
+        # The battle is terminated if no agent is left and none of them was truncated.
+        over = not env.agents and all(terminated.get(agent, True) for agent in playing)
+        return reward, (over, cut and not over, won)
 
     def _view(self, obs: dict[str, Any], infos: dict[str, Any]) -> View:
-        """What a row shows: padded observations, masks and who takes part."""
-        strangers = [agent for agent in obs if agent not in self._agents]
-        if strangers:
-            raise RuntimeError(f"observations are of {strangers[0]}, too; expected {_listed(self._agents)} alone")
+        """Padded observations, masks and alive flags of one row."""
+        unknown = [agent for agent in obs if agent not in self._agents]
+        if unknown:
+            raise RuntimeError(f"observations contain {unknown[0]}; expected only {_listed(self._agents)}")
         n, sizes = len(self._agents), self.spaces
-        seen = np.zeros((n, sizes.obs_size), np.float32)
+        padded = np.zeros((n, sizes.obs_size), np.float32)
         avail, alive = np.zeros((n, sizes.n_actions), np.bool_), np.zeros(n, np.bool_)
         for i, agent in enumerate(self._agents):
             info = infos.get(agent, {})
@@ -141,24 +141,24 @@ class ParallelVectorEnv:
                 avail[i, 0] = True
                 continue
             length = self._lengths[agent]
-            seen[i, :length] = _of_length(f"the observation of {agent}", _flat(obs[agent]), length)
+            padded[i, :length] = _of_length(f"the observation of {agent}", _flat(obs[agent]), length)
             mask = obs[agent].get("action_mask") if isinstance(obs[agent], dict) else None
             mask = info.get("action_mask") if mask is None else mask
             count = self._counts[i]
             allowed = np.ones(count, np.bool_) if mask is None else np.asarray(mask, np.bool_).reshape(-1)
             avail[i, :count] = _of_length(f"the action mask of {agent}", allowed, count)
-        return seen, avail, alive
+        return padded, avail, alive
 
     def _check_team(self, obs: dict[str, Any]) -> None:
-        """A battle begins with everybody."""
+        """Require an observation of every agent at the reset."""
         if set(obs) != set(self._agents):
             expected = f"{len(self._agents)} ({_listed(self._agents)})"
             raise RuntimeError(f"reset shows {len(obs)} agents ({_listed(obs)}); expected {expected}")
 
     def _state(self, row: int) -> Floats:
-        """The environment's own state if it has one, else nothing."""
+        """The environment's state as one row; an empty row if it has none."""
         try:
-            state = np.asarray(_asked("state", self._envs[row].state), np.float32).reshape(-1)
+            state = np.asarray(_call("state", self._envs[row].state), np.float32).reshape(-1)
         except NotImplementedError:
             state = np.zeros(0, np.float32)
         return state if self._state_size is None else _of_length("the state", state, self._state_size)
@@ -179,7 +179,7 @@ class ParallelVectorEnv:
 
 
 def own_parallel_env(name: str, batch: int, seed: int, limit: int) -> ParallelVectorEnv:
-    """What `module:factory` makes, B times over. ValueError if it cannot be loaded."""
+    """B copies of the environment of `module:factory`. ValueError if it cannot be loaded."""
     return ParallelVectorEnv(load_factory("map", name), batch, seed, limit)
 
 
@@ -190,9 +190,9 @@ def _stacked(views: list[View]) -> View:
 
 
 def _actions(space: spaces.Space[Any], agent: str) -> int:
-    """The number of a discrete space's actions."""
+    """Number of actions of a discrete space."""
     if not isinstance(space, spaces.Discrete) or space.start != 0:
-        raise ValueError(f"{agent} acts in {space}, but only Discrete spaces that start at 0 are supported")
+        raise ValueError(f"{agent} has action space {space}; only Discrete spaces that start at 0 are supported")
     return int(space.n)
 
 
@@ -200,10 +200,10 @@ def _flat(observation: Any) -> Floats:
     """An observation as one row of numbers, without its mask."""
     if isinstance(observation, dict) and "observation" not in observation:
         raise RuntimeError(
-            f"an observation holds {_listed(observation)}; expected observation, and perhaps action_mask"
+            f"an observation has the keys {_listed(observation)}; expected observation, and optionally action_mask"
         )
     value = observation["observation"] if isinstance(observation, dict) else observation
-    numbers: Floats = _asked("observation", np.asarray, value, np.float32)
+    numbers: Floats = _call("observation", np.asarray, value, np.float32)
     return numbers.reshape(-1)
 
 
@@ -211,24 +211,24 @@ def _listed(names: Iterable[Any]) -> str:
     return ", ".join(map(str, names))
 
 
-def _asked(what: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """The environment's answer. A ValueError of its own is no mistake of the caller's."""
+def _call(method: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Call the environment. Its ValueErrors become RuntimeErrors, because they are not mistakes of the caller."""
     try:
         return call(*arguments, **named)
     except ValueError as error:
-        raise RuntimeError(f"its {what} raised ValueError: {error}") from error
+        raise RuntimeError(f"its {method} raised ValueError: {error}") from error
 
 
-def _whole(what: str, parts: int, answer: Any) -> Any:
-    """An answer of so many parts."""
-    if not isinstance(answer, tuple) or len(answer) != parts:
-        said = f"{len(answer)} values" if isinstance(answer, tuple) else type(answer).__name__
-        raise RuntimeError(f"its {what} returned {said}; expected a tuple of {parts}")
+def _parts(method: str, count: int, answer: Any) -> Any:
+    """The answer, which must be a tuple of `count` values."""
+    if not isinstance(answer, tuple) or len(answer) != count:
+        got = f"{len(answer)} values" if isinstance(answer, tuple) else type(answer).__name__
+        raise RuntimeError(f"its {method} returned {got}; expected a tuple of {count}")
     return answer
 
 
-def _of_length(what: str, row: Row, length: int) -> Row:
-    """A row of so many numbers."""
+def _of_length(name: str, row: Row, length: int) -> Row:
+    """The row, which must have `length` numbers."""
     if len(row) != length:
-        raise RuntimeError(f"{what} has {len(row)} numbers; expected {length}")
+        raise RuntimeError(f"{name} has {len(row)} numbers; expected {length}")
     return row

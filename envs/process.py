@@ -1,4 +1,4 @@
-"""An environment in a process of its own: it may hang, crash or end, and only its process is lost."""
+"""An environment in a separate process, so that it may hang or crash without damage to the run."""
 
 import contextlib
 import multiprocessing
@@ -13,25 +13,25 @@ from multiprocessing import connection, util
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from numpy.typing import NDArray
 
 from mawm.runtime.processes import ignore_signals, kill, start
 from mawm.types import Ints, Step, VectorEnv
 
-FAREWELL_S = 5.0
-"""How long an environment that is let go may take to close; then it is killed."""
-BEGINNING_S = 60.0
-"""How long it may take to begin at least: imports alone take a while on a busy machine."""
+CLOSE_TIMEOUT_S = 5.0
+"""Seconds in which an environment must close; then its process is killed."""
+START_TIMEOUT_S = 60.0
+"""Minimum timeout of the start, because imports are slow on a busy machine."""
 _ALL: "weakref.WeakSet[ProcessEnv]" = weakref.WeakSet()
-"""Those of this process, for a signal that wants to know which of them keeps its run waiting."""
+"""All environments of this process, for `limit_waiting`."""
 
 
 def limit_waiting(seconds: float) -> bool:
-    """Kill every environment whose answer has been awaited for so long: whoever waits goes on with ProcessDied.
+    """Kill each environment that has not answered a call for this long; the call raises ProcessDied.
 
-    Whether there was one.
+    Returns whether there was one.
     """
     overdue = [env for env in _ALL if time.monotonic() - env.waiting_since >= seconds]
     for env in overdue:
@@ -40,71 +40,69 @@ def limit_waiting(seconds: float) -> bool:
 
 
 class ProcessDied(RuntimeError):
-    """The process of an environment ended without being asked to; the message tells how."""
+    """The process of an environment ended unexpectedly; the message contains its signal or exit code."""
 
 
 class ProcessEnv:
-    """A vector environment that lives in a spawned process; calls and answers go through a pipe.
+    """A vector environment in a spawned process; calls and answers go through a pipe.
 
-    `make` builds it there, so it must be picklable by reference. Every answer may take `timeout_s` seconds (the
-    construction a minute at least): then the process is killed and TimeoutError says so. An exception inside is raised
-    here under its own name, with what it said and where; ValueError stays ValueError. ProcessDied if it ended.
+    `make` builds the environment in the process, so it must be picklable by reference. TimeoutError if an answer takes
+    more than `timeout_s` seconds (the start: at least a minute); then the process is killed. Exceptions of the
+    environment are raised here with their name, message and place; ValueError stays ValueError. ProcessDied if the
+    process ended.
 
-    The process leads a session of its own: what stops the main process (Ctrl-C, `timeout`) is not meant for it. It is
-    killed, with all that it started, by `close`, when this object is gone, and when the main process is, in any way.
+    The process has a session of its own, so that signals to the main process (Ctrl-C, `timeout`) do not reach it. It is
+    killed with all its child processes by `close`, when this object is deleted, and when the main process ends.
     """
 
     def __init__(self, make: Callable[[], VectorEnv], timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self.waiting_since = float("inf")
-        """When the answer that is awaited was asked for."""
+        """Start time of the running call; infinity if there is none."""
         context = multiprocessing.get_context("spawn")
-        self._pipe, there = context.Pipe()
-        self.process = context.Process(target=_serve, args=(there, make), name="mawm-environment", daemon=True)
+        self._pipe, child_pipe = context.Pipe()
+        self.process = context.Process(target=_serve, args=(child_pipe, make), name="mawm-environment", daemon=True)
         start(self.process)
-        there.close()
-        # At exit it must run before multiprocessing waits for its daemons, of which this one heeds no SIGTERM.
+        child_pipe.close()
+        # At exit this must run before multiprocessing joins its daemons, because this process ignores SIGTERM.
         self._kill = util.Finalize(self, _kill, args=(self.process,), exitpriority=10)
         _ALL.add(self)
         try:
-            self.spaces, self.batch = self._answer(max(timeout_s, BEGINNING_S))
+            self.spaces, self.batch = self._answer(max(timeout_s, START_TIMEOUT_S))
         except BaseException:
             self._kill()
             raise
 
     def reset(self) -> Step:
-        """Begin B fresh battles, as the environment does."""
-        answer: Step = self._ask("reset")
-        return answer
+        """Begin B new battles."""
+        return cast(Step, self._call("reset"))
 
     def step(self, actions: Ints) -> Step:
-        """Play one step in every battle, as the environment does."""
-        answer: Step = self._ask("step", actions)
-        return answer
+        """Play one step in every battle."""
+        return cast(Step, self._call("step", actions))
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """The environment's."""
-        answer: dict[str, NDArray[Any]] = self._ask("snapshot")
-        return answer
+        """The environment's snapshot."""
+        return cast(dict[str, NDArray[Any]], self._call("snapshot"))
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
         """Continue from a snapshot."""
-        self._ask("restore", snapshot)
+        self._call("restore", snapshot)
 
     def close(self) -> None:
-        """Let the environment close, and end its process."""
+        """Close the environment and end its process."""
         with contextlib.suppress(OSError):
             self._pipe.send(None)
-            connection.wait([self.process.sentinel], FAREWELL_S)
+            connection.wait([self.process.sentinel], CLOSE_TIMEOUT_S)
         self._kill()
         self._pipe.close()
 
-    def _ask(self, what: str, *arguments: Any) -> Any:
+    def _call(self, method: str, *arguments: Any) -> Any:
         if self._pipe.closed:
             raise ProcessDied(f"its process {_how_it_ended(self.process.exitcode)}")
-        # A pipe that is broken already says so once more where the answer is awaited.
+        # If the pipe is broken, `_answer` raises.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._pipe.send((what, arguments))
+            self._pipe.send((method, arguments))
         return self._answer(self.timeout_s)
 
     def _answer(self, timeout_s: float) -> Any:
@@ -114,19 +112,19 @@ class ProcessEnv:
                 raise TimeoutError(f"no answer within {timeout_s:g} s")
             error, answer = self._pipe.recv()
         except (EOFError, ConnectionResetError):
-            connection.wait([self.process.sentinel], FAREWELL_S)
+            connection.wait([self.process.sentinel], CLOSE_TIMEOUT_S)
             self._kill()
             raise ProcessDied(f"its process {_how_it_ended(self.process.exitcode)}") from None
-        except BaseException:  # too late, or whoever waits was interrupted: an answer still to come is nobody's
+        except BaseException:  # a timeout, or an interrupt of the caller
             self._kill()
-            self._pipe.close()  # it may have come meanwhile, and would be taken for the next call's
+            self._pipe.close()  # otherwise the next call could read a late answer of this one
             raise
         finally:
             self.waiting_since = float("inf")
         if error == "ValueError":
             raise ValueError(answer)
         if error:
-            raise type(error, (RuntimeError,), {})(answer)  # its own class need not be known here
+            raise type(error, (RuntimeError,), {})(answer)  # the exception's class may not be importable here
         return answer
 
 
@@ -137,36 +135,36 @@ def _how_it_ended(exitcode: int | None) -> str:
 
 
 def _kill(process: BaseProcess) -> None:
-    """End a process and what it started."""
+    """Kill a process and its child processes."""
     kill(process)
     process.join()
 
 
 def _serve(pipe: Connection, make: Callable[[], VectorEnv]) -> None:
-    """The process's whole life: build the environment, answer calls until told to stop."""
+    """Build the environment, then answer calls until the call is None."""
     ignore_signals()
     os.setsid()
-    os.dup2(2, 1)  # what an environment prints is no result of ours, which a program may read
+    os.dup2(2, 1)  # the environment prints to stderr: stdout is for the run's own output
     threading.Thread(target=_end_with_the_main_process, daemon=True).start()
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the main process is gone
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the main process has ended
         try:
             env = make()
         except Exception as error:
-            pipe.send(_told(error))
+            pipe.send(_description(error))
             return
         pipe.send(("", (env.spaces, env.batch)))
         while (call := pipe.recv()) is not None:
-            what, arguments = call
+            method, arguments = call
             try:
-                pipe.send(("", getattr(env, what)(*arguments)))
+                pipe.send(("", getattr(env, method)(*arguments)))
             except Exception as error:
-                pipe.send(_told(error))
-        with contextlib.suppress(Exception):  # nobody listens any more
+                pipe.send(_description(error))
+        with contextlib.suppress(Exception):  # the main process does not wait for an answer
             env.close()
 
 
-def _told(error: Exception) -> tuple[str, str]:
-    """An exception's name and what it said, with the place it comes from unless that is ours."""
+def _description(error: Exception) -> tuple[str, str]:
+    """An exception's name and message, with its file and line if they are outside this package."""
     if isinstance(error, ValueError):
         return "ValueError", str(error)
     last = traceback.extract_tb((error.__cause__ or error).__traceback__)[-1]
@@ -176,7 +174,7 @@ def _told(error: Exception) -> tuple[str, str]:
 
 
 def _end_with_the_main_process() -> None:
-    """End, with all that was started here, when the main process does, even if the environment hangs."""
+    """Kill this process group when the main process ends, even if the environment hangs."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,55 +1,32 @@
-"""The environments by map name: one row each. To add an environment, add a row."""
+"""The table of environments. To add an environment, add a row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from mawm.envs.market.rules import MarketRules
-from mawm.envs.skirmish.rules import Rules
 from mawm.seeds import named_seed
 from mawm.types import VectorEnv
 
+if TYPE_CHECKING:
+    from mawm.configs.train import TrainConfig
+
 EXPLORER = "explorer"
-"""The purpose of environments that exploratory strategies take part in: some change when they do."""
+"""The purpose of explorers' battles; some environments change when explorers take part."""
 
 
 @dataclass(frozen=True)
 class OwnEnvConfig:
-    """How an environment of your own is played, `--map module:factory`."""
+    """Settings for an environment of your own, `--map module:factory`."""
 
     episode_limit: Annotated[int, Interval(ge=1, le=10**6)] = 200
-    """Steps after which a battle of it is cut off."""
+    """Number of steps after which a battle is truncated."""
     timeout_s: Annotated[float, Interval(ge=0.1, le=1e6)] = 60.0
-    """Seconds that it may take for one answer: to be made, to reset, to step in all battles side by side, or to play
-    the running battles again up to where they stand. Then it hangs, and a fresh one takes its place."""
-
-
-class EnvSettings(Protocol):
-    """The settings of a run that concern its environment (`mawm.configs.train.TrainConfig` has them)."""
-
-    @property
-    def map(self) -> str:
-        """Which environment, and which map of it."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of the run."""
-
-    @property
-    def rules(self) -> Rules:
-        """Rules of the embedded engine."""
-
-    @property
-    def market(self) -> MarketRules:
-        """Rules of the market."""
-
-    @property
-    def own(self) -> OwnEnvConfig:
-        """How an environment of the user's is played."""
+    """Largest time in seconds for one answer: construction, reset, one step in all parallel battles, or the replay of
+    the running battles. After it the environment is killed and restarted."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +34,17 @@ class Environment:
     """One kind of environment."""
 
     plays: Callable[[str], bool]
-    """Whether a map's name means this one."""
-    make: Callable[[EnvSettings, str, int, int], VectorEnv]
-    """Battles side by side, of settings, purpose ("train", "eval", "test", EXPLORER), number of battles and seed."""
-    about: Callable[[EnvSettings], str]
-    """What a run's first line says of it."""
+    """Whether a map name belongs to this environment."""
+    make: Callable[["TrainConfig", str, int, int], VectorEnv]
+    """Parallel battles from settings, purpose ("train", "eval", "test", EXPLORER), number of battles and seed."""
+    about: Callable[["TrainConfig"], str]
+    """Its description in the first line of a run."""
     has_rules: bool = False
-    """Whether `--rules.NAME` changes it."""
+    """Whether it uses `--rules.NAME`."""
 
 
-def _own(settings: EnvSettings, purpose: str, batch: int, seed: int) -> VectorEnv:
-    """A user's environment in a process of its own, which may fail."""
+def _own(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> VectorEnv:
+    """A user's environment in a separate process, which is restarted after a fault."""
     from mawm.envs.checked import CheckedEnv
     from mawm.envs.pettingzoo import own_parallel_env
     from mawm.envs.process import ProcessEnv
@@ -78,7 +55,7 @@ def _own(settings: EnvSettings, purpose: str, batch: int, seed: int) -> VectorEn
     return RestartingEnv(lambda: CheckedEnv(ProcessEnv(make, settings.own.timeout_s), name), name)
 
 
-def _market(settings: EnvSettings, purpose: str, batch: int, seed: int) -> VectorEnv:
+def _market(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> VectorEnv:
     from mawm.envs.checked import CheckedEnv
     from mawm.envs.market.vector import MarketVectorEnv
 
@@ -86,21 +63,21 @@ def _market(settings: EnvSettings, purpose: str, batch: int, seed: int) -> Vecto
     return CheckedEnv(env, f"{short_name(settings.map)} ({purpose})")
 
 
-def _skirmish(settings: EnvSettings, purpose: str, batch: int, seed: int) -> VectorEnv:
+def _skirmish(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> VectorEnv:
     from mawm.envs.checked import CheckedEnv
-    from mawm.envs.skirmish.vector import SkirmishVectorEnv  # numba loads only where battles are played
+    from mawm.envs.skirmish.vector import SkirmishVectorEnv  # numba loads slowly, so only if battles are played
 
     env = SkirmishVectorEnv(settings.map, batch, seed, settings.rules)
     return CheckedEnv(env, f"{short_name(settings.map)} ({purpose})")
 
 
 def is_own(map_name: str) -> bool:
-    """Whether a map is an environment of the user's, `module:factory` (docs/own_environment.md)."""
+    """Whether a map name is a user's environment, `module:factory` (docs/own_environment.md)."""
     return ":" in map_name and not map_name.endswith(".toml")
 
 
 def short_name(map_name: str) -> str:
-    """A map's name in those of folders: without path, ending or colon."""
+    """A map's name for use in folder names: without path, suffix or colon."""
     return map_name.replace(":", ".") if is_own(map_name) else Path(map_name).stem
 
 
@@ -116,12 +93,12 @@ ENVIRONMENTS = {
     "market": Environment(
         lambda name: name == "market",
         _market,
-        lambda settings: "the market of docs/market.md; `won` is a session with a profit",
+        lambda settings: "the market of docs/market.md; a session with a profit counts as won",
     ),
     "own": Environment(
         is_own,
         _own,
-        lambda settings: f"environment {settings.map}, your own (docs/own_environment.md), in a process of its own",
+        lambda settings: f"environment {settings.map}, your own (docs/own_environment.md), in a separate process",
     ),
 }
 """The last row that plays a map is its environment; the first one plays all maps that no other row does."""
@@ -132,10 +109,10 @@ def environment_of(map_name: str) -> Environment:
     return next(row for row in reversed(ENVIRONMENTS.values()) if row.plays(map_name))
 
 
-def make_env(settings: EnvSettings, purpose: str, batch: int) -> VectorEnv:
-    """Battles for one purpose ("train", "eval", "test", EXPLORER): streams of their own, keyed by name.
+def make_env(settings: "TrainConfig", purpose: str, batch: int) -> VectorEnv:
+    """Parallel battles for one purpose ("train", "eval", "test", EXPLORER), with a random stream of its own.
 
-    To be closed: an environment of the user's has a process.
+    The caller must close the environment, because a user's environment has a process.
     """
     seed = named_seed(settings.seed, f"battles/{purpose}")
     return environment_of(settings.map).make(settings, purpose, batch, seed)

@@ -1,4 +1,4 @@
-"""Keeps an environment going that is not ours: a fresh one takes the place of one that misbehaves."""
+"""Restarts a user's environment after a fault, and continues its battles."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -6,32 +6,31 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.checked import EnvFault, told
+from mawm.envs.checked import EnvFault, describe_failure
 from mawm.runtime.console import print_stderr
 from mawm.types import Ints, Step, VectorEnv
 
 MOST = 3
-"""Restarts within WITHIN environment steps; the next fault is the last."""
+"""Largest number of restarts within WITHIN environment steps."""
 WITHIN = 1000
-KEEP_EVERY = 100
-"""Steps of every battle between two snapshots: as many are played again at most."""
+SNAPSHOT_EVERY = 100
+"""Steps of each battle between two snapshots: a restart replays at most this many."""
 T = TypeVar("T")
 
 
-class NotRepeating(EnvFault):
-    """A fresh environment, played as the one before, answers otherwise; the message names what differs."""
+class NotDeterministic(EnvFault):
+    """A new environment gives other answers to the same actions; the message names the difference."""
 
 
 class RestartingEnv:
-    """A vector environment that outlives its faults, if it repeats itself under one seed.
+    """A vector environment that is restarted after faults. It must be deterministic under a seed.
 
-    `make` gives a guarded environment (`mawm.envs.checked`), fresh each time. After an EnvFault the old one is closed;
-    a fresh one continues from the last snapshot, the actions since are played again, and the failed call is repeated.
-    The caller notices nothing, and nothing of a faulty answer is used. The answer to the last repeated action must
-    equal the earlier one, bit for bit; else NotRepeating.
+    `make` returns a new environment with checks (`mawm.envs.checked`). After an EnvFault the old environment is closed.
+    A new one restores the last snapshot, replays the actions since then, and repeats the failed call. The answer to the
+    last replayed action must equal the earlier one bit for bit; otherwise NotDeterministic.
 
-    Every fault is told. EnvFault, with the last fault, at the fourth within 1000 environment steps (a step of each of B
-    battles counts B, as everywhere); faults while it is made, reset, kept or continued count, too.
+    Every fault is printed. At the fourth fault within 1000 environment steps (one step of B battles counts B) it raises
+    EnvFault. Faults in construction, reset, snapshot and restore count too.
     """
 
     def __init__(self, make: Callable[[], VectorEnv], name: str) -> None:
@@ -39,62 +38,62 @@ class RestartingEnv:
         self._env: VectorEnv | None = None
         self._env_steps = 0
         self._restarts: list[int] = []
-        """Where in environment steps they were."""
-        self._kept: dict[str, NDArray[Any]] | None = None
-        self._since: list[Ints | None] = []
+        """Environment steps at which it was restarted."""
+        self._snapshot: dict[str, NDArray[Any]] | None = None
+        self._actions: list[Ints | None] = []
         """Actions since the last snapshot; None is a reset."""
         self._last: Step | None = None
-        """The answer to the last of them."""
+        """The answer to the last of these actions."""
         self._fault: EnvFault | None = None
-        """The last."""
+        """The last fault."""
         self._sizes: tuple[Any, ...] | None = None
-        self.spaces, self.batch = self._sizes = self._asked(lambda env: (env.spaces, env.batch))
+        self.spaces, self.batch = self._sizes = self._call(lambda env: (env.spaces, env.batch))
 
     def reset(self) -> Step:
-        """Begin B fresh battles, as the environment does."""
+        """Begin B new battles."""
         return self._play(None)
 
     def step(self, actions: Ints) -> Step:
-        """Play one step in every battle, as the environment does."""
+        """Play one step in every battle."""
         step = self._play(np.array(actions))
         self._env_steps += self.batch
         return step
 
     def _play(self, actions: Ints | None) -> Step:
-        # What is kept takes effect after the call alone: there is always an answer that a fresh environment can be
-        # compared by.
-        kept = self.snapshot() if len(self._since) >= KEEP_EVERY else None
-        step = self._asked(lambda env: _played(env, actions))
-        if kept is not None:
-            self._kept, self._since = kept, []
-        self._since.append(actions)
+        # A new snapshot replaces the old one only after the call: so a restart always replays at least one action,
+        # whose answer it can compare.
+        snapshot = self.snapshot() if len(self._actions) >= SNAPSHOT_EVERY else None
+        step = self._call(lambda env: _played(env, actions))
+        if snapshot is not None:
+            self._snapshot, self._actions = snapshot, []
+        self._actions.append(actions)
         self._last = step
         return step
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """The environment's."""
-        return self._asked(lambda env: env.snapshot())
+        """The environment's snapshot."""
+        return self._call(lambda env: env.snapshot())
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
         """Continue from a snapshot."""
-        self._asked(lambda env: env.restore(snapshot))
-        self._kept, self._since, self._last = snapshot, [], None
+        self._call(lambda env: env.restore(snapshot))
+        self._snapshot, self._actions, self._last = snapshot, [], None
 
     def close(self) -> None:
-        """Let the environment go."""
+        """Close the environment."""
         if self._env is not None:
             self._env.close()
             self._env = None
 
-    def _asked(self, call: Callable[[VectorEnv], T]) -> T:
-        """The environment's answer, or that of a fresh one, or a fresh one's after that."""
+    def _call(self, call: Callable[[VectorEnv], T]) -> T:
+        """The answer of the environment, after restarts if necessary."""
         while True:
             try:
                 if self._env is None:
-                    self._env = self._begun()
-                    self._continue(self._env)
+                    self._env = self._construct()
+                    self._replay(self._env)
                 return call(self._env)
-            except NotRepeating:
+            except NotDeterministic:
                 self.close()
                 raise
             except EnvFault as fault:
@@ -102,25 +101,25 @@ class RestartingEnv:
             self.close()
             self._count(self._fault)
 
-    def _begun(self) -> VectorEnv:
+    def _construct(self) -> VectorEnv:
         try:
             return self._make()
-        except (EnvFault, ValueError):  # the latter is a user's mistake
+        except (EnvFault, ValueError):  # a ValueError is a user's mistake
             raise
         except Exception as error:
-            raise EnvFault(f"environment {self.name}: {told('construction', error)}") from None
+            raise EnvFault(f"environment {self.name}: {describe_failure('construction', error)}") from None
 
-    def _continue(self, env: VectorEnv) -> None:
-        """Bring a fresh environment to where the one before stood."""
+    def _replay(self, env: VectorEnv) -> None:
+        """Restore the last snapshot in a new environment and replay the actions since then."""
         if self._sizes is not None and (env.spaces, env.batch) != self._sizes:
             self._refuse(f"its sizes are {env.spaces}, before they were {self.spaces}")
         answer: Step | None = None
         try:
-            if self._kept is not None:
-                env.restore(self._kept)
-            for actions in self._since:
+            if self._snapshot is not None:
+                env.restore(self._snapshot)
+            for actions in self._actions:
                 answer = _played(env, actions)
-        except ValueError as error:  # what could be done before cannot be done now
+        except ValueError as error:  # an action is no longer available
             self._refuse(f"{error}")
         if answer is None or self._last is None:
             return
@@ -129,21 +128,19 @@ class RestartingEnv:
             if value.tobytes() != before[field].tobytes():
                 self._refuse(f"its {field} is not what it was at the last step")
 
-    def _refuse(self, why: str) -> None:
-        raise NotRepeating(
-            f"environment {self.name} does not repeat itself under one seed: played again after a fault, {why}, "
+    def _refuse(self, difference: str) -> None:
+        raise NotDeterministic(
+            f"environment {self.name} is not deterministic under a seed: in the replay after a fault, {difference}, "
             f"so its battles cannot be continued. The fault was: {self._fault}"
         )
 
     def _count(self, fault: EnvFault) -> None:
-        """Tell a fault, or raise it where there were too many."""
+        """Print a fault, or raise it if there were too many."""
         recent = [at for at in self._restarts if self._env_steps - at < WITHIN]
         if len(recent) >= MOST:
-            raise EnvFault(
-                f"{fault} (it was restarted {MOST} times within {WITHIN} environment steps, and is given up)"
-            )
+            raise EnvFault(f"{fault} (after {MOST} restarts within {WITHIN} environment steps it is not restarted)")
         self._restarts = [*recent, self._env_steps]
-        print_stderr(f"{fault}; a fresh one takes its place and goes on from there ({len(recent) + 1} of {MOST})")
+        print_stderr(f"{fault}; it is restarted and its battles are continued ({len(recent) + 1} of {MOST})")
 
 
 def _played(env: VectorEnv, actions: Ints | None) -> Step:

@@ -50,11 +50,11 @@ FAULTS: dict[str, tuple[Callable[[Step], Any], str]] = {
     "a wrong type": (as_("obs", lambda x: x.astype(np.float64)), "obs is float64 (4, 3, 5); expected float32"),
     "no array": (as_("reward", list), "reward is list None; expected float32 (4,)"),
     "another number of agents": (as_("avail", lambda x: x[:, :2]), "avail is bool (4, 2, 3); expected bool (4, 3, 3)"),
-    "no action": (with_("avail", (2, 1), False), "agent 1: avail forbids every action; expected one at least"),
+    "no action": (with_("avail", (2, 1), False), "agent 1: avail forbids every action; expected at least one"),
     "two ends": (
-        lambda s: with_("truncated", (2,), True)(with_("terminated", (2,), True)(s)), "both true; a battle ends in one",
+        lambda s: with_("truncated", (2,), True)(with_("terminated", (2,), True)(s)), "both true; at most one may be",
     ),
-    "won without an end": (with_("battle_won", (2,), True), "battle_won is true in a battle that goes on"),
+    "won without an end": (with_("battle_won", (2,), True), "battle_won is true in a battle that has not ended"),
     "no step at all": (lambda step: (0, True, {}), "step returned tuple; expected a Step"),
 }  # fmt: skip
 

@@ -58,14 +58,14 @@ def test_number_of_5000_digits_is_refused_like_any_other(key: str, rule: str) ->
 
 def test_large_product_of_sizes_is_refused() -> None:
     config = merge(TrainConfig(), {"agent": {"world_model": {"groups": 256, "classes": 256}}}, "file")
-    said = "agent.world_model.groups x agent.world_model.classes is 256 x 256 = 65536; at most 8192"
+    said = "agent.world_model.groups x agent.world_model.classes is 256 x 256 = 65536; it must be at most 8192"
     with pytest.raises(ValueError, match=said):
         check(config)
 
 
 def test_imagination_beyond_memory_is_refused() -> None:
     changed = {"battles": 1000, "round_steps": 100, "updates_per_step": 10.0}
-    with pytest.raises(ValueError, match=r"imagined states a round; at most 10000000"):
+    with pytest.raises(ValueError, match=r"imagined states a round; it must be at most 10000000"):
         check(merge(TrainConfig(), {"schedule": changed}, "file"))
 
 

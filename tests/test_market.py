@@ -102,7 +102,7 @@ def test_market_refuses_wrong_actions_by_name() -> None:
         env.step(np.array([[HOLD, BUY, HOLD], [HOLD, HOLD, HOLD]]))
     with pytest.raises(ValueError, match="shape"):
         env.step(np.zeros((2, 2), np.int64))
-    with pytest.raises(ValueError, match="at least one session"):
+    with pytest.raises(ValueError, match="it must be at least 1"):
         MarketVectorEnv(0, 0)
 
 

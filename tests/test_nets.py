@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mawm.agents.categorical import Draw, DrawTurned, balanced_kl, log_softmax, mixed_probs, sample, softmax
+from mawm.agents.categorical import Draw, DrawTransposed, balanced_kl, log_softmax, mixed_probs, sample, softmax
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.fixed_heads import FixedHead
 from mawm.agents.matmul import Factor, linear, matmul, relu_affine, set_precision
@@ -99,16 +99,16 @@ def test_deferred_gradient_observe_equals_the_plain_recurrence():
         assert value.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("kind", [Draw, DrawTurned])
+@pytest.mark.parametrize("kind", [Draw, DrawTransposed])
 @pytest.mark.parametrize("unimix", [0.0, 0.1])
 @pytest.mark.parametrize("classes", [4, 7, 32])
 def test_classes_sampled_from_logits_equal_those_from_mixed_probabilities(
-    classes: int, unimix: float, kind: type[Draw] | type[DrawTurned]
+    classes: int, unimix: float, kind: type[Draw] | type[DrawTransposed]
 ) -> None:
     rng = np.random.default_rng(4)
     logits = torch.from_numpy(rng.normal(scale=3.0, size=(5, 200, 3, classes)))
     noise = torch.from_numpy(rng.random((5, 200, 3)))
-    draw = Draw(noise, classes, unimix) if kind is Draw else DrawTurned(noise.flatten(1), classes, unimix)
+    draw = Draw(noise, classes, unimix) if kind is Draw else DrawTransposed(noise.flatten(1), classes, unimix)
     found = torch.empty(5, 200, 3, dtype=torch.long)
     for t in range(5):
         draw(t, logits[t], found[t])

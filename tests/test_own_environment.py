@@ -133,7 +133,7 @@ def test_run_with_a_permanent_environment_fault_ends_in_one_line_with_a_loadable
     assert code == 1 and "Traceback" not in err
     *restarts, last = err.splitlines()
     assert [line.endswith(f"({n} of 3)") for n, line in enumerate(restarts, 1)] == [True] * 3
-    assert last.startswith("mawm: environment bad_env:Gone (train), battle ") and "is given up" in last
+    assert last.startswith("mawm: environment bad_env:Gone (train), battle ") and "it is not restarted" in last
     assert "step raised RuntimeError: the server is gone (bad_env.py, line" in last
     assert 100 <= newest(place / "gone").env_steps < 300
     nothing_left_over(place)
@@ -153,7 +153,7 @@ def test_signal_during_an_environment_hang_ends_the_run_within_ten_seconds(name:
         process.kill()
     assert code == 143 and time.monotonic() - asked < 10.5 and "Traceback" not in err, err
     if name == "Stuck":  # a fresh one took its place, so that the round could end
-        assert "was killed by SIGKILL; a fresh one takes its place" in err
+        assert "was killed by SIGKILL; it is restarted" in err
         assert f"saved at {newest(place / name).env_steps} steps" in out
     else:
         assert "quit at once; what was saved is intact" in err and newest(place / name).env_steps >= 100

@@ -172,7 +172,7 @@ def state_grows(answer):
         (reset_gives_observations_alone, "its reset returned dict; expected a tuple of 2"),
         (step_shows_longer_observations, "the observation of b has 5 numbers; expected 4"),
         (step_shows_shorter_observations, "the observation of b has 1 numbers; expected 4"),
-        (step_shows_a_stranger, "observations are of c, too; expected a, b alone"),
+        (step_shows_a_stranger, "observations contain c; expected only a, b"),
         (step_masks_another_number_of_actions, "the action mask of b has 1 numbers; expected 2"),
         (step_pays_one_agent, "rewards lack b; expected one for each of a, b"),
         (step_answers_as_starcraft_does_after_a_crash, "its step returned 3 values; expected a tuple of 5"),
@@ -180,7 +180,7 @@ def state_grows(answer):
         (step_shows_words, "its observation raised ValueError: could not convert string to float"),
         (
             step_shows_a_dictionary_of_its_own,
-            "an observation holds eyes; expected observation, and perhaps action_mask",
+            "an observation has the keys eyes; expected observation, and optionally action_mask",
         ),
         (state_grows, "the state has 4 numbers; expected 3"),
     ],

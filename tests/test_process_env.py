@@ -89,7 +89,7 @@ def test_restarting_env_continues_bit_for_bit_after_a_fault(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == len(faults)
     for line, fault in zip(lines, faults, strict=True):
-        assert SAID[fault] in line and "a fresh one takes its place and goes on from there" in line
+        assert SAID[fault] in line and "it is restarted and its battles are continued" in line
     figure(f"{len(FAULTS)} faults of an environment in its process", "told once each, battles go on bit for bit")
 
 
@@ -127,7 +127,7 @@ def test_restarting_env_refuses_an_environment_that_is_not_deterministic(tmp_pat
         env.reset()
         for _ in range(3):
             env.step(HOLD)
-        with pytest.raises(EnvFault, match=r"does not repeat itself under one seed.*its obs is not.*the game is gone"):
+        with pytest.raises(EnvFault, match=r"is not deterministic under a seed.*its obs is not.*the game is gone"):
             env.step(HOLD)
 
 

@@ -128,7 +128,7 @@ def test_replay_state_round_trip_continues_the_samples():
         Replay(SPACES, 40, lanes=3, gate=Gate(Role.PRIMARY)).load_state(a.state())
     with pytest.raises(ValueError, match=r"replay field obs was saved as .*\(\d+, \d\) float64"):
         b.load_state({**a.state(), "obs": a.state()["obs"].astype(np.float64)})
-    with pytest.raises(ValueError, match="saved with 35 rows; not all of them are there"):
+    with pytest.raises(ValueError, match="saved with 35 rows; some of them are missing"):
         b.load_state({k: v if k in ("start", "end") else v[1:] for k, v in a.state().items()})
 
 

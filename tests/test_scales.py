@@ -128,7 +128,7 @@ def test_reward_unit_scales_all_reward_quantities_and_survives_resume() -> None:
 @pytest.mark.parametrize("kind", ["two_hot", "huber", "squared"])
 def test_value_head_in_another_unit_scales_at_the_same_loss(kind) -> None:
     one, many = scalar_output(kind, 21), scalar_output(kind, 21)
-    many.stretch(1000.0)
+    many.set_unit(1000.0)
     out = torch.randn(5, one.size, generator=torch.Generator().manual_seed(0))
     target = torch.tensor([0.0, 1.0, -2.0, 7.0, 100.0])
     assert torch.allclose(1000.0 * one.mean(out), many.mean(out), rtol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mawm.agents.config import ReplayConfig, WorldModelConfig
-from mawm.agents.information.term import NoInformation
+from mawm.agents.information.term import Intrinsic
 from mawm.agents.model_trainer import ModelTrainer, _with_context
 from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.world_model import Batch, WorldModel
@@ -208,7 +208,7 @@ def test_one_step_errors_match_hand_computation():
             parameter.zero_()  # it expects zeros; the reward's head begins at zero by itself
     replay = PooledReplay(spaces, ReplayConfig(capacity=100), 1, Gate(Role.PRIMARY), "cpu")
     rng = np.random.default_rng(0)
-    trainer = ModelTrainer(model, replay, rng, rng, NoInformation(), "cpu")
+    trainer = ModelTrainer(model, replay, rng, rng, Intrinsic(), "cpu")
 
     def segment(steps: int, level: float) -> Segment:
         first = np.arange(steps) == 0
@@ -261,7 +261,7 @@ def test_score_is_a_mean_over_arrivals_that_have_the_loss():
         PooledReplay(spaces, ReplayConfig(capacity=100), 1, Gate(Role.PRIMARY), "cpu"),
         rng,
         rng,
-        NoInformation(),
+        Intrinsic(),
         "cpu",
     )
 

@@ -1,1 +1,1 @@
-"""The information term: how much imagined observations would tell, as a reward of its own."""
+"""The information term: the information gain of imagined observations, as an intrinsic reward."""

@@ -1,4 +1,4 @@
-"""Many small predictors of one thing, evaluated and fitted together."""
+"""An ensemble of small networks that are evaluated and fitted together."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 class Ensemble(nn.Module):
-    """E perceptrons with one hidden layer each, as stacked weights; every one is drawn by itself."""
+    """E perceptrons with one hidden layer each, as stacked weights that are drawn independently."""
 
     def __init__(self, members: int, fan_in: int, hidden: int, fan_out: int, generator: torch.Generator) -> None:
         super().__init__()

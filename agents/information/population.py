@@ -1,30 +1,16 @@
-"""The policies pi_k that `policy_mi` compares with: the agent's own past ones, or those of explorers."""
-
-from typing import Any, Protocol
+"""The policies pi_k that `policy_mi` compares with: the agent's own past policies, or those of explorers."""
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mawm.agents.actor_critic import Head
 from mawm.agents.rssm import Latent
-
-Arrays = dict[str, NDArray[Any]]
-
-
-class Population(Protocol):
-    """K policies."""
-
-    def __len__(self) -> int:
-        """K."""
-
-    def logits(self, latent: Latent, obs: Tensor) -> Tensor:
-        """Logits (K, B, A), policy k asked about row k of latent states (K, B, ...) and raw observations (K, B, O)."""
+from mawm.agents.snapshot_weights import Arrays
 
 
 class Snapshots:
-    """The last K actors, read on the latents of today's model: the older one is, the less it acts as it did."""
+    """The last K actors with latents of the present model, so that old ones do not act exactly as before."""
 
     def __init__(self, actor: Head, keep: int, device: str) -> None:
         self.actor, self.keep, self.device = actor, keep, device
@@ -34,12 +20,12 @@ class Snapshots:
         return len(self.kept)
 
     def take(self) -> None:
-        """Copy the actor; the oldest copy makes room."""
+        """Copy the actor; the new copy replaces the oldest one if there are K."""
         weights = {name: value.detach().clone() for name, value in self.actor.named_parameters()}
         self.kept = [*self.kept, weights][-self.keep :]
 
     def logits(self, latent: Latent, obs: Tensor) -> Tensor:
-        """(K, B, A), each by its own copy."""
+        """Logits (K, B, A): of policy k at latent states (K, B, ...) of row k. It does not use the observations."""
         rows = zip(self.kept, latent.deter, latent.stoch, strict=True)
         return torch.stack([torch.func.functional_call(self.actor, weights, (h, z)) for weights, h, z in rows])
 
@@ -58,12 +44,12 @@ class Snapshots:
 
 
 class FeaturePolicies:
-    """Explorers as the primary may know them: softmax(tanh(o P + s) W_k), read on decoded observations."""
+    """Explorers' policies softmax(tanh(o P + s) W_k), applied to decoded observations."""
 
     FIELDS = ("projection", "shift", "weights")
 
     def __init__(self, arrays: Arrays, keep: int, device: str) -> None:
-        """Projection (O, F), shift (F,), weights (K, F, A); policies that are not finite are left out."""
+        """Projection (O, F), shift (F,), weights (K, F, A); non-finite policies are skipped."""
         weights = arrays["weights"]
         weights = weights[np.isfinite(weights).all((1, 2))][:keep]
         self.arrays = {**{name: arrays[name] for name in self.FIELDS}, "weights": weights}
@@ -75,6 +61,9 @@ class FeaturePolicies:
         return len(self.arrays["weights"])
 
     def logits(self, latent: Latent, obs: Tensor) -> Tensor:
-        """(K, B, A), each by its own weights."""
+        """Logits (K, B, A): of policy k at raw observations (K, B, O) of row k. It does not use the latent states."""
         t = self._tensors
         return torch.bmm(torch.tanh(obs @ t["projection"] + t["shift"]), t["weights"])
+
+
+Population = Snapshots | FeaturePolicies

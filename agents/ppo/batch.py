@@ -29,22 +29,22 @@ class PpoBatch:
     returns: Tensor
 
     @property
-    def lived(self) -> Tensor:
+    def team_acted(self) -> Tensor:
         """Whether any agent acted, (T+1, 1, B): the critic learns at these arrivals."""
         return self.acted.any(1, keepdim=True)
 
 
-def gae(reward: Tensor, discount: Tensor, value: Tensor, lived: Tensor, lam: float) -> Tensor:
+def gae(reward: Tensor, discount: Tensor, value: Tensor, acted: Tensor, lam: float) -> Tensor:
     """Generalised advantages (T+1, B): A_t = delta_t + d_{t+1} lam A_{t+1}, delta_t = r_{t+1} + d_{t+1} v_{t+1} - v_t.
 
     Schulman et al. (2016). `reward` and `discount` d (T+1, B), zero at a terminal arrival, belong to the arrivals, as
-    `value` does. A_t is zero where no agent `lived` (T+1, B) to act: at the last arrival of a battle and after it. In a
-    battle cut by the time limit, the value of the last arrival replaces the rewards that would have followed.
+    `value` does. A_t is zero where no agent `acted` (T+1, B): at the last arrival of a battle and after it. In a battle
+    cut by the time limit, the value of the last arrival replaces the rewards that would have followed.
     """
     out = torch.zeros_like(value)
     for t in range(len(value) - 2, -1, -1):
         delta = reward[t + 1] + discount[t + 1] * value[t + 1] - value[t]
-        out[t] = lived[t] * (delta + discount[t + 1] * lam * out[t + 1])
+        out[t] = acted[t] * (delta + discount[t + 1] * lam * out[t + 1])
     return out
 
 
@@ -54,7 +54,7 @@ def batch_of(
 ) -> PpoBatch:
     """Batch of battles, with advantages from the present critic. No action is taken at an agent's last arrival.
 
-    Rewards are those of the agent that lived longest. Streams of agents that died earlier are shorter: their last
+    Rewards are those of the agent that died last. Streams of agents that died earlier are shorter: their last
     reward is the discounted sum of the rest (`mawm.collect`).
     """
     length = max(int(battle.arrivals.max()) for battle in battles)
@@ -65,14 +65,14 @@ def batch_of(
     last = arrivals.argmax(0).expand(length, 1, -1)
     reward, terminal = (of[name].gather(1, last).squeeze(1) for name in ("reward", "terminal"))
     value = norm.denormalise(nets.value(of["obs"]))
-    gain = gae(reward, discount * (~terminal).to(reward.dtype), value, acted.any(1), lam).unsqueeze(1)
-    used = gain.expand_as(acted)[acted]
+    advantage = gae(reward, discount * (~terminal).to(reward.dtype), value, acted.any(1), lam).unsqueeze(1)
+    used = advantage.expand_as(acted)[acted]
     return PpoBatch(
         of["obs"],
         of["avail"],
         torch.roll(of["prev_action"], -1, 0),  # an action is stored with the arrival that it led to
         of["log_prob"],
         acted,
-        (gain - used.mean()) / (used.std(correction=0) + 1e-6),
-        gain + value.unsqueeze(1),
+        (advantage - used.mean()) / (used.std(correction=0) + 1e-6),
+        advantage + value.unsqueeze(1),
     )

@@ -1,34 +1,33 @@
-"""Whole battles for on-policy learning: a learner's segments put together again, with how likely each action was."""
+"""Complete battles for on-policy learning, built from a learner's segments and its actions' log-probabilities."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mawm.agents.snapshot_weights import Arrays
 from mawm.types import Bools, Floats, Segment, Spaces
 
-Arrays = dict[str, NDArray[Any]]
 _FIELDS = ("obs", "avail", "prev_action", "reward", "terminal")
 
 
 @dataclass
 class Battle:
-    """One battle as M agents of one learner lived through it, by arrivals t = 0..T (`mawm.types`).
+    """One battle of M agents of one learner, by arrivals t = 0..T (`mawm.types`).
 
     `of` holds obs (T+1, M, O), avail (T+1, M, A), prev_action, reward, terminal (T+1, M), and log_prob (T+1, M) of the
-    action taken **at** arrival t. `arrivals` (M,) is how many of them each agent has; the rest of its rows is zero.
+    action taken **at** arrival t. `arrivals` (M,) is the number of each agent's arrivals; its other rows are zero.
     """
 
     episode: int
-    """The collector's number of the battle; -1 until the first segment tells it."""
+    """The collector's number of the battle; -1 until the first segment of the battle."""
     steps: int
-    """Actions taken so far, counting those of the dead."""
+    """Actions taken so far, including those of dead agents."""
     arrivals: NDArray[np.int64]
     of: Arrays = field(default_factory=dict)
 
     def put(self, member: int, segment: Segment) -> None:
-        """Take in a stretch of one agent's arrivals."""
+        """Store a segment of one agent."""
         assert self.arrivals[member] == segment.start, "segments of a lane are contiguous in time"
         self.episode = segment.origin.episode
         stop = segment.start + len(segment)
@@ -37,34 +36,33 @@ class Battle:
         self.arrivals[member] = stop
 
     def first(self, count: int) -> "Battle":
-        """The same battle with arrays of `count` arrivals, padded with zeros where it has fewer."""
+        """The same battle with arrays of `count` arrivals: cut off, or padded with zeros."""
         missing = max(0, count - len(self.of["reward"]))
         cut = {k: np.concatenate([v[:count], np.zeros((missing, *v.shape[1:]), v.dtype)]) for k, v in self.of.items()}
         return Battle(self.episode, self.steps, self.arrivals.copy(), cut)
 
 
 class BattleLog:
-    """What one learner's agents live through in B rows of battles, handed over a whole battle at a time.
+    """The battles of one learner's agents in B rows, which are returned when they are complete.
 
-    Only whole battles are handed over because the collector keeps a dead agent's arrival until its battle ends, with
-    the rest of the team's reward in it. Their first steps may be an update older than the last ones, so the
-    probabilities kept are those of the policy that acted.
+    A battle is complete only at its end, because the last reward of a dead agent contains the team's later rewards. An
+    update may happen during a battle, so the log stores the log-probabilities under the policy that acted.
     """
 
     def __init__(self, spaces: Spaces, members: tuple[int, ...], rows: int) -> None:
         self.spaces = spaces
         self.members = members
         self.rows: list[list[Battle]] = [[] for _ in range(rows)]
-        """Of each row, the battles that were acted in and are not whole yet: the running one is the last."""
+        """Incomplete battles of each row; the running one is the last."""
         self.whole: list[Battle] = []
 
     @property
     def steps(self) -> int:
-        """Environment steps of the battles that are whole."""
+        """Environment steps of the complete battles."""
         return sum(battle.steps for battle in self.whole)
 
     def acted(self, is_first: Bools, log_prob: Floats) -> None:
-        """Note one step of all rows: is_first (B,), log-probabilities (M, B) of the actions taken."""
+        """Record one step of all rows: is_first (B,), log-probabilities (M, B) of the actions taken."""
         for row, battles in enumerate(self.rows):
             if is_first[row]:
                 battles.append(Battle(-1, 0, np.zeros(len(self.members), np.int64), self._blank()))
@@ -74,11 +72,11 @@ class BattleLog:
             battle.steps += 1
 
     def keep(self, segments: list[Segment]) -> None:
-        """Take in finished segments; a battle is whole once the next one of its row has begun."""
+        """Store finished segments; a battle is complete when the next one of its row has begun."""
         for segment in segments:
             member = self.members.index(segment.origin.agent)
             battles = self.rows[segment.lane % len(self.rows)]
-            # Battles of a row come one after another: the first unnumbered one is the one that a new number means.
+            # The battles of a row are ordered, so a new number belongs to the first battle without a number.
             battle = next(b for b in battles if b.episode in (segment.origin.episode, -1))
             battle.put(member, segment)
         for battles in self.rows:
@@ -86,7 +84,7 @@ class BattleLog:
             del battles[:-1]
 
     def take(self) -> list[Battle]:
-        """The whole battles; they leave the log."""
+        """Remove the complete battles from the log and return them."""
         taken, self.whole = self.whole, []
         return taken
 
@@ -102,7 +100,7 @@ class BattleLog:
         }
 
     def state(self) -> Arrays:
-        """All battles as arrays one after another: `row` is -1 for a whole one."""
+        """All battles as concatenated arrays; `row` is -1 for a complete battle."""
         held = [(-1, battle) for battle in self.whole]
         held += [(row, b.first(b.steps + 1)) for row, battles in enumerate(self.rows) for b in battles]
         arrays = {
@@ -113,8 +111,8 @@ class BattleLog:
             "length": np.array([len(b.of["reward"]) for _, b in held], np.int64),
             "arrivals": np.array([b.arrivals for _, b in held], np.int64).reshape(-1, len(self.members)),
         }
-        nothing = {name: array[:0] for name, array in self._blank().items()}  # an empty log has types and shapes too
-        parts = [nothing, *(b.of for _, b in held)]
+        empty = {name: array[:0] for name, array in self._blank().items()}  # gives an empty log its types and shapes
+        parts = [empty, *(b.of for _, b in held)]
         return arrays | {f"of/{name}": np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def load_state(self, arrays: Arrays) -> None:

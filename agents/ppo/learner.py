@@ -4,18 +4,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mawm.agents.categorical import sample
 from mawm.agents.config import AgentConfig
-from mawm.agents.learner import Learner
+from mawm.agents.learner import Incidents, Learner, State
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.ppo.batch import PpoBatch, batch_of
 from mawm.agents.ppo.battle_log import BattleLog
 from mawm.agents.ppo.nets import PpoNets
 from mawm.agents.returns import ValueNorm
-from mawm.agents.snapshot_weights import load_weights, save_weights, under
+from mawm.agents.snapshot_weights import Arrays, load_weights, save_weights, under
 from mawm.seeds import named_generator, named_seed
 from mawm.sharing.provenance import Gate
 from mawm.types import Bools, Floats, Ints, Metrics, Role, Segment, Since, Spaces
@@ -30,7 +31,7 @@ class Ppo(Learner):
     With one learner per agent this is IPPO (de Witt et al. 2020). With one learner for all agents, whose critic sees
     the observations of all, it is MAPPO (Yu et al. 2022). Both use the settings of the MAPPO paper. In both cases an
     action depends only on the agent's own observations. Learners send each other nothing. An update runs when the
-    battles that ended since the last update hold at least `rollout` steps for each battle played side by side.
+    battles that ended since the last update have at least `rollout` steps for each parallel battle.
     """
 
     def __init__(
@@ -77,8 +78,8 @@ class Ppo(Learner):
         noise = self._tensor(rng.random(len(obs), dtype=np.float32))
         allowed = self._tensor(avail)
         logits, self.hidden[slot] = self.nets.logits(
-            self._tensor(obs).view(1, members, rows, -1),
-            allowed.view(1, members, rows, -1),
+            rearrange(self._tensor(obs), "(m b) o -> 1 m b o", m=members),
+            rearrange(allowed, "(m b) a -> 1 m b a", m=members),
             self.hidden[slot].masked_fill(self._tensor(is_first).unsqueeze(-1), 0.0),
         )
         logits = logits.view_as(allowed)
@@ -110,10 +111,10 @@ class Ppo(Learner):
         batch = batch_of(
             self.log.take(), self.nets, self.norm, discount=self.discount, lam=self.config.lam, device=self.device
         )
-        returns = batch.returns[batch.lived]
+        returns = batch.returns[batch.team_acted]
         self.norm.update(returns)
-        said = [self._update(batch) for _ in range(self.config.epochs)]
-        means = {tag: float(np.mean([metrics[tag] for metrics in said])) for tag in said[0]}
+        epochs = [self._update(batch) for _ in range(self.config.epochs)]
+        means = {tag: float(np.mean([metrics[tag] for metrics in epochs])) for tag in epochs[0]}
         return {
             **means,
             "critic/mean_return": float(returns.mean()),
@@ -126,7 +127,7 @@ class Ppo(Learner):
         Hidden states start from zero at the beginning of each battle. Entries where an agent did not act (dead agents
         and padding) are left out of the loss.
         """
-        config, acted, lived = self.config, batch.acted, batch.lived
+        config, acted, team_acted = self.config, batch.acted, batch.team_acted
         avail, advantage = batch.avail[acted], batch.advantage.expand_as(acted)[acted]
         logits, _ = self.nets.logits(batch.obs, batch.avail, self.nets.initial(acted[0].numel()))
         log_probs = torch.log_softmax(logits[acted], -1)
@@ -135,15 +136,15 @@ class Ppo(Learner):
         clipped = ratio.clamp(1.0 - config.ppo_clip, 1.0 + config.ppo_clip)
         entropy = -(log_probs.exp() * log_probs.clamp_min(-50.0)).sum(-1).mean()
         actor_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean() - config.entropy * entropy
-        value = self.nets.value(batch.obs).unsqueeze(1)[lived]
-        critic_loss = 0.5 * (value - self.norm.normalise(batch.returns[lived])).square().mean()
+        value = self.nets.value(batch.obs).unsqueeze(1)[team_acted]
+        critic_loss = 0.5 * (value - self.norm.normalise(batch.returns[team_acted])).square().mean()
         # Actor and critic share no weights, and Adam's steps do not depend on the scale of a loss: no loss weights.
         norm = self.optimiser.step(actor_loss + critic_loss, vars(batch))
-        most = avail.sum(-1).to(torch.float32).log().mean()
+        max_entropy = avail.sum(-1).to(torch.float32).log().mean()
         return {
             "actor/loss": float(actor_loss.detach()),
             "actor/entropy": float(entropy.detach()),
-            "actor/entropy_share": float(entropy.detach() / most.clamp_min(1e-6)),
+            "actor/entropy_share": float(entropy.detach() / max_entropy.clamp_min(1e-6)),
             "actor/clipped_share": float((ratio != clipped).to(torch.float32).mean()),
             "actor/grad_norm": norm,
             "critic/loss": float(critic_loss.detach()),
@@ -152,13 +153,13 @@ class Ppo(Learner):
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
-    def incidents(self) -> dict[str, tuple[int, dict[str, NDArray[Any]]]]:
-        """Updates since the last call that were not finite: how many in a row, and the batch that caused them."""
+    def incidents(self) -> Incidents:
+        """Non-finite updates since the last call: the number in a row, and the batch of the last one."""
         incident = self.optimiser.incident()
         return {} if incident is None else {"ppo": incident}
 
-    def state(self, since: Since | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Everything needed to continue: arrays by name, and values for JSON. There are no append-only tables."""
+    def state(self, since: Since | None = None) -> State:
+        """The checkpoint: arrays by name and values for JSON. There are no append-only tables."""
         arrays = save_weights({"ppo": self.nets})
         arrays |= {f"optimiser/ppo/{key}": value for key, value in self.optimiser.state().items()}
         arrays |= {f"battles/{key}": value for key, value in self.log.state().items()}
@@ -166,13 +167,13 @@ class Ppo(Learner):
         generators = {purpose: rng.bit_generator.state for purpose, rng in self.rngs.items()}
         return arrays, {"generators": generators, "skipped": self.optimiser.counters(), "returns": self.norm.averages}
 
-    def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
-        """Continue from `state`. ValueError where a weight is missing or has another shape."""
+    def load_state(self, arrays: Arrays, values: dict[str, Any]) -> None:
+        """Continue from `state`. ValueError if a weight is missing or has another shape."""
         load_weights(self.name, {"ppo": self.nets}, arrays)
         self.optimiser.load_state(under(arrays, "optimiser/ppo/"))
-        self.optimiser.load_counters(rest["skipped"])
+        self.optimiser.load_counters(values["skipped"])
         self.log.load_state(under(arrays, "battles/"))
         self.hidden = {slot: self._tensor(hidden) for slot, hidden in under(arrays, "memory/").items()}
-        self.norm.averages = [float(average) for average in rest["returns"]]
+        self.norm.averages = [float(average) for average in values["returns"]]
         for purpose, rng in self.rngs.items():
-            rng.bit_generator.state = rest["generators"][purpose]
+            rng.bit_generator.state = values["generators"][purpose]

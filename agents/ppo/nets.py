@@ -1,6 +1,7 @@
 """Actor and critic of the model-free baseline: recurrent networks on observations."""
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from mawm.agents.categorical import masked_logits
@@ -72,15 +73,15 @@ class PpoNets(nn.Module):
     def logits(self, obs: Tensor, avail: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Masked logits (T, M, B, A) of own observations (T, M, B, O) and masks; last hidden states (M * B, H)."""
         steps, members, rows = obs.shape[:3]
-        own = obs.flatten(1, 2)
+        own = rearrange(obs, "t m b o -> t (m b) o")
         if members > 1:
-            who = torch.eye(members, dtype=obs.dtype, device=obs.device).repeat_interleave(rows, 0)
-            own = torch.cat([own, who.expand(steps, -1, -1)], -1)
+            one_hot = torch.eye(members, dtype=obs.dtype, device=obs.device)
+            own = torch.cat([own, repeat(one_hot, "m agent -> t (m b) agent", t=steps, b=rows)], -1)
         logits, hidden = self.actor(own, hidden)
         return masked_logits(logits.view_as(avail), avail), hidden
 
     def value(self, obs: Tensor) -> Tensor:
         """Normalised values (T, B) at each arrival of whole battles with observations (T, M, B, O)."""
-        joint = obs.transpose(1, 2).flatten(2)
+        joint = rearrange(obs, "t m b o -> t b (m o)")
         out: Tensor = self.critic(joint, self.initial(joint.shape[1]))[0].squeeze(-1)
         return out

@@ -1,1 +1,1 @@
-"""A small market whose dynamics change when exploratory strategies take part: the task of the gating ablation."""
+"""A small market whose dynamics change when explorers trade in it: the task of the gating ablation."""

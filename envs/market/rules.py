@@ -1,4 +1,4 @@
-"""The numbers of the market."""
+"""The parameters of the market."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,17 +17,17 @@ class MarketRules:
     steps: Annotated[int, Interval(ge=1, le=10_000)] = 24
     """Steps of one session."""
     turn: Share = 0.1
-    """RandomSelector per step that the hidden trend turns around."""
+    """Probability per step that the hidden trend changes its sign."""
     noise: Weight = 0.5
-    """Deviation of what moves the price beside the trend."""
+    """Standard deviation of the noise in the price move."""
     signal_noise: Weight = 1.0
-    """Deviation of each trader's private signal around the trend."""
+    """Standard deviation of the noise in each trader's private signal."""
     most: Annotated[int, Interval(ge=1, le=10**6)] = 2
     """Largest position of a trader, long or short."""
     cost: Weight = 0.3
-    """Price of trading one unit."""
+    """Cost of trading one unit."""
     impact: Weight = 0.2
-    """Further price of a unit for every unit by which the team's net volume exceeds it, in its direction."""
+    """Additional cost per traded unit for each unit that the rest of the team trades in the same direction, net."""
     gap: Weight = 2.0
-    """The reality gap: where exploratory strategies take part the trend moves the price by 1 - GAP times as much. At 2
-    others trade against it and the price goes the other way; at 0 explorers' markets are like everybody's."""
+    """Reality gap: in explorers' markets the trend moves the price by 1 - GAP times as much. At 2 the price moves
+    against the trend; at 0 explorers' markets equal the others."""

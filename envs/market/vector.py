@@ -1,4 +1,4 @@
-"""Markets side by side: a team of traders follows a trend that nobody sees."""
+"""Parallel markets in which a team of traders follows a hidden trend."""
 
 from typing import Any
 
@@ -11,27 +11,27 @@ from mawm.types import Bools, Floats, Ints, Spaces, Step
 HOLD, BUY, SELL = 0, 1, 2
 OBS_SIZE = 5
 SCALE = 0.5
-"""Rewards are this many times the profit, so that a session's return is of the order of a SMAC battle's."""
+"""Rewards are this factor times the profit, so that returns are of the order of those of SMAC battles."""
 
 
 class MarketVectorEnv:
-    """B sessions side by side, N traders each.
+    """B parallel sessions with N traders each.
 
-    A trader sees, each in about [-1, 1]: its signal, the last move of the price, its own position, the team's last net
-    volume, and the time left.
+    A trader observes, each in about [-1, 1]: its signal, the last price move, its position, the team's last net volume,
+    and the remaining time.
 
-    The trend r_t is 1 or -1 and turns with chance `turn` a step. A step: all trade at once, each at most one unit; the
-    price then moves by r_t + noise, or by (1 - gap) r_t + noise where exploratory strategies take part (`explored`);
-    the signal that comes with it is r_{t+1} + noise, each trader's own. Reward: SCALE x the mean over traders of
-    position x move - |trade| (cost + impact x units by which the team's net volume exceeds its own, in its direction).
-    A session is won if the sum of its rewards is above 0.
+    The trend r_t is 1 or -1 and changes its sign with probability `turn` per step. In a step each trader trades at most
+    one unit. Then the price moves by r_t + noise, or by (1 - gap) r_t + noise in explorers' markets (`explored`). The
+    next signal of each trader is r_{t+1} + independent noise. Reward: SCALE x the mean over traders of position x move
+    - |trade| (cost + impact x crowd), where crowd is the part of the team's net volume beyond the own trade, in its
+    direction. A session is won if the sum of its rewards is above 0.
 
-    Session k of a seed is a function of (seed, k, actions); row b plays sessions b, b + B, b + 2B, ...
+    Session k of a seed is a function of (seed, k, actions). Row b plays sessions b, b + B, b + 2B, ...
     """
 
     def __init__(self, batch: int, seed: int, rules: MarketRules | None = None, *, explored: bool = False) -> None:
         if batch < 1:
-            raise ValueError(f"batch is {batch}: there must be at least one session")
+            raise ValueError(f"batch is {batch}; it must be at least 1")
         self.rules = r = rules or MarketRules()
         self.batch, self.explored = batch, explored
         self.spaces = Spaces(r.traders, 3, OBS_SIZE, 3 + r.traders, r.steps)
@@ -39,9 +39,9 @@ class MarketVectorEnv:
         self._session = np.arange(batch, dtype=np.int64) - batch
         self._time = np.zeros(batch, np.int64)
         self._position = np.zeros((batch, r.traders), np.int64)
-        self._seen = np.zeros((batch, 2), np.float64)  # the last move and the last net volume
+        self._last = np.zeros((batch, 2), np.float64)  # the last move and the last net volume
         self._earned = np.zeros(batch, np.float64)
-        # What happens whatever the team does: drawn for a whole session when it begins.
+        # These do not depend on actions; they are drawn for a whole session at its beginning.
         self._trend = np.zeros((batch, r.steps + 1), np.float64)
         self._shocks = np.zeros((batch, r.steps), np.float64)
         self._signals = np.zeros((batch, r.steps + 1, r.traders), np.float64)
@@ -61,11 +61,11 @@ class MarketVectorEnv:
             self._draw(row)
         self._time[rows] = 0
         self._position[rows] = 0
-        self._seen[rows] = 0.0
+        self._last[rows] = 0.0
         self._earned[rows] = 0.0
 
     def reset(self) -> Step:
-        """Begin fresh sessions in all rows."""
+        """Begin new sessions in all rows."""
         self._begin(np.arange(self.batch))
         none = np.zeros(self.batch, np.bool_)
         obs, avail, alive, state = self._views()
@@ -82,10 +82,10 @@ class MarketVectorEnv:
         move = trend + self._shocks[rows, self._time]
         volume = trade.sum(1)
         crowd = np.maximum(0, trade * volume[:, None] - np.abs(trade))
-        paid = np.abs(trade) * r.cost + r.impact * crowd
-        reward = SCALE * (self._position * move[:, None] - paid).mean(1)
+        cost = np.abs(trade) * r.cost + r.impact * crowd
+        reward = SCALE * (self._position * move[:, None] - cost).mean(1)
         self._earned += reward
-        self._seen = np.stack([move, volume], 1)
+        self._last = np.stack([move, volume], 1)
         self._time += 1
         over = self._time == r.steps
         won = over & (self._earned > 0.0)
@@ -97,11 +97,11 @@ class MarketVectorEnv:
         return Step(*now, reward.astype(np.float32), over, never, won, final_obs, final_avail, final_alive)
 
     def _views(self) -> tuple[Floats, Bools, Bools, Floats]:
-        """Where the sessions stand: obs (B, N, O), avail (B, N, A), alive (B, N), state (B, S)."""
+        """The present obs (B, N, O), avail (B, N, A), alive (B, N), state (B, S)."""
         r, rows = self.rules, np.arange(self.batch)
         shape = self._position.shape
         left = 1.0 - self._time / r.steps
-        common = np.stack([self._seen[:, 0] / 2.0, self._seen[:, 1] / r.traders, left], 1)[:, None]
+        common = np.stack([self._last[:, 0] / 2.0, self._last[:, 1] / r.traders, left], 1)[:, None]
         own = np.stack([self._signals[rows, self._time] / 2.0, self._position / r.most], -1)
         obs = np.concatenate([own, np.broadcast_to(common, (*shape, 3))], -1)[..., [0, 2, 1, 3, 4]]
         avail = np.stack([np.ones(shape, np.bool_), self._position < r.most, self._position > -r.most], -1)
@@ -123,24 +123,24 @@ class MarketVectorEnv:
             )
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Everything that `restore` needs to go on bit for bit."""
+        """The complete state for `restore`."""
         return {
             "session": self._session.copy(),
             "time": self._time.copy(),
             "position": self._position.copy(),
-            "seen": self._seen.copy(),
+            "seen": self._last.copy(),
             "earned": self._earned.copy(),
         }
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
-        """Go on from a snapshot. ValueError if it is of other sizes."""
+        """Continue from a snapshot. ValueError if its sizes differ."""
         if snapshot["position"].shape != self._position.shape:
-            raise ValueError(f"snapshot is of {snapshot['position'].shape}; this market has {self._position.shape}")
-        self._session, self._time, self._position, self._seen, self._earned = (
+            raise ValueError(f"snapshot has shape {snapshot['position'].shape}; this market has {self._position.shape}")
+        self._session, self._time, self._position, self._last, self._earned = (
             snapshot[name].copy() for name in ("session", "time", "position", "seen", "earned")
         )
         for row in range(self.batch):
             self._draw(row)
 
     def close(self) -> None:
-        """Nothing to let go."""
+        """Nothing to close."""

@@ -66,7 +66,7 @@ LEASH, LEASH_RESET = 21.0, 5.0
 """Cells from home (where a chase began): an enemy without orders gives up a chase at LEASH, and acquires targets again
 at LEASH_RESET on its way back."""
 HELP_RADIUS, HELP_LOOPS = 4.0, 32.0
-"""Distance in cells, edge to edge, within which a hit enemy calls friends for help; loops until it may call again."""
+"""Distance in cells, edge to edge, within which a hit enemy calls other enemies for help; loops between two calls."""
 
 
 @scalar
@@ -111,7 +111,7 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
     Agents in weapon range come before others, and among each of these two groups threats come first. Ties are broken
     in weapon range by `_tie_break`, out of weapon range by distance (nearest).
     """
-    found, best_rank, best_value = -1, -1, 0.0
+    best, best_rank, best_value = -1, -1, 0.0
     x, y, weapon, own = bodies[a, X], bodies[a, Y], stats[a, S_RANGE], stats[a, S_RADIUS]
     most = (reach + own + LARGEST_RADIUS) ** 2
     for b in range(n_agents):
@@ -127,16 +127,16 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
         rank = 2 * int(within) + int(threatens(bodies, stats, rules, a, b, distance))
         value = _tie_break(bodies, stats, rules, a, b) if within else distance
         if rank > best_rank or (rank == best_rank and value < best_value):
-            found, best_rank, best_value = b, rank, value
+            best, best_rank, best_value = b, rank, value
             if within:
                 most = (weapon + own + LARGEST_RADIUS) ** 2  # agents out of weapon range come after this one
-    return found
+    return best
 
 
 @scalar
 def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     """Index of the threat in enemy a's weapon range that a prefers; -1 if there is none."""
-    found, least, always = -1, 0.0, stats[a, S_ALWAYS] > 0.0
+    best, least, always = -1, 0.0, stats[a, S_ALWAYS] > 0.0
     for b in range(n_agents):
         # The cheap test comes first, because most agents attack another enemy.
         if bodies[b, TARGET] != a and not (always and stats[b, S_ALWAYS] > 0.0):
@@ -147,9 +147,9 @@ def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-unty
         if distance > stats[a, S_RANGE] or not threatens(bodies, stats, rules, a, b, distance):
             continue
         value = _tie_break(bodies, stats, rules, a, b)
-        if found < 0 or value < least:
-            found, least = b, value
-    return found
+        if best < 0 or value < least:
+            best, least = b, value
+    return best
 
 
 @scalar
@@ -213,7 +213,7 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
 @called
 def _think_of_healing(bodies, stats, a, n_agents):  # type: ignore[no-untyped-def]
     """An enemy medivac keeps a hurt target in heal range, else chooses the unit with the smallest share of health."""
-    target, found, least = int(bodies[a, TARGET]), -1, 1.0
+    target, best, least = int(bodies[a, TARGET]), -1, 1.0
     near = target >= 0 and gap(bodies, stats, a, target) <= stats[a, S_HEAL_RANGE] + HEAL_SLOP
     if near and can_heal(bodies, stats, a, target) and bodies[a, ENERGY] > 0.0:
         return
@@ -222,13 +222,13 @@ def _think_of_healing(bodies, stats, a, n_agents):  # type: ignore[no-untyped-de
             continue
         share = bodies[b, HP] / stats[b, S_HP]
         if share < least and gap(bodies, stats, a, b) <= stats[a, S_HEAL_SCAN]:
-            found, least = b, share
-    _aim(bodies[a], float(found))
+            best, least = b, share
+    _aim(bodies[a], float(best))
 
 
 @called
 def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped-def]
-    """Enemy a, which was hit, targets its attacker unless `_keeps_target`; idle friends nearby do so, too."""
+    """Enemy a, which was hit, targets its attacker unless `_keeps_target` is true; so do idle enemies near it."""
     attacker = int(wounds[a, 2])
     wounds[a, 2] = -1.0
     if attacker < 0 or attacker >= n_agents or bodies[attacker, HP] <= 0.0 or bodies[a, HP] <= 0.0:

@@ -1,4 +1,4 @@
-"""How many environment steps a second the engine plays: observations, masks, state and auto-reset included."""
+"""Environment steps per second of the engine, including observations, masks, state and auto-reset."""
 
 import time
 from typing import Any
@@ -12,7 +12,7 @@ from mawm.envs.skirmish.vector import SkirmishVectorEnv
 
 @scalar
 def random_actions(avail, counter, out):  # type: ignore[no-untyped-def]
-    """A random available action for every agent, into `out` (B, N)."""
+    """Write a random available action for every agent into `out` (B, N)."""
     for b in range(avail.shape[0]):
         for i in range(avail.shape[1]):
             count = 0
@@ -29,7 +29,7 @@ def random_actions(avail, counter, out):  # type: ignore[no-untyped-def]
 
 
 def measure(map_name: str, batch: int, seconds: float = 2.0) -> dict[str, Any]:
-    """Steps per second of `batch` battles side by side, one thread, random valid actions, over about `seconds`."""
+    """Steps per second of `batch` parallel battles with random valid actions, in one thread, over about `seconds`."""
     env = SkirmishVectorEnv(map_name, batch, seed=0)
     actions = np.zeros((batch, env.spaces.n_agents), np.int64)
     counter = np.zeros(1, np.uint64)

@@ -1,7 +1,7 @@
 """Weapons: valid targets, windups, second hits, missiles, damage, splash, bursts and healing.
 
-Row u of `wounds` (U, 4) collects what happens to unit u in a loop: 0 health lost, 1 shield lost, 2 first attacker (-1:
-none), 3 whether it started its own burst (not read). `bury` applies the damage at the end of the loop.
+Row u of `wounds` (U, 4) collects the effects on unit u in a loop: 0 health lost, 1 shield lost, 2 first attacker (-1:
+none), 3 not used. `bury` applies the damage at the end of the loop.
 """
 
 import math
@@ -64,7 +64,7 @@ LEAST_TURN = named.INDEX["least_turn"]
 HIT, HEAL = 0.0, 1.0
 # Facts of the game's data, the same in all versions.
 LEAST_DAMAGE = 0.5
-"""Minimum health points that a hit takes, for any armour."""
+"""Smallest damage of a hit to health, for any armour."""
 DELAY_LOW, DELAY_HIGH = -0.0625, 0.125
 """Game seconds added to each weapon period, drawn uniformly."""
 SWEEP_HALF, SWEEP_RADIUS = 1.25, 0.15
@@ -79,7 +79,7 @@ HEAL_SLOP, LEAST_ENERGY = 1.0, 5.0
 
 @scalar
 def apart(bodies, a, b):  # type: ignore[no-untyped-def]
-    """Distance between two units' centres, in cells. `hypot` also guards against overflow: slower."""
+    """Distance between two units' centres, in cells. `math.hypot` would be slower, because it prevents overflow."""
     dx, dy = bodies[b, X] - bodies[a, X], bodies[b, Y] - bodies[a, Y]
     return math.sqrt(dx * dx + dy * dy)
 
@@ -238,10 +238,10 @@ def begin_attack(bodies, stats, rules, book, a, target):  # type: ignore[no-unty
 
 @scalar
 def run_attack(bodies, stats, wounds, book, log, a):  # type: ignore[no-untyped-def]
-    """Advance a running attack by one loop and fire when its time has come. The death of its target cancels it."""
+    """Advance a running attack by one loop and fire at the end of its windup. The death of its target cancels it."""
     body, target = bodies[a], int(bodies[a, TARGET])
     if target < 0 or doomed(bodies, wounds, target):
-        # A backswing goes on after a hit. An attack that has not hit yet is cancelled without one.
+        # After a hit the backswing continues. Before the first hit there is no backswing.
         left = body[RECOVER] if body[WINDUP] < 0.0 else 0.0
         cancel(body)
         body[RECOVER] = left
@@ -262,7 +262,7 @@ def run_attack(bodies, stats, wounds, book, log, a):  # type: ignore[no-untyped-
 
 @called
 def heal(bodies, stats, wounds, book, log, a, target):  # type: ignore[no-untyped-def]
-    """Heal for one loop, at the cost of energy. `wounds` gets it as negative damage."""
+    """Heal for one loop, at the cost of energy, as negative damage in `wounds`."""
     missing = stats[target, S_HP] - bodies[target, HP]
     amount = min(stats[a, S_HEAL] / LOOPS_PER_SECOND, missing, bodies[a, ENERGY] / stats[a, S_HEAL_COST])
     bodies[a, ENERGY] -= amount * stats[a, S_HEAL_COST]

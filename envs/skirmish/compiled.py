@@ -55,7 +55,7 @@ def compiled(function: Function, **options: Any) -> Function:
 
 @cache
 def _cache_folder(chosen: str) -> Path:
-    """The folder with machine code of these sources: in NUMBA_CACHE_DIR, beside the sources, or in the user's cache."""
+    """The folder with machine code of these sources: in NUMBA_CACHE_DIR, next to them, or in the user's cache."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for source in sorted(here.glob("*.py")):
@@ -72,14 +72,14 @@ def _cache_folder(chosen: str) -> Path:
 
 
 def _user_cache() -> Path:
-    """The user's folder for caches; a path below which nothing can be made where there is no home."""
+    """The user's cache folder; without a home folder, a path in which no folder can be created."""
     with contextlib.suppress(RuntimeError):
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mawm"
     return Path(os.devnull)
 
 
 def _delete_unused(root: Path) -> None:
-    """Delete this module's folders of other sources that nothing has used for a day."""
+    """Delete this module's folders of other sources that have not been used for a day."""
     for folder in root.iterdir():
         if folder.is_symlink() or not OWN_FOLDER.fullmatch(folder.name):
             continue

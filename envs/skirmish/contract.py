@@ -1,7 +1,7 @@
-"""SMAC's contract: observation, state, mask, reward and end of a battle, as its own code returns them.
+"""SMAC's contract: observation, state, mask, reward and end of a battle, as SMAC's code returns them.
 
-Scalar functions of one battle's rows, compiled by Numba; `bodies` (U, BODY) is laid out as in `layout`, allies first.
-Quirks are copied on purpose and marked (quirk): a policy trained here must find the same numbers there.
+Scalar functions of one battle's rows, compiled by Numba; `layout` names the columns of `bodies` (U, BODY), allies come
+first. Quirks of SMAC are copied and marked (quirk), so that a policy trained here receives the same numbers in SMAC.
 """
 
 import math
@@ -18,7 +18,7 @@ from mawm.envs.skirmish.rules import Version
 from mawm.envs.skirmish.units import PROTOSS, kinds_of
 
 SIGHT, ATTACK_RANGE = 9.0, 6.0
-"""Cells, the same for every kind: seen strictly inside, attacked or healed up to and including."""
+"""Cells, the same for every kind: units are visible at less than SIGHT, and attacked or healed up to ATTACK_RANGE."""
 NO_ATTACK_ACTIONS = 6
 """No-op, stop, north, south, east, west; then one attack (or heal) for each target."""
 _COMPASS = ((0.0, 0.0), (0.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
@@ -33,7 +33,7 @@ MAX_COOLDOWN = {
     "zergling": 11.0,
     "baneling": 1.0,
 }
-"""(quirk) Loops by which SMAC divides cooldowns, points of energy for the medivac; 15 for any other unit."""
+"""(quirk) Divisors of cooldowns in SMAC, in loops; for the medivac, of energy points. 15 for any other unit."""
 DEATH_VALUE, WIN_VALUE, DEFEAT_SCALE, PERFECT_RETURN = 10.0, 200.0, 0.5, 20.0
 WON, LOST, DRAW, GOES_ON = 1, -1, 0, 9
 
@@ -64,18 +64,18 @@ class Contract(NamedTuple):
 
     @property
     def obs_size(self) -> int:
-        """4 moves, enemies, other allies, own features."""
+        """Size of 4 moves, enemies, other allies and own features."""
         enemy, ally = self._widths()
         return 4 + self.n_enemies * (4 + enemy) + (self.n_agents - 1) * (4 + ally) + ally
 
     @property
     def state_size(self) -> int:
-        """Allies, enemies, last actions one-hot."""
+        """Size of allies, enemies and one-hot last actions."""
         enemy, ally = self._widths()
         return self.n_agents * (3 + ally) + self.n_enemies * (2 + enemy) + self.n_agents * self.n_actions
 
     def _widths(self) -> tuple[int, int]:
-        """Features of an enemy and of an ally beside its place: health, shield where its race has one, type."""
+        """Number of features of an enemy and of an ally without position: health, shield if its race has one, type."""
         return 1 + int(self.enemy_shields) + self.type_bits, 1 + int(self.ally_shields) + self.type_bits
 
 
@@ -98,7 +98,7 @@ def make_contract(
 ) -> Contract:
     """The contract of a battle of these kinds, in id order; maxima (U,) default to those of the unit data's version.
 
-    SMAC looks type bits, shields and the medivac rule up by map type; all of them follow from the kinds.
+    SMAC defines type bits, shields and the medivac rule for each map type; here they are functions of the kinds.
     `enemy_types` overrides the order of the enemies' type bits.
     """
     kinds, n = kinds_of(allies, enemies, version), len(allies)
@@ -110,7 +110,7 @@ def make_contract(
     if ally_types:
         types[:] = [ally_types.index(k) for k in allies] + [enemy_types.index(k) for k in enemies]
     medivac_rule = "medivac" in allies
-    # A medivac's heals share the attack's ids; SMAC never has more allies than enemies there, a map of one's own may.
+    # A medivac's heal actions use the ids of attacks. In a user's map there may be more allies than enemies.
     targets = max(n, len(enemies)) if medivac_rule else len(enemies)
     return Contract(
         n_agents=n,
@@ -134,7 +134,7 @@ def make_contract(
 def agent_order(
     kinds: Sequence[str], x: NDArray[np.floating], y: NDArray[np.floating], order: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Which of the units that the game reports becomes agent 0, 1, ...: by kind, then x, then y; ties keep their order.
+    """Indices of the game's units in the order of agents: by kind, then x, then y; ties keep their order.
 
     `order` lists kinds by rank, e.g. the map's `allies`.
     """
@@ -146,7 +146,7 @@ def agent_order(
 def open_cell(grid: Bools, x: float, y: float) -> bool:
     """Whether the point lies in a walkable cell of the map.
 
-    (quirk) int() cuts toward zero: just inside the low edges a move off the map stays allowed.
+    (quirk) int() rounds toward zero, so a move to slightly below 0 is allowed.
     """
     i, j = int(x), int(y)
     return 0 <= i < grid.shape[0] and 0 <= j < grid.shape[1] and bool(grid[i, j])
@@ -190,14 +190,14 @@ def available(c: Contract, bodies: Rows, i: int, out: Bools) -> None:
         out[a] = open_cell(c.grid, x + dx, y + dy)
     heals = c.medivac_rule and c.healer[i]
     first, count = (0, c.n_agents) if heals else (c.n_agents, c.n_enemies)
-    # (quirk) Where a map has fewer enemies than allies SMAC has no id for the last ones; ours always suffice.
+    # (quirk) In a map with fewer enemies than allies SMAC has no action to heal the last ones; this contract has.
     for k in range(count):
         out[NO_ATTACK_ACTIONS + k] = _reaches(c, bodies, i, first + k, heals)
 
 
 @scalar
 def _seen(bodies: Rows, i: int, j: int, out: Floats, at: int) -> bool:
-    """Write distance, x and y of unit j as i sees it, behind `out[at]`; says whether it is in sight at all."""
+    """Write distance, x and y of unit j relative to i after `out[at]`, if j is in sight. Returns whether it is."""
     dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
     square = dx * dx + dy * dy
     if square >= SIGHT**2:
@@ -210,7 +210,7 @@ def _seen(bodies: Rows, i: int, j: int, out: Floats, at: int) -> bool:
 
 @scalar
 def _condition(c: Contract, bodies: Rows, j: int, shields: bool, out: Floats, at: int) -> None:
-    """Write health, shield if its race has one, and the type bits of unit j from `out[at]` on."""
+    """Write health, shield if its race has one, and type bits of unit j, beginning at `out[at]`."""
     out[at] = bodies[j, HP] / c.hp_max[j]
     at += 1
     if shields:
@@ -225,9 +225,9 @@ def _condition(c: Contract, bodies: Rows, j: int, shields: bool, out: Floats, at
 def observe_from(
     c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, last_bits: int, out: Floats, at: int
 ) -> None:
-    """Write what a living agent i sees from `out[at]` on: enemies, other allies, itself.
+    """Write features of enemies, other allies and the living agent i itself, beginning at `out[at]`.
 
-    `avail` (A,) is its mask. Each ally is followed by `last_bits` bits of its last action (none by default).
+    `avail` (A,) is its mask. After each ally come `last_bits` bits of its last action (SMAC's default: 0).
     """
     width = 5 + int(c.enemy_shields) + c.type_bits
     for k in range(c.n_enemies):
@@ -267,7 +267,7 @@ def write_state(c: Contract, bodies: Rows, last: Ints, out: Floats) -> None:
     """Write the global state into `out` (S,); `last` (N,) holds the last actions, -1 before the first step."""
     for a in range(len(out)):
         out[a] = 0.0
-    # (quirk) Divided by the playable size and not by half of it: values stay within half a unit.
+    # (quirk) Positions are divided by the map's size, not by half of it, so they are in [-0.5, 0.5].
     size_x, size_y = float(c.grid.shape[0]), float(c.grid.shape[1])
     at = 0
     for j in range(c.n_agents + c.n_enemies):
@@ -276,7 +276,7 @@ def write_state(c: Contract, bodies: Rows, last: Ints, out: Floats) -> None:
         width = (4 if ally else 3) + int(shields) + c.type_bits
         if bodies[j, HP] > 0.0:
             k = at + 2 if ally else at + 1
-            # Written from the place before the shield on; x and y go over the health there, which comes first.
+            # `_condition` writes health first; here y overwrites it, because the state has the health at `at`.
             _condition(c, bodies, j, shields, out, k + 1)
             out[at] = bodies[j, HP] / c.hp_max[j]
             if ally:
@@ -293,7 +293,7 @@ def write_state(c: Contract, bodies: Rows, last: Ints, out: Floats) -> None:
 
 @scalar
 def write_views(c: Contract, bodies: Rows, last: Ints, obs: Floats, avail: Bools, state: Floats) -> None:
-    """Everything that one battle shows: obs (N, O), avail (N, A), state (S,)."""
+    """Write obs (N, O), avail (N, A) and state (S,) of one battle."""
     for i in range(c.n_agents):
         available(c, bodies, i, avail[i])
         observe(c, bodies, i, avail[i], last, obs[i])
@@ -312,10 +312,10 @@ def end_code(c: Contract, bodies: Rows) -> int:
         if bodies[j, HP] > 0.0:
             enemies += 1
             enemy_healers += c.healer[j]
-    # (quirk) With medivacs a double knock-out is a loss, and so is "no enemy left, only the own medivac left".
+    # (quirk) With medivacs it is a loss if both teams are dead, or if only own medivacs are left, even without enemies.
     if (allies == 0 and enemies > 0) or (c.medivac_rule and fighters == 0):
         return LOST
-    # (quirk) Only a single medivac left counts as none; two do not.
+    # (quirk) It is a win if one enemy medivac is left, but not if two are left.
     if (allies > 0 and enemies == 0) or (c.medivac_rule and enemies == 1 and enemy_healers == 1):
         return WON
     return DRAW if allies == 0 and enemies == 0 else GOES_ON
@@ -323,9 +323,9 @@ def end_code(c: Contract, bodies: Rows) -> int:
 
 @scalar
 def battle_reward(c: Contract, before: Rows, bodies: Rows, signed: bool) -> float:
-    """Unscaled reward of what changed since `before` (U, 2) of (hp, shield); the dead of `before` are paid already.
+    """Unscaled reward of changes since `before` (U, 2) of (hp, shield); units that were dead before do not count.
 
-    (quirk) The default is the absolute value of the sum: enemies that recover are paid too, or cancel damage.
+    (quirk) The default is the absolute value of the sum, so that recovery of enemies may also give a reward.
     """
     enemy, ally = 0.0, 0.0
     for j in range(c.n_agents + c.n_enemies):
@@ -345,9 +345,9 @@ def battle_reward(c: Contract, before: Rows, bodies: Rows, signed: bool) -> floa
 def settle(
     c: Contract, before: Rows, bodies: Rows, steps: int, sparse: bool, signed: bool
 ) -> tuple[float, int, bool, bool]:
-    """Reward (scaled so that a perfect win is 20), end code, whether the battle ends, whether by its limit alone.
+    """Reward (a perfect win is 20), end code, whether the battle ends, and whether it ends only by its limit.
 
-    `steps` counts the step just taken. The last flag is what SMAC's continuing-episode option shows as `episode_limit`.
+    `steps` includes the step just taken. The last flag is `episode_limit` of SMAC's continuing-episode option.
     """
     code = end_code(c, bodies)
     reward = 0.0 if sparse else battle_reward(c, before, bodies, signed)

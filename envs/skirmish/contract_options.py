@@ -1,4 +1,4 @@
-"""SMAC's observation with its options on: pathing grid, terrain height, the allies' last actions."""
+"""SMAC's observation with its optional parts: pathing grid, terrain height, the allies' last actions."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +8,11 @@ from mawm.envs.skirmish.contract import Bools, Contract, Floats, Ints, Rows, obs
 from mawm.envs.skirmish.layout import HP, X, Y
 
 AROUND = np.array([[0, 4], [0, -4], [4, 0], [-4, 0], [2, 2], [-2, -2], [2, -2], [-2, 2], [0, 0]], np.int64)
-"""Cells looked at, as (dx, dy) from the own cell; the own cell, last, counts for the height alone."""
+"""Observed cells as (dx, dy) from the own cell; the own cell, which is last, is used only for the height."""
 
 
 def optional_obs_size(c: Contract) -> int:
-    """Numbers of an observation with all three options on."""
+    """Size of an observation with all three options."""
     return c.obs_size + len(AROUND) - 1 + len(AROUND) + (c.n_agents - 1) * c.n_actions
 
 
@@ -22,8 +22,8 @@ def observe_options(
 ) -> None:
     """Write agent i's observation with the three options into `out`, all zero if it is dead.
 
-    Moves (4), pathing (8), `height` (W, H) (9), then the rest with each ally's last action behind it. Outside the map
-    both read 1. `last` (N,) holds the last actions, -1 before the first step.
+    Moves (4), pathing (8), 9 values of `height` (W, H), then the usual features with each ally's last action. Outside
+    the map pathing and height are 1. `last` (N,) holds the last actions, -1 before the first step.
     """
     for a in range(len(out)):
         out[a] = 0.0

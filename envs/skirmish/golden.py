@@ -1,4 +1,4 @@
-"""Compare the contract functions with what SMAC's own code returned: `python -m mawm.envs.skirmish.golden DIR`."""
+"""Compare the contract functions with arrays from SMAC's code: `python -m mawm.envs.skirmish.golden DIR`."""
 
 import sys
 import zlib
@@ -16,7 +16,7 @@ from mawm.envs.skirmish.contract_options import observe_options, optional_obs_si
 from mawm.envs.skirmish.layout import BODY, COOLDOWN, ENERGY, HP, SHIELD, X, Y
 
 TOLERANCE = 1e-5
-"""Largest absolute error of a float; everything else must be equal."""
+"""Largest absolute error of floats; other types must be equal."""
 COLUMNS = {"x": X, "y": Y, "health": HP, "shield": SHIELD, "energy": ENERGY, "weapon_cooldown": COOLDOWN}
 USAGE = "usage: python -m mawm.envs.skirmish.golden DIR   (DIR holds the .npz files of SMAC's arrays)"
 
@@ -25,7 +25,7 @@ Table = dict[str, NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class Check:
-    """How one array compares: rows along its leading axis, largest absolute error, whether it is good."""
+    """The comparison of one array: number of rows (first axis), largest absolute error, whether it passes."""
 
     array: str
     rows: int
@@ -35,7 +35,7 @@ class Check:
 
 
 def compare(array: str, ours: NDArray[np.generic], theirs: NDArray[np.generic]) -> Check:
-    """Compare one array; floats by tolerance, anything else exactly."""
+    """Compare one array: floats with a tolerance, other types exactly."""
     rows = len(theirs) if theirs.ndim else 1
     if ours.shape != theirs.shape:
         return Check(array, rows, np.inf, good=False, note=f"shape {ours.shape}, SMAC has {theirs.shape}")
@@ -47,14 +47,14 @@ def compare(array: str, ours: NDArray[np.generic], theirs: NDArray[np.generic]) 
     good = error <= TOLERANCE if floating else error == 0.0
     if good:
         return Check(array, rows, error, good=True)
-    # A NaN compares false and is found by its position.
+    # The negated comparison also finds NaN.
     bad = np.argwhere(~(difference <= (TOLERANCE if floating else 0.0)))
     first = tuple(int(v) for v in bad[0])
     return Check(array, rows, error, good=False, note=f"{len(bad)} values differ, first at {list(first)}")
 
 
 def contract_of(data: Table) -> Contract:
-    """The contract of a file: kinds, maxima, grid and limit are the file's own."""
+    """The contract with the kinds, maxima, grid and limit of a file."""
     health, shield = (
         np.concatenate([data[f"ally_{k}_max"], data[f"enemy_{k}_max"]]).astype(np.float64) for k in ("health", "shield")
     )
@@ -65,7 +65,7 @@ def contract_of(data: Table) -> Contract:
 
 
 def bodies_of(data: Table, prefix: str = "") -> NDArray[np.float64]:
-    """The units of all layouts, or with prefix `tr_` of all transitions, as rows (..., U, BODY) of the engine."""
+    """The units of all layouts, or of all transitions (prefix `tr_`), as rows (..., U, BODY) of the engine."""
     lead = data[f"{prefix}ally_x"].shape[:-1]
     n, m = data[f"{prefix}ally_x"].shape[-1], data[f"{prefix}enemy_x"].shape[-1]
     bodies = np.zeros((*lead, n + m, BODY))
@@ -76,20 +76,20 @@ def bodies_of(data: Table, prefix: str = "") -> NDArray[np.float64]:
 
 
 def check_sizes(c: Contract, data: Table) -> Iterator[Check]:
-    """The scalars that follow from the kinds."""
+    """Compare the scalars that are functions of the kinds."""
     for name in ("n_agents", "n_enemies", "n_actions", "obs_size", "state_size", "max_reward"):
         yield compare(name, np.asarray(getattr(c, name)), data[name])
 
 
 def check_layouts(c: Contract, data: Table) -> Iterator[Check]:
-    """Observation, state and mask of single situations, with and without options, and the order of agents."""
+    """Compare observation, state and mask of single layouts, with and without options, and the order of agents."""
     bodies = bodies_of(data)
     last = last_actions(data["last_action"])
     kinds: dict[str, type] = {"obs": np.float32, "avail": np.bool_, "state": np.float32}
     views: list[NDArray[Any]] = [np.zeros(data[name].shape, kind) for name, kind in kinds.items()]
     obs, avail, state = views
     if (obs.shape[-1], avail.shape[-1], state.shape[-1]) != (c.obs_size, c.n_actions, c.state_size):
-        # The sizes are reported by check_sizes; kernels do not check bounds, so nothing is written here.
+        # `check_sizes` reports the sizes. Kernels do not check bounds, so they must not write here.
         yield Check("obs", len(obs), np.inf, good=False, note="sizes differ")
         return
     for row in range(len(obs)):
@@ -114,7 +114,7 @@ def last_actions(one_hot: NDArray[np.generic]) -> NDArray[np.int64]:
 def check_options(
     c: Contract, data: Table, bodies: NDArray[np.float64], last: NDArray[np.int64], avail: NDArray[np.bool_]
 ) -> Iterator[Check]:
-    """The observation with last actions, pathing grid and terrain height on."""
+    """Compare the observation with last actions, pathing grid and terrain height."""
     theirs = data["opt_obs"]
     height = np.ascontiguousarray(data["terrain_height"], np.float64)
     place = {int(index): row for row, index in enumerate(data["layout_index"])}
@@ -127,13 +127,13 @@ def check_options(
 
 
 def check_transitions(c: Contract, data: Table) -> Iterator[Check]:
-    """Rewards, ends, counts and what is shown after each step of short stretches of battles."""
+    """Compare rewards, ends, counts, states and masks after each step of short parts of battles."""
     bodies = bodies_of(data, "tr_")
     actions = data["tr_actions"].astype(np.int64)
     names: tuple[str, ...] = ("reward", "reward_sparse", "reward_signed", "terminated", "battle_won")
     names += ("dead_allies", "dead_enemies", "end_code", "limit_key_continuing", "state", "avail")
     ours = {name: np.zeros_like(data[f"tr_{name}"]) for name in names}
-    # What lies behind the end of a case is no output of SMAC's and is compared with itself.
+    # Values after the end of a case are not from SMAC, so they are copied and compare as equal.
     for name in names:
         for case, length in enumerate(data["tr_len"]):
             used = int(length) + (name == "avail")
@@ -150,7 +150,7 @@ def check_transitions(c: Contract, data: Table) -> Iterator[Check]:
 def _views(
     c: Contract, bodies: NDArray[np.float64], last: NDArray[np.int64] | None, ours: Table, at: tuple[int, int]
 ) -> None:
-    """Mask in slot t and state after the step that led there."""
+    """Write the mask at time t, and the state after the step that led to t."""
     case, t = at
     obs = np.zeros((c.n_agents, c.obs_size), np.float32)
     avail = np.zeros((c.n_agents, c.n_actions), np.bool_)
@@ -162,9 +162,9 @@ def _views(
 
 
 def _settle(c: Contract, pair: NDArray[np.float64], steps: int, ours: Table, at: tuple[int, int]) -> None:
-    """Reward in its three forms, end and counts of one step, `pair` (2, U, BODY) before and after it."""
+    """Write the three kinds of reward, the end and the counts of one step; `pair` (2, U, BODY): before and after it."""
     before = np.ascontiguousarray(pair[0][:, [HP, SHIELD]])
-    # The dead keep stale shields; only those who lived before are paid for.
+    # Dead units may keep old shields, but `settle` counts only units that lived before the step.
     reward, code, over, timeout = settle(c, before, pair[1], steps, False, False)
     dead = pair[1][:, HP] <= 0.0
     values = {
@@ -183,7 +183,7 @@ def _settle(c: Contract, pair: NDArray[np.float64], steps: int, ours: Table, at:
 
 
 def check_file(path: Path) -> list[Check]:
-    """All checks of one file; ValueError of one line where it is not in the format."""
+    """All checks of one file. ValueError if the file does not have the format."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             data: Table = dict(archive)
@@ -198,20 +198,17 @@ def check_file(path: Path) -> list[Check]:
 
 
 def main(arguments: list[str]) -> int:
-    """Check a folder and print a line per array; the exit status: 0 all equal, 1 a mismatch, 2 nothing to compare."""
-    if arguments in (["-h"], ["--help"]):
-        print(USAGE)
-        return 0
+    """Check a folder and print a line per array. Exit code 0: all equal; 1: a mismatch; 2: no arrays to compare."""
     if arguments in (["-h"], ["--help"]):
         print(USAGE)
         return 0
     if len(arguments) != 1:
-        print(f"error: {len(arguments)} arguments, but one folder is checked; {USAGE}", file=sys.stderr)
+        print(f"error: got {len(arguments)} arguments; expected one folder; {USAGE}", file=sys.stderr)
         return 2
     folder = Path(arguments[0])
     files = sorted(folder.glob("*.npz")) if folder.is_dir() else []
     if not files:
-        print(f"error: '{folder}' is no folder with .npz files; name one such as tests/golden", file=sys.stderr)
+        print(f"error: '{folder}' is not a folder with .npz files, such as tests/golden", file=sys.stderr)
         return 2
     failed = 0
     for path in files:

@@ -1,4 +1,4 @@
-"""The battle engine: one compiled call plays a step (8 game loops) of B battles. 16 game loops are one game second."""
+"""The battle engine. One compiled call plays a step (8 game loops) of B battles; 16 game loops are one game second."""
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def _recover(bodies, stats):  # type: ignore[no-untyped-def]
         body = bodies[u]
         if body[HP] <= 0.0:
             continue
-        # Below zero, by less than a loop, lies what `carry_cooldown` carries over.
+        # The cooldown may end between -1 and 0; `carry_cooldown` adds this to the next one.
         body[COOLDOWN] -= 1.0 if body[COOLDOWN] > 0.0 else 0.0
         body[CALL] = max(0.0, body[CALL] - 1.0)
         body[RECOVER] = max(0.0, body[RECOVER] - 1.0)
@@ -105,8 +105,8 @@ def _recover(bodies, stats):  # type: ignore[no-untyped-def]
 @scalar
 def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log):  # type: ignore[no-untyped-def]
     """One game loop (1/16 game second): all units choose targets and attack, then damage is applied, then all move."""
-    # A unit that earlier hits of this loop kill does not act, so chance decides which end of the list acts first. It
-    # does so once a step: an order that changes in every loop spoils branch prediction and costs a tenth of the time.
+    # A unit that is killed earlier in this loop does not act, so the direction of the loop over units is random. It
+    # changes once a step: a change in every loop harms branch prediction and costs a tenth of the time.
     backwards = coin(book, book[LOOPS] // np.uint64(LOOPS_PER_STEP))
     book[LOOPS] += np.uint64(1)
     _recover(bodies, stats)

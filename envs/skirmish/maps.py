@@ -1,4 +1,4 @@
-"""Maps as data files: who fights whom, where they start, the ground they stand on, and the time limit."""
+"""Maps as data files: units, start positions, terrain and time limit."""
 
 import difflib
 import math
@@ -26,14 +26,13 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class MapSpec:
-    """One scenario. Units are listed in id order: agents sorted by kind as SMAC does, enemies as the game reports them.
+    """One scenario. Units are in id order: agents sorted by kind as in SMAC, enemies in the order of the game.
 
-    `ally_spawns` and `enemy_spawns` hold the point at which each unit is created (all units of a group at one point;
-    the engine's spawn formation spreads them). `attack` is the segment from which the enemies' one attack-move target
-    is drawn at the start (twice the same point: that point), None: they get no order. `pathable` (32, 32) bool,
-    indexed [x, y], is the ground as the action mask sees it; `walkable` is what ordinary ground units can enter: the
-    same less the cliff cells, which only cliff walkers cross. `ally_types` and `enemy_types` give the kind behind each
-    bit of the type one-hot (empty: the map has none). `assumed` says what in the file is not known from SMAC's map.
+    `ally_spawns` and `enemy_spawns`: the point at which each unit is created; all units of a group have one point, and
+    the engine's spawn formation separates them. `attack`: the ends of the line from which the target of the enemies'
+    attack-move is drawn; None: they have no order. `pathable` (32, 32) bool, indexed [x, y]: the cells that the action
+    mask allows; `walkable`: these cells without cliffs, which most ground units cannot cross. `ally_types` and
+    `enemy_types`: the kind of each bit of the type one-hot (empty: no bits). `assumed`: notes on uncertain data.
     """
 
     name: str
@@ -49,36 +48,21 @@ class MapSpec:
     enemy_types: tuple[str, ...]
     assumed: tuple[str, ...] = ()
 
-    @property
-    def width(self) -> int:
-        """Cells from west to east."""
-        return int(self.pathable.shape[0])
-
-    @property
-    def height(self) -> int:
-        """Cells from south to north."""
-        return int(self.pathable.shape[1])
-
-    @property
-    def medivac_rule(self) -> bool:
-        """Whether medivacs alone decide nothing: own ones left over lose, one enemy one left over is a win."""
-        return "medivac" in self.allies
-
 
 def map_names() -> list[str]:
-    """The maps that come with the package, SMAC's 23."""
+    """The maps of the package: SMAC's 23."""
     files = (resources.files("mawm.envs.skirmish") / "maps").iterdir()
     return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml") and f.name != "terrain.toml")
 
 
 def load_map(name_or_path: str | Path, cliff_margin: int = 0) -> MapSpec:
-    """Read a map by name, or from a file of one's own (anything that ends in `.toml`).
+    """Read a map of the package by name, or a map from a path that ends in `.toml`. ValueError for a mistake.
 
-    `cliff_margin` takes that many cells off the ground along cliffs and keeps the map's edges: how tight the real
-    game's pathing grid is there cannot be known without StarCraft. A mistake is a ValueError of one line.
+    `cliff_margin` removes that many cells of ground along cliffs, but not at the map's edges: the exact pathing grid
+    near cliffs is unknown without StarCraft II.
     """
     if cliff_margin < 0:
-        raise ValueError(f"cliff_margin is {cliff_margin}, but a number of cells is at least 0: use 0 or 1")
+        raise ValueError(f"cliff_margin is {cliff_margin}; it must be at least 0 cells: use 0 or 1")
     text = str(name_or_path)
     if text.endswith(".toml"):
         path = Path(text)
@@ -97,7 +81,7 @@ def load_map(name_or_path: str | Path, cliff_margin: int = 0) -> MapSpec:
 
 
 def parse_map(text: str, name: str, file: str, cliff_margin: int = 0) -> MapSpec:
-    """Read a map from TOML text; `file` is what error messages call it."""
+    """Read a map from TOML text; error messages use the name `file`."""
 
     def fail(key: str, value: Any, rule: str) -> NoReturn:
         raise ValueError(f"{file}: {key} is {value!r}, but {rule}")
@@ -132,10 +116,10 @@ def parse_map(text: str, name: str, file: str, cliff_margin: int = 0) -> MapSpec
 
 
 def type_orders(allies: tuple[str, ...], enemies: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The kind behind each bit of the type one-hot, for allies and for enemies; both empty where SMAC has no such bits.
+    """The kind of each bit of the type one-hot, for allies and for enemies; both empty if each team has one kind.
 
-    SMAC shows types where a team mixes kinds. Allied bits follow the agents' order. Enemy bits are the same, but on
-    maps of stalkers and zealots SMAC takes them from the game's own type numbers, in which the zealot comes first.
+    Allied bits are in the order of the agents. Enemy bits are the same, except on maps of stalkers and zealots: there
+    SMAC uses the game's type numbers, in which the zealot comes first.
     """
     ally_kinds, enemy_kinds = list(dict.fromkeys(allies)), list(dict.fromkeys(enemies))
     if len(ally_kinds) == 1 and len(enemy_kinds) == 1:
@@ -150,10 +134,10 @@ _Fail = Callable[[str, Any, str], NoReturn]
 
 
 def _table(text: str, file: str, fail: _Fail) -> dict[str, Any]:
-    """The file's keys and values, with nothing unknown, nothing missing and a sound limit."""
+    """The file's keys and values, after checks of the keys and of the limit."""
     try:
         table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # no TOML, an integer of thousands of digits, or too deep
+    except (ValueError, RecursionError) as error:  # invalid TOML, an integer of thousands of digits, or deep nesting
         raise ValueError(f"{file} is not valid TOML: {error}") from None
     for key in table:
         if key not in _KEYS:
@@ -174,7 +158,7 @@ def _nearest(word: str, valid: Any) -> str:
 
 def _assumed(value: Any, fail: _Fail) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(note, str) for note in value):
-        fail("assumed", value, "it is a list of strings that say what is not known for sure")
+        fail("assumed", value, "it must be a list of strings that name uncertain data")
     return tuple(value)
 
 
@@ -193,9 +177,9 @@ def _attack(table: Mapping[str, Any], fail: _Fail) -> tuple[Point, Point] | None
     if "attack_between" in table:
         ends = table["attack_between"]
         if "attack_point" in table:
-            fail("attack_between", ends, "attack_point is given, too: keep one of them")
+            fail("attack_between", ends, "attack_point is also given: keep one of them")
         if not isinstance(ends, list) or len(ends) != 2:
-            fail("attack_between", ends, "it is two points [[x, y], [x, y]]; the target is drawn between them")
+            fail("attack_between", ends, "it must be two points [[x, y], [x, y]]; the target is drawn between them")
         return _point(ends[0], "attack_between", fail), _point(ends[1], "attack_between", fail)
     if "attack_point" in table:
         point = _point(table["attack_point"], "attack_point", fail)
@@ -246,7 +230,7 @@ def _terrain(value: Any, key: str, fail: _Fail) -> NDArray[np.bool_]:
             fail(key, value, f"it must be a known terrain{_nearest(value, shared)}")
         value = shared[value]
     if not isinstance(value, dict) or not value:
-        fail(key, value, 'it is a name or a table of rows, e.g. "7..24" = "0-31"')
+        fail(key, value, 'it must be a name or a table of rows, e.g. "7..24" = "0-31"')
     grid = np.zeros((SIZE, SIZE), dtype=np.bool_)
     for row, ranges in value.items():
         ys = _span(row, "..", f"{key} row", fail)
@@ -259,7 +243,7 @@ def _terrain(value: Any, key: str, fail: _Fail) -> NDArray[np.bool_]:
 
 
 def _span(text: str, separator: str, key: str, fail: _Fail) -> range:
-    """The cells of '7..24', '0-31' or '5', both ends included."""
+    """The cells of '7..24', '0-31' or '5', including both ends."""
     first, _, last = text.strip().partition(separator)
     last = last or first
     if not (first.isdecimal() and last.isdecimal()) or not int(first) <= int(last) < SIZE:
@@ -268,7 +252,7 @@ def _span(text: str, separator: str, key: str, fail: _Fail) -> range:
 
 
 def _eroded(grid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The grid without cells that touch a cliff, corners included; the map's own edge is no cliff."""
+    """The grid without cells that touch a cliff, also at a corner; the map's edge is not a cliff."""
     padded = np.pad(grid, 1, constant_values=True)
     out = grid.copy()
     for dx in range(3):

@@ -75,7 +75,7 @@ def _move_to(grid, flies, body, x, y):  # type: ignore[no-untyped-def]
 
 @scalar
 def turn(body, goal_x, goal_y):  # type: ignore[no-untyped-def]
-    """Let a unit look where it walks."""
+    """Turn a unit to the goal of its walk."""
     far = _length(goal_x - body[X], goal_y - body[Y])
     if far > 1e-6:
         body[FACE_X], body[FACE_Y] = (goal_x - body[X]) / far, (goal_y - body[Y]) / far

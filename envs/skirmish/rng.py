@@ -1,4 +1,4 @@
-"""Counter-based random numbers inside the kernel: a battle draws from (seed, battle number, count) and nothing else."""
+"""Counter-based random numbers in the kernel: each number is a function of (seed, battle number, count)."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ _MIX_B = np.uint64(0x94D049BB133111EB)
 
 @scalar
 def mix(z):  # type: ignore[no-untyped-def]
-    """SplitMix64's finaliser: every bit of the input moves every bit of the output."""
+    """SplitMix64's finaliser: every bit of the output depends on every bit of the input."""
     z = (z ^ (z >> np.uint64(30))) * _MIX_A
     z = (z ^ (z >> np.uint64(27))) * _MIX_B
     return z ^ (z >> np.uint64(31))
@@ -26,7 +26,7 @@ def battle_key(seed, battle):  # type: ignore[no-untyped-def]
 
 @scalar
 def coin(book, number):  # type: ignore[no-untyped-def]
-    """Coin number `number` of a battle (uint64): whether it shows heads. It takes no number of `uniform`."""
+    """Random bit number `number` (uint64) of a battle, independent of the numbers of `uniform`."""
     return mix(book[KEY] ^ mix(number)) >> np.uint64(63) == np.uint64(0)
 
 

@@ -20,7 +20,7 @@ CREATED = (
     *("colossus", "stalker", "zealot", "marine", "marauder", "medivac"),
     *("hydralisk", "zergling", "baneling", "spine_crawler"),
 )
-"""The order in which SMAC's map scripts create the kinds of one spawn point: first kinds stand nearest to the point."""
+"""The order in which SMAC's map scripts create the kinds of one spawn point; the first kinds are nearest to it."""
 
 
 def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:

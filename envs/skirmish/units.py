@@ -29,7 +29,7 @@ class Unit:
     range: float = 0.0
     range_slop: float = 1.0
     scan_range: float = 5.0
-    """Distance, edge to edge, within which it acquires targets without an order."""
+    """Distance, edge to edge, within which it selects targets without an order."""
     damage_point: float = 0.0
     backswing: float = 0.5
     speed: float = 0.0
@@ -42,7 +42,7 @@ class Unit:
     missile_speed: float = 0.0
     """Speed of its missiles; 0: its shots hit at once."""
     always_threatens: bool = False
-    """Counts as a threat to every enemy, although it attacks none of them (`behaviour.threatens`)."""
+    """Whether it is a threat to every enemy, although it does not attack (`behaviour.threatens`)."""
     hp_regen: float = 0.0
     suicide: bool = False
     splash_radius: float = 0.0

@@ -1,4 +1,4 @@
-"""B battles of the embedded engine behind the vector interface of `mawm.types`."""
+"""The embedded engine with the vector interface of `mawm.types`."""
 
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ EVENT_FIELDS = ("loop", "kind", "source", "target", "amount")
 
 
 class SkirmishVectorEnv:
-    """B battles side by side.
+    """B parallel battles.
 
-    Row b plays battles first_battle + b, then + B, + 2B, ...: battle k is the same whatever B, row, thread or machine.
+    Row b plays battles first_battle + b, then + B, + 2B, ... Battle k does not depend on B, row, thread or machine.
 
-    `events` > 0 keeps that many hits and heals of each row's running battle (free when off). `sparse` and `signed` are
-    SMAC's other rewards (+-1 at the end; own losses counted).
+    `events` > 0 records that many hits and heals of each row's last step. `sparse` and `signed` are SMAC's other
+    rewards (+-1 at the end; with own losses).
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class SkirmishVectorEnv:
         signed: bool = False,
     ) -> None:
         if batch < 1:
-            raise ValueError(f"batch is the number of battles side by side, at least 1; got {batch}")
+            raise ValueError(f"batch is {batch}; it must be at least 1")
         self.rules = rules or Rules()
         self.spec = map if isinstance(map, MapSpec) else load_map(map, int(self.rules.cliff_margin))
         self.batch = batch
@@ -80,7 +80,7 @@ class SkirmishVectorEnv:
         )
 
     def reset(self) -> Step:
-        """Begin fresh battles in all rows: each row's next battle number."""
+        """Begin new battles in all rows: each row's next battle number."""
         obs, avail, alive, state = self._arrays()
         kernel.begin(
             self.contract, self._stats, self._numbers, self._grounds, self._spawns, self._attack,
@@ -88,14 +88,16 @@ class SkirmishVectorEnv:
         )  # fmt: skip
         self._logs[:] = 0.0
         self._begun = True
+        return self._without_play(obs, avail, alive, state)
+
+    def _without_play(self, obs: Any, avail: Any, alive: Any, state: Any) -> Step:
+        """The arrival of battles that have just begun, or of `show`: without reward and end."""
         none = np.zeros(self.batch, np.bool_)
-        return Step(
-            obs, avail, alive, state, np.zeros(self.batch, np.float32), none, none, none,
-            np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive),
-        )  # fmt: skip
+        last = np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive)
+        return Step(obs, avail, alive, state, np.zeros(self.batch, np.float32), none, none, none, *last)
 
     def step(self, actions: Ints) -> Step:
-        """Play one step in every battle. ValueError names the first unavailable action, and what was available."""
+        """Play one step in every battle. ValueError for an unavailable action; it lists the available ones."""
         actions = np.ascontiguousarray(actions, np.int64)
         if actions.shape != self._last.shape:
             raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {self._last.shape}")
@@ -129,7 +131,7 @@ class SkirmishVectorEnv:
 
     @property
     def battles(self) -> NDArray[np.uint64]:
-        """The battle number that each row plays now."""
+        """The number of the battle that each row plays."""
         numbers: NDArray[np.uint64] = self._books[:, BATTLE].copy()
         return numbers
 
@@ -140,11 +142,11 @@ class SkirmishVectorEnv:
         return events
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Everything that `restore` needs to go on bit for bit."""
+        """The complete state for `restore`."""
         return {"bodies": self.bodies.copy(), "books": self._books.copy(), "last": self._last.copy()}
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
-        """Go on from a snapshot. ValueError if it is of another map or batch."""
+        """Continue from a snapshot. ValueError if its map or batch differs."""
         for name, own in (("bodies", self.bodies), ("books", self._books), ("last", self._last)):
             if snapshot[name].shape != own.shape:
                 raise ValueError(f"snapshot has {name} of shape {snapshot[name].shape}; this engine needs {own.shape}")
@@ -152,15 +154,11 @@ class SkirmishVectorEnv:
         self._begun = True
 
     def close(self) -> None:
-        """Nothing to let go."""
+        """Nothing to close."""
 
     def show(self) -> Step:
-        """Where the battles stand now, without playing a step."""
+        """The present observations, masks and states, without playing a step."""
         obs, avail, alive, state = self._arrays()
         for b in range(self.batch):
             kernel.show(self.contract, self.bodies[b], self._last[b], obs[b], avail[b], alive[b], state[b])
-        none = np.zeros(self.batch, np.bool_)
-        return Step(
-            obs, avail, alive, state, np.zeros(self.batch, np.float32), none, none, none,
-            np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive),
-        )  # fmt: skip
+        return self._without_play(obs, avail, alive, state)
