@@ -54,8 +54,8 @@ def _check_selector(sharing: SharingConfig) -> None:
         _check_own(sharing)
     elif selector not in SELECTORS:
         raise ValueError(
-            f"sharing.selector is {shown(selector)}; it must be one of {', '.join(SELECTORS)}, or module:factory of your "
-            f"own selector{nearest(selector, SELECTORS)}"
+            f"sharing.selector is {shown(selector)}; it must be one of {', '.join(SELECTORS)}, or module:factory of "
+            f"your own selector{nearest(selector, SELECTORS)}"
         )
 
 
