@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from mawm.agents.actor_critic import ActorCritic
+from mawm.agents.averaged import AveragedPolicy
 from mawm.agents.behaviour_trainer import BehaviourTrainer
 from mawm.agents.config import AgentConfig
 from mawm.agents.intrinsic import Intrinsic, NoInformation
@@ -92,6 +93,7 @@ class Agent:
             config.information.weight,
             device,
         )
+        self.acting = AveragedPolicy(model, self.behaviour.actor, config.behaviour.averaging)
         self.reward_unit = RewardUnit(config.behaviour.discount, lanes)
         self.memories: dict[str, ActingMemory] = {}
         self.examined: list[Segment] = []
@@ -109,7 +111,7 @@ class Agent:
 
     def begin(self, slot: str, lanes: int) -> None:
         """Forget what `slot` ("train" or "eval") remembers and give it `lanes` lanes."""
-        self.memories[slot] = ActingMemory(self.modelling.model.rssm, self.behaviour, lanes, self.device)
+        self.memories[slot] = ActingMemory(self.acting, lanes, self.device)
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
         """Actions (L,) of the lanes of a slot from their own observations (L, O) and memories alone."""
@@ -167,7 +169,7 @@ class Agent:
 
     def policy_weights(self) -> dict[str, NDArray[Any]]:
         """Copies of the weights that the policy acts by: world model and actor."""
-        return save_weights({"world_model": self.modelling.model, "actor": self.behaviour.actor})
+        return save_weights({"world_model": self.acting.model, "actor": self.acting.actor})
 
     @property
     def label(self) -> Role:
@@ -214,7 +216,9 @@ class Agent:
         received = [decode_rollout(m) for m in messages]
         for rollout in received:
             self.replay.gate.check(rollout.origin)
-        return self.behaving.fit(received, env_steps)
+        metrics = self.behaving.fit(received, env_steps)
+        self.acting.follow(self.modelling.updates)
+        return metrics
 
     def incidents(self) -> dict[str, tuple[int, dict[str, NDArray[Any]]]]:
         """Of each network with updates that were not finite since the last call: how many in a row, and of what."""

@@ -94,6 +94,9 @@ class BehaviourConfig:
     advantage_scale: AdvantageScale = "deviation"
     """What advantages are divided by: their own standard `deviation` over a round, after their mean is taken away
     (MAMBA), or the range of returns between two `percentiles` (DreamerV3)."""
+    averaging: float = 0.999
+    """Most weight of the past in the moving average of world model and actor by which the agent acts, per update of the
+    world model; 0: it acts by the weights that it learns."""
     target_decay: float = 0.98
     """Decay of the slow critic that bootstraps the lambda-return, per gradient step."""
 

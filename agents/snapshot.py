@@ -26,6 +26,12 @@ def _modules(agent: "Agent") -> dict[str, nn.Module]:
     }
 
 
+def _averages(agent: "Agent") -> dict[str, nn.Module]:
+    """The networks that the agent acts by, where they are not those that it learns."""
+    acting = agent.acting
+    return {"acting_world_model": acting.model, "acting_actor": acting.actor} if acting.decay else {}
+
+
 def optimisers(agent: "Agent") -> dict[str, Optimiser]:
     """The optimisers of an agent's networks by name."""
     behaviour = agent.behaviour
@@ -41,7 +47,7 @@ def save(agent: "Agent", since: Since) -> tuple[Arrays, dict[str, Any]]:
 
     Of the replay's tables: what came after `since`.
     """
-    arrays = save_weights(_modules(agent))
+    arrays = save_weights(_modules(agent) | _averages(agent))
     for name, optimiser in optimisers(agent).items():
         arrays |= {f"optimiser/{name}/{key}": value for key, value in optimiser.state().items()}
     arrays |= agent.replay.state(since)
@@ -59,6 +65,7 @@ def save(agent: "Agent", since: Since) -> tuple[Arrays, dict[str, Any]]:
         "intrinsic": about_information,
         "round": agent.behaving.round,
         "model_updates": agent.modelling.updates,
+        "averaged_updates": agent.acting.updates,
         "learned_from": sorted(agent.learned_from),
         "skipped": {name: optimiser.counters() for name, optimiser in optimisers(agent).items()},
     }
@@ -97,3 +104,8 @@ def load(agent: "Agent", arrays: Arrays, rest: dict[str, Any]) -> None:
     agent.intrinsic.load_state(under(arrays, "intrinsic/"), rest["intrinsic"])
     agent.behaving.round = int(rest["round"])
     agent.modelling.updates = int(rest["model_updates"])
+    if "averaged_updates" in rest:
+        load_weights(agent.name, _averages(agent), arrays)
+        agent.acting.updates = int(rest["averaged_updates"])
+    else:  # a checkpoint from before agents acted by averages
+        agent.acting.restart(agent.modelling.updates)

@@ -39,7 +39,7 @@ RANGES: Ranges = {
     "lr": RATE, "actor_lr": RATE, "critic_lr": RATE, "lr_warmup": (0, 10**9), "clip": (1e-6, 1e9),
     # behaviour
     "horizon": (1, 1000), "starts": (1, 100_000), "explorer_starts": SHARE, "epochs": (1, 1000),
-    "minibatch": (1, 10**7), "discount": SHARE, "lam": SHARE, "target_decay": SHARE,
+    "minibatch": (1, 10**7), "discount": SHARE, "lam": SHARE, "target_decay": SHARE, "averaging": SHARE,
     "entropy": WEIGHT, "entropy_target": SHARE, "entropy_final": SHARE, "entropy_decay": SHARE, "ppo_clip": WEIGHT,
     "rollout": (1, 100_000),
     # information
