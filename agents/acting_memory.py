@@ -5,9 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mawm.agents.actor_critic import ActorCritic
+from mawm.agents.averaged import AveragedPolicy
 from mawm.agents.categorical import sample
-from mawm.agents.rssm import Latent, Rssm
+from mawm.agents.rssm import Latent
 from mawm.types import Bools, Floats, Ints
 
 
@@ -18,11 +18,10 @@ class ActingMemory:
     the mode does not change later random numbers.
     """
 
-    def __init__(self, rssm: Rssm, actor_critic: ActorCritic, lanes: int, device: str) -> None:
-        self.rssm = rssm
-        self.actor_critic = actor_critic
+    def __init__(self, policy: AveragedPolicy, lanes: int, device: str) -> None:
+        self.policy = policy
         self.device = device
-        self.state = rssm.initial(lanes)
+        self.state = policy.model.rssm.initial(lanes)
         self.prev_action = np.zeros(lanes, np.int64)
 
     @torch.no_grad()
@@ -34,7 +33,7 @@ class ActingMemory:
         lanes, groups = self.state.stoch.shape
         noise = rng.random((lanes, groups + 1), dtype=np.float32)
         allowed = torch.from_numpy(avail).to(self.device)
-        self.state = self.rssm.observe_step(
+        self.state = self.policy.model.rssm.observe_step(
             self.state,
             self._tensor(obs),
             self._tensor(self.prev_action),
@@ -44,7 +43,7 @@ class ActingMemory:
         if mode == "random":
             probs = allowed.to(torch.float32) / allowed.sum(-1, keepdim=True)
         else:
-            probs = torch.softmax(self.actor_critic.policy(self.state, allowed), -1)
+            probs = torch.softmax(self.policy.logits(self.state, allowed), -1)
         action = probs.argmax(-1) if mode == "greedy" else sample(probs, self._tensor(noise[:, -1]))
         self.prev_action = action.cpu().numpy().astype(np.int64)
         return self.prev_action.copy()

@@ -8,6 +8,7 @@ import torch
 
 from mawm.agents.acting_memory import ActingMemory
 from mawm.agents.actor_critic import ActorCritic
+from mawm.agents.averaged import AveragedPolicy
 from mawm.agents.behaviour_trainer import BehaviourTrainer
 from mawm.agents.config import AgentConfig
 from mawm.agents.information.parameters import ParameterInformation
@@ -85,6 +86,7 @@ class Agent(GatedLearner):
             config.information.weight,
             self.device,
         )
+        self.acting = AveragedPolicy(model, self.actor_critic.actor, config.behaviour.averaging)
         self.reward_unit = RewardUnit(config.behaviour.discount, lanes)
         self.memories: dict[str, ActingMemory] = {}
         self.examined: list[Segment] = []
@@ -102,7 +104,7 @@ class Agent(GatedLearner):
 
     def begin(self, slot: str, lanes: int) -> None:
         """Reset the acting memory of `slot` ("train" or "eval") to `lanes` lanes."""
-        self.memories[slot] = ActingMemory(self.model_trainer.model.rssm, self.actor_critic, lanes, self.device)
+        self.memories[slot] = ActingMemory(self.acting, lanes, self.device)
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
         """Actions (L,) of the lanes of a slot, from their own observations (L, O) and memories."""
@@ -160,7 +162,7 @@ class Agent(GatedLearner):
 
     def policy_weights(self) -> Arrays:
         """Copies of the weights that the policy needs to act: world model and actor."""
-        return save_weights({"world_model": self.model_trainer.model, "actor": self.actor_critic.actor})
+        return save_weights({"world_model": self.acting.model, "actor": self.acting.actor})
 
     @property
     def label(self) -> Role:
@@ -207,7 +209,9 @@ class Agent(GatedLearner):
         received = [decode_rollout(m) for m in messages]
         for rollout in received:
             self.replay.gate.check(rollout.origin)
-        return self.behaviour_trainer.fit(received, env_steps)
+        metrics = self.behaviour_trainer.fit(received, env_steps)
+        self.acting.follow(self.model_trainer.updates)
+        return metrics
 
     def incidents(self) -> Incidents:
         """Non-finite updates since the last call, by network: the number in a row, and the batch of the last one."""

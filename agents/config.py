@@ -101,6 +101,9 @@ class BehaviourConfig:
     advantage_scale: AdvantageScale = "deviation"
     """Normalisation of advantages: `deviation`, to mean 0 and standard deviation 1 over a round (MAMBA), or
     `percentiles`, division by the range between two percentiles of returns (DreamerV3)."""
+    averaging: Share = 0.999
+    """Decay per update of the moving average of world model and actor by which the agent acts; 0: the agent acts by the
+    learned weights."""
     target_decay: Share = 0.98
     """Decay per gradient step of the slow critic, whose values bootstrap the lambda-return."""
 

@@ -23,6 +23,12 @@ def _modules(agent: "Agent") -> dict[str, nn.Module]:
     }
 
 
+def _averages(agent: "Agent") -> dict[str, nn.Module]:
+    """The networks that the agent acts by, where they are not those that it learns."""
+    acting = agent.acting
+    return {"acting_world_model": acting.model, "acting_actor": acting.actor} if acting.decay else {}
+
+
 def optimisers(agent: "Agent") -> dict[str, Optimiser]:
     """The optimisers of an agent's networks by name."""
     actor_critic = agent.actor_critic
@@ -38,7 +44,7 @@ def save(agent: "Agent", since: Since) -> tuple[Arrays, dict[str, Any]]:
 
     The replay's tables contain only the rows appended after `since`.
     """
-    arrays = save_weights(_modules(agent))
+    arrays = save_weights(_modules(agent) | _averages(agent))
     for name, optimiser in optimisers(agent).items():
         arrays |= {f"optimiser/{name}/{key}": value for key, value in optimiser.state().items()}
     arrays |= agent.replay.state(since)
@@ -56,6 +62,7 @@ def save(agent: "Agent", since: Since) -> tuple[Arrays, dict[str, Any]]:
         "intrinsic": intrinsic_values,
         "round": agent.behaviour_trainer.round,
         "model_updates": agent.model_trainer.updates,
+        "averaged_updates": agent.acting.updates,
         "learned_from": sorted(agent.learned_from),
         "skipped": {name: optimiser.counters() for name, optimiser in optimisers(agent).items()},
     }
@@ -94,3 +101,8 @@ def load(agent: "Agent", arrays: Arrays, values: dict[str, Any]) -> None:
     agent.intrinsic.load_state(under(arrays, "intrinsic/"), values["intrinsic"])
     agent.behaviour_trainer.round = int(values["round"])
     agent.model_trainer.updates = int(values["model_updates"])
+    if "averaged_updates" in values:
+        load_weights(agent.name, _averages(agent), arrays)
+        agent.acting.updates = int(values["averaged_updates"])
+    else:  # a checkpoint from before agents acted by averages
+        agent.acting.restart(agent.model_trainer.updates)

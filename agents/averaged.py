@@ -1,0 +1,57 @@
+"""The weights that an agent acts by: a moving average of those that it learns."""
+
+import copy
+import math
+
+import torch
+from torch import Tensor
+
+from mawm.agents.actor_critic import Head
+from mawm.agents.categorical import masked_logits
+from mawm.agents.rssm import Latent
+from mawm.agents.world_model import WorldModel
+
+
+class AveragedPolicy:
+    """Copies of the world model and the actor, whose weights follow the learned ones slowly (Polyak averaging).
+
+    After update t:  average += (1 - d_t) (learned - average),  d_t = min(decay, (1 + t) / (10 + t)).
+
+    So the average spans about the last tenth of all updates, and at most the last 1 / (1 - decay). Near a good policy
+    the gradient is mostly noise, and learned weights wander around it; their average stays closer. With `decay` 0 the
+    agent acts by the learned weights.
+    """
+
+    def __init__(self, model: WorldModel, actor: Head, decay: float) -> None:
+        self.decay = decay
+        self.learned = (model, actor)
+        self.model, self.actor = model, actor
+        if decay:
+            self.model = copy.deepcopy(model).requires_grad_(False)
+            self.actor = copy.deepcopy(actor).requires_grad_(False)
+        self.updates = 0
+        """Updates of the learned weights that the average has followed."""
+
+    def follow(self, updates: int) -> None:
+        """Let the average follow the learned weights, which have had so many updates in all."""
+        if not self.decay or updates == self.updates:
+            return
+        keep = math.prod(min(self.decay, (1.0 + t) / (10.0 + t)) for t in range(self.updates + 1, updates + 1))
+        self.updates = updates
+        with torch.no_grad():
+            for average, learned in zip((self.model, self.actor), self.learned, strict=True):
+                for weight, new in zip(average.parameters(), learned.parameters(), strict=True):
+                    weight.lerp_(new, 1.0 - keep)
+                for buffer, current in zip(average.buffers(), learned.buffers(), strict=True):
+                    buffer.copy_(current)
+
+    def restart(self, updates: int) -> None:
+        """Begin a new average at the learned weights, which have had so many updates."""
+        self.updates = updates
+        if self.decay:
+            self.model.load_state_dict(self.learned[0].state_dict())
+            self.actor.load_state_dict(self.learned[1].state_dict())
+
+    def logits(self, latent: Latent, avail: Tensor) -> Tensor:
+        """Masked logits (B, A) at latent states."""
+        return masked_logits(self.actor(latent.deter, latent.stoch), avail)
