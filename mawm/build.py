@@ -110,8 +110,8 @@ def _broadcaster(config: TrainConfig, shared: bool, kind: _Kind, step_budget: Bu
         return Broadcaster(AllOrNone(False), Unlimited())
     rng = named_generator(config.seed, f"{kind.owner}/selector")
     selector = make_selector(sharing.selector, sharing.bandwidth, kind.components, kind.window, rng)
-    lots = named_generator(config.seed, f"{kind.owner}/lots") if sharing.channel == "random" else None
-    return Broadcaster(selector, step_budget or _share(config, kind), lots)
+    substitute_rng = named_generator(config.seed, f"{kind.owner}/lots") if sharing.channel == "random" else None
+    return Broadcaster(selector, step_budget or _share(config, kind), substitute_rng)
 
 
 def _share(config: TrainConfig, kind: _Kind) -> Budget:

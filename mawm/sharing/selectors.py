@@ -1,4 +1,4 @@
-"""Which items a sender offers: the selectors by name, a user's own, and the two controls."""
+"""The selectors by name, user-defined selectors, and the two controls."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ from mawm.types import Bools, Ints
 
 
 class AllOrNone(Selector):
-    """Offers everything (ShareAll) or nothing, whatever the losses."""
+    """Offers every item (ShareAll) or none, independently of the losses."""
 
     def __init__(self, answer: bool) -> None:
         self.active = answer
@@ -25,10 +25,10 @@ class AllOrNone(Selector):
 
 
 class RandomSelector(Selector):
-    """Offers each item with probability `bandwidth`, whatever its losses; its generator is its own.
+    """Offers each item with probability `bandwidth`, independently of its losses. It has its own generator.
 
-    The other selectors offer nothing before their windows hold `WARM_UP` values, nor an item whose losses are not
-    finite; neither does this one, so that it differs from them in the choice alone.
+    Like the other selectors, it offers nothing during a warm-up and no item with a non-finite loss. So it differs from
+    them in the choice alone.
     """
 
     active = True
@@ -41,7 +41,7 @@ class RandomSelector(Selector):
         self.refused_non_finite = 0
 
     def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
-        """One draw an item."""
+        """One draw per item."""
         finite = np.isfinite(losses).all(1)
         numbers = self._seen + np.cumsum(finite)
         self._seen += int(finite.sum())
@@ -50,7 +50,7 @@ class RandomSelector(Selector):
         return drawn & finite & (numbers > self.warm_up)
 
     def diagnostics(self) -> dict[str, float]:
-        """Refusals."""
+        """The number of items with a non-finite loss."""
         return {"non_finite": float(self.refused_non_finite)}
 
     def state(self) -> dict[str, Any]:
@@ -79,9 +79,9 @@ NAMES = (*RULES, "random", "all", "none")
 def make_selector(
     name: str, bandwidth: float, components: tuple[str, ...], window: int, rng: np.random.Generator
 ) -> Selector:
-    """A selector by name; `module:factory` calls a user's factory with (bandwidth, components, window, rng).
+    """A selector by name; `module:factory` calls a user's function with (bandwidth, components, window, rng).
 
-    A bandwidth of 0 shares nothing and one of 1 everything, whatever the rule. ValueError if there is no such selector.
+    A bandwidth of 0 shares nothing and a bandwidth of 1 everything, for every rule. ValueError for an unknown name.
     """
     if name in ("all", "none"):
         return AllOrNone(name == "all")
@@ -90,11 +90,12 @@ def make_selector(
         return own
     if name not in NAMES:
         raise ValueError(
-            f"selector {name!r} is none of {', '.join(NAMES)}, nor module:factory with a function of your own"
+            f"selector {name!r} is none of {', '.join(NAMES)}, and not a function of your own (module:factory)"
         )
     if bandwidth in (0.0, 1.0):
         return AllOrNone(bandwidth == 1.0)
     if name == "random":
-        # The control offers as much as `adaptive` and waits as long: for the windows of several losses, then for L_M's.
+        # As many offers and as long a warm-up as `adaptive`: with several losses, first their windows, then that of
+        # L_M.
         return RandomSelector(AIM * bandwidth, WARM_UP if len(components) == 1 else 2 * WARM_UP, rng)
     return RULES[name](bandwidth, components, window)
