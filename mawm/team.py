@@ -8,7 +8,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,21 +32,21 @@ class LearnerFailed(RuntimeError):
     """A learner raised an exception in its worker; the message carries its traceback."""
 
 
-class Actors(Protocol):
-    """What plays battles: a team of learners, or explorers."""
+class Actors:
+    """Acts in battles: a team of learners, or explorers. By default without memory."""
 
-    @property
-    def members(self) -> tuple[tuple[int, ...], ...]:
-        """The environment agents that each actor acts for."""
+    members: tuple[tuple[int, ...], ...]
+    """The environment agents that each actor acts for."""
 
     def begin(self, slot: str, batch: int) -> None:
         """Forget what `slot` ("train" or "eval") remembers and prepare it for `batch` battles."""
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
         """Actions (B, N) for observations (B, N, O), masks (B, N, A) and battle starts (B,)."""
+        raise NotImplementedError
 
 
-class Team(ABC):
+class Team(Actors, ABC):
     """Learners i = 0..L-1; learner i acts for the environment agents `members[i]`.
 
     Each method calls the learners' method of that name. A list has an entry for each learner, and so have the results.
@@ -59,7 +59,7 @@ class Team(ABC):
     def call(self, method: Callable[..., T], *lists: Sequence[Any], **shared: Any) -> list[T]:
         """Call a method (say `Learner.remember`) on every learner, with its entry of each list and with `shared`."""
 
-    def close(self, *, at_once: bool = False) -> None:  # noqa: B027 - not every team has something to close
+    def close(self, *, at_once: bool = False) -> None:
         """Let the learners go; `at_once`: without waiting for the call that they are in."""
 
     def begin(self, slot: str, batch: int) -> None:

@@ -133,7 +133,7 @@ def test_a_missing_an_extra_and_a_linked_file_are_noticed(what: str, tmp_path: P
             victim.symlink_to(tmp_path / "elsewhere")
     used, said = told(tmp_path)
     assert used == 10 and len(said) == 1
-    expected = {"missing": "is missing", "extra": "does not belong", "link": "no plain file"}[what]
+    expected = {"missing": "is missing", "extra": "does not belong", "link": "not a regular file"}[what]
     assert expected in said[0] and ("more.json" if what == "extra" else victim.name) in said[0]
 
 
@@ -194,7 +194,7 @@ def test_no_checkpoint_is_newer_than_the_logs(tmp_path: Path) -> None:
     saver = Saver(tmp_path, 2, [rows], said.append)
     rows("a")
     rows("b")
-    assert said == ["metrics.jsonl cannot be written (No space left on device); its rows are kept for later"]
+    assert said == ["metrics.jsonl cannot be written (No space left on device); its rows are kept for a retry"]
     assert not saver.save(10, lambda base: {"run": ({}, {})}) and checkpoints(tmp_path) == []
     assert "rows of the logs are owed" in said[1]
     room[0] = True

@@ -12,7 +12,7 @@ from mawm.run_folder.checkpoint_writer import MANIFEST, SCHEMA, Writing, seal
 from mawm.runtime.console import print_stderr
 from mawm.storage.append_only_tables import Arrays, Base, Table, joined, tables_of
 from mawm.storage.atomic_files import sync
-from mawm.storage.safe_read import DamagedError, digest, only, plain_file, read_json, read_tensors
+from mawm.storage.safe_read import DamagedError, check_names, digest, plain_file, read_json, read_tensors
 
 _NAME = re.compile(r"ck-(\d{9,18})")
 _FILE = re.compile(r"[A-Za-z0-9_]{1,80}(\.[a-z]{1,40}\.\d{9,18})?\.(safetensors|json)")
@@ -36,7 +36,7 @@ class Checkpoint:
 
     def _checked(self) -> dict[str, Part]:
         files, tables = self.listed()
-        only(self.path, [*files, MANIFEST])
+        check_names(self.path, [*files, MANIFEST])
         for name, facts in files.items():
             self.check(name, facts)
         pieces = [piece.file for found in tables.values() for table in found.values() for piece in table.pieces]
