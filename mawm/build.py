@@ -22,7 +22,7 @@ from mawm.methods import METHODS, learner_names, members_of
 from mawm.nonfinite import NonFiniteWatch
 from mawm.run_folder.checkpoint import Loaded
 from mawm.run_folder.run_state import parts_of, restore
-from mawm.run_folder.saved_policy import Saver
+from mawm.run_folder.saver import Saver
 from mawm.runtime.console import print_stderr
 from mawm.schedule import Schedule
 from mawm.seeds import named_generator

@@ -148,7 +148,7 @@ def test_a_manifest_cannot_name_files_elsewhere(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("pieces", "said"),
     [
-        (["run.own.000000001"] * 2, "names a file twice"),
+        (["run.own.000000001"] * 2, "lists a file twice"),
         ([], "run.own.000000001 lacks run.own.000000001.json"),
         (["run.own.000000002"], "lacks run.own.000000002.safetensors"),
         ("nonsense", "the manifest's `tables`"),

@@ -18,7 +18,7 @@ from mawm.benchmarks.saving import measure
 from mawm.configs.presets import load_preset
 from mawm.run_folder.checkpoint import Checkpoint, Part, base_for, checkpoints, newest, set_aside, write
 from mawm.run_folder.checkpoint_writer import MANIFEST
-from mawm.run_folder.saved_policy import Saver, SavingFailed
+from mawm.run_folder.saver import Saver, SavingFailed
 from mawm.storage.append_only_tables import MOST_PIECES, MOST_ROWS
 from mawm.storage.retry_writes import Retrying
 from mawm.storage.safe_read import DamagedError, digest
@@ -115,7 +115,7 @@ def test_a_thousand_flipped_bits_and_a_hundred_truncations_are_all_noticed_and_t
         if path.name == MANIFEST and used == 20:
             assert json.loads(path.read_bytes()) == json.loads(whole) and trial < 1000
         else:
-            assert used == 10 and len(said) == 1 and str(last) in said[0] and "passed over" in said[0], (path, trial)
+            assert used == 10 and len(said) == 1 and str(last) in said[0] and "skipped" in said[0], (path, trial)
         path.write_bytes(whole)
     assert told(tmp_path) == (20, [])
     figure("1 000 flipped bits, 100 truncations of a checkpoint", "all noticed, the one before used and named")
@@ -196,7 +196,7 @@ def test_no_checkpoint_is_newer_than_the_logs(tmp_path: Path) -> None:
     rows("b")
     assert said == ["metrics.jsonl cannot be written (No space left on device); its rows are kept for a retry"]
     assert not saver.save(10, lambda base: {"run": ({}, {})}) and checkpoints(tmp_path) == []
-    assert "rows of the logs are owed" in said[1]
+    assert "rows of the logs are not written yet" in said[1]
     room[0] = True
     assert saver.save(10, lambda base: {"run": ({}, {})})
     assert log.read_text() == "ab" and said[2] == "metrics.jsonl is complete again" and len(said) == 3
@@ -274,8 +274,8 @@ def harm_piece(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (harm_manifest, "its seal is not that of what it says"),
-        (harm_piece, "its SHA-256 is not the manifest's"),
+        (harm_manifest, "its seal does not match its content"),
+        (harm_piece, "its SHA-256 differs from the manifest's"),
         (lambda folder: min(folder.glob("*.own.*")).unlink(), "cannot be read (No such file or directory)"),
         (lambda folder: (folder / MANIFEST).write_text('{"filez": 1}'), "has layout None"),
     ],
@@ -327,7 +327,7 @@ def test_where_files_cannot_be_shared_they_are_copied(tmp_path: Path, monkeypatc
 def test_what_does_not_read_as_it_was_written_is_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(tmp_path, 2, 4)
     monkeypatch.setattr("mawm.run_folder.checkpoint_writer.digest", lambda path: digest(path)[::-1])
-    with pytest.raises(OSError, match="what was written reads otherwise"):
+    with pytest.raises(OSError, match="the file differs from what was written"):
         saved(tmp_path, 6)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ck-000000002", "ck-000000004"]
 

@@ -92,7 +92,7 @@ def test_a_run_on_the_engine_of_version_0_1_is_refused_in_one_line(tmp_path: Pat
             [sys.executable, "-m", f"mawm.{command[0]}", *command[1:]], cwd=ROOT, capture_output=True, text=True
         )
         assert done.returncode == 2 and done.stderr.count("\n") == 1
-        assert "is of mawm 0.1: its settings, its battles" in done.stderr
+        assert "is from mawm 0.1, whose settings, battles" in done.stderr
 
 
 def test_a_run_of_an_earlier_release_goes_on(tmp_path: Path) -> None:

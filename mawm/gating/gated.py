@@ -102,7 +102,7 @@ class GatedExplorers(ExplorerHook):
         print_stderr(f"explorers are out for the rest of the run ({reason}); the primary goes on")
 
     def state(self, since: Since) -> State | None:
-        """The explorers' state, the step of their last evolution, and why they are disabled (then without their state)."""
+        """The explorers' state and the step of their last evolution; only the reason if they are disabled."""
         arrays, values = ({}, {}) if self.failure else self._state(since)
         own = {"evolved_at": self.evolved_at, "failure": self.failure, "told": self.last_metrics}
         return arrays, {**values, **own}
