@@ -287,7 +287,7 @@ def test_damage_in_the_checkpoint_that_would_be_shared_is_told_and_not_handed_on
     for step in (14, 18):
         saved(tmp_path, step)
         told_of = capsys.readouterr().err
-        assert (said in told_of and "the next checkpoint shares nothing with it" in told_of) == (step == 14)
+        assert (said in told_of and "the next checkpoint shares no rows with it" in told_of) == (step == 14)
         assert newest(tmp_path).parts["learner_agent_0"][0]["rows/own/at"].tolist() == list(range(step))
     assert told(tmp_path) == (18, [])
 
