@@ -3,18 +3,39 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from mawm.results.names import PAPER, bandwidth_label, cell_label, method_label
-from mawm.results.record import RunRecord
+from mawm.methods import METHODS
+from mawm.results.record import RunRecord, flat
 
+PAPER = {name: plan.paper for name, plan in METHODS.items() if plan.paper}
+"""The paper's names of methods."""
 PLACES = ("seed", "placement", "device", "method")
 """Settings that may differ within a cell: seed, where it ran (same numbers), and what the cell's key says."""
 
 
 Key = tuple[str, str, float | None, str]
+
+
+def method_label(method: str) -> str:
+    """The paper's name and ours: `RSSM+Predictors (experience)`; a method the paper has no name for keeps its own."""
+    paper = PAPER.get(method)
+    return paper or method if paper is None or paper.lower() == method else f"{paper} ({method})"
+
+
+def bandwidth_label(bandwidth: float) -> str:
+    """`bandwidth 0.05`; the paper calls all of it ShareAll."""
+    return "ShareAll (bandwidth 1)" if bandwidth >= 1 else f"bandwidth {bandwidth:g}"
+
+
+def cell_label(method: str, bandwidth: float | None, variant: str = "") -> str:
+    """As the paper writes it, `RSSM+Predictors-0.05`, with our name and what else varies in brackets."""
+    paper = PAPER.get(method, method)
+    sent = "" if bandwidth is None else "-ShareAll" if bandwidth >= 1 else f"-{bandwidth:g}"
+    ours = "" if paper.lower() == method else method
+    inside = ", ".join(part for part in (ours, variant) if part)
+    return f"{paper}{sent} ({inside})" if inside else f"{paper}{sent}"
 
 
 @dataclass(frozen=True)
@@ -107,7 +128,7 @@ def _mixed(cell: Cell) -> str:
 
 def _apart(runs: Sequence[RunRecord]) -> list[str]:
     """Settings in which runs of a cell differ, the first four by name; what a run's version did not know is none."""
-    settings = [_flat({k: v for k, v in run.config.items() if k not in PLACES}) for run in runs]
+    settings = [flat({k: v for k, v in run.config.items() if k not in PLACES}) for run in runs]
     names = sorted({name for setting in settings for name in setting})
     if not runs[0].shares:
         names = [name for name in names if not name.startswith("sharing.")]
@@ -127,10 +148,3 @@ def lengths(cells: Iterable[Cell]) -> list[str]:
         for name, steps in found.items()
         if len(steps) > 1
     ]
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

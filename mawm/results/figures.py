@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mawm.results.aggregate import Curve, iqm
-from mawm.results.cells import Cell, best_bandwidths, maps_of
+from mawm.results.cells import Cell, best_bandwidths, cell_label, maps_of
 from mawm.results.drawing import (
     SETTINGS,
     Look,
@@ -22,7 +22,6 @@ from mawm.results.drawing import (
     styles,
     title_panel,
 )
-from mawm.results.names import cell_label
 from mawm.results.record import SAMPLED, WIN_RATE, RunRecord
 
 WORLD_MODEL = {
@@ -57,17 +56,12 @@ def _world_model(cells: Sequence[Cell], look: Look) -> Figure | str:
     shown = [loss for loss in WORLD_MODEL if any(_of_agent(c, look.agent, f"world_model/{loss}") for c in mine)]
     if not shown:
         return f"no run on {name or 'any map'} logged a world-model loss of {look.agent}"
-    figure, axes = panels(len(shown), look)
-    looks = styles(mine)
-    for axis, loss in zip(axes, shown, strict=True):
-        for cell in mine:
-            draw_band(axis, _of_agent(cell, look.agent, f"world_model/{loss}"), looks[cell.label], cell.label)
-        title_panel(axis, f"{name}, {look.agent}", mine)
-        axis.set(xlabel=STEPS, ylabel=WORLD_MODEL[loss])
+    panel_of = {(look.agent, f"world_model/{loss}"): WORLD_MODEL[loss] for loss in shown}
+    figure = _loss_panels(name, mine, panel_of, look)
+    for axis in figure.axes[: len(shown)]:
         if _all_positive(axis):
             axis.set_yscale("log")
             plain_log(axis.yaxis)
-    shared_legend(figure, looks, look)
     return figure
 
 
@@ -78,14 +72,19 @@ def _actor_critic(cells: Sequence[Cell], look: Look) -> Figure | str:
     agents = agents or [agent for agent in ("team",) if any(c.curves(f"{agent}/critic/loss") for c in mine)]
     if not agents:
         return f"no run on {name or 'any map'} logged a critic's loss"
-    pairs = [(part, agent) for part in ("critic", "actor") for agent in agents]
-    figure, axes = panels(len(pairs), look)
-    looks = styles(mine)
-    for axis, (part, agent) in zip(axes, pairs, strict=True):
-        for cell in mine:
-            draw_band(axis, _of_agent(cell, agent, f"{part}/loss"), looks[cell.label], cell.label)
-        title_panel(axis, f"{name}, {agent}", mine)
-        axis.set(xlabel=STEPS, ylabel=f"{part} loss")
+    parts = ("critic", "actor")
+    return _loss_panels(name, mine, {(agent, f"{p}/loss"): f"{p} loss" for p in parts for agent in agents}, look)
+
+
+def _loss_panels(name: str, cells: Sequence[Cell], panel_of: dict[tuple[str, str], str], look: Look) -> Figure:
+    """A panel for each agent and tag in `panel_of`, which gives the label of the y-axis."""
+    figure, axes = panels(len(panel_of), look)
+    looks = styles(cells)
+    for axis, ((agent, tag), label) in zip(axes, panel_of.items(), strict=True):
+        for cell in cells:
+            draw_band(axis, _of_agent(cell, agent, tag), looks[cell.label], cell.label)
+        title_panel(axis, f"{name}, {agent}", cells)
+        axis.set(xlabel=STEPS, ylabel=label)
     shared_legend(figure, looks, look)
     return figure
 

@@ -169,6 +169,14 @@ def checked_config(saved: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested dictionary as one level with keys `a.b.c`."""
+    out: dict[str, Any] = {}
+    for key, value in settings.items():
+        out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return out
+
+
 def is_number(value: Any) -> bool:
     """Whether a value from JSON is a finite number, and no boolean."""
     try:

@@ -1,5 +1,6 @@
 """All runs of a question, sorted into cells."""
 
+import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ from mawm.configs.command_line import fail
 from mawm.results.cells import Cell, group, lengths, maps_of
 from mawm.results.load import load_runs
 from mawm.results.record import RunRecord
+
+PLOT_EXTRA = ("matplotlib", "scipy", "jinja2")
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,10 @@ def load_study(paths: tuple[Path, ...], unfinished: bool) -> Study:
     for line in study.warnings:
         sys.stderr.write(f"mawm: {line}\n")
     return study
+
+
+def require_plot_extra() -> None:
+    """End with exit code 2 and the pip command if a package of the extra `plot` is not installed."""
+    missing = [name for name in PLOT_EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        fail(f"figures, intervals and pages need {', '.join(missing)}: pip install -c constraints.txt -e '.[plot]'")

@@ -5,14 +5,12 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from mawm.results.aggregate import Estimate, area_under_curve, improvement, iqm_interval, paired_difference, steps_to
-from mawm.results.cells import Cell
-from mawm.results.names import method_label
-from mawm.results.record import WIN_RATE, RunRecord
+from mawm.results.cells import Cell, method_label
+from mawm.results.record import WIN_RATE, RunRecord, flat
 
 LEVEL = 0.8
 LEVELS = (0.5, 0.8, 0.9)
@@ -183,7 +181,7 @@ def facts_table(runs: Sequence[RunRecord]) -> Table:
     """Versions and machine: each distinct value, and how many runs had it."""
     seen: dict[str, Counter[str]] = {}
     for run in runs:
-        for key, value in _flat(run.facts).items():
+        for key, value in flat(run.facts).items():
             if key != "commands":
                 seen.setdefault(key, Counter())[str(value)] += 1
     rows = tuple((key, str(value), str(count)) for key, found in seen.items() for value, count in found.most_common())
@@ -266,10 +264,3 @@ def _steps(cell: Cell) -> str:
 def _mean(values: Sequence[float], form: str) -> str:
     values = [value for value in values if math.isfinite(value)]
     return form.format(np.mean(values)) if values else NOTHING
-
-
-def _flat(facts: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in facts.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
