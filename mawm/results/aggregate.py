@@ -13,7 +13,7 @@ from scipy import stats
 
 LEVEL = 0.95
 MIN_SEEDS = 3
-"""With fewer seeds there is no interval: a bootstrap of two values says nothing."""
+"""Minimum number of seeds for an interval: a bootstrap of two values is meaningless."""
 RESAMPLES = 5000
 CURVE_RESAMPLES = 1000
 CURVE_POINTS = 60
@@ -35,12 +35,12 @@ NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 def iqm(values: Any, axis: int = 0) -> Any:
-    """The mean of what is left without the lowest and the highest quarter (rounded down) of the values."""
+    """Interquartile mean: the mean without the lowest and the highest quarter (rounded down) of the values."""
     return stats.trim_mean(np.asarray(values, float), 0.25, axis=axis)
 
 
 def iqm_interval(strata: Sequence[Sequence[float]]) -> Estimate:
-    """IQM of all values, and its stratified percentile bootstrap: seeds are drawn anew within each stratum (map)."""
+    """IQM of all values with a stratified percentile bootstrap: seeds are resampled within each stratum (map)."""
     samples = [np.asarray(stratum, float) for stratum in strata if len(stratum)]
     seeds = min((len(sample) for sample in samples), default=0)
     if not samples:
@@ -50,7 +50,7 @@ def iqm_interval(strata: Sequence[Sequence[float]]) -> Estimate:
 
 
 def paired_difference(one: dict[int, float], other: dict[int, float]) -> Estimate:
-    """IQM of `one` minus `other` over the seeds they share; the interval draws seeds, not values."""
+    """IQM of `one` minus `other` over their common seeds; the bootstrap resamples seeds."""
     return iqm_interval([[one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())]])
 
 
@@ -68,7 +68,7 @@ def improvement(one: Sequence[float], other: Sequence[float]) -> Estimate:
 def common_grid(curves: Sequence[Curve], until: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
     """Curves on the union of their steps by the last value carried forward: (grid, values of shape (seeds, grid)).
 
-    The grid begins where the last curve has begun and ends where the first one ends: nothing is made up.
+    The grid is the range that all curves cover: there is no extrapolation.
     """
     curves = [curve for curve in curves if len(curve[0])]
     if not curves:
@@ -82,7 +82,7 @@ def common_grid(curves: Sequence[Curve], until: float = np.inf) -> tuple[np.ndar
 
 
 def curve_band(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Grid, IQM and the ends of its pointwise 95 % interval (nan below three seeds); whole seeds are drawn."""
+    """Grid, IQM and the ends of its pointwise 95 % interval (nan below three seeds); the bootstrap resamples seeds."""
     grid, values = common_grid(curves)
     if not len(grid):
         return grid, grid, grid, grid
@@ -97,7 +97,7 @@ def curve_band(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def area_under_curve(curve: Curve, until: float) -> float:
-    """Mean of a curve from its first step to `until`, by trapezoids: the win rate averaged over training."""
+    """Mean of a curve from its first step to `until`, by the trapezoidal rule: the win rate averaged over training."""
     steps, values = curve
     if not len(steps) or steps[-1] < until or steps[0] >= until:
         return float("nan")
@@ -108,7 +108,7 @@ def area_under_curve(curve: Curve, until: float) -> float:
 
 
 def steps_to(curve: Curve, level: float) -> float:
-    """Environment steps of the first point at or above a level; infinite where there is none."""
+    """Environment steps of the first point at or above a level; infinite if there is none."""
     steps, values = curve
     hits = steps[values >= level]
     return float(hits[0]) if len(hits) else float("inf")
