@@ -1,4 +1,4 @@
-"""Puts a run together from its configuration."""
+"""Builds a run from its configuration."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from mawm.methods import METHODS, learner_names, members_of
 from mawm.nonfinite import NonFiniteWatch
 from mawm.run_folder.checkpoint import Loaded
 from mawm.run_folder.run_state import parts_of, restore
-from mawm.run_folder.saved_policy import Saver
+from mawm.run_folder.saver import Saver
 from mawm.runtime.console import print_stderr
 from mawm.schedule import Schedule
 from mawm.seeds import named_generator
@@ -48,7 +48,7 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
     wire = Wire(config.sharing.wire, model.classes)
     segment = segment_bytes(model.seq_len, spaces.obs_size, spaces.n_actions, wire)
     rollout = rollout_bytes(horizon, model.deter, model.groups, spaces.n_actions, wire)
-    # One model for the team sees everything: all experience crosses the channel, imagination happens at its centre.
+    # One model for the team: all experience crosses the channel, and imagination needs no message.
     central = not plan.own_weights
     name, sharing = learner_names(members)[index], config.sharing
     step_budget = _step_budget(config, len(members), max(segment, rollout))
@@ -74,7 +74,7 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
 
 
 def _ppo(index: int, config: TrainConfig, spaces: Spaces, device: str) -> Ppo:
-    """Learner `index` without a world model: it has nothing to tell."""
+    """Learner `index` without a world model; it sends nothing."""
     members = members_of(config, spaces)
     lanes = len(members[index]) * config.schedule.battles
     name = learner_names(members)[index]
@@ -86,16 +86,16 @@ LEARNERS: dict[str, Callable[[int, TrainConfig, Spaces, str], Learner]] = {"worl
 
 
 def make_learner(index: int, *, config: TrainConfig, spaces: Spaces, device: str) -> Learner:
-    """Learner `index` of a method; picklable by reference, because workers call it where it will live."""
+    """Learner `index` of a method; picklable by reference, because worker processes call it."""
     return LEARNERS[METHODS[config.method].learner](index, config, spaces, device)
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What the selector and the budget of one kind of item need to know."""
+    """Parameters of the selector and the budget of one kind of item."""
 
     owner: str
-    """Keys their generators."""
+    """The name that keys their generators."""
     components: tuple[str, ...]
     window: int
     arrivals: int
@@ -110,8 +110,8 @@ def _broadcaster(config: TrainConfig, shared: bool, kind: _Kind, step_budget: Bu
         return Broadcaster(AllOrNone(False), Unlimited())
     rng = named_generator(config.seed, f"{kind.owner}/selector")
     selector = make_selector(sharing.selector, sharing.bandwidth, kind.components, kind.window, rng)
-    lots = named_generator(config.seed, f"{kind.owner}/lots") if sharing.channel == "random" else None
-    return Broadcaster(selector, step_budget or _share(config, kind), lots)
+    substitute_rng = named_generator(config.seed, f"{kind.owner}/lots") if sharing.channel == "random" else None
+    return Broadcaster(selector, step_budget or _share(config, kind), substitute_rng)
 
 
 def _share(config: TrainConfig, kind: _Kind) -> Budget:
@@ -122,18 +122,18 @@ def _share(config: TrainConfig, kind: _Kind) -> Budget:
 
 
 def _step_budget(config: TrainConfig, senders: int, largest_item: int) -> Budget | None:
-    """One sender's part of an absolute budget, for all kinds of item together; it can save for a thousand steps."""
+    """One sender's part of a budget per step, for all kinds of item; it holds at most the bytes of 1000 steps."""
     rate = config.sharing.budget_bytes_per_step / senders
     return StepBudget(rate, max(1000.0 * rate, float(largest_item))) if rate > 0.0 else None
 
 
 def gate_of(config: TrainConfig) -> Gate:
-    """What a primary's world model may learn from: explorers' data in the gate's open mode alone."""
+    """The gate of a primary's world model: only in mode `open` it admits explorers' data."""
     return Gate(*ROLES) if config.gating.gate == "open" else Gate(Role.PRIMARY)
 
 
 def information_of(config: TrainConfig) -> Literal["none", "param_ig", "policy_mi"]:
-    """The information term of a run: of its own choosing, or the one that comes with a gate (A's table 1)."""
+    """The information term of a run: the chosen one, or the default of the gate (A's table 1)."""
     kind = config.agent.information.kind
     if kind == "auto":
         return "none" if config.gating.gate == "off" else "param_ig"
@@ -141,7 +141,7 @@ def information_of(config: TrainConfig) -> Literal["none", "param_ig", "policy_m
 
 
 def check_room(config: TrainConfig, spaces: Spaces) -> None:
-    """ValueError where a replay is too small for its lanes: nothing could ever be sampled from it, or learned."""
+    """ValueError if a replay is too small for its lanes: then no sequence could be sampled from it."""
     lanes = config.schedule.battles * len(members_of(config, spaces)[0])
     length, capacity = config.agent.world_model.seq_len, config.agent.replay.capacity
     if METHODS[config.method].imagines and capacity < lanes * length:
@@ -158,14 +158,14 @@ def check_room(config: TrainConfig, spaces: Spaces) -> None:
 
 
 def resolve_placement(config: TrainConfig, learners: int, device: str, cores: int) -> str:
-    """`process` where it pays: on a CPU with more than one core and more than one learner."""
+    """The placement; `auto` means `process` on a CPU with more than one core and more than one learner."""
     if config.placement != "auto":
         return config.placement
     return "process" if device == "cpu" and cores > 1 and learners > 1 else "inline"
 
 
 def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) -> Team:
-    """The learners, where they will run."""
+    """The learners, in this process or in worker processes."""
     members = members_of(config, spaces)
     make, prepare = (
         partial(make_learner, config=config, spaces=spaces, device=device),
@@ -186,7 +186,7 @@ def make_run(
     report: Any,
     resume: Loaded | None,
 ) -> Run:
-    """A run that writes into `folder`, from its beginning or from a checkpoint."""
+    """A run that writes into `folder`, new or resumed from a checkpoint."""
     plan = METHODS[config.method]
     shared = tuple(k for k, on in (("experience", plan.experience), ("rollouts", plan.rollouts)) if on)
     agent = config.agent
@@ -229,5 +229,5 @@ def _evaluate(config: TrainConfig, team: Team) -> TeamEvaluation:
 
 
 def write_config(folder: Path, config: TrainConfig, facts: Metrics | dict[str, Any]) -> None:
-    """The whole configuration, and what was found out about the machine, as `config.json`."""
+    """Write the configuration and the facts about the machine as `config.json`."""
     write_whole(folder / "config.json", json.dumps({"config": asdict(config), **facts}, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Plays battles with a team and cuts what each learner lived through into segments: the package's only time shift."""
+"""Plays battles with a team and cuts each learner's experience into segments. The package's only time shift is here."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,12 +10,12 @@ from mawm.team import Actors
 from mawm.types import Bools, Floats, Ints, Metrics, Origin, Role, Segment, Step, VectorEnv
 
 LEAST_BATTLES = 20
-"""Battles below which the share of battles won says little of a team."""
+"""Minimum number of battles in the share of battles won; missing ones count as lost."""
 
 
 @dataclass
 class _Stream:
-    """What one agent has lived through in its current battle and not yet handed over: parallel lists, a step each."""
+    """An agent's arrivals in its current battle that are in no segment yet: parallel lists, one entry per step."""
 
     episode: int
     start: int = 0
@@ -27,11 +27,11 @@ class _Stream:
     avail: list[Bools] = field(default_factory=list)
     dead: bool = False
     fought_on: bool = False
-    """Whether the team fought on after the agent's death."""
+    """Whether the battle continued after the agent's death."""
     death_discount: float = 1.0
 
     def arrive(self, obs: Floats, prev_action: int, reward: float, terminal: bool, first: bool, avail: Bools) -> None:
-        """One arrival."""
+        """Append one arrival."""
         self.obs.append(obs.copy())
         self.prev_action.append(prev_action)
         self.reward.append(reward)
@@ -90,8 +90,7 @@ class Collector:
         self._lengths = np.zeros(batch, np.int64)
         self._first = np.ones(batch, np.bool_)
         self._streams = [[_Stream(0) for _ in range(batch)] for _ in range(agents)]
-        # Which learner an agent belongs to, and its place there: a learner's lanes are its members' rows one after
-        # another.
+        # For each agent its learner and its place there: a learner's lanes are its members' rows one after another.
         self._places = {a: (i, p) for i, members in enumerate(team.members) for p, a in enumerate(members)}
         self._step: Step = env.reset()
         team.begin("train", batch)
@@ -99,7 +98,7 @@ class Collector:
             self._begin(row)
 
     def collect(self, vector_steps: int, mode: str) -> list[list[Segment]]:
-        """Play `vector_steps` steps in every battle; gives each learner's finished segments (Alg. 1, lines 3-6)."""
+        """Play `vector_steps` steps in every battle; returns each learner's finished segments (Alg. 1, lines 3-6)."""
         finished: list[list[Segment]] = [[] for _ in self.team.members]
         for _ in range(vector_steps):
             actions = self.team.act(self._step.obs, self._step.avail, self._first, slot="train", mode=mode)
@@ -134,10 +133,10 @@ class Collector:
             stream.arrive(obs[agent], int(actions[agent]), reward, terminal, False, avail[agent])
 
     def _cut(self, agent: int, row: int) -> list[Segment]:
-        """Segments of one stream: a cut leaves at least half of `seq_len`, and a battle's rest is cut in the middle.
+        """Segments of one stream. A cut leaves at least half of `seq_len`; a battle's remainder is cut in the middle.
 
-        So no segment is a stub. A piece of one or two arrivals has the wildest mean loss, and its first arrival has no
-        known past and teaches no reward. An agent's death is always in the rest, which waits for the battle's end.
+        So no segment is very short: a segment of one or two arrivals has a very noisy mean loss, and a first arrival
+        gives no loss of the reward. An agent's death is in the remainder, which waits for the battle's end.
         """
         stream, out = self._streams[agent][row], []
         lane = self._places[agent][1] * self.env.batch + row
@@ -167,7 +166,7 @@ class Collector:
     def share_won(self) -> float:
         """Share of the last hundred finished battles that the team won.
 
-        Before the 20th one the missing ones count as lost: an early win says little of the team.
+        Up to the 20th battle the missing ones count as lost, because few battles say little about the team.
         """
         return sum(o.won for o in self.outcomes) / max(LEAST_BATTLES, len(self.outcomes))
 
@@ -182,7 +181,7 @@ class Collector:
         }
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Arrays by name and a JSON-able rest: environment, running battles and what was not handed over yet."""
+        """Arrays by name and JSON-able values: environment, running battles, arrivals that are in no segment yet."""
         arrays = {f"env/{name}": array for name, array in self.env.snapshot().items()}
         arrays |= {f"step/{name}": array for name, array in vars(self._step).items()}
         arrays |= {"returns": self._returns, "lengths": self._lengths, "first": self._first}
@@ -196,14 +195,14 @@ class Collector:
         counts = {"env_steps": self.env_steps, "episodes": self.episodes}
         return arrays, {**counts, "streams": streams, "outcomes": [vars(o) for o in self.outcomes]}
 
-    def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
+    def load_state(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> None:
         """Continue from `state`."""
         self.env.restore({k.removeprefix("env/"): v for k, v in arrays.items() if k.startswith("env/")})
         self._step = Step(**{k.removeprefix("step/"): v.copy() for k, v in arrays.items() if k.startswith("step/")})
         self._returns, self._lengths, self._first = (arrays[k].copy() for k in ("returns", "lengths", "first"))
-        self.env_steps, self.episodes = int(rest["env_steps"]), int(rest["episodes"])
-        self.outcomes = [Outcome(**o) for o in rest["outcomes"]]
-        saved = iter(rest["streams"])
+        self.env_steps, self.episodes = int(values["env_steps"]), int(values["episodes"])
+        self.outcomes = [Outcome(**o) for o in values["outcomes"]]
+        saved = iter(values["streams"])
         for agent, row_streams in enumerate(self._streams):
             for row in range(len(row_streams)):
                 obs, avail = arrays[f"stream/{agent}/{row}/obs"], arrays[f"stream/{agent}/{row}/avail"]

@@ -1,4 +1,4 @@
-"""What a run will take, said before it begins: minutes of learning, and room on disk."""
+"""Estimates before a run starts: minutes of learning, and disk space."""
 
 import math
 import time
@@ -18,17 +18,17 @@ from mawm.storage.append_only_tables import MOST_ROWS, split
 from mawm.types import Origin, Role, Segment, Spaces
 
 TAGS = 60
-"""Logged numbers of a learner, with room to spare; its share of those of the run included."""
+"""Upper bound of logged tags per learner, with its part of the run's tags."""
 BYTES_OF_A_TAG = 250
 """In metrics.jsonl and in the event file together."""
 BYTES_OF_A_PAIR = 160
-"""A row of the ledger for each kind, sender and receiver, twice."""
-REST = 1 << 20
-"""Bytes a learner: generators, windows, running battles, names of files."""
+"""Bytes of the ledger's rows of both kinds for one sender and receiver."""
+OTHER_BYTES = 1 << 20
+"""Bytes per learner of generators, windows, running battles and file names."""
 
 
 def most_bytes(config: TrainConfig, spaces: Spaces) -> int:
-    """Bytes that the run's folder takes at most: the checkpoints that are kept and one being written, and the logs.
+    """Upper bound of the folder's bytes: the kept checkpoints, one being written, and the logs.
 
     Not counted: batches of updates that were not finite (`mawm.nonfinite`, 20 at most), a damaged checkpoint that was
     set aside, an event file for each resume.
@@ -45,7 +45,7 @@ def most_bytes(config: TrainConfig, spaces: Spaces) -> int:
     )
     kept = (MOST_ROWS + 1) * config.gating.search.keeps
     explorers = 0 if config.gating.gate == "off" else 8 * kept * (spaces.obs_size + 16)
-    checkpoint = learners * (3 * weights + table_bytes + REST) + explorers  # three: Adam has two moments of each
+    checkpoint = learners * (3 * weights + table_bytes + OTHER_BYTES) + explorers  # three: Adam has two moments of each
     plan = config.schedule
     lines = (
         2
@@ -57,7 +57,7 @@ def most_bytes(config: TrainConfig, spaces: Spaces) -> int:
 
 
 def _rows(table: str, config: TrainConfig, members: int, learners: int) -> int:
-    """Rows of a replay's ring that lie in a checkpoint at most: beside those that are held, those out of date."""
+    """Upper bound of a replay's rows in a checkpoint, including outdated ones."""
     capacity, sharing = config.agent.replay.capacity, config.sharing
     if table == "own":
         lived = members * (config.env_steps + config.schedule.battles * config.schedule.round_steps)
@@ -72,9 +72,9 @@ def _rows(table: str, config: TrainConfig, members: int, learners: int) -> int:
 
 
 def estimate_minutes(config: TrainConfig, spaces: Spaces, device: str, learners: int, workers: int) -> float:
-    """Minutes of learning for the whole budget, `learners` spread over `workers` cores. Playing comes on top: little.
+    """Minutes of learning for the whole run, with `learners` on `workers` cores. Playing adds little.
 
-    The timed learner is a throw-away with generators of its own name: the run's numbers do not depend on it.
+    The timed learner is discarded and has its own generators: the run's numbers do not depend on it.
     """
     prepare_process(config.precision)
     learner = make_learner(0, config=config, spaces=spaces, device=device)
@@ -83,7 +83,7 @@ def estimate_minutes(config: TrainConfig, spaces: Spaces, device: str, learners:
 
 @singledispatch
 def _learning(learner: Any, config: TrainConfig, spaces: Spaces) -> float:
-    """Seconds that one learner of this kind learns for in the whole run."""
+    """Seconds of learning of one learner in the whole run."""
     raise TypeError(f"no estimate for learners of type {type(learner).__name__}")
 
 
@@ -130,7 +130,7 @@ def _(learner: Ppo, config: TrainConfig, spaces: Spaces) -> float:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    """The shortest of three: what a machine that does nothing else would take."""
+    """The shortest of three timings: the least disturbed by other processes."""
     taken = []
     for _ in range(3):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Plays battles that a team learns nothing from: its win rates, and the errors of its world models."""
+"""Evaluation without learning: a team's win rates, and the errors of its world models."""
 
 import hashlib
 import math
@@ -18,14 +18,14 @@ SIGMAS_95 = 1.959964
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Outcome of `episodes` battles, each row's first one: no battle is dropped for being long."""
+    """Outcome of `episodes` battles, the first one of each row; long battles are not dropped."""
 
     episodes: int
     wins: int
     mean_return: float
     mean_length: float
     distinct: int
-    """How many of the battles differ in the sequence of joint actions; at least 1, at most `episodes`."""
+    """Number of different sequences of joint actions among the battles, in [1, `episodes`]."""
 
     @property
     def win_rate(self) -> float:
@@ -101,10 +101,10 @@ def evaluate(env: VectorEnv, team: Actors, mode: str = "greedy") -> Evaluation:
 
 
 def model_errors(env: VectorEnv, team: Team, mode: str, *, seq_len: int, discount: float) -> Metrics:
-    """Errors a step ahead, meant over learners, in battles of `env` that nobody explores in; and in their replays.
+    """One-step errors, averaged over learners, in battles of `env` without exploration and in their replays.
 
     deployed/obs_error, deployed/reward_error, trained/obs_error, trained/reward_error (`ModelTrainer.errors`); the gap
-    is deployed less trained. Empty for learners without a world model.
+    is deployed minus trained. Empty for learners without a world model.
     """
     collector = Collector(env, team, seq_len=seq_len, discount=discount)
     segments = collector.collect(2 * env.spaces.episode_limit, mode)

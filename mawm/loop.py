@@ -1,4 +1,4 @@
-"""The loop of training: Algorithms 1 and 2 of the paper, line by line. It knows no method by name."""
+"""The training loop: Algorithms 1 and 2 of the paper, line by line. It contains no method's name."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from mawm.team import Team
 from mawm.types import Metrics
 
 RETRY_S = 2.0
-"""Pause before the last save of a run is tried again."""
+"""Seconds before a retry of a run's last save."""
 
 
 @dataclass
@@ -34,21 +34,21 @@ class Run:
     collector: Collector
     channel: Channel
     explorer_hook: ExplorerHook
-    """Explorers, or none; it decides which of their data reaches the team."""
+    """Explorers or none; decides which of their data reaches the team."""
     schedule: Schedule
     writers: list[Writer]
     evaluate: Callable[[], TeamEvaluation]
     save: Callable[["Run"], bool]
-    """Saves a checkpoint; False if it could not, SavingFailed after too many failures."""
+    """Saves a checkpoint; False on failure, SavingFailed after too many failures."""
     report: Callable[["Run", Metrics], None]
     nonfinite: NonFiniteWatch
-    """Reports updates that were left out because they were not finite."""
+    """Reports updates that were skipped because they were non-finite."""
     write_ledger: Callable[[list[dict[str, Any]]], None]
     """Appends rows of the channel's ledger to a table."""
     averages: Averages = field(default_factory=Averages)
     wall_s: float = 0.0
     saved_at_s: float = 0.0
-    """Seconds into the run when it was last saved."""
+    """Seconds since the run's start at the last save."""
     stop: bool = False
     """Whether to end after the current round."""
 
@@ -69,7 +69,7 @@ class Run:
 
 
 def train(run: Run) -> None:
-    """Collect, share experience, fit models, imagine, share rollouts, fit behaviours: until the steps are played."""
+    """Run rounds until all environment steps are played, then save until that succeeds."""
     started = time.monotonic() - run.wall_s
     while run.collector.env_steps < run.env_steps and not run.stop:
         round_(run)

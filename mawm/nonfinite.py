@@ -1,4 +1,4 @@
-"""Updates that were left out because a loss or a gradient was not finite: told, kept for a look, and counted."""
+"""Watches for non-finite updates: they are skipped, reported and counted, and their batches are saved."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,46 +11,46 @@ from mawm.team import Team
 from mawm.types import Metrics
 
 TOO_MANY = 10
-"""Updates of one kind left out in a row after which a run stops."""
+"""Number of skipped updates of one kind in a row after which a run stops."""
 KEPT = 20
-"""Batches that are written down at most."""
+"""Maximum number of saved batches."""
 
 
 class Diverged(RuntimeError):
-    """One learner's updates were left out too often in a row."""
+    """Too many updates of one learner were skipped in a row."""
 
 
 class NonFiniteWatch:
-    """Reads `skipped_updates` in what learners say. A learner that has left one out is asked what it was made of.
+    """Reads the metrics `skipped_updates` of learners and requests the batch of a skipped update.
 
-    The parameters are as they were before such an update, and other learners do not notice. The batch lies in the run's
-    folder as `incident-STEPS-LEARNER-WHAT.safetensors`.
+    A skipped update changes no parameter and no other learner. Its batch is saved in the run's folder as
+    `incident-STEPS-LEARNER-NETWORK.safetensors`.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self.folder, self.say = folder, say
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        self.folder, self.warn = folder, warn
         self.seen: dict[str, float] = {}
-        self.kept = len(list(folder.glob("incident-*")))  # of before a resume
+        self.kept = len(list(folder.glob("incident-*")))  # also from before a resume
 
     def look(self, team: Team, names: Sequence[str], metrics: Sequence[Metrics], env_steps: int) -> None:
-        """Take in a round's metrics of all learners. Diverged after ten updates in a row that had to be left out."""
-        news = False
+        """Check a round's metrics of all learners. Diverged after ten skipped updates in a row."""
+        skipped = False
         for name, row in zip(names, metrics, strict=True):
             for tag, count in row.items():
                 if tag.endswith("skipped_updates") and count > self.seen.get(f"{name}/{tag}", 0.0):
-                    self.seen[f"{name}/{tag}"], news = count, True
-        if not news:
+                    self.seen[f"{name}/{tag}"], skipped = count, True
+        if not skipped:
             return
         for name, incidents in zip(names, team.incidents(), strict=True):
-            for what, (in_a_row, arrays) in incidents.items():
-                self._tell(name, what, in_a_row, arrays, env_steps)
+            for network, (in_a_row, arrays) in incidents.items():
+                self._report(name, network, in_a_row, arrays, env_steps)
 
-    def _tell(self, name: str, what: str, in_a_row: int, arrays: dict[str, np.ndarray], env_steps: int) -> None:
-        happened = f"{name}: {in_a_row} update(s) of its {what} in a row were not finite at {env_steps} steps"
+    def _report(self, name: str, network: str, in_a_row: int, arrays: dict[str, np.ndarray], env_steps: int) -> None:
+        happened = f"{name}: {in_a_row} update(s) of its {network} in a row were not finite at {env_steps} steps"
         where = ""
         if self.kept < KEPT and arrays:
             self.kept += 1
-            path = self.folder / f"incident-{env_steps:09d}-{name}-{what}.safetensors"
+            path = self.folder / f"incident-{env_steps:09d}-{name}-{network}.safetensors"
             try:
                 write_synced(path, save({key: np.ascontiguousarray(value) for key, value in arrays.items()}))
                 where = f"; the last batch lies in {path}"
@@ -61,4 +61,4 @@ class NonFiniteWatch:
                 f"{happened}{where}. The run stops; its last checkpoint is intact. Try a lower learning rate, or "
                 "look at the batch"
             )
-        self.say(f"{happened}: left out, parameters are as before{where}")
+        self.warn(f"{happened}: left out, parameters are as before{where}")

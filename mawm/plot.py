@@ -9,8 +9,7 @@ import tyro
 from annotated_types import Interval
 
 from mawm.configs.command_line import fail, parse
-from mawm.results.extra import require_plot_extra
-from mawm.results.study import load_study
+from mawm.results.study import load_study, require_plot_extra
 
 DESCRIPTION = """Draw the paper's Figures 1-5 and two of what was sent, each as PNG and SVG, from run folders.
 
@@ -43,9 +42,9 @@ def main(args: list[str] | None = None) -> int:
     study = load_study(command.runs, command.unfinished)
     if command.map and command.map not in study.maps:
         fail(f"--map {command.map}: no run; maps with runs: {', '.join(study.maps)}")
-    from mawm.results.drawing import Look  # the extra is here by now
+    from mawm.results.document import save  # needs the extra `plot`
+    from mawm.results.drawing import Look
     from mawm.results.figures import FIGURES, make
-    from mawm.results.images import save
 
     command.out.mkdir(parents=True, exist_ok=True)
     look = Look(columns=command.columns, map=command.map, agent=command.agent)

@@ -11,8 +11,7 @@ import tyro
 
 from mawm import __version__
 from mawm.configs.command_line import fail, parse
-from mawm.results.extra import require_plot_extra
-from mawm.results.study import Study, load_study
+from mawm.results.study import Study, load_study, require_plot_extra
 
 if TYPE_CHECKING:
     from mawm.results.document import Item
@@ -48,8 +47,7 @@ def main(args: list[str] | None = None) -> int:
     study = load_study(command.runs, command.unfinished)
     if command.map and command.map not in study.maps:
         fail(f"--map {command.map}: no run; maps with runs: {', '.join(study.maps)}")
-    from mawm.results.markdown import write_markdown  # the extra is here by now
-    from mawm.results.page import write_page
+    from mawm.results.document import write_markdown, write_page  # needs the extra `plot`
 
     command.out.parent.mkdir(parents=True, exist_ok=True)
     typed = shlex.join(["python", "-m", "mawm.report", *(sys.argv[1:] if args is None else args)])

@@ -1,4 +1,4 @@
-"""How many updates are due, and when it is time to log, evaluate and save: all of it counted in environment steps."""
+"""The schedule of updates, logging, evaluation and checkpoints, in environment steps."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +8,14 @@ from mawm.configs.train import ScheduleConfig
 
 @dataclass(frozen=True)
 class Updates:
-    """Gradient work of one round, the same for every learner."""
+    """Gradient updates of one round, the same for every learner."""
 
     model: int
     behaviour: int
 
 
 class Schedule:
-    """Updates per environment step with the remainder carried over, whatever the length of battles or rounds."""
+    """Counts updates per environment step and carries the remainder over, for every length of battles and rounds."""
 
     def __init__(self, plan: ScheduleConfig) -> None:
         self.plan = plan
@@ -26,11 +26,11 @@ class Schedule:
         self._last: dict[str, int] = {}
 
     def mode(self, env_steps: int) -> str:
-        """How the team acts: at random until the prefill is done, then by sampling its policies."""
+        """The team's mode of acting: random during the prefill, then sampled from its policies."""
         return "random" if env_steps < self.plan.prefill else "sample"
 
     def due(self, env_steps: int) -> Updates:
-        """Updates owed up to now. The first ones are the warm-up: world model alone, the actor does not move yet."""
+        """Updates due at this step. The first ones are the warm-up: only the world model is updated."""
         if env_steps < self.plan.prefill:
             return Updates(0, 0)
         self._model_owed += (env_steps - self._counted_to) * self.plan.updates_per_step
@@ -45,12 +45,12 @@ class Schedule:
         self._behaviour_owed -= behaviour
         return Updates(model, behaviour)
 
-    def passed(self, what: str, env_steps: int, every: int) -> bool:
-        """Whether a multiple of `every` was reached since `what` was last true."""
+    def passed(self, event: str, env_steps: int, every: int) -> bool:
+        """Whether a multiple of `every` was reached since the last call for `event`."""
         reached = env_steps // every
-        news = reached > self._last.get(what, 0)
-        self._last[what] = reached
-        return news
+        is_new = reached > self._last.get(event, 0)
+        self._last[event] = reached
+        return is_new
 
     def state(self) -> dict[str, Any]:
         """JSON-able state."""

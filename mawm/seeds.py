@@ -1,4 +1,4 @@
-"""Random generators keyed by name, so that adding, removing or reordering their owners moves no other stream."""
+"""Random generators keyed by name: adding, removing or reordering components changes no other random stream."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ def named_sequence(seed: int, name: str) -> np.random.SeedSequence:
 
 
 def named_generator(seed: int, name: str) -> np.random.Generator:
-    """A generator of its own for `name`."""
+    """The generator of `name`."""
     return np.random.Generator(np.random.PCG64(named_sequence(seed, name)))
 
 

@@ -1,4 +1,4 @@
-"""The roster of learners and where they run: in this process, or one process each. Same numbers either way."""
+"""The team of learners, in this process or in worker processes. The numbers are the same in both."""
 
 import contextlib
 import multiprocessing
@@ -8,7 +8,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from mawm.runtime.processes import ignore_signals, start
 from mawm.sharing.broadcast import Outbox
 from mawm.types import Bools, Floats, Ints, Metrics, Segment, Since
 
-FAREWELL_S = 5.0
-"""Seconds that workers have to end when they are asked to."""
+CLOSE_S = 5.0
+"""Seconds in which workers must end after a request; then they are killed."""
 T = TypeVar("T")
 MakeLearner = Callable[[int], Any]
 """Builds learner i; picklable, because it is built where it will run."""
@@ -32,21 +32,21 @@ class LearnerFailed(RuntimeError):
     """A learner raised an exception in its worker; the message carries its traceback."""
 
 
-class Actors(Protocol):
-    """What plays battles: a team of learners, or explorers."""
+class Actors:
+    """Acts in battles: a team of learners, or explorers. By default without memory."""
 
-    @property
-    def members(self) -> tuple[tuple[int, ...], ...]:
-        """The environment agents that each actor acts for."""
+    members: tuple[tuple[int, ...], ...]
+    """The environment agents that each actor acts for."""
 
     def begin(self, slot: str, batch: int) -> None:
         """Forget what `slot` ("train" or "eval") remembers and prepare it for `batch` battles."""
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
         """Actions (B, N) for observations (B, N, O), masks (B, N, A) and battle starts (B,)."""
+        raise NotImplementedError
 
 
-class Team(ABC):
+class Team(Actors, ABC):
     """Learners i = 0..L-1; learner i acts for the environment agents `members[i]`.
 
     Each method calls the learners' method of that name. A list has an entry for each learner, and so have the results.
@@ -59,8 +59,8 @@ class Team(ABC):
     def call(self, method: Callable[..., T], *lists: Sequence[Any], **shared: Any) -> list[T]:
         """Call a method (say `Learner.remember`) on every learner, with its entry of each list and with `shared`."""
 
-    def close(self, *, at_once: bool = False) -> None:  # noqa: B027 - not every team has something to close
-        """Let the learners go; `at_once`: without waiting for the call that they are in."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Close the learners; `at_once`: without waiting for their current call."""
 
     def begin(self, slot: str, batch: int) -> None:
         """Forget what `slot` remembers and prepare it for `batch` battles."""
@@ -86,7 +86,7 @@ class Team(ABC):
         self.call(Learner.remember, segments)
 
     def offer_segments(self, segments: Sequence[list[Segment]], *, env_steps: int) -> list[Outbox]:
-        """The pieces of this experience that each learner broadcasts."""
+        """The segments of this experience that each learner broadcasts."""
         return self.call(Learner.offer_segments, segments, env_steps=env_steps)
 
     def admit(self, messages: Sequence[list[bytes]]) -> list[Metrics]:
@@ -123,7 +123,7 @@ class Team(ABC):
 
     def load_states(self, states: Sequence[State]) -> None:
         """Continue from `states`."""
-        self.call(Learner.load_state, [arrays for arrays, _ in states], [rest for _, rest in states])
+        self.call(Learner.load_state, [arrays for arrays, _ in states], [values for _, values in states])
 
 
 class InlineTeam(Team):
@@ -141,9 +141,9 @@ class InlineTeam(Team):
 
 
 def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Callable[[], None]) -> None:
-    """A worker's whole life: build its learners, answer calls until told to stop."""
-    # Being stopped is the main process's affair: it saves through the workers before it lets them go, and what stops it
-    # (Ctrl-C, `timeout`, a service manager) often tells all its processes at once.
+    """A worker process: build its learners, then answer calls until the request to stop."""
+    # Only the main process handles signals: it saves a checkpoint through the workers before it closes them. Ctrl-C,
+    # `timeout` and service managers often signal all processes at once.
     ignore_signals()
     try:
         prepare()
@@ -167,7 +167,7 @@ def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Cal
 class ProcessTeam(Team):
     """One process, one thread a learner; beyond 1.5 learners a core, one process a core with several learners each.
 
-    A real information barrier: a learner sees its own state and what comes through its pipe.
+    An information barrier: a learner has access only to its own state and to the messages through its pipe.
     """
 
     def __init__(self, make: MakeLearner, members: tuple[tuple[int, ...], ...], prepare: Callable[[], None]) -> None:
@@ -192,7 +192,7 @@ class ProcessTeam(Team):
             self._receive(w)
 
     def call(self, method: Callable[..., T], *lists: Sequence[Any], **shared: Any) -> list[T]:
-        """Send every worker its share, then gather: all workers work at the same time."""
+        """Send the calls to all workers, then collect the results: workers run in parallel."""
         rows = list(zip(*lists, strict=True)) if lists else [()] * len(self.members)
         for w, indices in enumerate(self._indices):
             try:
@@ -227,8 +227,8 @@ class ProcessTeam(Team):
         )
 
     def close(self, *, at_once: bool = False) -> None:
-        """Stop all workers: asked to, they have five seconds together; then, or `at_once`, they are killed."""
-        deadline = time.monotonic() + (0.0 if at_once else FAREWELL_S)
+        """Stop all workers: they have five seconds to end; then, or `at_once`, they are killed."""
+        deadline = time.monotonic() + (0.0 if at_once else CLOSE_S)
         for pipe in () if at_once else self._pipes:
             with contextlib.suppress(OSError):
                 pipe.send(None)

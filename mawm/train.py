@@ -122,7 +122,7 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
 
 def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str, stopping: Stopping) -> int:
     from mawm.envs.checked import EnvFault
-    from mawm.run_folder.saved_policy import SavingFailed
+    from mawm.run_folder.saver import SavingFailed
 
     try:
         with stopping, contextlib.ExitStack() as at_end:
@@ -201,11 +201,11 @@ def _facts(
 ) -> dict[str, Any]:
     """What config.json says beside the settings; what is no longer as it was is told."""
     from mawm.agents.compute import resolve_precision
-    from mawm.run_folder.manifest import carried_on, facts_now, map_digest, read_facts
+    from mawm.run_folder.manifest import facts_now, map_digest, read_facts, resumed_facts
 
     now = facts_now(**chosen, precision=resolve_precision(config.precision), map_sha256=map_digest(config))
     before, steps = ({}, 0) if resume is None else (read_facts(folder), resume.env_steps)
-    facts, news = carried_on(before, now, steps, typed)
+    facts, news = resumed_facts(before, now, steps, typed)
     for line in facts["not_exact"][-news:] if news else []:
         print_stderr(f"not exact {line}")
     return facts

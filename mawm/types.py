@@ -40,14 +40,14 @@ class Common:
 
 
 class Role(StrEnum):
-    """Whose data it is: the team that is evaluated, or an auxiliary team that only explores."""
+    """The team that made the data: the evaluated one, or an auxiliary one that only explores."""
 
     PRIMARY = "primary"
     EXPLORER = "explorer"
 
 
 ROLES = tuple(Role)
-"""A role's number in messages and in the columns of a replay is its place here."""
+"""A role's index here is its number in messages and replay columns."""
 
 
 @dataclass(frozen=True)
@@ -169,4 +169,4 @@ class VectorEnv(Protocol):
         """Continue from a snapshot."""
 
     def close(self) -> None:
-        """Let go of what it holds: processes, windows, files. Called once, after everything else."""
+        """Release processes, windows and files. Called once, after all other calls."""

@@ -28,8 +28,7 @@ class Command:
 def main(args: list[str] | None = None) -> int:
     """Parse, check, print."""
     command = parse(Command, prog="python -m mawm.verify", description=DESCRIPTION, args=args)
-    from mawm.auditing.theory.descent import check_descent  # torch loads only once the command line is right
-    from mawm.auditing.theory.information_cases import check_information
+    from mawm.auditing.theory import check_descent, check_information  # a slow import: only for valid arguments
 
     claims = check_information(command.seed) + check_descent(command.seed)
     width = max(len(claim.name) for claim in claims)

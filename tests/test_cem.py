@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mawm.gating.cem import Cem
+from mawm.gating.search import Cem
 
 TARGET = np.linspace(-2.0, 2.0, 12)
 

@@ -18,7 +18,7 @@ from mawm.benchmarks.saving import measure
 from mawm.configs.presets import load_preset
 from mawm.run_folder.checkpoint import Checkpoint, Part, base_for, checkpoints, newest, set_aside, write
 from mawm.run_folder.checkpoint_writer import MANIFEST
-from mawm.run_folder.saved_policy import Saver, SavingFailed
+from mawm.run_folder.saver import Saver, SavingFailed
 from mawm.storage.append_only_tables import MOST_PIECES, MOST_ROWS
 from mawm.storage.retry_writes import Retrying
 from mawm.storage.safe_read import DamagedError, digest
@@ -114,7 +114,7 @@ def test_bit_flips_and_truncations_are_detected_and_the_previous_checkpoint_is_u
         if path.name == MANIFEST and used == 20:
             assert json.loads(path.read_bytes()) == json.loads(whole) and trial < flips
         else:
-            assert used == 10 and len(said) == 1 and str(last) in said[0] and "passed over" in said[0], (path, trial)
+            assert used == 10 and len(said) == 1 and str(last) in said[0] and "skipped" in said[0], (path, trial)
         path.write_bytes(whole)
     assert told(tmp_path) == (20, [])
     figure(f"{flips} flipped bits, {cuts} truncations of a checkpoint", "all noticed, the one before used and named")
@@ -132,7 +132,7 @@ def test_missing_extra_or_linked_file_in_a_checkpoint_is_detected(what: str, tmp
             victim.symlink_to(tmp_path / "elsewhere")
     used, said = told(tmp_path)
     assert used == 10 and len(said) == 1
-    expected = {"missing": "is missing", "extra": "does not belong", "link": "no plain file"}[what]
+    expected = {"missing": "is missing", "extra": "does not belong", "link": "not a regular file"}[what]
     assert expected in said[0] and ("more.json" if what == "extra" else victim.name) in said[0]
 
 
@@ -193,9 +193,9 @@ def test_checkpoint_waits_for_rows_the_log_could_not_write(tmp_path: Path) -> No
     saver = Saver(tmp_path, 2, [rows], said.append)
     rows("a")
     rows("b")
-    assert said == ["metrics.jsonl cannot be written (No space left on device); its rows are kept for later"]
+    assert said == ["metrics.jsonl cannot be written (No space left on device); its rows are kept for a retry"]
     assert not saver.save(10, lambda base: {"run": ({}, {})}) and checkpoints(tmp_path) == []
-    assert "rows of the logs are owed" in said[1]
+    assert "rows of the logs are not written yet" in said[1]
     room[0] = True
     assert saver.save(10, lambda base: {"run": ({}, {})})
     assert log.read_text() == "ab" and said[2] == "metrics.jsonl is complete again" and len(said) == 3
@@ -273,8 +273,8 @@ def harm_piece(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (harm_manifest, "its seal is not that of what it says"),
-        (harm_piece, "its SHA-256 is not the manifest's"),
+        (harm_manifest, "its seal does not match its content"),
+        (harm_piece, "its SHA-256 differs from the manifest's"),
         (lambda folder: min(folder.glob("*.own.*")).unlink(), "cannot be read (No such file or directory)"),
         (lambda folder: (folder / MANIFEST).write_text('{"filez": 1}'), "has layout None"),
     ],
@@ -286,7 +286,7 @@ def test_damage_in_a_shared_checkpoint_is_reported_and_not_copied(
     for step in (14, 18):
         saved(tmp_path, step)
         told_of = capsys.readouterr().err
-        assert (said in told_of and "the next checkpoint shares nothing with it" in told_of) == (step == 14)
+        assert (said in told_of and "the next checkpoint shares no rows with it" in told_of) == (step == 14)
         assert newest(tmp_path).parts["learner_agent_0"][0]["rows/own/at"].tolist() == list(range(step))
     assert told(tmp_path) == (18, [])
 
@@ -328,7 +328,7 @@ def test_checkpoint_that_reads_otherwise_than_written_is_discarded(
 ) -> None:
     saved(tmp_path, 2, 4)
     monkeypatch.setattr("mawm.run_folder.checkpoint_writer.digest", lambda path: digest(path)[::-1])
-    with pytest.raises(OSError, match="what was written reads otherwise"):
+    with pytest.raises(OSError, match="the file differs from what was written"):
         saved(tmp_path, 6)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ck-000000002", "ck-000000004"]
 

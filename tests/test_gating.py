@@ -198,7 +198,7 @@ def test_random_search_ignores_fitness() -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--gate", "strict", "--method", "ippo"), "--gate strict guards a world model, and --method ippo has none"),
+        (("--gate", "strict", "--method", "ippo"), "--gate strict protects a world model, and --method ippo has none"),
         (("--gate", "strict", "--explorers", "30"), "one for each of gating.explorers 30"),
         (("--gate", "strickt"), "did you mean 'strict'"),
     ],

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from mawm import plot
+from mawm.results.document import image, save
 from mawm.results.drawing import Look, shades, styles
 from mawm.results.figures import FIGURES, make
-from mawm.results.images import image, save
 from mawm.results.study import Study
 
 RATE = "win rate in evaluation (%)"

@@ -10,7 +10,7 @@ from mawm.configs.presets import load_preset
 from mawm.run_folder.checkpoint import write
 from mawm.run_folder.locate import RunFolder, find_run_folder
 from mawm.run_folder.manifest import map_digest
-from mawm.run_folder.saved_policy import UNSAVED
+from mawm.run_folder.saver import UNSAVED
 
 CONFIG = load_preset("debug")
 

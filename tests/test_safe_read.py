@@ -48,10 +48,13 @@ TENSORS = {
     "a negative shape": (header(entry(shape=[-2]), b"12345678"), ""),
     "offsets past the end": (header(entry(data_offsets=[0, 1 << 40]), b"12345678"), ""),
     "an unknown dtype": (header(entry(dtype="OBJECT"), b"12345678"), ""),
-    "a doubled key": (header(entry()[:-1] + ", " + entry()[1:], b"12345678"), "'w' stands twice"),
+    "a doubled key": (header(entry()[:-1] + ", " + entry()[1:], b"12345678"), "'w' appears twice"),
     "a deep header": (header("[" * 100_000), "header"),
     "a huge integer": (header('{"w": ' + "9" * 100_000 + "}"), "header"),
-    "weights of NaN": (save({"weights/actor/w": np.full(3, np.nan, np.float32)}), "weights/actor/w holds numbers"),
+    "weights of NaN": (
+        save({"weights/actor/w": np.full(3, np.nan, np.float32)}),
+        "weights/actor/w holds non-finite numbers",
+    ),
     "an optimiser of Inf": (save({"optimiser/actor/exp_avg": np.full(3, np.inf)}), "optimiser/actor/exp_avg holds"),
     "nothing": (b"", "header"),
     "three bytes": (b"abc", "header"),
@@ -59,7 +62,7 @@ TENSORS = {
 OBJECTS = {
     "a list": (b"[1, 2]", "not a JSON object"),
     "deep nesting": (b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested"),
-    "a doubled key": (b'{"a": {"b": 1, "b": 2}}', "'b' stands twice"),
+    "a doubled key": (b'{"a": {"b": 1, "b": 2}}', "'b' appears twice"),
     "a huge integer": (b'{"a": ' + b"9" * 100_000 + b"}", "digits"),
     "a pickle": (pickle.dumps(Payload()), ""),
     "no UTF-8": (b'{"a": "\xff\xfe"}', ""),
@@ -145,7 +148,7 @@ def test_manifest_naming_a_file_outside_the_folder_is_refused(name: str, tmp_pat
 @pytest.mark.parametrize(
     ("pieces", "said"),
     [
-        (["run.own.000000001"] * 2, "names a file twice"),
+        (["run.own.000000001"] * 2, "lists a file twice"),
         ([], "run.own.000000001 lacks run.own.000000001.json"),
         (["run.own.000000002"], "lacks run.own.000000002.safetensors"),
         ("nonsense", "the manifest's `tables`"),
@@ -170,7 +173,7 @@ def test_json_with_200_000_keys_is_checked_within_a_second(tmp_path: Path) -> No
     path = tmp_path / "x.json"
     path.write_text("{" + ", ".join(f'"k{i}": 0' for i in range(200_000)) + ', "k7": 1}')
     began = time.process_time()
-    with pytest.raises(DamagedError, match="'k7' stands twice"):
+    with pytest.raises(DamagedError, match="'k7' appears twice"):
         read_json(path)
     assert time.process_time() - began < 1.0
 

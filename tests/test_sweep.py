@@ -95,7 +95,7 @@ def test_wrong_sweep_file_error_names_the_key(text: str, said: str, tmp_path: Pa
         (("--preset", "quick", "--seeds", "5"), "got --seeds too: give either"),
         (("--train-args=--help",), "--train-args holds --help"),
         (("--train-args=--device cuda:7",), "device 'cuda:7' is not on this machine"),
-        (("--methods", "ippo", "--train-args=--gate strict"), "--gate strict guards a world model"),
+        (("--methods", "ippo", "--train-args=--gate strict"), "--gate strict protects a world model"),
         (("--selectors", "no_such_module:f"), "cannot be loaded"),
         (("--train-args=--seed 3",), "--train-args holds --seed"),
         (("--train-args=--agent.behaviour.horizn 3",), "--agent.behaviour.horizon"),

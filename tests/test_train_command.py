@@ -94,7 +94,7 @@ def test_train_refuses_a_run_of_engine_version_0_1_in_one_line(
             main([*args])
         said = capsys.readouterr().err
         assert end.value.code == 2 and said.count("\n") == 1
-        assert "is of mawm 0.1: its settings, its battles" in said
+        assert "is from mawm 0.1, whose settings, battles" in said
 
 
 def test_train_resumes_a_run_of_an_earlier_release(tmp_path: Path) -> None:

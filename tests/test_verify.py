@@ -7,7 +7,7 @@ import torch
 
 from mawm import verify
 from mawm.agents.information.estimators import param_ig, policy_mi
-from mawm.auditing.theory.descent import check_descent
+from mawm.auditing.theory import check_descent
 
 
 def test_information_estimates_match_hand_computation() -> None:

@@ -1,1 +1,1 @@
-"""What `python -m mawm.audit gating` does: one stream of the primary, replayed beside explorers of every kind."""
+"""The audit of the gate (`python -m mawm.audit gating`), and checks of the papers' statements."""

@@ -1,109 +1,94 @@
-"""Explorers that mean harm: each changes what plain ones do in a round."""
+"""Harmful explorers for the audit: each replaces `Explorers.explore` by a version that does harm."""
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from mawm.gating.explorers import Explorers
-from mawm.types import Origin, Role, Segment
+from mawm.types import Role, Segment
 
 Explore = Callable[[int], list[Segment]]
 WORST_ROUND = 12
-"""The round in which explorers crash, hang or forge."""
+"""From this round on explorers crash, hang or forge."""
 
 
 def plain(explorers: Explorers, primary: list[Segment]) -> Explore:
-    """Explorers as they are."""
+    """Explorers without a change."""
     return explorers.explore
 
 
-def huge(explorers: Explorers, primary: list[Segment]) -> Explore:
-    """Observations and rewards of 1e9."""
+def _filled(explorers: Explorers, primary: list[Segment], value: float) -> Explore:
+    """All observations and rewards have one value."""
     explore = explorers.explore
-    return lambda steps: [_filled(s, 1e9) for s in explore(steps)]
+
+    def fill(segment: Segment) -> Segment:
+        obs = np.full_like(segment.obs, value, dtype=np.float32)
+        return replace(segment, obs=obs, reward=np.full_like(segment.reward, value, dtype=np.float32))
+
+    return lambda steps: [fill(segment) for segment in explore(steps)]
 
 
-def not_a_number(explorers: Explorers, primary: list[Segment]) -> Explore:
-    """All real numbers are NaN: whatever they flow into shows it."""
-    explore = explorers.explore
-    return lambda steps: [_filled(s, float("nan")) for s in explore(steps)]
-
-
-def copies(explorers: Explorers, primary: list[Segment]) -> Explore:
-    """Copies of the primary's own rows, under the explorers' name."""
+def _copies(explorers: Explorers, primary: list[Segment]) -> Explore:
+    """Copies of the primary's rows with the explorers' role."""
     explore = explorers.explore
 
     def copied(steps: int) -> list[Segment]:
         explore(steps)
-        return [replace(s, origin=replace(s.origin, role=Role.EXPLORER)) for s in primary[:16]]
+        return [_with_role(segment, Role.EXPLORER) for segment in primary[:16]]
 
     return copied
 
 
-def flood(explorers: Explorers, primary: list[Segment]) -> Explore:
-    """A hundred times as much."""
+def _flood(explorers: Explorers, primary: list[Segment]) -> Explore:
+    """A hundred times as many segments."""
     explore = explorers.explore
     return lambda steps: explore(steps) * 100
 
 
-def crash(explorers: Explorers, primary: list[Segment]) -> Explore:
-    """An error in the middle of the run."""
-    return _at_worst(explorers, _raise)
-
-
-def hang(explorers: Explorers, primary: list[Segment]) -> Explore:
-    """No answer in the middle of the run."""
-    return _at_worst(explorers, _sleep)
-
-
-def forge(explorers: Explorers, primary: list[Segment]) -> Explore:
-    """Their rows under the primary's name."""
-    return _at_worst(explorers, lambda segments: [_forged(s) for s in segments])
-
-
-ADVERSARIES = {
-    "explorers": plain,
-    "values of 1e9": huge,
-    "all NaN": not_a_number,
-    "copies of primary rows": copies,
-    "100 times the rate": flood,
-    "crash": crash,
-    "hang": hang,
-    "forged origin": forge,
-}
-"""What the audit runs, by the name in its table."""
-
-
-def _filled(segment: Segment, value: float) -> Segment:
-    return replace(
-        segment,
-        obs=np.full_like(segment.obs, value, dtype=np.float32),
-        reward=np.full_like(segment.reward, value, dtype=np.float32),
-    )
-
-
-def _forged(segment: Segment) -> Segment:
-    return replace(segment, origin=Origin(segment.origin.agent, Role.PRIMARY, segment.origin.episode))
-
-
-def _sleep(segments: list[Segment]) -> list[Segment]:
-    time.sleep(3600)
-    return segments
-
-
-def _raise(segments: list[Segment]) -> list[Segment]:
-    raise RuntimeError("an explorer's crash, as the audit ordered")
-
-
-def _at_worst(explorers: Explorers, worst: Callable[[list[Segment]], list[Segment]]) -> Explore:
+def _from_worst_round(
+    explorers: Explorers, primary: list[Segment], harm: Callable[[list[Segment]], list[Segment]]
+) -> Explore:
+    """`harm` changes the segments from round `WORST_ROUND` on."""
     explore, rounds = explorers.explore, 0
 
     def explored(steps: int) -> list[Segment]:
         nonlocal rounds
         rounds += 1
         segments = explore(steps)
-        return worst(segments) if rounds >= WORST_ROUND else segments
+        return harm(segments) if rounds >= WORST_ROUND else segments
 
     return explored
+
+
+def _crash(segments: list[Segment]) -> list[Segment]:
+    raise RuntimeError("an explorer's crash, injected by the audit")
+
+
+def _hang(segments: list[Segment]) -> list[Segment]:
+    time.sleep(3600)
+    return segments
+
+
+def _forge(segments: list[Segment]) -> list[Segment]:
+    return [_with_role(segment, Role.PRIMARY) for segment in segments]
+
+
+def _with_role(segment: Segment, role: Role) -> Segment:
+    return replace(segment, origin=replace(segment.origin, role=role))
+
+
+ADVERSARIES: dict[str, Callable[[Explorers, list[Segment]], Explore]] = {
+    "explorers": plain,
+    "values of 1e9": partial(_filled, value=1e9),
+    "all NaN": partial(_filled, value=float("nan")),
+    "copies of primary rows": _copies,
+    "100 times the rate": _flood,
+    "crash": partial(_from_worst_round, harm=_crash),
+    "hang": partial(_from_worst_round, harm=_hang),
+    "forged origin": partial(_from_worst_round, harm=_forge),
+}
+"""By the name in the audit's table. Each takes the explorers and the primary's segments, and returns a new
+`explore`."""

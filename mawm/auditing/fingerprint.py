@@ -1,4 +1,4 @@
-"""What two runs are compared by: a hash of the whole state, and how far apart two models are."""
+"""Comparisons of two runs: a hash of the whole state, and the divergence between two world models."""
 
 import hashlib
 import json
@@ -20,30 +20,30 @@ MODEL_ARRAYS = (
     "intrinsic/weights",
     "intrinsic/optimiser",
 )
-MODEL_REST = ("experience", "model_updates", "learned_from")
+MODEL_VALUES = ("experience", "model_updates", "learned_from")
 MODEL_GENERATORS = ("model", "score", "information")
 
 
 def world_model(agent: Agent) -> str:
-    """World model and ensemble, and all that decides them: optimisers, replay, selector, generators, label."""
-    arrays, rest = save(agent, {})
+    """Hash of world model and ensemble with all state that their training depends on."""
+    arrays, values = save(agent, {})
     kept = {name: array for name, array in arrays.items() if name.startswith(MODEL_ARRAYS)}
-    generators = {name: rest["generators"][name] for name in MODEL_GENERATORS}
-    return _digest(kept, {**{name: rest[name] for name in MODEL_REST}, "generators": generators})
+    generators = {name: values["generators"][name] for name in MODEL_GENERATORS}
+    return _digest(kept, {**{name: values[name] for name in MODEL_VALUES}, "generators": generators})
 
 
 def everything(agent: Agent) -> str:
-    """The agent's whole state."""
+    """Hash of the agent's whole state."""
     return _digest(*save(agent, {}))
 
 
-def _digest(arrays: dict[str, NDArray[Any]], rest: Any) -> str:
+def _digest(arrays: dict[str, NDArray[Any]], values: Any) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(array.tobytes())
-    digest.update(json.dumps(rest, sort_keys=True).encode())
+    digest.update(json.dumps(values, sort_keys=True).encode())
     return digest.hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""Leaks, wired in on purpose: the audit must see every one of them.
+"""Deliberate leaks from explorers to the primary: the audit must detect every one of them.
 
-Each takes a run and its explorers (None in the run that it is compared with) and gives what happens before every round.
-The channels are those of the reference list that can exist here; those that cannot are named in `CLOSED`.
+Each function takes a run and its explorers (None in the run for comparison), prepares the leak, and returns a function
+that is called before every round. The channels come from a reference list; `CLOSED` names those that cannot occur here.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,8 +26,8 @@ Tick = Callable[[], None]
 
 @contextmanager
 def untouched_globals() -> Iterator[None]:
-    """Gives torch's and numpy's global generators back as they were: some leaks are about those."""
-    before = np.random.get_state()  # noqa: NPY002 - what is kept is the global one
+    """Restores torch's and numpy's global generators, which some leaks change."""
+    before = np.random.get_state()  # noqa: NPY002 - the global generator is what is restored
     with torch.random.fork_rng(devices=[]):
         try:
             yield
@@ -39,47 +39,54 @@ def _agents(run: Run) -> list[Agent]:
     return cast(InlineTeam, run.team).learners
 
 
-def _handed(explorers: Explorers | None, agent: Agent) -> list[Segment]:
-    """A few segments of explorers that this agent would see."""
-    if explorers is None:
-        return []
-    return [s for s in explorers.explore(4) if s.origin.agent in agent.members][:2]
-
-
-def rows(run: Run, explorers: Explorers | None) -> Tick:
-    """Explorers' rows enter the world model's replay, past an open gate."""
-    agent = _agents(run)[0]
-    agent.replay.received.gate = agent.replay.own.gate = agent.replay.gate = Gate(*ROLES)
-    return lambda: agent.replay.admit(_handed(explorers, agent))
-
-
-def eviction(run: Run, explorers: Explorers | None) -> Tick:
-    """Explorers' rows take room in a ring that the primary's are in."""
-    ring = _agents(run)[0].replay.own
-
-    def tick() -> None:
-        if explorers is not None and len(ring) == ring.depth * ring.lanes:
-            ring.depth -= 1
-            ring._data = {name: data[:, : ring.depth] for name, data in ring._data.items()}
-
-    return tick
-
-
-def global_torch(run: Run, explorers: Explorers | None) -> Tick:
-    """Latents are drawn from torch's global generator, and explorers draw from it too."""
-    trainer = _agents(run)[0].model_trainer
-    torch.manual_seed(0)
-    trainer._noise = lambda rng, *shape: torch.rand(*shape, trainer.model.config.groups)  # type: ignore[method-assign]
+def _tick(explorers: Explorers | None, leak: Callable[[Explorers], object]) -> Tick:
+    """Calls `leak` before every round if there are explorers."""
 
     def tick() -> None:
         if explorers is not None:
-            torch.rand(1)
+            leak(explorers)
 
     return tick
 
 
-def global_numpy(run: Run, explorers: Explorers | None) -> Tick:
-    """What is sampled hangs on numpy's global state, and explorers move it."""
+def _segments_for(explorers: Explorers, agent: Agent) -> list[Segment]:
+    """Two segments of explorers that this agent would receive."""
+    return [s for s in explorers.explore(4) if s.origin.agent in agent.members][:2]
+
+
+def _open_gate(agent: Agent) -> None:
+    agent.replay.received.gate = agent.replay.own.gate = agent.replay.gate = Gate(*ROLES)
+
+
+def _rows(run: Run, explorers: Explorers | None) -> Tick:
+    """Explorers' rows enter the world model's replay through an open gate."""
+    agent = _agents(run)[0]
+    _open_gate(agent)
+    return _tick(explorers, lambda e: agent.replay.admit(_segments_for(e, agent)))
+
+
+def _eviction(run: Run, explorers: Explorers | None) -> Tick:
+    """Explorers' rows use capacity of the ring that holds the primary's rows."""
+    ring = _agents(run)[0].replay.own
+
+    def shrink(explorers: Explorers) -> None:
+        if len(ring) == ring.depth * ring.lanes:
+            ring.depth -= 1
+            ring._data = {name: data[:, : ring.depth] for name, data in ring._data.items()}
+
+    return _tick(explorers, shrink)
+
+
+def _global_torch(run: Run, explorers: Explorers | None) -> Tick:
+    """Latents are drawn from torch's global generator, and explorers draw from it, too."""
+    trainer = _agents(run)[0].model_trainer
+    torch.manual_seed(0)
+    trainer._noise = lambda rng, *shape: torch.rand(*shape, trainer.model.config.groups)  # type: ignore[method-assign]
+    return _tick(explorers, lambda e: torch.rand(1))
+
+
+def _global_numpy(run: Run, explorers: Explorers | None) -> Tick:
+    """Sampling depends on numpy's global generator, and explorers draw from it."""
     agent = _agents(run)[0]
     np.random.seed(0)  # noqa: NPY002 - the leak itself
 
@@ -91,20 +98,15 @@ def global_numpy(run: Run, explorers: Explorers | None) -> Tick:
     return tick
 
 
-def sampler(run: Run, explorers: Explorers | None) -> Tick:
+def _sampler(run: Run, explorers: Explorers | None) -> Tick:
     """Primary and explorers draw from one generator."""
     shared = named_generator(0, "shared")
     _agents(run)[0].model_trainer.rng = shared
-
-    def tick() -> None:
-        if explorers is not None:
-            shared.random()
-
-    return tick
+    return _tick(explorers, lambda e: shared.random())
 
 
-def construction(run: Run, explorers: Explorers | None) -> Tick:
-    """The first weights come from a generator that explorers, built first, have drawn from."""
+def _construction(run: Run, explorers: Explorers | None) -> Tick:
+    """The initial weights come from a generator from which the explorers drew before."""
     generator = torch.Generator().manual_seed(0)
     if explorers is not None:
         torch.rand(1, generator=generator)
@@ -114,61 +116,58 @@ def construction(run: Run, explorers: Explorers | None) -> Tick:
     return lambda: None
 
 
-def positions(run: Run, explorers: Explorers | None) -> Tick:
-    """Seeds are a base and a position, and explorers stand before the primary."""
-    place = 0 if explorers is None else len(explorers.psi)
-    _agents(run)[0].model_trainer.rng = np.random.default_rng(100 + place)
+def _positions(run: Run, explorers: Explorers | None) -> Tick:
+    """Seeds are a base plus a position, and explorers come before the primary."""
+    position = 0 if explorers is None else len(explorers.psi)
+    _agents(run)[0].model_trainer.rng = np.random.default_rng(100 + position)
     return lambda: None
 
 
-def normaliser(run: Run, explorers: Explorers | None) -> Tick:
-    """The scale of returns takes in explorers' rewards."""
+def _normaliser(run: Run, explorers: Explorers | None) -> Tick:
+    """The scale of returns depends on explorers' rewards."""
     scale = _agents(run)[0].actor_critic.advantages
     assert isinstance(scale, ReturnScale)
 
-    def tick() -> None:
-        if explorers is not None:
-            scale.spread += 1e-3 * abs(float(explorers.collector._returns.mean())) + 1e-6
+    def rescale(explorers: Explorers) -> None:
+        scale.spread += 1e-3 * abs(float(explorers.collector._returns.mean())) + 1e-6
 
-    return tick
+    return _tick(explorers, rescale)
 
 
-def clipping(run: Run, explorers: Explorers | None) -> Tick:
-    """One norm over the gradients of primary and explorers together."""
+def _clipping(run: Run, explorers: Explorers | None) -> Tick:
+    """One gradient norm over primary and explorers together."""
     optimiser = _agents(run)[0].model_trainer.optimiser
     optimiser.clip = 1e-2
 
-    def tick() -> None:
-        if explorers is not None:
-            optimiser.clip = 1e-2 / (1.0 + float(np.abs(explorers.psi).mean()))
+    def clip(explorers: Explorers) -> None:
+        optimiser.clip = 1e-2 / (1.0 + float(np.abs(explorers.psi).mean()))
 
-    return tick
+    return _tick(explorers, clip)
 
 
-def aliasing(run: Run, explorers: Explorers | None) -> Tick:
-    """Explorers hold an array of the primary's and write into it: too little for any KL to show."""
+def _aliasing(run: Run, explorers: Explorers | None) -> Tick:
+    """Explorers write into an array of the primary: the change is too small for the KL divergence."""
     ring = _agents(run)[0].replay.own
 
-    def tick() -> None:
-        if explorers is not None and len(ring):
+    def write(explorers: Explorers) -> None:
+        if len(ring):
             ring._data["obs"][0, 0, 0] += np.float32(1e-7)
 
-    return tick
+    return _tick(explorers, write)
 
 
-def rates(run: Run, explorers: Explorers | None) -> Tick:
-    """The learning rate follows a metric that explorers have a part in."""
+def _rates(run: Run, explorers: Explorers | None) -> Tick:
+    """The learning rate depends on a metric of the explorers."""
     optimiser = _agents(run)[0].model_trainer.optimiser
 
-    def tick() -> None:
-        if explorers is not None:
-            optimiser.lr *= 1.0 - 1e-3 * min(1.0, len(explorers.replay) / 1000)
+    def decay(explorers: Explorers) -> None:
+        optimiser.lr *= 1.0 - 1e-3 * min(1.0, len(explorers.replay) / 1000)
 
-    return tick
+    return _tick(explorers, decay)
 
 
-def counters(run: Run, explorers: Explorers | None) -> Tick:
-    """Updates are owed for explorers' steps too."""
+def _counters(run: Run, explorers: Explorers | None) -> Tick:
+    """Explorers' steps add to the updates that are due."""
     due = run.schedule.due
 
     def inflated(env_steps: int) -> Any:
@@ -178,63 +177,63 @@ def counters(run: Run, explorers: Explorers | None) -> Tick:
     return lambda: None
 
 
-def windows(run: Run, explorers: Explorers | None) -> Tick:
-    """The budget of what is broadcast is fed by explorers."""
+def _budget(run: Run, explorers: Explorers | None) -> Tick:
+    """Explorers' items add to the primary's budget for broadcasts."""
     budget = _agents(run)[0].experience.budget
-    return lambda: None if explorers is None else budget.produce(1)
+    return _tick(explorers, lambda e: budget.produce(1))
 
 
-def laundering(run: Run, explorers: Explorers | None) -> Tick:
-    """A peer learns from explorers and broadcasts under the primary's name; the first agent listens to it."""
+def _laundering(run: Run, explorers: Explorers | None) -> Tick:
+    """A peer learns from explorers' rows and broadcasts with the primary's role; the first agent receives that."""
     peer = _agents(run)[1]
-    peer.replay.received.gate = peer.replay.own.gate = peer.replay.gate = Gate(*ROLES)
+    _open_gate(peer)
 
     def tick() -> None:
-        peer.replay.admit(_handed(explorers, peer))
+        peer.replay.admit([] if explorers is None else _segments_for(explorers, peer))
         peer.learned_from = {Role.PRIMARY}
 
     return tick
 
 
-def relabelled(run: Run, explorers: Explorers | None) -> Tick:
+def _relabelled(run: Run, explorers: Explorers | None) -> Tick:
     """Explorers' rows come through the channel with a forged origin."""
     agent = _agents(run)[0]
 
-    def tick() -> None:
-        forged = [replace(s, origin=replace(s.origin, role=Role.PRIMARY)) for s in _handed(explorers, agent)]
-        agent.replay.admit(forged)
+    def admit(explorers: Explorers) -> None:
+        segments = _segments_for(explorers, agent)
+        agent.replay.admit([replace(s, origin=replace(s.origin, role=Role.PRIMARY)) for s in segments])
 
-    return tick
+    return _tick(explorers, admit)
 
 
-def checkpoints(run: Run, explorers: Explorers | None) -> Tick:
+def _checkpoints(run: Run, explorers: Explorers | None) -> Tick:
     """The model starts from a checkpoint of a run that has learned from explorers."""
     agent = _agents(run)[0]
     if explorers is not None:
-        arrays, rest = agent.state()
-        agent.load_state(arrays, {**rest, "learned_from": ["explorer"]})
+        arrays, values = agent.state()
+        agent.load_state(arrays, {**values, "learned_from": ["explorer"]})
     return lambda: None
 
 
 LEAKS = {
-    "rows in the replay": rows,
-    "shared eviction": eviction,
-    "torch's global generator": global_torch,
-    "numpy's global generator": global_numpy,
-    "a shared sampler": sampler,
-    "order of construction": construction,
-    "seeds by position": positions,
-    "a shared normaliser": normaliser,
-    "joint gradient clipping": clipping,
-    "an aliased array": aliasing,
-    "a learning rate on mixed metrics": rates,
-    "counters fed by explorers": counters,
-    "a shared budget": windows,
-    "laundering through a peer": laundering,
-    "a forged origin": relabelled,
-    "a mixed checkpoint": checkpoints,
+    "rows in the replay": _rows,
+    "shared eviction": _eviction,
+    "torch's global generator": _global_torch,
+    "numpy's global generator": _global_numpy,
+    "a shared sampler": _sampler,
+    "order of construction": _construction,
+    "seeds by position": _positions,
+    "a shared normaliser": _normaliser,
+    "joint gradient clipping": _clipping,
+    "an aliased array": _aliasing,
+    "a learning rate on mixed metrics": _rates,
+    "counters fed by explorers": _counters,
+    "a shared budget": _budget,
+    "laundering through a peer": _laundering,
+    "a forged origin": _relabelled,
+    "a mixed checkpoint": _checkpoints,
 }
-"""What the audit wires in, by the name in its table."""
+"""The leaks by the name in the audit's table."""
 CLOSED = {
     "left-over gradients": "every step clears the gradient before it differentiates",
     "BatchNorm statistics": "no world model has any",
@@ -242,4 +241,4 @@ CLOSED = {
     "a shared environment": "explorers have instances of their own; not claimed where they are shared",
     "thread count, versions, GPU kernels": "fixed by the claim: same code, same machine",
 }
-"""Channels of the reference list that cannot be wired in here, and why."""
+"""Channels of the reference list that cannot occur here, and why."""

@@ -1,4 +1,4 @@
-"""Runs of the primary for the audit: closed loop or on a recorded stream, with a fingerprint after every round."""
+"""Runs of the primary for the audit: in a closed loop, or on a recorded stream. Each round gives a fingerprint."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,17 +24,17 @@ from mawm.team import InlineTeam
 from mawm.types import Segment
 
 PATIENCE_S = 2.0
-"""How long explorers may take for a round before the audit's primary goes on without them."""
+"""Seconds that explorers may take for a round before they are disabled."""
 Fingerprint = Callable[[Agent], str]
 Adversary = Callable[[Explorers, list[Segment]], Explore]
 Tamper = Callable[[Run, Explorers | None], Callable[[], None]]
-"""Wires a leak into a run and gives what happens before each of its rounds."""
+"""Prepares a leak in a run; the returned function is called before each round."""
 
 
 def audit_config(
     gate: GateMode, steps: int, seed: int, information: Literal["param_ig", "policy_mi"] = "param_ig"
 ) -> TrainConfig:
-    """A small team that meets within `steps` what long runs meet: replays that wrap, checkpoints, learning rates."""
+    """Settings of a small team for which `steps` include the events of long runs: full replays, checkpoints, rates."""
     config = replace(load_preset("debug"), env_steps=steps, seed=seed, method="both")
     schedule = replace(config.schedule, eval_every=max(1, steps // 2), save_every=max(1, steps // 3), log_every=steps)
     gating = replace(config.gating, explorers=4, search=replace(config.gating.search, evolve_every=steps // 8))
@@ -44,7 +44,7 @@ def audit_config(
         replay=replace(config.agent.replay, capacity=max(64, steps // 4)),
         world_model=replace(config.agent.world_model, lr_warmup=steps // 20),
         information=replace(config.agent.information, kind=information),
-        # The range of returns has a memory, into which explorers could leak; the deviation of a round has none.
+        # The range of returns is a running estimate, so explorers could leak into it; the deviation is not.
         behaviour=replace(config.agent.behaviour, advantage_scale="percentiles"),
     )
     sharing = replace(config.sharing, bandwidth=1.0)
@@ -53,7 +53,7 @@ def audit_config(
 
 @dataclass
 class Played:
-    """What is left of a run: fingerprints by round and learner, its agents, its stream, what happened in it."""
+    """The result of a run: fingerprints by round and learner, agents, stream, and numbers of events."""
 
     hashes: list[list[str]]
     agents: list[Agent]
@@ -61,20 +61,20 @@ class Played:
     checkpoints: int
     evaluations: int
     learning_rates: int
-    """How many different ones its first world model was fitted with."""
+    """Number of different learning rates of the first world model."""
     failure: str
-    """Why its explorers were out at the end, if they were."""
+    """Why explorers were disabled; empty if they were not."""
 
     @property
     def wraps(self) -> float:
-        """How often the fullest replay of any agent was written over."""
+        """How many times the agents' replay with the most rows was filled."""
         return max(
             float(ring._written.max()) / ring.depth for a in self.agents for ring in (a.replay.own, a.replay.received)
         )
 
 
 def closed_loop(config: TrainConfig, fingerprint: Fingerprint) -> Played:
-    """The primary plays for itself, and its stream is recorded."""
+    """The primary learns from its own battles, and the stream is recorded."""
     with _run(config) as run:
         recorder = Recorder(run.collector)
         run.collector = cast(Collector, recorder)
@@ -89,7 +89,7 @@ def on_stream(
     adversary: Adversary = plain,
     tamper: Tamper | None = None,
 ) -> Played:
-    """The primary is given a recorded stream, whatever it would have done."""
+    """The primary learns from a recorded stream, independently of its actions."""
     with _run(config) as run:
         playback = Playback(rounds)
         run.collector = cast(Collector, playback)
@@ -97,7 +97,7 @@ def on_stream(
         if isinstance(run.explorer_hook, GatedExplorers):
             run.explorer_hook.patience_s = PATIENCE_S
             explorers = run.explorer_hook.explorers
-            primary = [segment for lived, _ in rounds for own in lived for segment in own]
+            primary = [segment for segments, _ in rounds for own in segments for segment in own]
             explorers.explore = adversary(explorers, primary)  # type: ignore[method-assign, assignment]
         before = tamper(run, explorers) if tamper else None
         return _play(run, fingerprint, lambda: playback.played < len(rounds), rounds, before)

@@ -1,1 +1,1 @@
-"""Auxiliary teams that explore beside the primary one, and what of theirs may reach it. No world model imports this."""
+"""Explorers: auxiliary teams beside the primary team, and the gate between them. No world model imports this."""

@@ -1,4 +1,4 @@
-"""What happens beside the primary's rounds. This module: nothing; `gated.py`: explorers play."""
+"""The loop's hook for explorers. Without explorers it does nothing; `gated.py` has the hook with explorers."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ State = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 
 
 class ExplorerHook:
-    """One call a round, between the primary's collecting and its learning. By itself (`--gate off`): no explorers."""
+    """Called once per round, after the primary has played and before it learns. This class: `--gate off`."""
 
     def round(self, team: Team, vector_steps: int, env_steps: int) -> Metrics:
-        """Let explorers play and evolve; gives metrics for the log."""
+        """Let explorers play and evolve; returns metrics for the log."""
         return {}
 
     def state(self, since: Since) -> State | None:
-        """The explorers' state for checkpoints, None without explorers. Of tables: the rows after `since`."""
+        """The explorers' state for checkpoints; None without explorers. Tables contain the rows after `since`."""
         return None
 
     def load_state(self, state: State) -> None:
-        """Continue from `state`; without explorers it is ignored."""
+        """Continue from `state`; ignored without explorers."""
 
     def close(self) -> None:
         """Close the explorers' environments."""

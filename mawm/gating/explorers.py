@@ -1,4 +1,4 @@
-"""The explorers: auxiliary teams in battles of their own, with a replay of their own."""
+"""The explorers: auxiliary teams with their own battles and their own replay."""
 
 from typing import Any
 
@@ -15,6 +15,7 @@ from mawm.gating.search import Search
 from mawm.gating.view import PolicyView
 from mawm.seeds import named_generator
 from mawm.sharing.provenance import Gate
+from mawm.team import Actors
 from mawm.types import TABLES, Bools, Floats, Ints, Metrics, Role, Segment, Since, VectorEnv
 
 Weights = dict[str, NDArray[Any]]
@@ -22,10 +23,10 @@ KEPT = f"{TABLES}kept/"
 """The table of the explorers' replay."""
 
 
-class Explorers:
-    """E teams, a battle each; all members of a team act by the same psi. To the collector they are a team.
+class Explorers(Actors):
+    """E teams with one battle each. All members of a team use the same parameters psi. The collector sees one team.
 
-    Everything here is keyed by names that begin with `explorer`: no draw, counter or seed of the primary depends on it.
+    All generators have names that begin with `explorer`: no draw, counter or seed of the primary depends on them.
     """
 
     def __init__(
@@ -42,65 +43,62 @@ class Explorers:
         self.metrics: Metrics = {}
 
     def explore(self, vector_steps: int) -> list[Segment]:
-        """Play on; gives the segments that were finished, after keeping them."""
+        """Play `vector_steps` steps in every battle; returns the finished segments, after adding them to the replay."""
         segments = self.collector.collect(vector_steps, "sample")[0]
         self.replay.add(segments)
         return segments
 
     def evolve(self, primary: list[tuple[str, Weights]]) -> None:
-        """One generation of A Algorithm 1; `primary` are the primary's learners by name with their policies' weights.
+        """One generation of A Algorithm 1; `primary` has the names and policy weights of the primary's learners.
 
-        Fitness is measured on observations of the explorers' own: diversity and distance in nats, b in 1/nat.
+        The fitness uses observations of the explorers: diversity and distance in nats, b in 1/nat.
         """
         if not self.replay.places(1):
             return
         probes = self.replay.sample(self.config.probes, 1, self.rngs["probe"])
         obs, avail = probes.obs[0], probes.avail[0]
         candidates = self.search.propose()
-        told = log_softmax(self.policy.logits(candidates, obs, avail))
-        spread = diversity(told)
-        apart = np.zeros(len(candidates))
+        log_probs = log_softmax(self.policy.logits(candidates, obs, avail))
+        diversities = diversity(log_probs)
+        distances = np.zeros(len(candidates))
         for owner, weights in primary:
             self.view.show(owner, weights)
-            apart += distance(told, self.view.log_probs(obs, avail)) / len(primary)
-        fitness = spread - self.config.closeness * apart
+            distances += distance(log_probs, self.view.log_probs(obs, avail)) / len(primary)
+        fitness = diversities - self.config.closeness * distances
         self.psi = self.search.follow(candidates, fitness)[: len(self.psi)]
         self.metrics = {
-            "diversity": float(spread.mean()),
-            "distance": float(apart.mean()),
+            "diversity": float(diversities.mean()),
+            "distance": float(distances.mean()),
             "fitness": float(fitness.mean()),
             "generation": float(self.search.generation),
         }
 
     def policies(self) -> dict[str, NDArray[Any]]:
-        """What the primary may know of the explorers' policies: plain numbers, nothing of what they saw."""
-        return self.policy.told(self.psi)
-
-    def begin(self, slot: str, batch: int) -> None:
-        """Explorers remember nothing."""
+        """The explorers' policies as arrays, for the primary's `policy_mi`; no observation is among them."""
+        return self.policy.arrays(self.psi)
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
-        """Sampled actions (E, N) for observations (E, N, O) and masks (E, N, A), each row by its own psi."""
+        """Sampled actions (E, N) for observations (E, N, O) and masks (E, N, A); each row uses its own psi."""
         logits = self.policy.logits(self.psi, obs, avail)
         chosen: Ints = (logits + self.rngs["act"].gumbel(size=logits.shape)).argmax(-1)
         return chosen
 
     def state(self, since: Since) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Arrays by name and a JSON-able rest; of the replay, what came after `since`."""
-        arrays, rest = self.collector.state()
+        """Arrays by name and JSON-able values; the replay's tables contain the rows after `since`."""
+        arrays, collector = self.collector.state()
         arrays = {f"collector/{name}": array for name, array in arrays.items()}
         arrays |= {f"{KEPT}{name}": array for name, array in self.replay.state(since.get("kept")).items()}
         generators = {purpose: rng.bit_generator.state for purpose, rng in self.rngs.items()}
         return arrays | {"psi": self.psi}, {
-            "collector": rest, "search": self.search.state(), "generators": generators, "metrics": self.metrics,
+            "collector": collector, "search": self.search.state(), "generators": generators, "metrics": self.metrics,
         }  # fmt: skip
 
-    def load_state(self, arrays: dict[str, NDArray[Any]], rest: dict[str, Any]) -> None:
+    def load_state(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self.collector.load_state(under(arrays, "collector/"), rest["collector"])
+        self.collector.load_state(under(arrays, "collector/"), values["collector"])
         self.replay.load_state(under(arrays, KEPT))
         self.psi = arrays["psi"].copy()
-        self.search.load_state(rest["search"])
-        self.metrics = dict(rest["metrics"])
+        self.search.load_state(values["search"])
+        self.metrics = dict(values["metrics"])
         for purpose, rng in self.rngs.items():
-            rng.bit_generator.state = rest["generators"][purpose]
+            rng.bit_generator.state = values["generators"][purpose]

@@ -1,4 +1,4 @@
-"""Explorers beside the primary, of which a stated part reaches it."""
+"""Explorers beside the primary team; the mode of the gate decides which of their data reaches the team."""
 
 import threading
 from collections.abc import Callable
@@ -19,15 +19,15 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class GatedExplorers(ExplorerHook):
-    """Explorers beside the primary. The primary's weights are read, by copy; of theirs `handover` alone comes back.
+    """Explorers read copies of the primary's weights; only `handover` sends their data to the primary.
 
-    handover: None in `strict` mode, nothing of theirs reaches the primary; `GatedLearner.consider` in `policy` mode:
-    some of its imagination starts in their segments, and its model is never fitted on them; `GatedLearner.mix` in
-    `open` mode, the ablation: their segments enter the replay of its world model. In both,
-    `policy_mi` compares with their policies.
+    handover: None in mode `strict`: no data reaches the primary. `GatedLearner.consider` in mode `policy`: a part of
+    the imagination starts in explorers' segments, and the world model is never fitted on them. `GatedLearner.mix` in
+    mode `open` (the ablation): their segments enter the replay of the world model. In the last two modes, `policy_mi`
+    uses their policies.
 
-    Explorers that raise, that take longer than `patience_s` for one round, or that hand over what is not theirs, are
-    out for the rest of the run; the primary goes on.
+    If explorers raise an error, need more than `patience_s` for a round, or return segments of a foreign origin, they
+    are disabled for the rest of the run. The primary continues.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class GatedExplorers(ExplorerHook):
         self.gate = Gate(Role.EXPLORER)
         self.evolved_at = 0
         self.failure = ""
-        """Why explorers are out, if they are."""
-        self.told: Metrics = {}
-        """What was logged of them last: all that is left of explorers that are out."""
+        """The reason why explorers are disabled; empty while they play."""
+        self.last_metrics: Metrics = {}
+        """The last logged metrics; the log repeats them after explorers are disabled."""
 
     def round(self, team: Team, vector_steps: int, env_steps: int) -> Metrics:
-        """Explorers play as many steps as the primary did, evolve when due, and hand over what the mode allows."""
+        """Explorers play as many steps as the primary, evolve when due, and hand over the data that the mode allows."""
         if self.failure:
-            return {**self.told, "out": 1.0}
+            return {**self.last_metrics, "out": 1.0}
         weights: list[tuple[str, Arrays]] = []
         if env_steps - self.evolved_at >= self.explorers.config.evolve_every:
             self.evolved_at = env_steps
@@ -63,12 +63,12 @@ class GatedExplorers(ExplorerHook):
         if self.handover is not None and policies and new:
             team.call(GatedLearner.compare_with, [policies] * len(team.members))
         if not self.failure:
-            self.told = {
+            self.last_metrics = {
                 **self.explorers.metrics,
                 "env_steps": float(self.explorers.collector.env_steps),
                 "replay_steps": float(len(self.explorers.replay)),
             }
-        return {**self.told, "out": float(bool(self.failure))}
+        return {**self.last_metrics, "out": float(bool(self.failure))}
 
     def _explore(self, vector_steps: int, weights: list[tuple[str, Arrays]]) -> tuple[list[Segment], Arrays]:
         segments = self.explorers.explore(vector_steps)
@@ -79,48 +79,49 @@ class GatedExplorers(ExplorerHook):
         return segments, self.explorers.policies()
 
     def _guarded(self, call: Callable[[], tuple[list[Segment], Arrays]]) -> tuple[list[Segment], Arrays]:
-        """What explorers hand over, or nothing and a note of why they are out."""
-        answers: list[tuple[list[Segment], Arrays]] = []
+        """The result of `call`, or nothing if it fails; then explorers are disabled."""
+        results: list[tuple[list[Segment], Arrays]] = []
         errors: list[str] = []
 
-        def ask() -> None:
+        def run_call() -> None:
             try:
-                answers.append(call())
+                results.append(call())
             except Exception as error:
                 errors.append(f"{type(error).__name__}: {error}")
 
-        thread = threading.Thread(target=ask, daemon=True)
+        thread = threading.Thread(target=run_call, daemon=True)
         thread.start()
         thread.join(self.patience_s)
-        if answers:
-            return answers[0]
-        self._out(errors[0] if errors else f"no answer within {self.patience_s:g} s")
+        if results:
+            return results[0]
+        self._disable(errors[0] if errors else f"no answer within {self.patience_s:g} s")
         return [], {}
 
-    def _out(self, why: str) -> None:
-        """From now on nobody asks explorers, or their environment, for anything."""
-        self.failure = why
-        print_stderr(f"explorers are out for the rest of the run ({why}); the primary goes on")
+    def _disable(self, reason: str) -> None:
+        self.failure = reason
+        print_stderr(f"explorers are out for the rest of the run ({reason}); the primary goes on")
 
     def state(self, since: Since) -> State | None:
-        """The explorers' state, when they last evolved, and whether they are out: then nothing else."""
-        arrays, rest = ({}, {}) if self.failure else self._state(since)
-        return arrays, {**rest, "evolved_at": self.evolved_at, "failure": self.failure, "told": self.told}
+        """The explorers' state and the step of their last evolution; only the reason if they are disabled."""
+        arrays, values = ({}, {}) if self.failure else self._state(since)
+        own = {"evolved_at": self.evolved_at, "failure": self.failure, "told": self.last_metrics}
+        return arrays, {**values, **own}
 
     def _state(self, since: Since) -> State:
         try:
             return self.explorers.state(since)
-        except EnvFault as error:  # their environment cannot say where it stands
-            self._out(str(error))
+        except EnvFault as error:  # their environment cannot give a snapshot
+            self._disable(str(error))
             return {}, {}
 
     def load_state(self, state: State) -> None:
         """Continue from `state`."""
-        arrays, rest = state
-        self.evolved_at, self.failure, self.told = int(rest["evolved_at"]), str(rest["failure"]), dict(rest["told"])
+        arrays, values = state
+        self.evolved_at, self.failure = int(values["evolved_at"]), str(values["failure"])
+        self.last_metrics = dict(values["told"])
         if not self.failure:
-            self.explorers.load_state(arrays, rest)
+            self.explorers.load_state(arrays, values)
 
     def close(self) -> None:
-        """Let the explorers' environment go."""
+        """Close the explorers' environment."""
         self.explorers.collector.env.close()

@@ -1,6 +1,6 @@
-"""What the explorers' parameters follow: the cross-entropy method, or chance as its control."""
+"""Searches over the explorers' parameters: the cross-entropy method (A Algorithm 1), and random search as a control."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,45 +8,74 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float64]
 
 
-class Search(Protocol):
-    """Proposes generations of parameters (P, d) and is told their fitness (P,)."""
-
-    generation: int
-
-    def propose(self) -> Vectors:
-        """A generation (P, d)."""
-
-    def follow(self, candidates: Vectors, fitness: Vectors) -> Vectors:
-        """Take in their fitness; gives the candidates to explore with, best first."""
-
-    def state(self) -> dict[str, Any]:
-        """JSON-able."""
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-
-
-class RandomSearch:
-    """Standard normal parameters, whatever their fitness: the ablation's control."""
+class Search:
+    """Proposes generations of candidates and uses their fitness. By default: independent standard normal draws."""
 
     def __init__(self, dimension: int, population: int, rng: np.random.Generator) -> None:
         self.dimension, self.population, self.rng = dimension, population, rng
         self.generation = 0
 
     def propose(self) -> Vectors:
-        """A generation (P, d)."""
+        """A generation of candidates (P, d)."""
         return self.rng.normal(size=(self.population, self.dimension))
 
     def follow(self, candidates: Vectors, fitness: Vectors) -> Vectors:
-        """All of them, as they came."""
+        """Use the fitness (P,) of the candidates (P, d); returns the candidates to explore with, best first."""
         self.generation += 1
         return candidates
 
     def state(self) -> dict[str, Any]:
-        """JSON-able, with the generator's."""
+        """JSON-able state, with the generator's."""
         return {"generation": self.generation, "rng": self.rng.bit_generator.state}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         self.generation = int(state["generation"])
         self.rng.bit_generator.state = state["rng"]
+
+
+class RandomSearch(Search):
+    """Standard normal parameters, independent of fitness: the ablation's control."""
+
+
+class Cem(Search):
+    """A normal distribution N(mean, diag(std^2)) over d parameters that is fitted to the best candidates.
+
+    The covariance is diagonal: the maximum-likelihood covariance of 20 elites has rank 19 at most, so for larger d it
+    is singular. Each standard deviation stays at or above a floor: without it the deviation collapses before the mean
+    has converged.
+    """
+
+    def __init__(self, dimension: int, population: int, elite: float, floor: float, rng: np.random.Generator) -> None:
+        """ValueError if less than 2 of a generation are kept (`elite`: their share), or if `floor` is not above 0."""
+        super().__init__(dimension, population, rng)
+        kept = round(elite * population)
+        if dimension < 1 or kept < 2 or kept > population or floor <= 0.0:
+            raise ValueError(
+                f"the cross-entropy method needs parameters, at least 2 elites and a floor above 0; got "
+                f"{dimension} parameters, {kept} elites of {population}, floor {floor:g}"
+            )
+        self.kept, self.floor = kept, floor
+        self.mean: Vectors = np.zeros(dimension)
+        self.std: Vectors = np.ones(dimension)
+
+    def propose(self) -> Vectors:
+        """A generation (population, d), line 3."""
+        return self.mean + self.std * super().propose()
+
+    def follow(self, candidates: Vectors, fitness: Vectors) -> Vectors:
+        """Fit the distribution to the elite (kept, d), best first (lines 5-6). A non-finite fitness is the worst."""
+        fitness = np.where(np.isfinite(fitness), fitness, -np.inf)
+        elite: Vectors = candidates[np.argsort(-fitness, kind="stable")[: self.kept]]
+        self.mean = elite.mean(0)
+        self.std = np.maximum(elite.std(0), self.floor)
+        return super().follow(elite, fitness)
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able state, with the generator's."""
+        return {**super().state(), "mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        super().load_state(state)
+        self.mean, self.std = np.array(state["mean"]), np.array(state["std"])

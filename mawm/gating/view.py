@@ -1,4 +1,4 @@
-"""The primary's policy as explorers see it: a copy of its weights, so that nothing flows back."""
+"""The primary's policy for the explorers' fitness, with copied weights, so that explorers cannot change it."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from mawm.types import Bools, Floats, Spaces
 
 
 class PolicyView:
-    """pi_phi without its memory: what one agent would do at an observation if its battle began there."""
+    """pi_phi without memory: the policy of one agent at an observation, as if its battle began there."""
 
     def __init__(self, spaces: Spaces, config: AgentConfig) -> None:
         any_weights = torch.Generator().manual_seed(0)
@@ -24,15 +24,15 @@ class PolicyView:
         self.actor_critic = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, any_weights)
 
     def show(self, owner: str, weights: dict[str, NDArray[Any]]) -> None:
-        """Look at these weights (`Agent.policy_weights`) from now on."""
+        """Load these weights (`Agent.policy_weights`)."""
         load_weights(owner, {"world_model": self.model, "actor": self.actor_critic.actor}, weights)
 
     @torch.no_grad()
     def log_probs(self, obs: Floats, avail: Bools) -> NDArray[np.float64]:
         """Log-probabilities (R, A) at observations (R, O) with masks (R, A); -inf where not available."""
         rows = len(obs)
-        state, nothing = self.model.rssm.initial(rows), torch.zeros(rows, dtype=torch.long)
+        state, no_action = self.model.rssm.initial(rows), torch.zeros(rows, dtype=torch.long)
         first = torch.ones(rows, dtype=torch.bool)
-        latent = self.model.rssm.observe_step(state, torch.from_numpy(obs), nothing, first, None)
+        latent = self.model.rssm.observe_step(state, torch.from_numpy(obs), no_action, first, None)
         logits = self.actor_critic.policy(latent, torch.from_numpy(avail)).to(torch.float64)
         return np.where(avail, torch.log_softmax(logits, -1).numpy(), -np.inf)

@@ -1,1 +1,1 @@
-"""What came out of runs: loading, aggregating, drawing and telling; knows run folders, never agents or environments."""
+"""Results of runs: loading, statistics, tables, figures, reports. Reads run folders only; imports no agent."""

@@ -3,6 +3,7 @@
 After Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice".
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from scipy import stats
 
 LEVEL = 0.95
 MIN_SEEDS = 3
-"""With fewer seeds there is no interval: a bootstrap of two values says nothing."""
+"""Minimum number of seeds for an interval: a bootstrap of two values is meaningless."""
 RESAMPLES = 5000
 CURVE_RESAMPLES = 1000
 CURVE_POINTS = 60
@@ -30,41 +31,44 @@ class Estimate:
     seeds: int
 
 
+NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
+
+
 def iqm(values: Any, axis: int = 0) -> Any:
-    """The mean of what is left without the lowest and the highest quarter (rounded down) of the values."""
+    """Interquartile mean: the mean without the lowest and the highest quarter (rounded down) of the values."""
     return stats.trim_mean(np.asarray(values, float), 0.25, axis=axis)
 
 
 def iqm_interval(strata: Sequence[Sequence[float]]) -> Estimate:
-    """IQM of all values, and its stratified percentile bootstrap: seeds are drawn anew within each stratum (map)."""
+    """IQM of all values with a stratified percentile bootstrap: seeds are resampled within each stratum (map)."""
     samples = [np.asarray(stratum, float) for stratum in strata if len(stratum)]
     seeds = min((len(sample) for sample in samples), default=0)
     if not samples:
-        return Estimate(np.nan, np.nan, np.nan, 0)
+        return NO_ESTIMATE
     low, high = _bootstrap(samples, lambda *s, axis: iqm(np.concatenate(s, axis=axis), axis=axis), seeds)
-    return Estimate(float(iqm(np.concatenate(samples))), low, high, seeds)
+    return Estimate(float(iqm(np.concatenate(samples))), float(low), float(high), seeds)
 
 
 def paired_difference(one: dict[int, float], other: dict[int, float]) -> Estimate:
-    """IQM of `one` minus `other` over the seeds they share; the interval draws seeds, not values."""
+    """IQM of `one` minus `other` over their common seeds; the bootstrap resamples seeds."""
     return iqm_interval([[one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())]])
 
 
 def improvement(one: Sequence[float], other: Sequence[float]) -> Estimate:
     """P(a run of `one` beats a run of `other`) = U / (n m) with Mann-Whitney's U; ties count one half."""
     if not len(one) or not len(other):
-        return Estimate(np.nan, np.nan, np.nan, 0)
+        return NO_ESTIMATE
     seeds = min(len(one), len(other))
     u = stats.mannwhitneyu(one, other).statistic
     samples = [np.asarray(one, float), np.asarray(other, float)]
     low, high = _bootstrap(samples, _share_of_wins, seeds)
-    return Estimate(float(u) / (len(one) * len(other)), low, high, seeds)
+    return Estimate(float(u) / (len(one) * len(other)), float(low), float(high), seeds)
 
 
 def common_grid(curves: Sequence[Curve], until: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
     """Curves on the union of their steps by the last value carried forward: (grid, values of shape (seeds, grid)).
 
-    The grid begins where the last curve has begun and ends where the first one ends: nothing is made up.
+    The grid is the range that all curves cover: there is no extrapolation.
     """
     curves = [curve for curve in curves if len(curve[0])]
     if not curves:
@@ -78,30 +82,22 @@ def common_grid(curves: Sequence[Curve], until: float = np.inf) -> tuple[np.ndar
 
 
 def curve_band(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Grid, IQM and the ends of its pointwise 95 % interval (nan below three seeds); whole seeds are drawn."""
+    """Grid, IQM and the ends of its pointwise 95 % interval (nan below three seeds); the bootstrap resamples seeds."""
     grid, values = common_grid(curves)
     if not len(grid):
         return grid, grid, grid, grid
     if len(grid) > CURVE_POINTS:
         kept = np.unique(np.linspace(0, len(grid) - 1, CURVE_POINTS).round().astype(int))
         grid, values = grid[kept], values[:, kept]
-    nothing = np.full(len(grid), np.nan)
     if len(values) < MIN_SEEDS:
-        return grid, iqm(values), nothing, nothing
-    found = stats.bootstrap(
-        (values,),
-        iqm,
-        axis=0,
-        n_resamples=CURVE_RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return grid, iqm(values), found.low, found.high
+        missing = np.full(len(grid), np.nan)
+        return grid, iqm(values), missing, missing
+    low, high = _bootstrap([values], iqm, len(values), axis=0, n_resamples=CURVE_RESAMPLES)
+    return grid, iqm(values), low, high
 
 
 def area_under_curve(curve: Curve, until: float) -> float:
-    """Mean of a curve from its first step to `until`, by trapezoids: the win rate averaged over training."""
+    """Mean of a curve from its first step to `until`, by the trapezoidal rule: the win rate averaged over training."""
     steps, values = curve
     if not len(steps) or steps[-1] < until or steps[0] >= until:
         return float("nan")
@@ -112,7 +108,7 @@ def area_under_curve(curve: Curve, until: float) -> float:
 
 
 def steps_to(curve: Curve, level: float) -> float:
-    """Environment steps of the first point at or above a level; infinite where there is none."""
+    """Environment steps of the first point at or above a level; infinite if there is none."""
     steps, values = curve
     hits = steps[values >= level]
     return float(hits[0]) if len(hits) else float("inf")
@@ -123,16 +119,10 @@ def _share_of_wins(one: np.ndarray, other: np.ndarray, axis: int = -1) -> Any:
     return ((one > other) + 0.5 * (one == other)).mean(axis=(-1, -2))
 
 
-def _bootstrap(samples: list[np.ndarray], statistic: Any, seeds: int) -> tuple[float, float]:
+def _bootstrap(samples: list[np.ndarray], statistic: Any, seeds: int, **options: Any) -> tuple[Any, Any]:
+    """The ends of the percentile interval; nan with fewer than three seeds."""
     if seeds < MIN_SEEDS:
-        return float("nan"), float("nan")
-    found = stats.bootstrap(
-        samples,
-        statistic,
-        n_resamples=RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+        return math.nan, math.nan
+    settings = {"n_resamples": RESAMPLES, "confidence_level": LEVEL, "method": "percentile", "vectorized": True}
+    found = stats.bootstrap(samples, statistic, rng=np.random.default_rng(0), **settings | options)
+    return found.confidence_interval.low, found.confidence_interval.high

@@ -1,20 +1,41 @@
-"""Runs that differ in nothing but their seed belong together."""
+"""Cells: groups of runs that differ in their seed only; and the names of methods in tables and figures."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from mawm.results.names import PAPER, bandwidth_label, cell_label, method_label
-from mawm.results.record import RunRecord
+from mawm.methods import METHODS
+from mawm.results.record import RunRecord, flat
 
+PAPER = {name: plan.paper for name, plan in METHODS.items() if plan.paper}
+"""The paper's names of methods."""
 PLACES = ("seed", "placement", "device", "method")
-"""Settings that may differ within a cell: seed, where it ran (same numbers), and what the cell's key says."""
+"""Settings that may differ within a cell; `placement` and `device` do not change numbers."""
 
 
 Key = tuple[str, str, float | None, str]
+
+
+def method_label(method: str) -> str:
+    """The paper's name and ours: `RSSM+Predictors (experience)`; a method the paper has no name for keeps its own."""
+    paper = PAPER.get(method)
+    return paper or method if paper is None or paper.lower() == method else f"{paper} ({method})"
+
+
+def bandwidth_label(bandwidth: float) -> str:
+    """`bandwidth 0.05`; the paper calls all of it ShareAll."""
+    return "ShareAll (bandwidth 1)" if bandwidth >= 1 else f"bandwidth {bandwidth:g}"
+
+
+def cell_label(method: str, bandwidth: float | None, variant: str = "") -> str:
+    """As the paper writes it, `RSSM+Predictors-0.05`, with our name and what else varies in brackets."""
+    paper = PAPER.get(method, method)
+    sent = "" if bandwidth is None else "-ShareAll" if bandwidth >= 1 else f"-{bandwidth:g}"
+    ours = "" if paper.lower() == method else method
+    inside = ", ".join(part for part in (ours, variant) if part)
+    return f"{paper}{sent} ({inside})" if inside else f"{paper}{sent}"
 
 
 @dataclass(frozen=True)
@@ -24,9 +45,9 @@ class Cell:
     map: str
     method: str
     bandwidth: float | None
-    """Nominal; None for a method that shares nothing or everything by construction."""
+    """Nominal bandwidth; None for a method that always shares nothing or everything."""
     variant: str
-    """What else is unusual about it."""
+    """Other settings that differ from the defaults."""
     runs: tuple[RunRecord, ...]
 
     @property
@@ -36,49 +57,49 @@ class Cell:
 
     @property
     def sweep_label(self) -> str:
-        """The name among cells that differ in their bandwidth alone."""
+        """The label among cells that differ in their bandwidth only."""
         return self.label if self.bandwidth is None else bandwidth_label(self.bandwidth)
 
     @property
     def family(self) -> str:
-        """What is left of the label without the bandwidth."""
+        """The label without the bandwidth."""
         return ", ".join(part for part in (method_label(self.method), self.variant) if part)
 
     @cached_property
     def finals(self) -> dict[int, float]:
-        """Final win rate with greedy actions by seed, of the seeds that have one."""
+        """Final win rate with greedy actions by seed, for seeds that have one."""
         return self.finals_of("win_rate")
 
     def finals_of(self, name: str) -> dict[int, float]:
-        """A number of the last policy (`RunRecord.final`) by seed, of the seeds that have one."""
+        """A result of the last policy (`RunRecord.final`) by seed, for seeds that have one."""
         return {run.seed: value for run in self.runs if np.isfinite(value := run.final(name))}
 
     def curves(self, tag: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The seeds' curves of a tag; a seed without it is left out."""
+        """The seeds' curves of a tag; seeds without the tag are omitted."""
         return [curve for run in self.runs if len((curve := run.curve(tag))[0])]
 
 
 def group(runs: Iterable[RunRecord]) -> tuple[list[Cell], list[str]]:
-    """The cells in order of map, the paper's methods and bandwidth; a line for whatever makes them doubtful."""
+    """The cells in order of map, the paper's methods and bandwidth; and warnings about inconsistent runs."""
     cells: dict[Key, list[RunRecord]] = {}
-    said = []
+    warnings = []
     for run in runs:
-        mates = cells.setdefault(_key(run), [])
-        twin = next((mate for mate in mates if mate.seed == run.seed), None)
-        if twin is None:
-            mates.append(run)
+        group_runs = cells.setdefault(_key(run), [])
+        same_seed = next((other for other in group_runs if other.seed == run.seed), None)
+        if same_seed is None:
+            group_runs.append(run)
             continue
-        longer = run if run.env_steps > twin.env_steps else twin
-        mates[mates.index(twin)] = longer
-        apart = _apart([twin, run])
-        why = f"other {', '.join(apart)}" if apart else "the same settings"
-        said.append(f"{run.folder}: a second run with seed {run.seed} and {why}; {longer.folder} alone counts")
+        longer = run if run.env_steps > same_seed.env_steps else same_seed
+        group_runs[group_runs.index(same_seed)] = longer
+        differing = _differing([same_seed, run])
+        how = f"other {', '.join(differing)}" if differing else "the same settings"
+        warnings.append(f"{run.folder}: a second run with seed {run.seed} and {how}; {longer.folder} alone counts")
     order = [*PAPER]
     keys = sorted(
         cells, key=lambda k: (k[0], order.index(k[1]) if k[1] in order else len(order), k[1], k[2] or 0.0, k[3])
     )
     found = [Cell(*key, tuple(sorted(cells[key], key=lambda run: run.seed))) for key in keys]
-    return found, said + [line for cell in found if (line := _mixed(cell))]
+    return found, warnings + [line for cell in found if (line := _mixed(cell))]
 
 
 def maps_of(cells: Iterable[Cell]) -> list[str]:
@@ -87,7 +108,7 @@ def maps_of(cells: Iterable[Cell]) -> list[str]:
 
 
 def best_bandwidths(cells: Iterable[Cell], score: Callable[[Cell], float]) -> list[Cell]:
-    """One cell a method: the one with the highest score; of equal ones the one that sends least."""
+    """One cell per method: the one with the highest score; among equal scores the one with the lowest bandwidth."""
     best: dict[str, Cell] = {}
     for cell in cells:
         old = best.get(cell.method)
@@ -101,13 +122,13 @@ def _key(run: RunRecord) -> Key:
 
 
 def _mixed(cell: Cell) -> str:
-    mixed = _apart(cell.runs)
+    mixed = _differing(cell.runs)
     return f"{cell.map}, {cell.label}: its runs differ in {', '.join(mixed)}, not in their seeds alone" if mixed else ""
 
 
-def _apart(runs: Sequence[RunRecord]) -> list[str]:
-    """Settings in which runs of a cell differ, the first four by name; what a run's version did not know is none."""
-    settings = [_flat({k: v for k, v in run.config.items() if k not in PLACES}) for run in runs]
+def _differing(runs: Sequence[RunRecord]) -> list[str]:
+    """Names of the first four settings in which runs differ; a setting that an older version lacks is not compared."""
+    settings = [flat({k: v for k, v in run.config.items() if k not in PLACES}) for run in runs]
     names = sorted({name for setting in settings for name in setting})
     if not runs[0].shares:
         names = [name for name in names if not name.startswith("sharing.")]
@@ -116,7 +137,7 @@ def _apart(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def lengths(cells: Iterable[Cell]) -> list[str]:
-    """A line for each map whose runs have different budgets: what is compared there is not the same."""
+    """A warning for each map whose runs have different numbers of steps."""
     found: dict[str, set[int]] = {}
     for cell in cells:
         for run in cell.runs:
@@ -127,10 +148,3 @@ def lengths(cells: Iterable[Cell]) -> list[str]:
         for name, steps in found.items()
         if len(steps) > 1
     ]
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

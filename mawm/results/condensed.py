@@ -1,4 +1,4 @@
-"""A study in one small file: the curves of its runs that tables and figures show, a line a run, compressed.
+"""A condensed study: one compressed file with a line per run, which has the curves that tables and figures show.
 
 Run folders hold checkpoints and take megabytes each; a condensed study takes some ten kilobytes a run and fits into a
 repository. `load_runs` reads it like the folders that it was made from.
@@ -45,8 +45,8 @@ def _short(value: float) -> float:
     return int(value) if value == int(value) else float(f"{value:.{DIGITS}g}")
 
 
-def read_condensed(path: Path, said: list[str]) -> list[RunRecord]:
-    """The runs of a condensed study; a line that cannot be read is left out and told in `said`.
+def read_condensed(path: Path, warnings: list[str]) -> list[RunRecord]:
+    """The runs of a condensed study; a line that cannot be read is omitted, with a message in `warnings`.
 
     ValueError where the file is no such study.
     """
@@ -59,18 +59,18 @@ def read_condensed(path: Path, said: list[str]) -> list[RunRecord]:
         try:
             runs.append(_run(json.loads(line), path))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            said.append(f"{path}: line {number} is no run ({error}); left out")
+            warnings.append(f"{path}: line {number} is no run ({error}); left out")
     return runs
 
 
-def _run(said: dict[str, Any], path: Path) -> RunRecord:
-    facts = dict(said["saved"])
+def _run(line: dict[str, Any], path: Path) -> RunRecord:
+    facts = dict(line["saved"])
     config = checked_config(facts)
-    tags = said["tags"]
+    tags = line["tags"]
     rows = tuple(
         {tag: float(values[i]) for tag, values in tags.items() if is_number(values[i])}
         for i in range(len(tags["env_steps"]))
     )
     if not rows:
         raise ValueError("it holds no row")
-    return RunRecord(path / said["run"], config, rows, facts, said["evaluation"])
+    return RunRecord(path / line["run"], config, rows, facts, line["evaluation"])

@@ -1,4 +1,7 @@
-"""How lines look: told apart by line style, marker and lightness, so that a grey print still tells them apart."""
+"""Line styles and panels of figures.
+
+Lines differ in dashes, marker and lightness, so that grey prints stay readable.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,14 +40,15 @@ NO_BAND = f"no band where fewer than {MIN_SEEDS}"
 
 @dataclass(frozen=True)
 class Look:
-    """What a reader may choose about figures."""
+    """Options of figures."""
 
     columns: int = 2
-    """Panels side by side: 1 fits a phone."""
+    """Panels side by side."""
     map: str = ""
-    """The map of the loss figures; empty: the paper's 2s_vs_1sc where it was run, else the map with most methods."""
+    """The map of the loss figures; empty: the paper's 2s_vs_1sc if there are runs on it, else the map with most
+    methods."""
     agent: str = "agent_0"
-    """Whose world model Figure 2 shows."""
+    """The agent whose world model Figure 2 shows."""
 
 
 LEGEND_LINE = 0.2
@@ -53,7 +57,7 @@ ALONE = "seeds share no range"
 
 
 def shades(count: int) -> list[dict[str, Any]]:
-    """Colours from dark to light, each with a line style and a marker of its own."""
+    """Colours from dark to light, each with its own line style and marker."""
     return [
         {
             "color": mpl.colormaps["viridis"](place),
@@ -67,15 +71,15 @@ def shades(count: int) -> list[dict[str, Any]]:
 def styles(
     cells: Sequence[Cell], name: Callable[[Cell], str] = attrgetter("label"), references: bool = True
 ) -> dict[str, dict[str, Any]]:
-    """Colour, line style and marker by name, from dark to light; the paper's two references have looks of their own.
+    """Colour, line style and marker by name, from dark to light; the paper's two reference methods have fixed styles.
 
-    `references=False`: they have none, for names that several methods share.
+    `references=False`: no fixed styles, for names that several methods share.
     """
     fixed = [name for name, plan in METHODS.items() if plan.paper and not plan.selects] if references else []
-    apart = {name(c): fixed.index(c.method) for c in cells if c.method in fixed and not c.variant}
-    labels = list(dict.fromkeys(label for cell in cells if (label := name(cell)) not in apart))
+    fixed_labels = {name(c): fixed.index(c.method) for c in cells if c.method in fixed and not c.variant}
+    labels = list(dict.fromkeys(label for cell in cells if (label := name(cell)) not in fixed_labels))
     look = dict(zip(labels, shades(len(labels)), strict=True))
-    for label, i in apart.items():
+    for label, i in fixed_labels.items():
         look[label] = {"color": ("0.6", "black")[i], "linestyle": (":", "-.")[i], "marker": "x+"[i]}
     return look
 
@@ -92,15 +96,17 @@ def panels(count: int, look: Look, width: float = 4.0, height: float = 2.7) -> t
 
 
 def draw_band(axis: Axes, curves: Sequence[Curve], style: dict[str, Any], label: str, steps: bool = False) -> None:
-    """The IQM over seeds as a line with its 95 % band, each seed thin; `steps`: a value holds until the next."""
+    """The IQM over seeds as a thick line with its 95 % band, and each seed as a thin line; `steps`: draw steps."""
     held = "steps-post" if steps else "default"
     plain = {"color": style["color"], "linestyle": style["linestyle"]}
     for x, y in curves:
         axis.plot(x, y, lw=0.6, alpha=0.45, drawstyle=held, marker="." if len(x) == 1 else "", **plain)
     grid, middle, low, high = curve_band(curves)
     if not len(grid):
-        said = sum(text.get_text().startswith(ALONE) for text in axis.texts)
-        axis.text(0.02, 0.97 - 0.09 * said, f"{ALONE}: {label}", transform=axis.transAxes, va="top", fontsize="x-small")
+        lines = sum(text.get_text().startswith(ALONE) for text in axis.texts)
+        axis.text(
+            0.02, 0.97 - 0.09 * lines, f"{ALONE}: {label}", transform=axis.transAxes, va="top", fontsize="x-small"
+        )
         return
     every = max(1, len(grid) // 8)
     axis.plot(grid, middle, label=label, lw=1.8, markersize=4.5, markevery=every, drawstyle=held, **style)
@@ -109,7 +115,7 @@ def draw_band(axis: Axes, curves: Sequence[Curve], style: dict[str, Any], label:
 
 
 def title_panel(axis: Axes, text: str, cells: Sequence[Cell]) -> None:
-    """A panel's title over its number of seeds and its engine; it says where too few seeds give no interval."""
+    """A panel's title with its number of seeds and its engine, and a note if too few seeds give no interval."""
     counts = sorted({len(cell.runs) for cell in cells})
     seeds = f"{counts[0]}-{counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed{'s' * (counts[0] > 1)}"
     if counts[0] < MIN_SEEDS:
@@ -119,7 +125,7 @@ def title_panel(axis: Axes, text: str, cells: Sequence[Cell]) -> None:
 
 
 def plain_log(axis: Axis, subs: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:
-    """Numbers on a logarithmic axis as people write them."""
+    """Plain numbers on a logarithmic axis."""
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
@@ -133,8 +139,8 @@ def shared_legend(figure: Figure, looks: dict[str, dict[str, Any]], look: Look, 
     ]
     if lines:
         handles.append(Line2D([], [], color="0.4", lw=0.6, label="thin: a seed; thick: IQM; band: 95 % bootstrap"))
-    # As many columns as there are panels side by side, because a legend wider than its figure is cut off; and room of
-    # its own, because it would be taken from the panels.
+    # A legend wider than its figure is cut off, so it has as many columns as there are panels side by side. The figure
+    # becomes higher, because the legend would otherwise shrink the panels.
     places = [place for axis in figure.axes if axis.get_visible() and (place := axis.get_subplotspec()) is not None]
     columns = min(len({place.colspan.start for place in places}), 2)
     figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(handles) // columns))

@@ -1,4 +1,4 @@
-"""The paper's Figures 1-5 from our runs, and two of what was sent. A figure without data gives the reason instead."""
+"""The paper's Figures 1-5 from runs, and figures of the bytes sent. A figure without data returns the reason."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mawm.results.aggregate import Curve, iqm
-from mawm.results.cells import Cell, best_bandwidths, maps_of
+from mawm.results.cells import Cell, best_bandwidths, cell_label, maps_of
 from mawm.results.drawing import (
     SETTINGS,
     Look,
@@ -22,7 +22,6 @@ from mawm.results.drawing import (
     styles,
     title_panel,
 )
-from mawm.results.names import cell_label
 from mawm.results.record import SAMPLED, WIN_RATE, RunRecord
 
 WORLD_MODEL = {
@@ -37,11 +36,11 @@ PAPERS_MAP = "2s_vs_1sc"
 STEPS = "thousand environment steps"
 RATE = "win rate in evaluation (%)"
 CROWD = 6
-"""Lines that one panel of the bytes figure takes before each method gets a panel of its own."""
+"""With more lines in a panel of the bytes figure, each method gets its own panel."""
 
 
 def make(name: str, cells: Sequence[Cell], look: Look) -> Figure | str:
-    """A figure by its name in FIGURES, or why there is none."""
+    """A figure by its name in FIGURES, or the reason why there is none."""
     with mpl.rc_context(SETTINGS):
         return FIGURES[name][0](cells, look)
 
@@ -57,17 +56,12 @@ def _world_model(cells: Sequence[Cell], look: Look) -> Figure | str:
     shown = [loss for loss in WORLD_MODEL if any(_of_agent(c, look.agent, f"world_model/{loss}") for c in mine)]
     if not shown:
         return f"no run on {name or 'any map'} logged a world-model loss of {look.agent}"
-    figure, axes = panels(len(shown), look)
-    looks = styles(mine)
-    for axis, loss in zip(axes, shown, strict=True):
-        for cell in mine:
-            draw_band(axis, _of_agent(cell, look.agent, f"world_model/{loss}"), looks[cell.label], cell.label)
-        title_panel(axis, f"{name}, {look.agent}", mine)
-        axis.set(xlabel=STEPS, ylabel=WORLD_MODEL[loss])
+    panel_of = {(look.agent, f"world_model/{loss}"): WORLD_MODEL[loss] for loss in shown}
+    figure = _loss_panels(name, mine, panel_of, look)
+    for axis in figure.axes[: len(shown)]:
         if _all_positive(axis):
             axis.set_yscale("log")
             plain_log(axis.yaxis)
-    shared_legend(figure, looks, look)
     return figure
 
 
@@ -78,14 +72,19 @@ def _actor_critic(cells: Sequence[Cell], look: Look) -> Figure | str:
     agents = agents or [agent for agent in ("team",) if any(c.curves(f"{agent}/critic/loss") for c in mine)]
     if not agents:
         return f"no run on {name or 'any map'} logged a critic's loss"
-    pairs = [(part, agent) for part in ("critic", "actor") for agent in agents]
-    figure, axes = panels(len(pairs), look)
-    looks = styles(mine)
-    for axis, (part, agent) in zip(axes, pairs, strict=True):
-        for cell in mine:
-            draw_band(axis, _of_agent(cell, agent, f"{part}/loss"), looks[cell.label], cell.label)
-        title_panel(axis, f"{name}, {agent}", mine)
-        axis.set(xlabel=STEPS, ylabel=f"{part} loss")
+    parts = ("critic", "actor")
+    return _loss_panels(name, mine, {(agent, f"{p}/loss"): f"{p} loss" for p in parts for agent in agents}, look)
+
+
+def _loss_panels(name: str, cells: Sequence[Cell], panel_of: dict[tuple[str, str], str], look: Look) -> Figure:
+    """A panel for each agent and tag in `panel_of`, which gives the label of the y-axis."""
+    figure, axes = panels(len(panel_of), look)
+    looks = styles(cells)
+    for axis, ((agent, tag), label) in zip(axes, panel_of.items(), strict=True):
+        for cell in cells:
+            draw_band(axis, _of_agent(cell, agent, tag), looks[cell.label], cell.label)
+        title_panel(axis, f"{name}, {agent}", cells)
+        axis.set(xlabel=STEPS, ylabel=label)
     shared_legend(figure, looks, look)
     return figure
 
@@ -150,14 +149,14 @@ def _against_bytes(cells: Sequence[Cell], look: Look) -> Figure | str:
 
 def _realised(cells: Sequence[Cell], look: Look) -> Figure | str:
     tag = "channel/realised_bandwidth"
-    told = [c for c in cells if c.bandwidth and any(np.isfinite(run.last(tag)) for run in c.runs)]
-    if not told:
+    logged = [c for c in cells if c.bandwidth and any(np.isfinite(run.last(tag)) for run in c.runs)]
+    if not logged:
         return f"no run with a bandwidth above 0 logged {tag}"
-    families = list(dict.fromkeys(cell.family for cell in told))
+    families = list(dict.fromkeys(cell.family for cell in logged))
     by_name = dict(zip(families, shades(len(families)), strict=True))
-    figure, axes = panels(len(maps_of(told)), look)
-    for axis, name in zip(axes, maps_of(told), strict=True):
-        mine = [cell for cell in told if cell.map == name]
+    figure, axes = panels(len(maps_of(logged)), look)
+    for axis, name in zip(axes, maps_of(logged), strict=True):
+        mine = [cell for cell in logged if cell.map == name]
         for cell in mine:
             values = [run.last(tag) for run in cell.runs]
             style = {**by_name[cell.family], "linestyle": "none", "markerfacecolor": "none"}
@@ -167,9 +166,9 @@ def _realised(cells: Sequence[Cell], look: Look) -> Figure | str:
         ticks = sorted({cell.bandwidth for cell in mine if cell.bandwidth})
         ends = np.array([ticks[0] / 2, max(1.0, ticks[-1])])
         axis.plot(ends, ends, color="0.5", lw=1, label="the promise")
-        nothing = any(run.last(tag) <= 0 for cell in mine for run in cell.runs)  # no logarithm has a place for it
+        zeros = any(run.last(tag) <= 0 for cell in mine for run in cell.runs)  # a logarithmic axis cannot show them
         axis.set_title(f"{name}\na mark a run; line: all that is allowed")
-        axis.set_yscale(**({"value": "symlog", "linthresh": ticks[0] / 10} if nothing else {"value": "log"}))
+        axis.set_yscale(**({"value": "symlog", "linthresh": ticks[0] / 10} if zeros else {"value": "log"}))
         axis.yaxis.set_major_formatter("{x:g}")
         axis.set(xscale="log", xlabel="nominal bandwidth", ylabel="realised bandwidth")
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -221,7 +220,7 @@ def _played(cells: Sequence[Cell], tag: str = WIN_RATE) -> list[Cell]:
 
 
 def _widest(cells: Sequence[Cell], name: str) -> list[Cell]:
-    """Each method's cells with its largest bandwidth on a map: the paper's Figures 1-3 know no constraint."""
+    """Each method's cells with its largest bandwidth on a map, as in the paper's Figures 1-3."""
     mine = _usual([cell for cell in cells if cell.map == name])
     widest: dict[str, float] = {}
     for cell in mine:
@@ -230,7 +229,7 @@ def _widest(cells: Sequence[Cell], name: str) -> list[Cell]:
 
 
 def _usual(cells: Sequence[Cell]) -> list[Cell]:
-    """Cells with nothing unusual about them; of a method that has none on a map, all."""
+    """Cells with default settings; for a method that has none on a map, all its cells."""
     plain = {(cell.map, cell.method) for cell in cells if not cell.variant}
     return [cell for cell in cells if not cell.variant or (cell.map, cell.method) not in plain]
 
@@ -245,7 +244,7 @@ def _loss_map(cells: Sequence[Cell], look: Look) -> str:
 
 
 def _families(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
-    """The cells that differ in their bandwidth alone, by a title."""
+    """The cells that differ in their bandwidth only, by a title."""
     found: dict[str, list[Cell]] = {}
     for cell in _played(cells):
         if cell.bandwidth is not None:
@@ -254,7 +253,7 @@ def _families(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
 
 
 def _with_constant(families: dict[str, list[Cell]], cells: Sequence[Cell]) -> dict[str, list[Cell]]:
-    """Each family with the cells of its map that know no bandwidth."""
+    """Each family with the cells of its map that have no bandwidth."""
     return {
         title: [*mine, *(cell for cell in cells if cell.map == mine[0].map and cell.bandwidth is None)]
         for title, mine in families.items()
@@ -262,7 +261,7 @@ def _with_constant(families: dict[str, list[Cell]], cells: Sequence[Cell]) -> di
 
 
 def _of_agent(cell: Cell, agent: str, tag: str) -> list[Curve]:
-    """An agent's curves over thousands of steps; the team's where one model serves all."""
+    """An agent's curves over thousands of steps; the team's if one model serves all agents."""
     curves = cell.curves(f"{agent}/{tag}") or cell.curves(f"team/{tag}")
     return [(steps / 1000, values) for steps, values in curves]
 

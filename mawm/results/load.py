@@ -1,4 +1,4 @@
-"""Reads run folders (`config.json`, `metrics.jsonl`, `evaluation.json` where a run was evaluated) and whole studies."""
+"""Loads runs from their folders (`config.json`, `metrics.jsonl`, `evaluation.json`) and from condensed studies."""
 
 import json
 import os
@@ -12,27 +12,27 @@ GREEDY = "greedy"
 
 
 def load_runs(paths: list[Path]) -> tuple[list[RunRecord], list[str]]:
-    """Every run at or below some paths, and one line for whatever could not be read.
+    """All runs at or below some paths, and a warning for each path, file or line that could not be read.
 
     A path is a folder that holds runs or condensed studies, or the file of a condensed study.
     """
-    said: list[str] = []
-    found = [place for path in paths for place in _places(path, said)]
+    warnings: list[str] = []
+    found = [place for path in paths for place in _places(path, warnings)]
     runs = []
     for folder in dict.fromkeys(found):
         try:
-            runs += read_condensed(folder, said) if folder.is_file() else [_read(folder, said)]
+            runs += read_condensed(folder, warnings) if folder.is_file() else [_read(folder, warnings)]
         except ValueError as error:
-            said.append(f"{folder}: {error}; left out")
-    return runs, said
+            warnings.append(f"{folder}: {error}; left out")
+    return runs, warnings
 
 
-def _places(path: Path, said: list[str]) -> list[Path]:
-    """Folders of runs, and files of condensed studies, at or below `path`."""
+def _places(path: Path, warnings: list[str]) -> list[Path]:
+    """Run folders, and files of condensed studies, at or below `path`."""
     if path.is_file() and path.name.endswith(ENDING):
         return [path]
     if not path.is_dir():
-        said.append(f"{path}: no such folder")
+        warnings.append(f"{path}: no such folder")
         return []
     found: list[Path] = []
     for name, folders, files in os.walk(path):
@@ -41,16 +41,16 @@ def _places(path: Path, said: list[str]) -> list[Path]:
             folders.clear()  # checkpoints lie below
             found.append(Path(name))
         elif not files and not folders:
-            said.append(f"{name}: an empty folder; left out")
+            warnings.append(f"{name}: an empty folder; left out")
         found += [Path(name) / file for file in sorted(files) if file.endswith(ENDING)]
     return found
 
 
-def _read(folder: Path, said: list[str]) -> RunRecord:
+def _read(folder: Path, warnings: list[str]) -> RunRecord:
     saved = _json(folder / "config.json")
     config = checked_config(saved)
-    rows = _rows(folder / "metrics.jsonl", said)
-    return RunRecord(folder, config, rows, saved, _evaluation(folder, int(rows[-1]["env_steps"]), said))
+    rows = _rows(folder / "metrics.jsonl", warnings)
+    return RunRecord(folder, config, rows, saved, _evaluation(folder, int(rows[-1]["env_steps"]), warnings))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _rows(path: Path, said: list[str]) -> tuple[dict[str, float], ...]:
+def _rows(path: Path, warnings: list[str]) -> tuple[dict[str, float], ...]:
     try:
         lines = path.read_text().splitlines()
     except FileNotFoundError:
@@ -81,7 +81,9 @@ def _rows(path: Path, said: list[str]) -> tuple[dict[str, float], ...]:
         else:
             rows[row["env_steps"]] = rows.get(row["env_steps"], {}) | row
     if broken:
-        said.append(f"{path}: {len(broken)} line(s) cannot be read, the first is line {broken[0]}; read without them")
+        warnings.append(
+            f"{path}: {len(broken)} line(s) cannot be read, the first is line {broken[0]}; read without them"
+        )
     if not rows:
         raise ValueError("metrics.jsonl holds no row")
     return tuple(rows[steps] for steps in sorted(rows))
@@ -97,7 +99,7 @@ def _row(line: str) -> dict[str, float] | None:
     return {tag: float(value) for tag, value in row.items() if is_number(value)}
 
 
-def _evaluation(folder: Path, env_steps: int, said: list[str]) -> dict[str, float] | None:
+def _evaluation(folder: Path, env_steps: int, warnings: list[str]) -> dict[str, float] | None:
     path = folder / "evaluation.json"
     if not path.exists():
         return None
@@ -108,10 +110,10 @@ def _evaluation(folder: Path, env_steps: int, said: list[str]) -> dict[str, floa
         if (mode := _json(path).get("mode", GREEDY)) != GREEDY:
             raise ValueError(f"evaluation.json is of battles in mode {mode!r}, not {GREEDY}")
     except ValueError as error:
-        said.append(f"{folder}: {error}; the last evaluation in training stands in for it")
+        warnings.append(f"{folder}: {error}; the last evaluation in training stands in for it")
         return None
     if values.get("env_steps", env_steps) < env_steps:
-        said.append(
+        warnings.append(
             f"{folder}: evaluation.json is of an earlier policy than the log; the log's last evaluation is used"
         )
         return None

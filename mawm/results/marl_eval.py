@@ -18,18 +18,18 @@ Layout = dict[str, Any]
 
 
 def layout(cells: Sequence[Cell]) -> tuple[Layout, list[str]]:
-    """The whole document, and one line for whatever marl-eval will refuse or miss."""
+    """The whole document, and a warning for each run or rule that marl-eval will reject."""
     document: Layout = {}
-    said = []
+    warnings = []
     for cell in cells:
         for run in cell.runs:
             content = _run(run)
             if content is None:
-                said.append(f"{run.folder}: no evaluation was logged; left out")
+                warnings.append(f"{run.folder}: no evaluation was logged; left out")
                 continue
             tasks = document.setdefault(str(run.config.get("env", "skirmish")), {})
             tasks.setdefault(run.map, {}).setdefault(cell.label, {})[f"seed_{run.seed}"] = content
-    return document, said + _uneven(document)
+    return document, warnings + _uneven(document)
 
 
 def _run(run: RunRecord) -> Layout | None:
@@ -53,7 +53,7 @@ def _run(run: RunRecord) -> Layout | None:
 
 
 def _uneven(document: Layout) -> list[str]:
-    said = []
+    warnings = []
     for environment, tasks in document.items():
         algorithms = {frozenset(task) for task in tasks.values()}
         seeds = {frozenset(runs) for task in tasks.values() for runs in task.values()}
@@ -63,9 +63,9 @@ def _uneven(document: Layout) -> list[str]:
             (seeds, "the same seeds of every algorithm"),
             (lengths, "the same number of evaluations in every run"),
         )
-        said += [
+        warnings += [
             f"{environment}: marl-eval wants {rule}; export a part of the runs"
             for found, rule in rules
             if len(found) > 1
         ]
-    return said
+    return warnings

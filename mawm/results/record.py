@@ -1,4 +1,4 @@
-"""One run as results see it."""
+"""The record of one run."""
 
 import math
 from dataclasses import dataclass, field
@@ -20,32 +20,32 @@ USUAL: dict[str, Any] = {
     "budget_bytes_per_step": 0.0,
     "precision": "float32",
 }
-"""What a run's label does not mention."""
+"""Default settings, which a run's label does not mention."""
 LAMBDA = 0.3
 """The usual weight of the information term."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run: what was asked for and what came out."""
+    """One run: its settings and its results."""
 
     folder: Path
     config: dict[str, Any]
     rows: tuple[dict[str, float], ...]
-    """Rows of the log in the order of their steps; a value that is no finite number is left out."""
+    """Rows of the log in the order of their steps, without non-finite values."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What else config.json says: version, machine, command."""
+    """The other content of config.json: version, machine, commands."""
     evaluation: dict[str, float] | None = None
-    """Battles of the last policy that training never saw."""
+    """Results of mawm.evaluate for the last policy."""
 
     @property
     def map(self) -> str:
-        """The map's name; of a map file its name without the folder, so that it is told from the built-in map."""
+        """The map's name; for a map file the file's name, so that it differs from the built-in map's."""
         return Path(self.config["map"]).name
 
     @property
     def engine(self) -> str:
-        """What played its battles, with the unit data's version; empty for StarCraft II itself."""
+        """The engine, with the version of its unit data; empty for StarCraft II itself."""
         if self.config.get("env", "skirmish") == "smac":
             return ""
         version = self.config.get("rules", {}).get("version")
@@ -53,7 +53,7 @@ class RunRecord:
 
     @property
     def method(self) -> str:
-        """What is shared."""
+        """The method's name."""
         return str(self.config["method"])
 
     @property
@@ -63,38 +63,38 @@ class RunRecord:
 
     @property
     def bandwidth(self) -> float:
-        """The nominal bandwidth; methods that share nothing carry one, too."""
+        """The nominal bandwidth; also set for methods that share nothing."""
         return float(self.config["sharing"]["bandwidth"])
 
     @property
     def shares(self) -> bool:
-        """Whether bandwidth, selector and the like make a difference to the method."""
+        """Whether the method depends on bandwidth, selector, channel and wire."""
         return self.method in METHODS and METHODS[self.method].selects
 
     @property
     def variant(self) -> str:
-        """What is unusual about it, bandwidth aside, in one phrase: `selector random`, say; empty where nothing is."""
+        """The settings that differ from the defaults, without the bandwidth: `selector random`; empty if none."""
         found = {"precision": self.config.get("precision", USUAL["precision"])}
         if self.shares:
             found |= {name: value for name, value in self.config["sharing"].items() if name in USUAL}
         elif self.method in METHODS and METHODS[self.method].shares_all:
             found["wire"] = self.config["sharing"].get("wire", USUAL["wire"])
-        told = [f"{k.replace('_', ' ')} {v}" for k, v in found.items() if v != USUAL[k]]
-        return ", ".join(told + self._gating())
+        parts = [f"{k.replace('_', ' ')} {v}" for k, v in found.items() if v != USUAL[k]]
+        return ", ".join(parts + self._gating())
 
     def _gating(self) -> list[str]:
-        """What is unusual about explorers and the information term."""
+        """Settings of explorers and of the information term that differ from the defaults."""
         gating, information = self.config.get("gating", {}), self.config.get("agent", {}).get("information", {})
         gate = gating.get("gate", "off")
-        told = [] if gate == "off" else [f"gate {gate}"]
-        if told and gating.get("explorer", "cem") != "cem":
-            told.append(f"{gating['explorer']} explorers")
+        parts = [] if gate == "off" else [f"gate {gate}"]
+        if parts and gating.get("explorer", "cem") != "cem":
+            parts.append(f"{gating['explorer']} explorers")
         kind, weight = information.get("kind", "auto"), information.get("weight", LAMBDA)
         if kind != "auto":
-            told.append(str(kind))
-        if weight != LAMBDA and (told or kind != "auto"):
-            told.append(f"lambda {weight:g}")
-        return told
+            parts.append(str(kind))
+        if weight != LAMBDA and (parts or kind != "auto"):
+            parts.append(f"lambda {weight:g}")
+        return parts
 
     @property
     def env_steps(self) -> int:
@@ -103,17 +103,17 @@ class RunRecord:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has all the steps that were asked for."""
+        """Whether the run has all its steps."""
         return self.env_steps >= int(self.config.get("env_steps", 0))
 
     def curve(self, tag: str) -> tuple[np.ndarray, np.ndarray]:
-        """Environment steps and values of a tag, where it was logged."""
+        """Environment steps and values of the rows that have a tag."""
         points = [(row["env_steps"], row[tag]) for row in self.rows if tag in row]
         steps, values = zip(*points, strict=True) if points else ((), ())
         return np.array(steps, float), np.array(values, float)
 
     def last(self, tag: str) -> float:
-        """The last value of a tag; nan where it was never logged."""
+        """The last value of a tag; nan if it was never logged."""
         return next((row[tag] for row in reversed(self.rows) if tag in row), math.nan)
 
     def bytes_sent(self) -> tuple[np.ndarray, np.ndarray]:
@@ -125,9 +125,9 @@ class RunRecord:
         return steps, rate * steps
 
     def final(self, name: str) -> float:
-        """A number of the last policy, say `win_rate_sampled` or `return`; nan where it was not written down.
+        """A result of the last policy, such as `win_rate_sampled` or `return`; nan if it was not recorded.
 
-        It comes from the evaluation after training, or from the last one in training if there is none.
+        It comes from the evaluation after training, or else from the last one during training.
         """
         return self.evaluation.get(name, math.nan) if self.evaluation else self.last(f"eval/{name}")
 
@@ -150,13 +150,13 @@ class RunRecord:
 
     @property
     def final_battles(self) -> int:
-        """Battles behind the final win rate; 0 where the run does not say."""
+        """Number of battles of the final win rate; 0 if not recorded."""
         battles = self.final("episodes")
         return int(battles) if math.isfinite(battles) else 0
 
 
 def checked_config(saved: dict[str, Any]) -> dict[str, Any]:
-    """Takes the settings out of what config.json holds. ValueError where they are no settings of a run."""
+    """Remove the settings from the content of config.json and return them. ValueError if they are invalid."""
     config = saved.pop("config", None)
     if not isinstance(config, dict):
         raise ValueError("config.json holds no `config`")
@@ -169,9 +169,17 @@ def checked_config(saved: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested dictionary as one level with keys `a.b.c`."""
+    out: dict[str, Any] = {}
+    for key, value in settings.items():
+        out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return out
+
+
 def is_number(value: Any) -> bool:
-    """Whether a value from JSON is a finite number, and no boolean."""
+    """Whether a JSON value is a finite number (no boolean)."""
     try:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # an integer beyond every float
+    except OverflowError:  # an integer that no float can hold
         return False

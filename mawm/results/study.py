@@ -1,5 +1,6 @@
-"""All runs of a question, sorted into cells."""
+"""A study: all runs of some folders, grouped into cells."""
 
+import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ from mawm.results.cells import Cell, group, lengths, maps_of
 from mawm.results.load import load_runs
 from mawm.results.record import RunRecord
 
+PLOT_EXTRA = ("matplotlib", "scipy", "jinja2")
+
 
 @dataclass(frozen=True)
 class Study:
-    """The runs that count, and a line for whatever does not."""
+    """The runs that count, and warnings about the others."""
 
     cells: list[Cell]
     warnings: list[str]
@@ -29,23 +32,25 @@ class Study:
 
     @classmethod
     def load(cls, paths: list[Path], unfinished: bool = False) -> "Study":
-        """The runs below some folders. ValueError where none counts."""
-        runs, said = load_runs(paths)
+        """The runs below some folders. ValueError if none counts."""
+        runs, warnings = load_runs(paths)
         kept = [run for run in runs if unfinished or run.finished]
         for run in runs:
             if not run.finished:
-                what = "shown as it stands" if unfinished else "left out without --unfinished"
-                said.append(f"{run.folder}: {run.env_steps} of {run.config['env_steps']} steps; {what}")
+                how = "shown as it is" if unfinished else "left out without --unfinished"
+                warnings.append(f"{run.folder}: {run.env_steps} of {run.config['env_steps']} steps; {how}")
         if not kept:
             where = ", ".join(map(str, paths)) or "no folder"
-            why = f"{len(runs)} unfinished, see --unfinished" if runs else "; ".join(said[:3]) or "no config.json"
-            raise ValueError(f"no run to show at {where}: {why}")
-        cells, doubts = group(kept)
-        return cls(cells, said + doubts + lengths(cells))
+            reason = (
+                f"{len(runs)} unfinished, see --unfinished" if runs else "; ".join(warnings[:3]) or "no config.json"
+            )
+            raise ValueError(f"no run to show at {where}: {reason}")
+        cells, inconsistent = group(kept)
+        return cls(cells, warnings + inconsistent + lengths(cells))
 
 
 def load_study(paths: tuple[Path, ...], unfinished: bool) -> Study:
-    """What the commands do first: load, and say what does not count; exit code 2 where nothing is left."""
+    """Load a study and print its warnings; exit code 2 if no run counts."""
     try:
         study = Study.load(list(paths), unfinished)
     except ValueError as error:
@@ -53,3 +58,10 @@ def load_study(paths: tuple[Path, ...], unfinished: bool) -> Study:
     for line in study.warnings:
         sys.stderr.write(f"mawm: {line}\n")
     return study
+
+
+def require_plot_extra() -> None:
+    """End with exit code 2 and the pip command if a package of the extra `plot` is not installed."""
+    missing = [name for name in PLOT_EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        fail(f"figures, intervals and pages need {', '.join(missing)}: pip install -c constraints.txt -e '.[plot]'")

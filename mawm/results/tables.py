@@ -1,22 +1,20 @@
-"""The report's tables as text: no number is computed here that `aggregate` does not define."""
+"""The report's tables as text. All statistics come from `aggregate`."""
 
 import math
 import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from mawm.results.aggregate import Estimate, area_under_curve, improvement, iqm_interval, paired_difference, steps_to
-from mawm.results.cells import Cell
-from mawm.results.names import method_label
-from mawm.results.record import WIN_RATE, RunRecord
+from mawm.results.cells import Cell, method_label
+from mawm.results.record import WIN_RATE, RunRecord, flat
 
 LEVEL = 0.8
 LEVELS = (0.5, 0.8, 0.9)
-NOTHING = "–"
+MISSING = "–"
 BASELINE = "independent"
 RATES = ("win_rate", "win_rate_sampled")
 MODES = "Actions are greedy (the mode of each policy) unless a column says sampled."
@@ -24,7 +22,7 @@ MODES = "Actions are greedy (the mode of each policy) unless a column says sampl
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its title and what a reader must know of it."""
+    """A table with its title and an explanation."""
 
     title: str
     note: str
@@ -33,13 +31,13 @@ class Table:
 
 
 def results_table(name: str, cells: Sequence[Cell]) -> Table:
-    """One row a cell of a map: what it reached, how fast, and what it sent."""
+    """One row per cell of a map: results, speed of learning, bytes sent."""
     mine = [cell for cell in cells if cell.map == name]
     horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(WIN_RATE)), default=0.0)
     header: tuple[str, ...] = (
         "method",
         "bandwidth",
-        "what is unusual",
+        "other settings",
         "seeds",
         "final win rate",
         "final win rate, sampled",
@@ -53,8 +51,8 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
         rows.append(
             (
                 method_label(cell.method),
-                NOTHING if cell.bandwidth is None else f"{cell.bandwidth:g}",
-                cell.variant or NOTHING,
+                MISSING if cell.bandwidth is None else f"{cell.bandwidth:g}",
+                cell.variant or MISSING,
                 ", ".join(str(run.seed) for run in cell.runs),
                 *(percent(iqm_interval([list(cell.finals_of(name).values())])) for name in RATES),
                 number(iqm_interval([returns])),
@@ -80,7 +78,7 @@ def improvement_table(name: str, cells: Sequence[Cell]) -> Table | None:
     if len(mine) < 2:
         return None
     rows = [
-        (row.label, *(NOTHING if row is column else probability(improvement(*_values(row, column))) for column in mine))
+        (row.label, *(MISSING if row is column else probability(improvement(*_values(row, column))) for column in mine))
         for row in mine
     ]
     note = (
@@ -92,21 +90,21 @@ def improvement_table(name: str, cells: Sequence[Cell]) -> Table | None:
 
 
 def deployment_table(name: str, cells: Sequence[Cell]) -> Table | None:
-    """What a map's teams earn and how well their world models foresee it; None where no run measured that."""
+    """Returns after training and errors of the world models on a map; None if no run recorded them."""
     measures = [f"{kind}_error" for kind in ("obs", "reward")]
     rows = []
     for cell in cells:
         found = [e for run in cell.runs if (e := run.evaluation) and f"deployed/{measures[0]}" in e]
         if cell.map != name or not found:
             continue
-        told = [number(iqm_interval([[e["return"] for e in found]]))]
+        columns = [number(iqm_interval([[e["return"] for e in found]]))]
         for measure in measures:
             deployed, trained = ([e[f"{where}/{measure}"] for e in found] for where in ("deployed", "trained"))
             gaps = [d - t for d, t in zip(deployed, trained, strict=True)]
-            told += [number(iqm_interval([deployed])), number(iqm_interval([gaps]))]
-        rows.append((cell.label, str(len(found)), *told))
+            columns += [number(iqm_interval([deployed])), number(iqm_interval([gaps]))]
+            rows.append((cell.label, str(len(found)), *columns))
     note = (
-        "After training, in battles that nobody explores in: the return, and the world models' mean squared errors one "
+        "After training, in battles without exploration: the return, and the world models' mean squared errors one "
         "step ahead (mean over learners). Gap: that error less the error in what the models were trained on. "
         "Interquartile mean over seeds with its 95 % bootstrap interval (from three seeds on)."
     )
@@ -115,7 +113,7 @@ def deployment_table(name: str, cells: Sequence[Cell]) -> Table | None:
 
 
 def difference_table(name: str, cells: Sequence[Cell]) -> Table | None:
-    """Final win rate and area less those of independent learning, seed by seed; None where no seed is shared."""
+    """Final win rate and area minus those of independent learning, seed by seed; None without common seeds."""
     mine = [cell for cell in cells if cell.map == name and cell.finals]
     plain = next((cell for cell in mine if cell.method == BASELINE), None)
     if plain is None:
@@ -136,7 +134,7 @@ def difference_table(name: str, cells: Sequence[Cell]) -> Table | None:
 
 
 def runs_table(cells: Sequence[Cell]) -> Table:
-    """One row a run: how soon it reached three levels, how long it took, where it ended."""
+    """One row per run: steps to three win rates, duration, final results."""
     rows = []
     for cell in cells:
         for run in cell.runs:
@@ -146,7 +144,7 @@ def runs_table(cells: Sequence[Cell]) -> Table:
                     run.map,
                     cell.label,
                     str(run.seed),
-                    *(f"{steps:.0f}" if math.isfinite(steps) else NOTHING for steps in reached),
+                    *(f"{steps:.0f}" if math.isfinite(steps) else MISSING for steps in reached),
                     _mean([run.last("wall_s") / 60], "{:.1f}"),
                     _mean([run.last("channel/realised_bandwidth")], "{:.4f}"),
                     *(_rate(run, name) for name in RATES),
@@ -164,34 +162,34 @@ def runs_table(cells: Sequence[Cell]) -> Table:
 
 
 def _rate(run: RunRecord, name: str) -> str:
-    """`75.0 % [70.0, 80.0]`; a run that wrote down no interval has none."""
+    """`75.0 % [70.0, 80.0]`; without the interval if the run recorded none."""
     value, (low, high) = run.final(name), run.final_interval(name)
     if not math.isfinite(value):
-        return NOTHING
+        return MISSING
     return f"{100 * value:.1f} %" + (f" [{100 * low:.1f}, {100 * high:.1f}]" if math.isfinite(low) else "")
 
 
 def _distinct(run: RunRecord) -> str:
-    """`236, 256 of 256`: greedy, sampled, all; older runs did not count them."""
+    """`236, 256 of 256`: greedy, sampled, all; older runs have no such numbers."""
     counts = [run.final(f"distinct_battles{mode}") for mode in ("", "_sampled")]
     if not all(map(math.isfinite, counts)):
-        return NOTHING
+        return MISSING
     return f"{counts[0]:.0f}, {counts[1]:.0f} of {run.final_battles}"
 
 
 def facts_table(runs: Sequence[RunRecord]) -> Table:
-    """Versions and machine: each distinct value, and how many runs had it."""
+    """Versions and machine: each distinct value with its number of runs."""
     seen: dict[str, Counter[str]] = {}
     for run in runs:
-        for key, value in _flat(run.facts).items():
+        for key, value in flat(run.facts).items():
             if key != "commands":
                 seen.setdefault(key, Counter())[str(value)] += 1
     rows = tuple((key, str(value), str(count)) for key, found in seen.items() for value, count in found.most_common())
-    return Table("Versions and machine", "As the runs wrote them down.", ("what", "value", "runs"), rows)
+    return Table("Versions and machine", "As the runs recorded them.", ("fact", "value", "runs"), rows)
 
 
 def commands_table(runs: Sequence[RunRecord]) -> Table:
-    """The command of every run, as it was recorded or else as its main settings give it."""
+    """The command of every run: recorded, or rebuilt from its main settings."""
     rows = tuple((run.folder.name, *command_of(run)) for run in runs)
     note = (
         "`recorded`: the command that was typed. `rebuilt`: the run recorded none; settings not named are in its "
@@ -201,10 +199,10 @@ def commands_table(runs: Sequence[RunRecord]) -> Table:
 
 
 def command_of(run: RunRecord) -> tuple[str, str]:
-    """A run's command, and where it comes from."""
-    said = run.facts.get("commands")
-    if isinstance(said, list) and said:
-        return "; ".join(map(str, said)), "recorded"
+    """A run's command, and whether it is recorded or rebuilt."""
+    recorded = run.facts.get("commands")
+    if isinstance(recorded, list) and recorded:
+        return "; ".join(map(str, recorded)), "recorded"
     options = {"map": run.config["map"], "method": run.method, "bandwidth": f"{run.bandwidth:g}", "seed": run.seed}
     options |= {"env-steps": run.config["env_steps"]} if "env_steps" in run.config else {}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
@@ -212,23 +210,23 @@ def command_of(run: RunRecord) -> tuple[str, str]:
 
 
 def percent(estimate: Estimate, form: str = ".1f", unit: str = "%") -> str:
-    """`87.5 % [80.1, 93.2]`; without an interval it says why."""
-    return _told(estimate, lambda value: format(100 * value, form), f" {unit}")
+    """`87.5 % [80.1, 93.2]`, or with the reason for a missing interval."""
+    return _with_interval(estimate, lambda value: format(100 * value, form), f" {unit}")
 
 
 def number(estimate: Estimate) -> str:
-    """`12.3 [11.9, 12.8]`; without an interval it says why."""
-    return _told(estimate, lambda value: f"{value:.3g}", "")
+    """`12.3 [11.9, 12.8]`, or with the reason for a missing interval."""
+    return _with_interval(estimate, lambda value: f"{value:.3g}", "")
 
 
 def probability(estimate: Estimate) -> str:
-    """`0.84 [0.60, 1.00]`; without an interval it says why."""
-    return _told(estimate, lambda value: f"{value:.2f}", "")
+    """`0.84 [0.60, 1.00]`, or with the reason for a missing interval."""
+    return _with_interval(estimate, lambda value: f"{value:.2f}", "")
 
 
-def _told(estimate: Estimate, shown: Callable[[float], str], unit: str) -> str:
+def _with_interval(estimate: Estimate, shown: Callable[[float], str], unit: str) -> str:
     if not math.isfinite(estimate.value):
-        return NOTHING
+        return MISSING
     if not math.isfinite(estimate.low):
         return f"{shown(estimate.value)}{unit} ({estimate.seeds} seed{'s' * (estimate.seeds > 1)}: no interval)"
     return f"{shown(estimate.value)}{unit} [{shown(estimate.low)}, {shown(estimate.high)}]"
@@ -239,37 +237,30 @@ def _values(one: Cell, other: Cell) -> tuple[list[float], list[float]]:
 
 
 def _areas(cell: Cell, horizon: float) -> dict[int, float]:
-    """Area under the win rate's curve by seed, of the seeds that have one."""
+    """Area under the win rate's curve by seed, for seeds that have one."""
     found = {run.seed: area_under_curve(run.curve(WIN_RATE), horizon) for run in cell.runs}
     return {seed: area for seed, area in found.items() if math.isfinite(area)}
 
 
 def _megabytes(cell: Cell) -> str:
-    """Median of what was sent by the first evaluation at the level, over the seeds that reached it."""
+    """Median of the megabytes sent until the first evaluation at the level, over the seeds that reached it."""
     sent = []
     for run in cell.runs:
         reached, (steps, total) = steps_to(run.curve(WIN_RATE), LEVEL), run.bytes_sent()
         if math.isfinite(reached) and len(steps):
             sent.append(float(np.interp(reached, steps, total)) / 1e6)
-    return f"{np.median(sent):,.1f}" if sent and cell.bandwidth is not None else NOTHING
+    return f"{np.median(sent):,.1f}" if sent and cell.bandwidth is not None else MISSING
 
 
 def _steps(cell: Cell) -> str:
     reached = [steps_to(curve, LEVEL) for curve in cell.curves(WIN_RATE)]
     if not reached:
-        return NOTHING
+        return MISSING
     median = float(np.median(reached))
     share = f"{sum(map(math.isfinite, reached))} of {len(reached)}"
-    return f"{f'{median:.0f}' if math.isfinite(median) else NOTHING} ({share})"
+    return f"{f'{median:.0f}' if math.isfinite(median) else MISSING} ({share})"
 
 
 def _mean(values: Sequence[float], form: str) -> str:
     values = [value for value in values if math.isfinite(value)]
-    return form.format(np.mean(values)) if values else NOTHING
-
-
-def _flat(facts: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in facts.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+    return form.format(np.mean(values)) if values else MISSING

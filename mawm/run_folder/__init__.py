@@ -1,1 +1,1 @@
-"""A run on disk: its folder, its manifest, its checkpoints, and how a run goes on from them."""
+"""A run's folder: its location, its manifest, its checkpoints, and the continuation of a run."""

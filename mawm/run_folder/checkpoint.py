@@ -1,4 +1,4 @@
-"""Checkpoints: a folder of safetensors and JSON with a manifest, complete or absent, and whole or passed over."""
+"""Checkpoints: folders with safetensors, JSON and a manifest. They are written atomically and verified when read."""
 
 import re
 import shutil
@@ -12,12 +12,12 @@ from mawm.run_folder.checkpoint_writer import MANIFEST, SCHEMA, Writing, seal
 from mawm.runtime.console import print_stderr
 from mawm.storage.append_only_tables import Arrays, Base, Table, joined, tables_of
 from mawm.storage.atomic_files import sync
-from mawm.storage.safe_read import DamagedError, digest, only, plain_file, read_json, read_tensors
+from mawm.storage.safe_read import DamagedError, check_names, digest, plain_file, read_json, read_tensors
 
 _NAME = re.compile(r"ck-(\d{9,18})")
 _FILE = re.compile(r"[A-Za-z0-9_]{1,80}(\.[a-z]{1,40}\.\d{9,18})?\.(safetensors|json)")
 Part = tuple[Arrays, dict[str, Any]]
-"""Arrays by name, and a JSON-able rest."""
+"""Arrays by name, and JSON-able values."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Checkpoint:
     env_steps: int
 
     def load(self) -> dict[str, Part]:
-        """All parts by name. DamagedError, before anything is used, if one byte is not as it was written."""
+        """All parts by name. All files are verified first; DamagedError if one byte differs from what was written."""
         try:
             return self._checked()
         except OSError as error:
@@ -36,17 +36,17 @@ class Checkpoint:
 
     def _checked(self) -> dict[str, Part]:
         files, tables = self.listed()
-        only(self.path, [*files, MANIFEST])
+        check_names(self.path, [*files, MANIFEST])
         for name, facts in files.items():
             self.check(name, facts)
         pieces = [piece.file for found in tables.values() for table in found.values() for piece in table.pieces]
-        if len(set(pieces)) != len(pieces):  # listed often, a small file would become a large table
-            raise DamagedError(f"{self.path / MANIFEST}: `tables` names a file twice")
+        if len(set(pieces)) != len(pieces):  # repeated entries could turn a small file into a huge table
+            raise DamagedError(f"{self.path / MANIFEST}: `tables` lists a file twice")
         stems = sorted({Path(name).stem for name in files if name not in pieces})
         return {stem: self._part(stem, files, tables.get(stem, {})) for stem in stems}
 
     def listed(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Table]]]:
-        """What the manifest says: files with size and SHA-256, and tables by part. DamagedError if it is damaged."""
+        """The manifest's content: files with size and SHA-256, and tables by part. DamagedError if it is damaged."""
         manifest = read_json(self.path / MANIFEST)
         if manifest.get("schema") != SCHEMA:
             raise DamagedError(
@@ -54,20 +54,20 @@ class Checkpoint:
                 f"{SCHEMA} (mawm {__version__})"
             )
         if manifest.get("seal") != seal(manifest):
-            raise DamagedError(f"{self.path / MANIFEST} is damaged: its seal is not that of what it says")
+            raise DamagedError(f"{self.path / MANIFEST} is damaged: its seal does not match its content")
         files = manifest.get("files")
         if not isinstance(files, dict) or not files or not all(_FILE.fullmatch(name) for name in files):
-            raise DamagedError(f"{self.path / MANIFEST}: `files` names something that is no part of a checkpoint")
+            raise DamagedError(f"{self.path / MANIFEST}: `files` lists a file that is no part of a checkpoint")
         return files, tables_of(self.path, manifest)
 
     def check(self, name: str, facts: Any) -> None:
-        """DamagedError if a file is not what the manifest says."""
+        """DamagedError if a file's size or SHA-256 differs from the manifest's entry `facts`."""
         path = self.path / name
         size = plain_file(path)
         if not isinstance(facts, dict) or facts.get("bytes") != size:
-            raise DamagedError(f"{path} has {size:,} bytes; the manifest says otherwise")
+            raise DamagedError(f"{path} has {size:,} bytes; the manifest has another size")
         if facts.get("sha256") != digest(path):
-            raise DamagedError(f"{path} is damaged: its SHA-256 is not the manifest's")
+            raise DamagedError(f"{path} is damaged: its SHA-256 differs from the manifest's")
 
     def _part(self, stem: str, files: dict[str, Any], tables: dict[str, Table]) -> Part:
         names = [f"{stem}.safetensors", f"{stem}.json", *(p.file for t in tables.values() for p in t.pieces)]
@@ -81,7 +81,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A checkpoint that was found whole, in memory."""
+    """An intact checkpoint, in memory."""
 
     path: Path
     env_steps: int
@@ -89,7 +89,7 @@ class Loaded:
 
 
 def checkpoints(folder: Path) -> list[Checkpoint]:
-    """Complete checkpoints of a run, oldest first: found by scanning, there is no pointer that could be stale."""
+    """Complete checkpoints of a run, oldest first. A scan of the folder finds them; there is no pointer file."""
     found = []
     for entry in folder.glob("ck-*"):
         match = _NAME.fullmatch(entry.name)
@@ -98,10 +98,10 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     return sorted(found, key=lambda c: c.env_steps)
 
 
-def newest(folder: Path, say: Callable[[str], None] = print_stderr) -> Loaded:
-    """The last checkpoint of a run that is whole; each damaged one is named and passed over.
+def newest(folder: Path, warn: Callable[[str], None] = print_stderr) -> Loaded:
+    """The last intact checkpoint of a run. Each damaged one is reported and skipped.
 
-    ValueError if there is none; DamagedError if none is whole.
+    ValueError if the folder has no checkpoint; DamagedError if none is intact.
     """
     found = checkpoints(folder)
     if not found:
@@ -110,14 +110,14 @@ def newest(folder: Path, say: Callable[[str], None] = print_stderr) -> Loaded:
         try:
             return Loaded(checkpoint.path, checkpoint.env_steps, checkpoint.load())
         except DamagedError as error:
-            say(f"{error}; passed over")
-    raise DamagedError(f"none of the {len(found)} checkpoints in {folder} is whole")
+            warn(f"{error}; skipped")
+    raise DamagedError(f"none of the {len(found)} checkpoints in {folder} is intact")
 
 
 def set_aside(folder: Path, env_steps: int) -> None:
-    """Rename checkpoints past `env_steps`, found damaged, so that they no longer count among those that are kept.
+    """Rename the damaged checkpoints after `env_steps`, so that they do not count among the kept ones.
 
-    Only the last one to be set aside stays, for whoever wants to look into it.
+    Only the last renamed checkpoint is kept, for inspection.
     """
     for checkpoint in checkpoints(folder):
         if checkpoint.env_steps > env_steps:
@@ -126,11 +126,11 @@ def set_aside(folder: Path, env_steps: int) -> None:
             checkpoint.path.rename(checkpoint.path.with_name(f"damaged-{checkpoint.path.name}"))
 
 
-def base_for(folder: Path, say: Callable[[str], None] = print_stderr) -> Base | None:
-    """The checkpoint that the next one shares rows with: the last but one. None where there is none, or it is damaged.
+def base_for(folder: Path, warn: Callable[[str], None] = print_stderr) -> Base | None:
+    """The checkpoint whose rows the next one shares: the last but one. None if there is none, or if it is damaged.
 
-    So no two checkpoints in a row have a file in common: one that is damaged can never take both of the last two. What
-    is shared is checked first, so that damage is not handed on: then the next one writes all rows.
+    So two consecutive checkpoints have no file in common, and one damaged file cannot destroy both. The shared files
+    are verified first, so that damage does not spread. Without a base the next checkpoint contains all rows.
     """
     found = checkpoints(folder)
     if len(found) < 2:
@@ -138,25 +138,25 @@ def base_for(folder: Path, say: Callable[[str], None] = print_stderr) -> Base | 
     old = found[-2]
     try:
         files, tables = old.listed()
-        kept = {part: {name: t for name, t in of.items() if t.shareable} for part, of in tables.items()}
-        for of in kept.values():
-            for piece in (piece for table in of.values() for piece in table.pieces):
+        shared = {part: {n: t for n, t in of_part.items() if t.shareable} for part, of_part in tables.items()}
+        for of_part in shared.values():
+            for piece in (piece for table in of_part.values() for piece in table.pieces):
                 old.check(piece.file, files.get(piece.file))
     except (DamagedError, OSError) as error:
-        say(f"{error}; the next checkpoint shares nothing with it")
+        warn(f"{error}; the next checkpoint shares no rows with it")
         return None
-    return Base(old.path, files, kept)
+    return Base(old.path, files, shared)
 
 
 def write(folder: Path, env_steps: int, parts: dict[str, Part], keep: int, base: Base | None = None) -> Path:
-    """Write a checkpoint beside its place, sync it to disk, rename it into place; then drop all but the last `keep`.
+    """Write a checkpoint atomically (temporary folder, sync, rename), then delete all but the last `keep`.
 
-    Tables in `parts` hold the rows since `base`; older ones are shared with it. A whole checkpoint of the same step
-    stays: it holds the same state. OSError if it cannot be written: nothing is left of it then, and what was there
-    before is as it was.
+    The tables in `parts` contain the rows since `base`; older rows are shared with it. An intact checkpoint of the same
+    step is kept, because it contains the same state. OSError if the checkpoint cannot be written: then the folder is as
+    before.
     """
     final = folder / f"ck-{env_steps:09d}"
-    if _whole(Checkpoint(final, env_steps)):
+    if _intact(Checkpoint(final, env_steps)):
         return final
     temporary = folder / f"writing-{final.name}"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -170,16 +170,16 @@ def write(folder: Path, env_steps: int, parts: dict[str, Part], keep: int, base:
         _remove(final)
     temporary.rename(final)
     sync(folder)
-    torn = [left for left in folder.glob("ck-*") if not (left / MANIFEST).exists()]
-    for left in [*folder.glob("writing-ck-*"), *torn]:  # of saves and removals that were interrupted
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left)
+    incomplete = [entry for entry in folder.glob("ck-*") if not (entry / MANIFEST).exists()]
+    for entry in [*folder.glob("writing-ck-*"), *incomplete]:  # from interrupted writes and deletions
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
     for old in checkpoints(folder)[:-keep]:
         _remove(old.path)
     return final
 
 
-def _whole(checkpoint: Checkpoint) -> bool:
+def _intact(checkpoint: Checkpoint) -> bool:
     if not (checkpoint.path / MANIFEST).exists():
         return False
     try:
@@ -190,7 +190,7 @@ def _whole(checkpoint: Checkpoint) -> bool:
 
 
 def _remove(checkpoint: Path) -> None:
-    """Delete a checkpoint so that what is left of it, should that be interrupted, does not pass for one."""
+    """Delete a checkpoint, the manifest first: after an interruption the folder is no checkpoint any more."""
     (checkpoint / MANIFEST).unlink(missing_ok=True)
     sync(checkpoint)
     shutil.rmtree(checkpoint)

@@ -1,4 +1,4 @@
-"""The files of a checkpoint that is being written: each forced to disk and read again, the manifest last."""
+"""Writes a checkpoint's files: each is synced and read again; the manifest comes last."""
 
 import errno
 import hashlib
@@ -18,19 +18,19 @@ from mawm.storage.atomic_files import sync, write_synced
 from mawm.storage.safe_read import digest
 
 MANIFEST = "MANIFEST.json"
-"""Size and SHA-256 of every other file. It makes a folder a checkpoint: written last, removed first."""
+"""Size and SHA-256 of every other file. A folder is a checkpoint if it has one: written last, deleted first."""
 SCHEMA = 2
-"""Version of this layout. Another one is refused, naming both."""
+"""Version of this layout. Other versions are refused."""
 
 
 def seal(manifest: dict[str, Any]) -> str:
-    """SHA-256 of what a manifest says: what vouches for all other files needs somebody to vouch for it."""
-    said = {key: value for key, value in manifest.items() if key != "seal"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of a manifest's content without the seal itself: detects damage of the manifest."""
+    content = {key: value for key, value in manifest.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class Writing:
-    """Fills a folder that nobody looks for yet."""
+    """Writes the files of a checkpoint into a temporary folder."""
 
     def __init__(self, folder: Path, env_steps: int, base: Base | None) -> None:
         self.folder, self.env_steps, self.base = folder, env_steps, base
@@ -39,15 +39,15 @@ class Writing:
         self.tables: dict[str, dict[str, Table]] = {}
 
     def finish(self, parts: dict[str, tuple[Arrays, dict[str, Any]]]) -> None:
-        """Write all parts and the manifest. OSError if there is no room, or a file does not read as it was written."""
-        for part, (arrays, rest) in parts.items():
+        """Write all parts and the manifest. OSError if the disk is full, or if a file differs when read again."""
+        for part, (arrays, values) in parts.items():
             plain, tables = split(arrays)
             self._write(f"{part}.safetensors", save({k: np.ascontiguousarray(v) for k, v in plain.items()}))
-            self._write(f"{part}.json", json.dumps(rest).encode())
+            self._write(f"{part}.json", json.dumps(values).encode())
             self.tables[part] = {name: self._table(part, name, columns) for name, columns in tables.items()}
         for name in self.new:
             if digest(self.folder / name) != self.files[name]["sha256"]:
-                raise OSError(errno.EIO, "what was written reads otherwise", str(self.folder / name))
+                raise OSError(errno.EIO, "the file differs from what was written", str(self.folder / name))
         listed = {
             part: {
                 name: {"held": table.held, "pieces": [piece._asdict() for piece in table.pieces]}
@@ -64,7 +64,7 @@ class Writing:
         sync(self.folder)
 
     def _table(self, part: str, table: str, columns: Arrays) -> Table:
-        """A table's pieces: those of the base that still hold a row, and what came since."""
+        """A table's pieces: those of the base with a held row, and a new one with the rows since the base."""
         start, end = (tuple(int(n) for n in columns[name]) for name in BOUNDS)
         pieces = [] if self.base is None else self.base.shared(part, table, start)
         for piece in pieces:
@@ -77,7 +77,7 @@ class Writing:
         return Table(sum(end) - sum(start), pieces)
 
     def _share(self, name: str) -> None:
-        """The base's file under this folder too: a second name of one file, or a copy where there is no such thing."""
+        """Add the base's file to this folder: a hard link, or a copy if the file system has no hard links."""
         assert self.base is not None
         old, new = self.base.path / name, self.folder / name
         try:

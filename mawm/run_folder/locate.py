@@ -1,4 +1,4 @@
-"""Where a run goes: a new folder, or the one in which the same run was begun before."""
+"""Finds a run's folder: a new one, or the one of the same run that was started before."""
 
 import json
 from dataclasses import dataclass, replace
@@ -8,23 +8,23 @@ from mawm.configs.train import TrainConfig
 from mawm.envs.registry import short_name
 from mawm.run_folder.checkpoint import checkpoints
 from mawm.run_folder.manifest import map_digest, read_config, read_facts
-from mawm.run_folder.saved_policy import UNSAVED
+from mawm.run_folder.saver import UNSAVED
 
 BEFORE_SETTINGS = (".lock", ".pid", UNSAVED, "config.json.new")
-"""What is there before a run's settings are: a folder with nothing else is free."""
+"""Files that exist before a run's settings are written: a folder with no other files is free."""
 LEFTOVERS = ("metrics.jsonl", "channel.csv", "events.out.tfevents.*", "config.json", "incident-*")
-"""What a run that was stopped before its first checkpoint leaves behind."""
+"""Files of a run that was stopped before its first checkpoint."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder, and whether the run goes on there."""
+    """A folder, and whether it has a run that continues there."""
 
     folder: Path
     begun: bool
 
     def clear(self) -> None:
-        """Delete what a run without a checkpoint left. Only ever called by who holds the folder's lock."""
+        """Delete the files of a run without a checkpoint. Call it only while holding the folder's lock."""
         if not self.begun:
             for pattern in LEFTOVERS:
                 for path in self.folder.glob(pattern):
@@ -33,26 +33,27 @@ class RunFolder:
 
 
 def find_run_folder(config: TrainConfig, wanted: Path | None, fresh: bool) -> RunFolder:
-    """The folder of a run: `wanted`, else runs/NAME, runs/NAME-2, ...: the first that is free or holds this very run.
+    """The folder of a run: `wanted`, or the first of runs/NAME, runs/NAME-2, ... that is free or has this run.
 
-    The same run: the same settings, whatever the number of steps and the placement. `fresh`: never one that was begun.
-    ValueError if `wanted` holds something else.
+    The same run has the same settings, except for the number of steps and the placement. `fresh`: a free folder only.
+    ValueError if `wanted` has other content.
     """
     if wanted is not None:
-        place = _at(config, wanted, fresh)
-        if place is None:
-            why = "and --fresh wants a new one" if fresh else "and holds no run with these settings that could go on"
-            raise ValueError(f"--run-dir {wanted} is not empty, {why}; name another folder, or leave --run-dir out")
-        return place
+        found = _check(config, wanted, fresh)
+        if found is None:
+            reason = "--fresh wants a new one" if fresh else "it holds no run with these settings that could go on"
+            raise ValueError(f"--run-dir {wanted} is not empty, and {reason}; name another folder, or omit --run-dir")
+        return found
     name = f"{short_name(config.map)}_{config.method}_b{config.sharing.bandwidth:g}_s{config.seed}"
     for n in range(1, 10_000):
-        place = _at(config, Path("runs") / (name if n == 1 else f"{name}-{n}"), fresh)
-        if place is not None:
-            return place
-    raise ValueError(f"runs/ already holds ten thousand runs named {name}; name a folder with --run-dir")
+        found = _check(config, Path("runs") / (name if n == 1 else f"{name}-{n}"), fresh)
+        if found is not None:
+            return found
+    raise ValueError(f"runs/ already has ten thousand runs with the name {name}; name a folder with --run-dir")
 
 
-def _at(config: TrainConfig, folder: Path, fresh: bool) -> RunFolder | None:
+def _check(config: TrainConfig, folder: Path, fresh: bool) -> RunFolder | None:
+    """The folder as a run's folder; None if it cannot be used. Makes the folder if it does not exist."""
     if not folder.exists():
         folder.mkdir(parents=True)
     if not folder.is_dir():
@@ -74,10 +75,10 @@ def _at(config: TrainConfig, folder: Path, fresh: bool) -> RunFolder | None:
 
 
 def nothing_saved(folder: Path, save_every: int) -> bool:
-    """Whether a run ended before it had saved anything, so that nothing is lost if it begins anew.
+    """Whether a run ended before its first checkpoint: then it may start again and nothing is lost.
 
-    Not so where a checkpoint may have been: something is called like one, or the log goes on past the first save,
-    and the mark that nothing was saved is gone.
+    False if there may have been a checkpoint: an entry has such a name, or the log continues after the first save and
+    the mark `UNSAVED` is missing.
     """
     if any(folder.glob("ck-*")) or (folder / "evaluation.json").exists():
         return False

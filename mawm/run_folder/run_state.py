@@ -1,4 +1,4 @@
-"""A run's whole state as named parts, and back."""
+"""Saves a run's whole state as named parts, and restores it."""
 
 from typing import Any
 
@@ -13,22 +13,23 @@ EXPLORERS = "explorers"
 
 
 def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
-    """Everything that decides how a run goes on: learners, collector with its environment, books, explorers.
+    """The state that a run needs to continue: learners, collector with environment, counters, explorers.
 
-    Of the replays: what came after `base`.
+    Replays: only the rows since `base`.
     """
     names = [f"learner_{name}" for name in run.names]
     since = {part: {} if base is None else base.since(part) for part in (*names, EXPLORERS)}
     learners = run.team.states([since[name] for name in names])
     parts: dict[str, Part] = dict(zip(names, learners, strict=True))
-    arrays, rest = run.collector.state()
-    books = {
+    arrays, collector = run.collector.state()
+    values = {
+        "collector": collector,
         "channel": run.channel.state(),
         "schedule": run.schedule.state(),
         "averages": run.averages.state(),
         "wall_s": run.wall_s,
     }
-    parts["run"] = (arrays, {"collector": rest, **books})
+    parts["run"] = (arrays, values)
     explorers = run.explorer_hook.state(since[EXPLORERS])
     if explorers is not None:
         parts[EXPLORERS] = explorers
@@ -36,22 +37,22 @@ def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
 
 
 def restore(run: Run, loaded: Loaded) -> None:
-    """Continue from a checkpoint. ValueError, naming it, where it lacks something or something has another shape."""
+    """Continue from a checkpoint. DamagedError, with its path, if a part is missing or has another shape."""
     parts = loaded.parts
     try:
         load_team(run.team, run.names, parts)
-        arrays, rest = parts["run"]
-        run.collector.load_state(arrays, rest["collector"])
-        run.channel.load_state(rest["channel"])
-        run.schedule.load_state(rest["schedule"])
-        run.averages.load_state(rest["averages"])
-        run.wall_s = run.saved_at_s = float(rest["wall_s"])
+        arrays, values = parts["run"]
+        run.collector.load_state(arrays, values["collector"])
+        run.channel.load_state(values["channel"])
+        run.schedule.load_state(values["schedule"])
+        run.averages.load_state(values["averages"])
+        run.wall_s = run.saved_at_s = float(values["wall_s"])
         if EXPLORERS in parts:
             run.explorer_hook.load_state(parts[EXPLORERS])
     except (KeyError, IndexError, TypeError) as error:
         raise DamagedError(
-            f"{loaded.path} lacks what this run needs ({type(error).__name__}: {error}): it was saved by another "
-            "version or with other settings; begin anew with --fresh"
+            f"{loaded.path} does not fit this run ({type(error).__name__}: {error}): it was saved by another "
+            "version or with other settings; start again with --fresh"
         ) from None
 
 

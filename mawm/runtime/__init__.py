@@ -1,1 +1,1 @@
-"""The process itself: signals, console, worker processes, code of the user's."""
+"""The process: signals, console output, child processes, import of user code."""

@@ -1,4 +1,4 @@
-"""Output of a run. A closed terminal or a full disk behind a log does not stop the run."""
+"""Console output of a run. A closed terminal or a full disk behind a redirected output does not stop the run."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ def print_stderr(line: str) -> None:
 
 
 def print_stderr_from_handler(line: str) -> None:
-    """The same from a signal handler, without buffers: the signal may have interrupted a write into them."""
+    """The same for signal handlers, unbuffered: the signal may have interrupted a buffered write."""
     with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a file
         os.write(sys.stderr.fileno(), f"mawm: {line}\n".encode())
 
@@ -29,6 +29,6 @@ def flush_output() -> None:
         try:
             stream.flush()
         except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, stream.fileno())
+            os.close(devnull)

@@ -1,4 +1,4 @@
-"""Child processes: how they are started without receiving SIGINT and SIGTERM, and how they are killed."""
+"""Child processes: start them with SIGINT and SIGTERM blocked, and kill them."""
 
 import contextlib
 import multiprocessing
@@ -9,8 +9,8 @@ from multiprocessing.process import BaseProcess
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LAST_WAIT_S = 2.0
-"""Seconds that `kill_all` waits for each process to end; SIGKILL takes longer only if the system itself hangs."""
-_BEGINNING: list[BaseProcess] = []
+"""Seconds that `kill_all` waits for each process to end; longer only if the operating system hangs."""
+_STARTING: list[BaseProcess] = []
 
 
 def start(process: BaseProcess) -> None:
@@ -20,17 +20,17 @@ def start(process: BaseProcess) -> None:
     """
     resource_tracker.ensure_running()  # otherwise `process.start` starts it, which unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    _BEGINNING.append(process)
+    _STARTING.append(process)
     try:
         process.start()
     finally:
-        _BEGINNING.remove(process)
+        _STARTING.remove(process)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def starting() -> bool:
-    """Whether `start` is running: `kill_all` would not find the process that it starts."""
-    return bool(_BEGINNING)
+    """Whether `start` is running: `kill_all` would not find the new process yet."""
+    return bool(_STARTING)
 
 
 def ignore_signals() -> None:

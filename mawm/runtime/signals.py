@@ -1,4 +1,4 @@
-"""Handles SIGINT and SIGTERM of a run: the first one makes it save and end, the second one ends it at once."""
+"""Handles SIGINT and SIGTERM: after the first signal the run saves and ends; the second one ends it at once."""
 
 import os
 import signal
@@ -13,9 +13,9 @@ from mawm.runtime.processes import ignore_signals, kill_all, starting
 SAME_REQUEST_S = 0.5
 """Seconds within which a second signal counts as the first one: a service manager and a sweep may both send one."""
 LOOK_S = 0.5
-"""Seconds between two checks whether the run waits for an environment that does not answer."""
+"""Seconds between two checks whether the run waits for an environment without an answer."""
 PATIENCE_S = 3.0
-"""Seconds that an environment may take to answer after its run was told to end."""
+"""Seconds that an environment may take to answer after the signal."""
 GIVE_UP_S = 9.0
 """Seconds after the signal at which a run that still waits for an environment ends without saving.
 
@@ -33,9 +33,9 @@ class Stopping:
 
     A round that waits for a hanging environment would never end. So after the first signal `limit_waiting(seconds)` is
     called repeatedly: it kills environments that have not answered for so many seconds, and returns whether there were
-    any.
-    After it has killed one, the run may replace it. If the run waits for an environment `GIVE_UP_S` after the signal,
-    the process ends without saving; the last checkpoint is intact. A round that is slow for other reasons goes on.
+    any. The run may restart a killed environment. If the run still waits for an environment `GIVE_UP_S` after the
+    signal, the process ends without saving; the last checkpoint is intact. A round that is slow for other reasons
+    continues.
 
     `until_exit` is for a command that owns its process: signals are ignored after the context is left. Otherwise (for a
     caller's process) KeyboardInterrupt is raised instead of ending the process, and the earlier handlers are restored.
@@ -103,7 +103,7 @@ class Stopping:
         if not self.until_exit:
             raise KeyboardInterrupt
         self._quitting = True
-        if starting():  # that process would survive; SIGALRM calls this method again
+        if starting():  # `kill_all` would miss the new process; SIGALRM calls this method again
             signal.setitimer(signal.ITIMER_REAL, RETRY_S)
             return
         self._settled = True

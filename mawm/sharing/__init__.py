@@ -1,1 +1,1 @@
-"""What agents tell each other: selectors, budgets, messages, the channel and its ledger."""
+"""Sharing between agents: selectors, budgets, messages, the channel and its ledger."""

@@ -1,4 +1,4 @@
-"""The sending side of one agent for one kind of item: propose, pay, encode, count."""
+"""Sends the items of one kind for one agent: select, pay from the budget, encode, count."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from mawm.types import Ints, Metrics
 
 @dataclass(frozen=True)
 class Outbox:
-    """What one agent sends in one round, and what it could have sent; a broadcast counts once, not once a receiver."""
+    """Messages that one agent sends in one round, with counts of items and bytes. A broadcast counts once."""
 
     messages: list[bytes] = field(default_factory=list)
     produced_items: int = 0
@@ -30,24 +30,24 @@ class Outbox:
 class Broadcaster:
     """A selector offers items, and a budget decides which of them are sent.
 
-    With `lots` each item that is sent is replaced by one drawn uniformly among those finished at the same time: the
-    control that sends as much, at the same moments, and not what was selected.
+    With `substitute_rng` (`--channel random`) each sent item is replaced by a uniformly random one of the same call.
+    This control sends as many bytes at the same times, but not the selected items.
     """
 
-    def __init__(self, selector: Selector, budget: Budget, lots: np.random.Generator | None = None) -> None:
+    def __init__(self, selector: Selector, budget: Budget, substitute_rng: np.random.Generator | None = None) -> None:
         self.selector = selector
         self.budget = budget
-        self.lots = lots
+        self.substitute_rng = substitute_rng
         self.picks = Picks()
         self.sequence = 0
 
     @property
     def active(self) -> bool:
-        """Whether items need scores at all: a selector that never offers needs none."""
+        """Whether items need scores; False for a selector that never offers."""
         return self.selector.active
 
     def silent(self, sizes: Sequence[int]) -> Outbox:
-        """Items of these sizes were finished and nothing is sent."""
+        """An outbox without messages, for finished items of these sizes."""
         return Outbox(produced_items=len(sizes), produced_bytes=sum(sizes))
 
     def publish(
@@ -58,23 +58,24 @@ class Broadcaster:
         arrivals: Ints | None = None,
         phases: Ints | None = None,
     ) -> Outbox:
-        """Items of these sizes with losses (n, m), in the order in which they were finished.
+        """Send items of these sizes with losses (n, m), in the order in which they were finished.
 
-        `encode(index, sequence)` makes the message of one item; only items that are sent are ever encoded. `arrivals`
-        (n,) says how many arrivals each item holds (None: one each). `phases` (n,) are indices of `picks.PHASES`, for
-        the log. Raises ValueError if a message has not the announced size.
+        `encode(index, sequence)` makes the message of one item and is called for sent items only. `arrivals` (n,) is
+        the number of arrivals of each item (None: one each). `phases` (n,) are indices of
+        `selection_statistics.PHASES`, for the log. Raises ValueError if a message does not have its item's size.
         """
         proposed = self.selector.propose(losses, np.ones(len(losses), np.int64) if arrivals is None else arrivals)
         self.picks.add(proposed, phases)
         messages: list[bytes] = []
+        rng = self.substitute_rng
         for index, (size, offered) in enumerate(zip(sizes, proposed, strict=True)):
             self.budget.produce(size)
-            sent = index if self.lots is None or not offered else int(self.lots.integers(len(sizes)))
+            sent = int(rng.integers(len(sizes))) if offered and rng is not None else index
             if not offered or not self.budget.spend(sizes[sent]):
                 continue
             message = encode(sent, self.sequence)
             if len(message) != sizes[sent]:
-                raise ValueError(f"a message of {len(message)} bytes was announced with {sizes[sent]}")
+                raise ValueError(f"a message has {len(message)} bytes; its announced size is {sizes[sent]}")
             self.sequence += 1
             messages.append(message)
         return Outbox(
@@ -94,7 +95,7 @@ class Broadcaster:
             "selector": self.selector.state(),
             "budget": self.budget.state(),
             "picks": self.picks.state(),
-            "lots": None if self.lots is None else self.lots.bit_generator.state,
+            "lots": None if self.substitute_rng is None else self.substitute_rng.bit_generator.state,
             "sequence": self.sequence,
         }
 
@@ -103,6 +104,6 @@ class Broadcaster:
         self.selector.load_state(state["selector"])
         self.budget.load_state(state["budget"])
         self.picks.load_state(state["picks"])
-        if self.lots is not None:
-            self.lots.bit_generator.state = state["lots"]
+        if self.substitute_rng is not None:
+            self.substitute_rng.bit_generator.state = state["lots"]
         self.sequence = int(state["sequence"])

@@ -1,20 +1,20 @@
-"""How many bytes a sender may broadcast: a share of the bytes it produces, a number per environment step, or any."""
+"""Limits on the bytes that a sender broadcasts: a share of the bytes produced, a rate per environment step, or none."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 class Budget:
-    """Bytes that may be sent now; it earns with what is produced or with environment steps, and pays what is sent."""
+    """Decides whether an item may be sent. By default a budget earns nothing and has no state."""
 
     def advance(self, env_steps: int) -> None:
-        """The run has come to this many environment steps; by default this earns nothing."""
+        """Earn bytes for environment steps; `env_steps` is the run's count so far."""
 
     def produce(self, size: int) -> None:
-        """An item of `size` bytes was finished; by default this earns nothing."""
+        """Earn bytes for a finished item of `size` bytes."""
 
     def spend(self, size: int) -> bool:
-        """Pay for `size` bytes if they are there; says whether they were."""
+        """Pay `size` bytes if the budget allows it; returns whether it does."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
@@ -25,29 +25,23 @@ class Budget:
         """Continue from `state`."""
 
 
-class ShareBudget(Budget):
-    """Earns `rate` bytes for every byte produced and holds at most `burst` bytes.
-
-    In every window of items: bytes sent <= rate * bytes produced + burst. The bucket starts empty, so that from the
-    start of a run bytes sent <= rate * bytes produced, with no burst on top.
-    """
+class TokenBucket(Budget):
+    """Holds at most `burst` bytes (tokens). It starts empty, so that a run begins without a burst."""
 
     def __init__(self, rate: float, burst: float) -> None:
-        if not 0.0 <= rate <= 1.0:
-            raise ValueError(f"the budget's rate is a share of the bytes produced and must lie in [0, 1]; got {rate}")
         self.rate = rate
         self.burst = float(burst)
         self.tokens = 0.0
 
-    def produce(self, size: int) -> None:
-        """An item of `size` bytes was finished: earn its share."""
-        self.tokens = min(self.burst, self.tokens + self.rate * size)
+    def earn(self, amount: int) -> None:
+        """Add `rate` bytes for each unit of `amount`, up to `burst`."""
+        self.tokens = min(self.burst, self.tokens + self.rate * amount)
 
     def spend(self, size: int) -> bool:
-        """Send `size` bytes if they are there; says whether they were."""
-        if self.rate < 1.0 and size > self.tokens:
+        """Pay `size` bytes if the bucket holds them."""
+        if size > self.tokens:
             return False
-        self.tokens -= min(size, self.tokens)
+        self.tokens -= size
         return True
 
     def state(self) -> dict[str, Any]:
@@ -59,46 +53,61 @@ class ShareBudget(Budget):
         self.tokens = float(state["tokens"])
 
 
-class StepBudget(Budget):
-    """Earns `rate` bytes with every environment step and holds at most `burst` bytes.
+class ShareBudget(TokenBucket):
+    """Earns `rate` bytes for every byte produced.
 
-    In every stretch of n environment steps: bytes sent <= rate * n + burst. It starts empty, so that from the start
-    of a run bytes sent <= rate * n. One budget may serve several kinds of item: whoever asks first is paid first.
+    In every window of items: bytes sent <= rate * bytes produced + burst. From the start of a run:
+    bytes sent <= rate * bytes produced. At rate 1 everything is sent, also an item larger than `burst`.
     """
 
     def __init__(self, rate: float, burst: float) -> None:
-        self.rate = rate
-        self.burst = float(burst)
-        self.tokens = 0.0
+        if not 0.0 <= rate <= 1.0:
+            raise ValueError(f"the budget's rate is a share of the bytes produced and must lie in [0, 1]; got {rate}")
+        super().__init__(rate, burst)
+
+    def produce(self, size: int) -> None:
+        """Earn a share of `size`."""
+        self.earn(size)
+
+    def spend(self, size: int) -> bool:
+        """Pay `size` bytes if the bucket holds them, or at rate 1."""
+        if self.rate < 1.0:
+            return super().spend(size)
+        self.tokens -= min(size, self.tokens)
+        return True
+
+
+class StepBudget(TokenBucket):
+    """Earns `rate` bytes with every environment step.
+
+    In every range of n environment steps: bytes sent <= rate * n + burst. From the start of a run:
+    bytes sent <= rate * n. Several kinds of item may share one budget: it pays in the order of the requests.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        super().__init__(rate, burst)
         self._env_steps = 0
 
     def advance(self, env_steps: int) -> None:
         """Earn for the steps since the last call."""
-        self.tokens = min(self.burst, self.tokens + self.rate * (env_steps - self._env_steps))
+        self.earn(env_steps - self._env_steps)
         self._env_steps = env_steps
-
-    def spend(self, size: int) -> bool:
-        """Send `size` bytes if they are there; says whether they were."""
-        if size > self.tokens:
-            return False
-        self.tokens -= size
-        return True
 
     def state(self) -> dict[str, Any]:
         """JSON-able state."""
-        return {"tokens": self.tokens, "env_steps": self._env_steps}
+        return {**super().state(), "env_steps": self._env_steps}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self.tokens = float(state["tokens"])
+        super().load_state(state)
         self._env_steps = int(state["env_steps"])
 
 
 class Unlimited(Budget):
-    """Pays for everything: what a selector offers is sent, and only reported (`--budget report`)."""
+    """Pays for every item. The log still reports the bytes (`--budget report`)."""
 
     def spend(self, size: int) -> bool:
-        """Always."""
+        """Always True."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""Everything that passes between agents: delivers messages, refuses foreign ones, counts their bytes."""
+"""The channel between agents: delivers messages, refuses messages of foreign roles, counts bytes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mawm.types import Metrics, Origin, Role
 
 KINDS = ("experience", "rollouts")
 MOST_EDGES = 64
-"""Edges that are worth a tag each; larger teams find theirs in the table."""
+"""The log has a tag for each edge up to this number of edges; larger teams use the ledger (`channel.csv`)."""
 
 
 @dataclass
@@ -26,18 +26,18 @@ class Tally:
     sent_items: int = 0
     sent_bytes: int = 0
 
-    def add(self, outbox: Outbox) -> None:
-        """Count one outbox."""
+    def add(self, outbox: "Outbox | Tally") -> None:
+        """Add the counts of an outbox, or of another tally."""
         for name in vars(self):
             setattr(self, name, getattr(self, name) + getattr(outbox, name))
 
 
 class Channel:
-    """Hands every learner its letters; the bytes are those of the encoded messages.
+    """Delivers the encoded messages to the learners and counts their bytes.
 
-    A kind that a method does not share is not counted as produced: the bandwidth is a share of what could be sent.
-    `origin_of` reads a message's header; what comes from a foreign role is dropped here and counted, and the receiver's
-    replay would refuse it again.
+    A kind of item that the method does not share is not counted as produced: the bandwidth is a share of the bytes that
+    could be sent. `origin_of` reads a message's header. A message of a role that the gate refuses is dropped and
+    counted; the receiver's replay would refuse it, too.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class Channel:
         if kind in self.shared:
             for sender, outbox in zip(self.names, outboxes, strict=True):
                 self.tallies[kind].add(outbox)
-                self._book(kind, sender, outbox)
+                self._count_sender(kind, sender, outbox)
         inboxes: list[list[bytes]] = []
-        for receiver, letters in zip(self.names, self.delivery.deliver(kind, outboxes), strict=True):
-            inboxes.append([message for sender, message in letters if self._admits(kind, sender, receiver, message)])
+        for receiver, messages in zip(self.names, self.delivery.deliver(kind, outboxes), strict=True):
+            inboxes.append([message for sender, message in messages if self._admits(kind, sender, receiver, message)])
         return inboxes
 
-    def _book(self, kind: str, sender: str, outbox: Outbox) -> None:
+    def _count_sender(self, kind: str, sender: str, outbox: Outbox) -> None:
         for receiver in self.names:
             if receiver != sender:
                 self.ledger.add(
@@ -94,20 +94,19 @@ class Channel:
         return True
 
     def metrics(self, env_steps: int) -> Metrics:
-        """Cumulative shares and rates; bytes are counted once a broadcast, and per edge where they arrive."""
+        """Cumulative shares and rates. A broadcast counts once in the totals, and once on each receiver's edge."""
         out: Metrics = {"channel/nominal_bandwidth": self.nominal}
         total = Tally()
         for kind, tally in self.tallies.items():
             out |= {f"channel/{kind}/{name}": value for name, value in _shares(tally, env_steps).items()}
-            for name, value in vars(tally).items():
-                setattr(total, name, getattr(total, name) + value)
+            total.add(tally)
         if len(self._delivered) <= MOST_EDGES:
             for (kind, sender, receiver), size in self._delivered.items():
                 out[f"channel/{kind}/{sender}_to_{receiver}/bytes"] = float(size)
         return out | {f"channel/{name}": value for name, value in _shares(total, env_steps).items()}
 
     def state(self) -> dict[str, Any]:
-        """JSON-able counts and what is under way."""
+        """JSON-able counts and messages that are not delivered yet."""
         return {
             "tallies": {kind: vars(tally).copy() for kind, tally in self.tallies.items()},
             "delivered": [[*edge, size] for edge, size in self._delivered.items()],

@@ -1,9 +1,9 @@
-"""Items as the bytes that cross the channel: a versioned header, plain arrays, a checksum, no pickle.
+"""Encodes items as bytes: a versioned header, plain arrays, a checksum. No pickle.
 
-Layout, little-endian: magic "MAWM", version, kind, role, agent, episode, sequence number, three sizes, start; then the
-arrays one after the other; then BLAKE2b-64 of everything before it. Actions take one or two bytes, masks one bit an
-action, latents as many bits a group as its classes need; how real numbers are written is the `Wire`'s business, and the
-message says which it was.
+Layout, little-endian: magic "MAWM", version, kind, role, format of real numbers, agent, episode, sequence number, four
+sizes, one more integer (a segment's start, or a rollout's number of classes); then the arrays in a fixed order; then
+BLAKE2b-64 of all bytes before it. An action takes one or two bytes, a mask one bit per action, a latent group as many
+bits as its number of classes needs. `Wire` is the format of real numbers; every message states it.
 """
 
 import hashlib
@@ -24,21 +24,21 @@ _SEGMENT, _ROLLOUT = 0, 1
 _REALS = ("float32", "float16")
 _DETER_STEPS = 127
 _DEATH = 2
-"""Termination flag of an arrival that is an agent's death while its team fought on; 1: any other terminal arrival."""
+"""Terminal flag of an arrival that is an agent's death before the battle's end; 1: any other terminal arrival."""
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
 class Wire:
-    """How numbers are written.
+    """The number format of messages.
 
-    `float32` is exact. `float16` writes real numbers as half floats (beyond 65 504 as that) and a deterministic state,
-    which a gated recurrent unit keeps in [-1, 1], in steps of 1/127: 8 bits instead of 32, off by 0.004 at most.
+    `float32` is exact. `float16` stores real numbers as half floats, clipped at +-65 504. It stores a deterministic
+    state, which a GRU keeps in [-1, 1], in steps of 1/127: 8 bits instead of 32, with an error of at most 0.004.
     """
 
     reals: Literal["float32", "float16"] = "float32"
     classes: int = 256
-    """Classes of a latent group, which say how many bits it takes."""
+    """Classes of a latent group; they determine its number of bits."""
 
     @property
     def latent_bits(self) -> int:
@@ -152,14 +152,14 @@ def encode_rollout(rollout: Rollout, sequence: int, wire: Wire) -> bytes:
 
 
 class _Reader:
-    """Takes arrays off a checked message one after the other."""
+    """Checks a message and reads its arrays in order."""
 
     def __init__(self, message: bytes, kind: int) -> None:
         if len(message) < _HEADER.size + _CHECKSUM:
             raise ValueError(f"a message of {len(message)} bytes is shorter than its header")
         body, checksum = message[:-_CHECKSUM], message[-_CHECKSUM:]
         if hashlib.blake2b(body, digest_size=_CHECKSUM).digest() != checksum:
-            raise ValueError("a message's checksum does not match its bytes: it was damaged on the way")
+            raise ValueError("a message is damaged: its checksum does not match its bytes")
         magic, version, got, role, reals, agent, episode, self.sequence, *self.sizes, self.last = _HEADER.unpack_from(
             body
         )
@@ -169,38 +169,38 @@ class _Reader:
                 f"got {magic!r} {version} {got} role {role} numbers {reals}"
             )
         if kind == _ROLLOUT and not 1 <= self.last <= 256:
-            raise ValueError(f"a rollout's latents have {self.last} classes; one to 256 can be")
+            raise ValueError(f"a rollout's latents have {self.last} classes; the number must be in [1, 256]")
         self.wire = wire_of(message)
         self.origin = Origin(agent, ROLES[role], episode)
         self._body, self._at = body, _HEADER.size
 
     def take(self, dtype: str | type[np.generic], *shape: int) -> NDArray[np.generic]:
-        """The next array of this type and shape, as a copy that nobody else holds."""
+        """Read the next array of this type and shape, as a copy."""
         kind = np.dtype(dtype)
         end = self._at + kind.itemsize * int(np.prod(shape))
         if end > len(self._body):
-            raise ValueError(f"a message ends at byte {len(self._body)}; its header announces at least {end}")
+            raise ValueError(f"a message ends at byte {len(self._body)}; its header needs at least {end}")
         out = np.frombuffer(self._body[self._at : end], kind).reshape(shape).copy()
         self._at = end
         return out
 
     def mask(self, rows: int, n_actions: int) -> NDArray[np.bool_]:
-        """The next mask (rows, n_actions)."""
+        """Read the next mask (rows, n_actions)."""
         packed = self.take(np.uint8, rows, _mask_bytes(n_actions))
         return np.unpackbits(np.asarray(packed, np.uint8), axis=-1, count=n_actions).astype(np.bool_)
 
     def reals(self, *shape: int) -> NDArray[np.float32]:
-        """The next real numbers."""
+        """Read the next real numbers."""
         return self.take("<f4" if self.wire.reals == "float32" else "<f2", *shape).astype(np.float32)
 
     def deter(self, *shape: int) -> NDArray[np.float32]:
-        """The next deterministic states."""
+        """Read the next deterministic states."""
         if self.wire.reals == "float32":
             return self.take("<f4", *shape).astype(np.float32)
         return self.take(np.int8, *shape).astype(np.float32) / np.float32(_DETER_STEPS)
 
     def latents(self, rows: int, groups: int) -> NDArray[np.uint8]:
-        """The next class indices (rows, groups)."""
+        """Read the next class indices (rows, groups)."""
         bits = self.wire.latent_bits
         packed = np.asarray(self.take(np.uint8, _latent_bytes(rows * groups, bits)), np.uint8)
         places = np.unpackbits(packed, count=rows * groups * bits).reshape(rows, groups, bits)
@@ -208,13 +208,13 @@ class _Reader:
         return classes
 
     def finish(self) -> None:
-        """Nothing may be left over."""
+        """Raise ValueError if bytes are left."""
         if self._at != len(self._body):
-            raise ValueError(f"a message has {len(self._body)} bytes; its header announces {self._at}")
+            raise ValueError(f"a message has {len(self._body)} bytes; its header needs {self._at}")
 
 
 def decode_segment(message: bytes) -> Segment:
-    """The segment in a message. ValueError for a damaged, truncated or foreign one."""
+    """The segment in a message. ValueError for a damaged or truncated message, or one of another kind."""
     reader = _Reader(message, _SEGMENT)
     steps, obs_size, n_actions, lane = reader.sizes
     obs, reward = reader.reals(steps, obs_size), reader.reals(steps)
@@ -228,7 +228,7 @@ def decode_segment(message: bytes) -> Segment:
 
 
 def decode_rollout(message: bytes) -> Rollout:
-    """The rollout in a message. ValueError for a damaged, truncated or foreign one."""
+    """The rollout in a message. ValueError for a damaged or truncated message, or one of another kind."""
     reader = _Reader(message, _ROLLOUT)
     horizon, deter, groups, n_actions = reader.sizes
     states = reader.deter(horizon + 1, deter), reader.latents(horizon + 1, groups)
@@ -241,7 +241,7 @@ def decode_rollout(message: bytes) -> Rollout:
 
 
 def origin_of(message: bytes) -> Origin:
-    """Who made the item of a message, read off its header. ValueError if there is none."""
+    """The origin in a message's header. ValueError if the header is too short or has an unknown role."""
     if len(message) < _HEADER.size:
         raise ValueError(f"a message of {len(message)} bytes is shorter than its header")
     _, _, _, role, _, agent, episode, *_ = _HEADER.unpack_from(message)
@@ -268,7 +268,7 @@ def sequence_of(message: bytes) -> int:
 
 
 def wire_of(message: bytes) -> Wire:
-    """How the numbers of a message are written."""
+    """The number format of a message."""
     fields = _HEADER.unpack_from(message)
     reals: Literal["float32", "float16"] = "float16" if fields[4] else "float32"
     return Wire(reals, fields[-1] if fields[2] == _ROLLOUT else Wire.classes)

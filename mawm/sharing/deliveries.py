@@ -1,4 +1,4 @@
-"""Which learner receives which message: the real channel, and controls that deliver as many bytes of something else."""
+"""Rules of delivery: the real channel, and controls that deliver as many bytes of other content."""
 
 import base64
 from collections import deque
@@ -10,15 +10,15 @@ import numpy as np
 from mawm.sharing.broadcast import Outbox
 from mawm.sharing.codec import scramble
 
-Letter = tuple[int, bytes]
-"""A message and the number of the learner that sent it."""
+Message = tuple[int, bytes]
+"""The number of the sender among the learners, and the encoded message."""
 
 
 class Delivery:
-    """Turns what all learners sent into what each receives."""
+    """Turns the outboxes of all learners into the messages that each of them receives."""
 
-    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Letter]]:
-        """The letters of each learner."""
+    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
+        """The messages for each learner."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
@@ -32,8 +32,8 @@ class Delivery:
 class Direct(Delivery):
     """Every message goes to every other learner at once, in order of sender."""
 
-    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Letter]]:
-        """The letters of each learner."""
+    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
+        """The messages for each learner."""
         return [
             [(j, message) for j, box in enumerate(outboxes) if j != i for message in box.messages]
             for i in range(len(outboxes))
@@ -41,24 +41,24 @@ class Direct(Delivery):
 
 
 class Stale(Delivery):
-    """Delivers to every other learner what was sent `lag` rounds ago.
+    """Every message goes to every other learner, `lag` rounds late.
 
-    As many bytes as the real channel, but of a world and a policy that are gone.
+    The bytes are those of the real channel, but the content comes from an old policy.
     """
 
     def __init__(self, lag: int) -> None:
         self.lag = lag
         self._waiting: dict[str, deque[list[list[bytes]]]] = {}
 
-    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Letter]]:
-        """The letters of each learner: none in the first `lag` rounds."""
+    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
+        """The messages for each learner; none in the first `lag` rounds."""
         waiting = self._waiting.setdefault(kind, deque())
         waiting.append([box.messages for box in outboxes])
         due = waiting.popleft() if len(waiting) > self.lag else [[] for _ in outboxes]
         return Direct().deliver(kind, [Outbox(messages) for messages in due])
 
     def state(self) -> dict[str, Any]:
-        """What is under way, as text."""
+        """The waiting messages, as base85 text."""
         return {
             kind: [[[base64.b85encode(m).decode() for m in box] for box in boxes] for boxes in waiting]
             for kind, waiting in self._waiting.items()
@@ -73,36 +73,36 @@ class Stale(Delivery):
 
 
 KEPT = 64
-"""Messages of its own that a learner may get again."""
+"""`Own` keeps this number of each learner's own messages."""
 
 
 class Own(Delivery):
-    """Gives each learner as many messages as it would have received, but the last ones that it sent itself.
+    """Each learner receives copies of its own last messages, as many as the real channel would deliver.
 
-    A learner that has sent nothing yet is owed its messages: it gets them as soon as there is one.
+    If a learner has sent no message yet, the number is carried over to later rounds.
     """
 
     def __init__(self) -> None:
         self._sent: dict[str, list[deque[bytes]]] = {}
         self._owed: dict[str, list[int]] = {}
 
-    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Letter]]:
-        """The letters of each learner."""
+    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
+        """The messages for each learner."""
         sent = self._sent.setdefault(kind, [deque(maxlen=KEPT) for _ in outboxes])
         owed = self._owed.setdefault(kind, [0] * len(outboxes))
         total = sum(len(box.messages) for box in outboxes)
-        letters: list[list[Letter]] = []
+        received: list[list[Message]] = []
         for i, (box, own) in enumerate(zip(outboxes, sent, strict=True)):
             own.extend(box.messages)
             owed[i] += total - len(box.messages)
             count = owed[i] if own else 0
             owed[i] -= count
-            # Newest first, and round again where there are too few.
-            letters.append([(i, own[-1 - k % len(own)]) for k in range(count)])
-        return letters
+            # Newest first. Messages repeat if there are too few.
+            received.append([(i, own[-1 - k % len(own)]) for k in range(count)])
+        return received
 
     def state(self) -> dict[str, Any]:
-        """What was sent, as text, and what is owed."""
+        """The kept messages, as base85 text, and the number carried over."""
         sent = {
             kind: [[base64.b85encode(m).decode() for m in own] for own in own_of] for kind, own_of in self._sent.items()
         }
@@ -118,25 +118,25 @@ class Own(Delivery):
 
 
 Scramble = Callable[[bytes, np.random.Generator], bytes]
-"""A message of the same length whose content is out of order."""
+"""Makes a message of the same length with permuted content."""
 
 
 class Shuffled(Delivery):
-    """Delivers every message to every other learner with its observations (or latents) out of order.
+    """Every message goes to every other learner with its observations (or latents) permuted in time.
 
-    The marginals of all fields are the real ones; what follows on what is not.
+    The marginal distributions of all fields stay the same; the order in time is lost.
     """
 
     def __init__(self, scramble: Scramble, rng: np.random.Generator) -> None:
         self.scramble = scramble
         self._rng = rng
 
-    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Letter]]:
-        """The letters of each learner: all receivers of a message get the same wrong order."""
+    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
+        """The messages for each learner; all receivers of a message get the same permutation."""
         return Direct().deliver(kind, [Outbox([self.scramble(m, self._rng) for m in box.messages]) for box in outboxes])
 
     def state(self) -> dict[str, Any]:
-        """The generator."""
+        """The generator's state."""
         return {"generator": self._rng.bit_generator.state}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -151,4 +151,4 @@ DELIVERIES: dict[str, Callable[[int, np.random.Generator], Delivery]] = {
     "self": lambda lag, rng: Own(),
     "shuffled": lambda lag, rng: Shuffled(scramble, rng),
 }
-"""The deliveries by the name in `--channel`; each is made from the rounds of delay and a generator of its own."""
+"""The deliveries by the name in `--channel`; each is made from the delay in rounds and its own generator."""

@@ -1,4 +1,4 @@
-"""The books of the channel: who told whom how much, edge by edge."""
+"""Counts of the channel for each pair of sender and receiver."""
 
 import csv
 import io
@@ -12,8 +12,8 @@ FIELDS = (
     "env_steps", "kind", "sender", "receiver", "produced", "offered", "refused_by_budget", "sent",
     "refused_by_gate", "delivered", "bytes",
 )  # fmt: skip
-"""Columns of `channel.csv`: items between two rows of the log; `produced` to `sent` are the sender's, `delivered` and
-`bytes` what reached the receiver."""
+"""Columns of `channel.csv`: items between two rows of the log. `produced` to `sent` count at the sender, `delivered`
+and `bytes` at the receiver."""
 _COUNTS = FIELDS[4:]
 
 
@@ -30,7 +30,7 @@ class Ledger:
             edge[name] += count
 
     def close(self, env_steps: int) -> list[dict[str, Any]]:
-        """The rows since the last call; an edge on which nothing was produced or delivered has none."""
+        """The rows since the last call; an edge without counts has no row."""
         rows = [
             {"env_steps": env_steps, "kind": kind, "sender": sender, "receiver": receiver, **counts}
             for (kind, sender, receiver), counts in self._open.items()
@@ -49,7 +49,7 @@ class Ledger:
 
 
 def ledger_file(path: Path, resume_at: int | None = None) -> Callable[[list[dict[str, Any]]], None]:
-    """A function that appends rows to `path`; rows past `resume_at` are dropped first."""
+    """A function that appends rows to `path`. On a resume, rows after `resume_at` steps are dropped first."""
     kept: list[dict[str, Any]] = []
     if resume_at is not None and path.exists():
         with path.open(newline="") as file:

@@ -1,4 +1,4 @@
-"""What a replay lets in and what it lets out to be learned from: data of the roles that it admits."""
+"""The gate of a replay: it admits data of given roles only, and checks again when a batch is sampled."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,11 +7,11 @@ from mawm.types import ROLES, Origin, Role
 
 
 class ProvenanceError(ValueError):
-    """An item of a foreign role was about to enter a replay, or to be learned from."""
+    """An item of a refused role was about to enter a replay, or to be used for an update."""
 
 
 class Gate:
-    """Refuses every origin whose role is not among `roles`, at the entrance of a replay and again at its exit."""
+    """Refuses every origin whose role is not among `roles`, at the replay's entry and at sampling."""
 
     def __init__(self, *roles: Role) -> None:
         self.roles = frozenset(roles)
@@ -22,12 +22,12 @@ class Gate:
         return role in self.roles
 
     def check(self, origin: Origin) -> None:
-        """Raise ProvenanceError, naming agent, role and episode, unless the origin's role is admitted."""
+        """Raise ProvenanceError with agent, role and episode if the origin's role is refused."""
         if origin.role not in self.roles:
             self._refuse(origin)
 
     def check_rows(self, agent: NDArray[np.int16], role: NDArray[np.uint8], episode: NDArray[np.int64]) -> None:
-        """The same for rows (any shape) that say where they come from; the first foreign one is named."""
+        """The same for columns of origins (any shape); the error names the first refused row."""
         admitted = self._admitted[role]
         if not admitted.all():
             at = np.unravel_index(int(np.argmin(admitted)), admitted.shape)

@@ -1,4 +1,4 @@
-"""What a sender picks: in which phase of the battle, and whether picks come in runs."""
+"""Statistics of a selector's offers: their share in each phase of a battle, and their autocorrelation."""
 
 from typing import Any
 
@@ -7,11 +7,12 @@ import numpy as np
 from mawm.types import Bools, Ints, Metrics, Segment
 
 PHASES = ("opening", "middle", "end")
-"""The first segment of a battle; the one in which the agent dies or the battle is decided; those between."""
+"""opening: the first segment of a battle; end: the segment with the agent's death or the battle's end; middle: the
+others."""
 
 
 def phase(segment: Segment) -> int:
-    """The index in `PHASES` of a segment; a battle that is one segment long is an opening."""
+    """The index in `PHASES` of a segment; a battle with one segment is an opening."""
     return 0 if segment.start == 0 else (2 if segment.terminal.any() else 1)
 
 
@@ -25,7 +26,7 @@ class Picks:
         self._last = False
 
     def add(self, proposed: Bools, phases: Ints | None) -> None:
-        """Take in offers (n,) in order and, where there are any, the phases (n,) of the items."""
+        """Count offers (n,) in order and, if given, the phases (n,) of the items."""
         if phases is not None:
             self._produced += np.bincount(phases, minlength=len(PHASES))
             self._picked += np.bincount(phases[proposed], minlength=len(PHASES))
@@ -36,7 +37,7 @@ class Picks:
         self._last = bool(before[-1])
 
     def metrics(self) -> Metrics:
-        """Shares offered per phase, and the correlation of a pick with the next item's."""
+        """Shares offered per phase, and the correlation between the offers of consecutive items."""
         out: Metrics = {}
         for name, produced, picked in zip(PHASES, self._produced, self._picked, strict=True):
             if produced:

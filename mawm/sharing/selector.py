@@ -1,4 +1,4 @@
-"""What every selector can do."""
+"""The interface of selectors."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from mawm.types import Bools, Ints
 
 
 class Selector:
-    """Looks at the losses of items, in the order in which they were finished, and says which to offer."""
+    """Decides from the losses of items, in the order in which they were finished, which items to offer."""
 
     active = True
-    """False where nothing is ever proposed, so that the sender need not score anything."""
+    """False: nothing is ever offered, and the sender need not compute losses."""
 
     def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
-        """Proposals (n,) for n items: losses (n, m) under m components of the sender's model, in nats per arrival.
+        """Offers (n,) for n items with losses (n, m) under m components of the sender's model, in nats per arrival.
 
-        `arrivals` (n,) says how many arrivals an item holds: the length of a segment, 1 for a rollout.
+        `arrivals` (n,) is the number of arrivals of each item: the length of a segment, 1 for a rollout.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Which items a sender offers: the selectors by name, a user's own, and the two controls."""
+"""The selectors by name, user-defined selectors, and the two controls."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from mawm.types import Bools, Ints
 
 
 class AllOrNone(Selector):
-    """Offers everything (ShareAll) or nothing, whatever the losses."""
+    """Offers every item (ShareAll) or none, independently of the losses."""
 
     def __init__(self, answer: bool) -> None:
         self.active = answer
@@ -24,10 +24,10 @@ class AllOrNone(Selector):
 
 
 class RandomSelector(Selector):
-    """Offers each item with probability `bandwidth`, whatever its losses; its generator is its own.
+    """Offers each item with probability `bandwidth`, independently of its losses. It has its own generator.
 
-    The other selectors offer nothing before their windows hold `WARM_UP` values, nor an item whose losses are not
-    finite; neither does this one, so that it differs from them in the choice alone.
+    Like the other selectors, it offers nothing during a warm-up and no item with a non-finite loss. So it differs from
+    them in the choice alone.
     """
 
     active = True
@@ -40,7 +40,7 @@ class RandomSelector(Selector):
         self.refused_non_finite = 0
 
     def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
-        """One draw an item."""
+        """One draw per item."""
         finite = np.isfinite(losses).all(1)
         numbers = self._seen + np.cumsum(finite)
         self._seen += int(finite.sum())
@@ -49,7 +49,7 @@ class RandomSelector(Selector):
         return drawn & finite & (numbers > self.warm_up)
 
     def diagnostics(self) -> dict[str, float]:
-        """Refusals."""
+        """The number of items with a non-finite loss."""
         return {"non_finite": float(self.refused_non_finite)}
 
     def state(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ SELECTORS: dict[str, Callable[[float, tuple[str, ...], int, np.random.Generator]
 def make_selector(
     name: str, bandwidth: float, components: tuple[str, ...], window: int, rng: np.random.Generator
 ) -> Selector:
-    """A selector by name; `module:factory` calls a user's factory with (bandwidth, components, window, rng).
+    """A selector by name; `module:factory` calls a user's function with (bandwidth, components, window, rng).
 
     A row of the table offers nothing at bandwidth 0 and everything at bandwidth 1 (but `all` and `none` stay what they
     are). ValueError if there is no such selector.
@@ -96,7 +96,7 @@ def make_selector(
         return own
     if name not in SELECTORS:
         raise ValueError(
-            f"selector {name!r} is none of {', '.join(SELECTORS)}, nor module:factory with a function of your own"
+            f"selector {name!r} is none of {', '.join(SELECTORS)}, and not a function of your own (module:factory)"
         )
     if bandwidth in (0.0, 1.0) and name not in ("all", "none"):
         return AllOrNone(bandwidth == 1.0)

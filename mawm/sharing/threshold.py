@@ -1,4 +1,4 @@
-"""The rule of Z section 4.2 as a whole: windows, z-scores, their maximum, the threshold, the warm-up."""
+"""The selection rule of Z section 4.2: windows, z-scores, their maximum, the threshold, the warm-up."""
 
 import math
 from statistics import NormalDist
@@ -11,23 +11,23 @@ from mawm.sharing.selector import Selector
 from mawm.types import Bools, Ints
 
 WARM_UP = 20
-"""Least items in a window: it is not used before, and never holds fewer after; fewer give no deviation."""
+"""Minimum number of items in a window. A window with fewer items is not used, and none is dropped below it."""
 Z_BOUND = 8.0
-"""Largest z-score. One outlier would otherwise raise sigma_M so far that nothing is offered in the next K arrivals."""
+"""Bound of z-scores. Without it one outlier would raise sigma_M so much that the next K arrivals offer nothing."""
 SIGMA_FLOOR = 1e-9
-"""A deviation below this share of the mean is rounding: a constant loss tells nothing new."""
+"""A standard deviation below this share of the mean is rounding error of a constant loss and counts as 0."""
 AIM, GAIN, LEAST, MOST = 0.85, 0.005, -2.0, 8.0
 """`adaptive`: after each item c += GAIN (offered / bandwidth - AIM), and c stays between LEAST and MOST."""
 
 
 class Window:
-    """The items of the last `size` arrivals: a row of values (m,) for each, and how many arrivals it has."""
+    """The items of the last `size` arrivals: for each a row of values (m,) and its number of arrivals."""
 
     def __init__(self, size: int, columns: int) -> None:
         self.size, self._held, self._rows = size, 0, np.zeros((0, columns + 1))
 
     def push(self, values: list[float], arrivals: int) -> None:
-        """Enter an item. The oldest items leave while there are more than `size` arrivals and than WARM_UP items."""
+        """Add an item. Drop the oldest items while more than `size` arrivals and more than WARM_UP items are held."""
         self._rows = np.concatenate([self._rows, [[*values, arrivals]]])
         self._held += arrivals
         first, most = 0, len(self._rows) - WARM_UP
@@ -42,13 +42,13 @@ class Window:
         return self._rows[:, :-1]
 
     def moments(self, *, of_an_arrival: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation (m,) of items; sigma is 0 before the warm-up and where it is only rounding.
+        """Mean and standard deviation (m,) over items; sigma is 0 before the warm-up and where it is rounding error.
 
         `of_an_arrival`: the values L are means over n arrivals; mu = sum(n L) / sum(n), sigma^2 = mean(n (L - mu)^2).
         """
         if len(self._rows) < WARM_UP:
-            nothing = np.zeros(self._rows.shape[1] - 1)
-            return nothing, nothing
+            zeros = np.zeros(self._rows.shape[1] - 1)
+            return zeros, zeros
         n = self._rows[:, -1:] if of_an_arrival else np.ones((len(self._rows), 1))
         mean = (n * self.values).sum(0) / n.sum()
         sigma = np.sqrt((n * np.square(self.values - mean)).sum(0) / len(n))
@@ -68,13 +68,13 @@ class Window:
 class Threshold(Selector):
     """Offer an item if L_M >= mu_M + c sigma_M, where 1 - Phi(c) = bandwidth.
 
-    L_M = max_m sqrt(n) (L_m - mu_m) / sigma_m, bounded by 8, where L_m is the item's loss m per arrival and n its
-    number of arrivals. mu_m and sigma_m are mean and standard deviation of the loss of one arrival over the last K
-    arrivals; a mean over n arrivals varies less, hence the sqrt(n). mu_M and sigma_M are those of L_M over the items of
-    the last K arrivals. A single loss (the critic's) is its own L_M.
+    L_M = max_m sqrt(n) (L_m - mu_m) / sigma_m, bounded by 8. L_m is the item's loss m per arrival, n its number of
+    arrivals. mu_m and sigma_m are mean and standard deviation of the loss of one arrival over the last K arrivals. A
+    mean over n arrivals varies less, hence the sqrt(n). mu_M and sigma_M are those of L_M over the items of the last K
+    arrivals. A single loss (the critic's) is its own L_M.
 
-    An item is compared with the windows before it enters them. There is no L_M before the windows of the losses are
-    warm. An item with a loss that is not finite is neither offered nor entered, and is counted.
+    An item is compared with the windows first and then added to them. There is no L_M during the warm-up of the loss
+    windows. An item with a non-finite loss is not offered, not added, and counted.
 
     Losses are skewed, so Z's c offers more or less than the bandwidth. With `follows` (selector `adaptive`) c starts at
     Z's value and moves until the share of offers is AIM x bandwidth. Without (selector `gaussian`) c is fixed.
@@ -93,7 +93,7 @@ class Threshold(Selector):
         self.refused_non_finite = 0
 
     def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
-        """One decision an item, in order. ValueError unless losses are (n, components)."""
+        """One decision per item, in order. ValueError unless losses are (n, components)."""
         if losses.ndim != 2 or losses.shape[1] != len(self.components):
             raise ValueError(
                 f"expected losses of shape (n, {len(self.components)}) for {self.components}; got {losses.shape}"
@@ -120,7 +120,7 @@ class Threshold(Selector):
         return offered
 
     def _scores(self, losses: NDArray[np.float64], arrivals: int) -> NDArray[np.float64]:
-        """z-scores (m,), -inf where a loss has none. Then the item enters the window of the losses."""
+        """z-scores (m,), -inf without a sigma. Then the item is added to the window of the losses."""
         if len(losses) == 1:
             return losses
         mean, sigma = self._losses.moments(of_an_arrival=True)
@@ -129,11 +129,11 @@ class Threshold(Selector):
         return np.where(sigma > 0.0, np.clip(z, -Z_BOUND, Z_BOUND), -np.inf)
 
     def threshold(self, mean: float, sigma: float) -> float:
-        """mu_M + c sigma_M: the least L_M that is offered."""
+        """mu_M + c sigma_M: the smallest L_M that is offered."""
         return mean + self.sigmas * sigma
 
     def diagnostics(self) -> dict[str, float]:
-        """Threshold, c, refusals, the mean z-score of what was offered, and the share of offers that each loss won."""
+        """Threshold, c, non-finite items, mean z-score of the offers, and for each loss its share of the maxima."""
         total = max(1, int(self._won.sum()))
         return {
             "threshold": self.threshold(*(float(x[0]) for x in self._past.moments())),
@@ -165,14 +165,14 @@ class Threshold(Selector):
 
 
 class Quantile(Threshold):
-    """Offer an item if its L_M lies above the (1 - bandwidth) quantile of the L_M of the last K arrivals.
+    """Offer an item if its L_M is above the (1 - bandwidth) quantile of the L_M of the last K arrivals.
 
-    Right for losses of any shape, as long as it stays. Of the n + 1 places that a new item may have among n others, the
-    upper share of `bandwidth` is offered. Strictly above: of many equal items none comes.
+    Correct for a stationary loss of any distribution. A new item has n + 1 possible ranks among n others; the upper
+    share `bandwidth` of the ranks is offered. The comparison is strict, so that equal items are not offered.
     """
 
     def threshold(self, mean: float, sigma: float) -> float:
-        """The next number above the quantile."""
+        """The next floating-point number above the quantile."""
         past = self._past.values[:, 0]
         if not len(past):
             return 0.0

@@ -1,1 +1,1 @@
-"""Files that survive a crash: atomic writes, safe reads, retries, append-only tables, the metrics log, the lock."""
+"""Crash-safe files: atomic writes, safe reads, retries, append-only tables, the metrics log, the folder lock."""

@@ -1,8 +1,8 @@
-"""Tables that only grow, in files that checkpoints share: what is saved of one is what came since an earlier save.
+"""Append-only tables in files that checkpoints share: a checkpoint writes only the rows since an earlier one.
 
-An array named `rows/TABLE/COLUMN` is a column of a table: its first axis are rows. A table has several lanes; its
-columns `lane` and `at` say where a row stands. `start` and `end` (lanes,) are no columns: they count, for each lane,
-the rows ever appended before the first one that is still held, and all of them.
+An array named `rows/TABLE/COLUMN` is a column of a table; its first axis are rows. A table has several lanes; the
+columns `lane` and `at` give a row's lane and its number there. `start` and `end` (lanes,) are no columns: for each
+lane, `end` counts all rows ever appended, and `start` those before the first row that is still held.
 """
 
 import json
@@ -20,13 +20,15 @@ from mawm.types import TABLES
 Arrays = dict[str, NDArray[Any]]
 BOUNDS = ("start", "end")
 MOST_PIECES = 64
-"""A table in as many pieces is written anew as one: a run that saves often must not leave thousands of files."""
+"""A table with as many pieces is rewritten as one piece; otherwise frequent checkpoints would make thousands of
+files."""
 MOST_ROWS = 2
-"""So is one whose pieces have so many times the rows that are held: a slow lane's row keeps a piece of a fast one."""
+"""A table is also rewritten if its pieces have more than this multiple of the held rows: a held row of a slow lane
+keeps a whole piece, with outdated rows of fast lanes."""
 
 
 class Piece(NamedTuple):
-    """A file with rows of a table, how many, and the table's `end` after them."""
+    """A file with rows of a table: its name, its number of rows, and the table's `end` after them."""
 
     file: str
     rows: int
@@ -34,20 +36,20 @@ class Piece(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table's pieces in a checkpoint, and how many of their rows are held."""
+    """A table's pieces in a checkpoint, and the number of their rows that are held."""
 
     held: int
     pieces: list[Piece]
 
     @property
     def shareable(self) -> bool:
-        """Whether a later checkpoint goes on from these pieces."""
+        """Whether a later checkpoint may share these pieces."""
         return len(self.pieces) < MOST_PIECES and sum(p.rows for p in self.pieces) <= MOST_ROWS * self.held
 
 
 @dataclass(frozen=True)
 class Base:
-    """The earlier checkpoint that the next one shares pieces with: where it lies, and its tables by part and name."""
+    """The earlier checkpoint that the next one shares pieces with: its path, and its tables by part and name."""
 
     path: Path
     files: dict[str, dict[str, Any]]
@@ -55,18 +57,18 @@ class Base:
     tables: dict[str, dict[str, Table]]
 
     def since(self, part: str) -> dict[str, list[int]]:
-        """What a part need not save again."""
+        """For each table of a part, its `end` in this checkpoint: earlier rows need not be saved again."""
         return {name: list(table.pieces[-1].end) for name, table in self.tables.get(part, {}).items()}
 
     def shared(self, part: str, table: str, start: Sequence[int]) -> list[Piece]:
-        """The pieces with a row that is still held: at or after `start`."""
+        """The pieces with at least one held row: a row at or after `start`."""
         found = self.tables.get(part, {}).get(table)
         pieces = [] if found is None else found.pieces
         return [piece for piece in pieces if any(e > s for e, s in zip(piece.end, start, strict=True))]
 
 
 def tables_of(path: Path, manifest: dict[str, Any]) -> dict[str, dict[str, Table]]:
-    """The tables of every part, as a manifest lists them. DamagedError where it does not."""
+    """The tables of every part in a manifest. DamagedError for an invalid entry."""
     try:
         return {
             part: {
@@ -84,7 +86,7 @@ def tables_of(path: Path, manifest: dict[str, Any]) -> dict[str, dict[str, Table
 
 
 def split(arrays: Arrays) -> tuple[Arrays, dict[str, Arrays]]:
-    """Arrays that belong to no table, and the columns of each table."""
+    """The arrays outside tables, and the columns of each table."""
     plain: Arrays = {}
     tables: dict[str, Arrays] = {}
     for name, array in arrays.items():
@@ -97,9 +99,9 @@ def split(arrays: Arrays) -> tuple[Arrays, dict[str, Arrays]]:
 
 
 def joined(table: str, pieces: Sequence[Arrays], where: str) -> Arrays:
-    """The rows of a table that are still held, lane after lane, by the names of their columns.
+    """The held rows of a table, sorted by lane and time, by the names of their columns.
 
-    However many pieces there were, the same rows give the same arrays. DamagedError where pieces do not fit each other.
+    The result depends on the rows only, not on their division into pieces. DamagedError if pieces are inconsistent.
     """
     try:
         bounds = {name: pieces[-1][name] for name in BOUNDS}

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whenever a process is killed or the power is cut."""
+"""Atomic writes: after a kill or a power cut a file is complete or absent."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write and force to disk, in place: for files that nobody looks for yet."""
+    """Write a file and sync it to disk. Not atomic: for files in a folder that is not in use yet."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -15,7 +15,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file that is read by its name: beside it, forced to disk, then renamed into place."""
+    """Replace a file atomically: write a temporary file beside it, sync it, rename it."""
     new = path.with_name(f"{path.name}.new")
     write_synced(new, text.encode())
     new.replace(path)
@@ -23,7 +23,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def append_whole(file: RawIOBase, data: bytes) -> None:
-    """Append to an unbuffered file, all of it or nothing. OSError in the second case."""
+    """Append all of `data` to an unbuffered file, or nothing and raise OSError."""
     end = file.seek(0, os.SEEK_END)
     try:
         written = file.write(data)
@@ -35,14 +35,14 @@ def append_whole(file: RawIOBase, data: bytes) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Force what was appended to a file to disk; a file that is not there has nothing."""
+    """Sync a file to disk, if it exists."""
     if path.exists():
         with path.open("rb") as file:
             os.fsync(file.fileno())
 
 
 def sync(folder: Path) -> None:
-    """Force a folder's list of names to disk."""
+    """Sync a folder's list of names to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""One process a folder: the second is refused, and told who holds it."""
+"""A lock for a folder: only one process may use it."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ from filelock import FileLock, Timeout
 
 
 class FolderLock:
-    """Holds a folder until `release`, or until the process is gone, however it ends."""
+    """Locks a folder until `release`, or until the process ends in any way."""
 
     def __init__(self, folder: Path) -> None:
-        """ValueError if another process holds the folder, with its number."""
+        """ValueError, with the process number, if another process has locked the folder."""
         self.folder = folder
         self._lock = FileLock(folder / ".lock")
         try:
@@ -22,12 +22,12 @@ class FolderLock:
         (folder / ".pid").write_text(f"{os.getpid()}\n")
 
     def release(self) -> None:
-        """Let others have it."""
+        """Unlock the folder."""
         self._lock.release()
 
 
 def holder(folder: Path) -> int | None:
-    """The process that holds a folder, if one does."""
+    """The number of the process that has locked a folder (0 if unknown); None if no process has."""
     if not (folder / ".lock").exists():
         return None
     probe = FileLock(folder / ".lock")

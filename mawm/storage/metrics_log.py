@@ -1,4 +1,4 @@
-"""Where numbers go: TensorBoard for eyes, `metrics.jsonl` for programs; the x-axis is always environment steps."""
+"""The log of metrics: TensorBoard events, and `metrics.jsonl` for programs. The x-axis is environment steps."""
 
 import contextlib
 import json
@@ -13,19 +13,19 @@ from mawm.types import Metrics
 
 
 class Writer(Protocol):
-    """Takes one row of metrics at a time."""
+    """Writes rows of metrics."""
 
     def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
-        """Record metrics at a number of environment steps and seconds since the run began."""
+        """Write one row: metrics at a number of environment steps and of seconds since the run's start."""
 
     def close(self) -> None:
-        """Flush and let go."""
+        """Flush and close."""
 
 
 class JsonLines:
-    """One JSON object a line with `env_steps`, `wall_s` and the tags; a value that is not finite is written as null.
+    """One JSON object per line with `env_steps`, `wall_s` and the tags. A non-finite value is written as null.
 
-    Rows past `resume_at` are dropped on opening, so that a resumed run neither doubles nor contradicts a row.
+    On a resume, rows after `resume_at` steps are dropped, so that no row appears twice.
     """
 
     def __init__(self, path: Path, resume_at: int | None = None) -> None:
@@ -35,7 +35,7 @@ class JsonLines:
         self._file = path.open("ab", buffering=0)
 
     def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
-        """Append one row, so that a reader sees it at once. OSError if there is no room: then none of it is written."""
+        """Append one row without a buffer. OSError if the disk is full: then no part of the row is written."""
         values = {tag: value if math.isfinite(value) else None for tag, value in metrics.items()}
         row: dict[str, Any] = {"env_steps": env_steps, "wall_s": round(wall_s, 3), **values}
         append_whole(self._file, (json.dumps(row) + "\n").encode())
@@ -49,23 +49,23 @@ def _steps(line: str) -> float:
     try:
         return float(json.loads(line)["env_steps"])
     except (ValueError, KeyError, TypeError):
-        return math.inf  # the torn last line of a killed run
+        return math.inf  # the incomplete last line of a killed run
 
 
 class TensorBoard:
-    """TensorBoard events; on resume, events past the checkpoint are purged."""
+    """TensorBoard events; on a resume, events after the checkpoint are purged."""
 
     def __init__(self, folder: Path, resume_at: int | None = None) -> None:
         self._folder = folder
         self._writer = self._open(None if resume_at is None else resume_at + 1)
 
     def _open(self, purge: int | None) -> Any:
-        from torch.utils.tensorboard import SummaryWriter  # takes a second, and tests need it not
+        from torch.utils.tensorboard import SummaryWriter  # a slow import, which many tests do not need
 
         return SummaryWriter(str(self._folder), purge_step=purge)
 
     def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
-        """Add one scalar a tag. OSError if they cannot be written: the next call begins a file of its own."""
+        """Add one scalar per tag. OSError if they cannot be written: the next call opens a new file."""
         if self._writer is None:
             self._writer = self._open(None)
         try:
@@ -83,30 +83,30 @@ class TensorBoard:
 
 
 class RetryingWriter:
-    """A writer that a full disk does not stop: rows that cannot be written are kept and written later."""
+    """Keeps rows that cannot be written (a full disk) and writes them later."""
 
-    def __init__(self, writer: Writer, what: str, say: Callable[[str], None]) -> None:
+    def __init__(self, writer: Writer, name: str, warn: Callable[[str], None]) -> None:
         self._writer = writer
-        self.rows = Retrying(writer.write, what, say)
+        self.rows = Retrying(writer.write, name, warn)
 
     def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
-        """Record a row, now or later."""
+        """Write a row, now or later."""
         self.rows(env_steps, wall_s, metrics)
 
     def close(self) -> None:
-        """Let go. Nothing is owed any more then: a run ends with a save, which waits for its rows."""
+        """Close the writer. No row is pending then: a run ends with a checkpoint, which waits for them."""
         with contextlib.suppress(OSError):
             self._writer.close()
 
 
 class Averages:
-    """Means of metrics between two rows of the log."""
+    """Mean of each metric between two rows of the log."""
 
     def __init__(self) -> None:
         self._sums: dict[str, tuple[float, int]] = {}
 
     def add(self, metrics: Metrics, prefix: str = "") -> None:
-        """Take in values; `prefix` names their owner."""
+        """Add values; `prefix` names their owner."""
         for tag, value in metrics.items():
             name = f"{prefix}{tag}"
             total, count = self._sums.get(name, (0.0, 0))

@@ -1,38 +1,38 @@
-"""Calls that may fail for want of space, and are made up for later."""
+"""Retries of writes that fail because the disk is full."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 class Retrying:
-    """A call that writes. One that fails with OSError is kept and made again, in order, before the next one.
+    """Calls a function that writes all or nothing. A call that fails with OSError is retried before the next one.
 
-    So a full disk stops no training and, once there is room, leaves no gap in a log. `call` must write all or nothing.
+    So a full disk does not stop the training, and a log has no gap once the disk has space again.
     """
 
-    def __init__(self, call: Callable[..., None], what: str, say: Callable[[str], None]) -> None:
-        self.call, self.what, self.say = call, what, say
-        self.kept: list[tuple[Any, ...]] = []
-        self.owed = False
+    def __init__(self, call: Callable[..., None], name: str, warn: Callable[[str], None]) -> None:
+        self.call, self.name, self.warn = call, name, warn
+        self.pending: list[tuple[Any, ...]] = []
+        self.failing = False
 
     def __call__(self, *arguments: Any) -> None:
-        """Make the calls that are owed, and this one."""
-        self.kept.append(arguments)
+        """Retry the pending calls, then make this one."""
+        self.pending.append(arguments)
         self.drain()
 
     def drain(self) -> bool:
-        """Make the calls that are owed; whether none is any more."""
-        told = self.owed
+        """Retry the pending calls; returns whether none is left."""
+        already_failing = self.failing
         try:
-            while self.kept:
-                self.call(*self.kept[0])
-                self.kept.pop(0)
+            while self.pending:
+                self.call(*self.pending[0])
+                self.pending.pop(0)
         except OSError as error:
-            self.owed = True
-            if not told:
-                self.say(f"{self.what} cannot be written ({error.strerror or error}); its rows are kept for later")
+            self.failing = True
+            if not already_failing:
+                self.warn(f"{self.name} cannot be written ({error.strerror or error}); its rows are kept for a retry")
             return False
-        self.owed = False
-        if told:
-            self.say(f"{self.what} is complete again")
+        self.failing = False
+        if already_failing:
+            self.warn(f"{self.name} is complete again")
         return True

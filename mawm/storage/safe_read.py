@@ -1,4 +1,4 @@
-"""Reads tensors and JSON that may be damaged or mean harm: nothing is executed, nothing beyond the file built."""
+"""Safe reads of tensors and JSON that may be damaged or malicious: no code is executed, and sizes are limited."""
 
 import hashlib
 import json
@@ -15,26 +15,26 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 LARGEST_HEADER = 8 << 20
-"""Bytes of the longest tensor header that is looked at; ours have some tens of kilobytes."""
+"""Maximum bytes of a tensor file's header; a header of ours has some tens of kilobytes."""
 LARGEST_JSON = 64 << 20
 LARGEST_FILE = 32 << 30
-"""Bytes of the largest file that is looked at at all: the replay of a large team is a tenth of it."""
+"""Maximum bytes of a file; the replay of a large team takes a tenth of it."""
 MUST_BE_FINITE = ("weights/", "optimiser/")
-"""Parts of array names whose numbers must be finite: a network of NaN can only be thrown away."""
+"""Arrays with these parts in their names must be finite: a network with NaN weights is useless."""
 
 
 class DamagedError(ValueError):
-    """A file is not what it should be; the message names the file and, where there is one, the key."""
+    """A file is damaged or malformed; the message names the file and, where possible, the key."""
 
 
 def plain_file(path: Path) -> int:
-    """The size of a regular file. DamagedError for a link, a folder, a device, or nothing at all."""
+    """The size of a regular file. DamagedError if the path is a link, a folder or a device, or does not exist."""
     try:
         found = os.lstat(path)
     except OSError as error:
         raise DamagedError(f"{path} cannot be read ({error.strerror})") from None
     if not stat.S_ISREG(found.st_mode):
-        raise DamagedError(f"{path} is no plain file")
+        raise DamagedError(f"{path} is not a regular file")
     if found.st_size > LARGEST_FILE:
         raise DamagedError(f"{path} has {found.st_size:,} bytes; at most {LARGEST_FILE:,} are read")
     return found.st_size
@@ -47,7 +47,7 @@ def digest(path: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. DamagedError for anything else, and for a key that stands twice."""
+    """A JSON object. DamagedError for other content, and for a duplicate key."""
     size = plain_file(path)
     if size > LARGEST_JSON:
         raise DamagedError(f"{path} has {size:,} bytes; at most {LARGEST_JSON:,} are read")
@@ -55,23 +55,23 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def parse_object(text: bytes, where: str) -> dict[str, Any]:
-    """The object in `text`; `where` names it in errors."""
+    """The JSON object in `text`; errors name it `where`."""
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: dict[str, Any] = {}
         for key, value in pairs:
             if key in seen:
-                raise DamagedError(f"{where}: the key {key[:80]!r} stands twice")
+                raise DamagedError(f"{where}: the key {key[:80]!r} appears twice")
             seen[key] = value
         return seen
 
     try:
-        value = json.loads(text, object_pairs_hook=once)
+        value = json.loads(text, object_pairs_hook=unique)
     except DamagedError:
         raise
     except RecursionError:
         raise DamagedError(f"{where}: too deeply nested") from None
-    except ValueError as error:  # no JSON, no UTF-8, or an integer of thousands of digits
+    except ValueError as error:  # not JSON, not UTF-8, or an integer with thousands of digits
         raise DamagedError(f"{where}: {str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise DamagedError(f"{where}: not a JSON object")
@@ -79,7 +79,7 @@ def parse_object(text: bytes, where: str) -> dict[str, Any]:
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Arrays by name of a safetensors file. DamagedError for a header that lies, or weights that are not finite."""
+    """The arrays of a safetensors file by name. DamagedError for an invalid header, or non-finite weights."""
     size = plain_file(path)
     with path.open("rb") as file:
         head = file.read(8)
@@ -94,12 +94,12 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     for name in sorted(arrays):
         array = arrays[name]
         if any(part in name for part in MUST_BE_FINITE) and array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise DamagedError(f"{path}: {name} holds numbers that are not finite")
+            raise DamagedError(f"{path}: {name} holds non-finite numbers")
     return arrays
 
 
-def only(folder: Path, names: Iterable[str]) -> None:
-    """DamagedError if a folder holds anything else than these, or lacks one of them."""
+def check_names(folder: Path, names: Iterable[str]) -> None:
+    """DamagedError unless a folder holds exactly these names."""
     wanted, found = set(names), {entry.name for entry in os.scandir(folder)}
     if missing := sorted(wanted - found):
         raise DamagedError(f"{folder / missing[0]} is missing")

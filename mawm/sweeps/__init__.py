@@ -1,1 +1,1 @@
-"""Many runs of the main command: their plan, what became of each, and running what is missing."""
+"""Sweeps: many runs of mawm.train. Grid, manifest, runner, and the table in the terminal."""

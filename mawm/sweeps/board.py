@@ -1,4 +1,4 @@
-"""Tells how a sweep stands: a table that redraws itself in a terminal, plain lines elsewhere."""
+"""Shows a sweep's progress: a table that is redrawn in a terminal, plain lines elsewhere."""
 
 import contextlib
 import shutil
@@ -11,11 +11,11 @@ from mawm.sweeps.runner import Job, Runner
 REDRAW_S = 1.0
 LINE_S = 60.0
 SHOWN = 30
-"""Runs under way that the table has room for."""
+"""Maximum number of active runs in the table."""
 
 
 class Board:
-    """Called once a round with the runner; writes when there is something to say."""
+    """Called once per round with the runner; prints changes at once and the table from time to time."""
 
     def __init__(self, out: TextIO) -> None:
         self.out = out
@@ -25,18 +25,18 @@ class Board:
         self._states: dict[str, tuple[str, int]] = {}
 
     def __call__(self, runner: Runner) -> None:
-        """Say what changed, and now and then how everything stands; nothing any more once nobody listens."""
+        """Print the progress. An error of the output is ignored: the runs continue without a terminal."""
         with contextlib.suppress(OSError):
-            self._tell(runner)
+            self._print(runner)
 
-    def _tell(self, runner: Runner) -> None:
-        news = self._news(runner)
+    def _print(self, runner: Runner) -> None:
+        changes = self._changes(runner)
         due = time.monotonic() - self._last >= (REDRAW_S if self.live else LINE_S)
-        if not news and not due:
+        if not changes and not due:
             return
         if self.live:
             self._clear()
-        for line in news:
+        for line in changes:
             print(line, file=self.out)
         if due or self.live:
             self._last = time.monotonic()
@@ -52,7 +52,7 @@ class Board:
             self.out.write(f"\x1b[{self._lines}F\x1b[J")
         self._lines = 0
 
-    def _news(self, runner: Runner) -> list[str]:
+    def _changes(self, runner: Runner) -> list[str]:
         """One line for each run that has started, ended or failed since the last call."""
         lines = []
         for name, run in runner.runs.items():
@@ -67,15 +67,15 @@ class Board:
                 rates = win_rates(entry.win_rate, entry.win_rate_sampled, ".1f")
                 lines.append(f"done     {name}: {rates}, {minutes:.1f} min")
             elif now[1] > before[1]:
-                again = "given up" if entry.state == "failed" else "once more"
-                lines.append(f"failed   {name}: exit code {entry.exit_codes[-1]}, {again}; see {runner.log_of(run)}")
+                then = "no more attempts" if entry.state == "failed" else "one more attempt"
+                lines.append(f"failed   {name}: exit code {entry.exit_codes[-1]}, {then}; see {runner.log_of(run)}")
             if entry.state == "running" and (before[0] != "running" or now[1] > before[1]):
                 lines.append(f"started  {name}")
         return lines
 
 
 def summary(runner: Runner) -> str:
-    """How everything stands, in one line."""
+    """The progress of the sweep, in one line."""
     done, failed, total = runner.count("done"), runner.count("failed"), len(runner.runs)
     left = remaining_s(runner)
     eta = "-" if left is None else duration(left)
@@ -83,21 +83,25 @@ def summary(runner: Runner) -> str:
 
 
 def job_line(runner: Runner, job: Job) -> str:
-    """How one run stands."""
+    """The progress of one run, in one line."""
     progress, wanted = runner.progress(job.run), job.run.config.env_steps
     rates = win_rates(progress.win_rate, progress.win_rate_sampled)
-    name = {"train": "", "evaluate": " (final evaluation)", "waiting": " (an earlier sweep's process is still at it)"}
-    return f"  {job.run.name:<32} {progress.env_steps:>9,} of {wanted:,} steps  {rates}{name[job.step]}"
+    step = {
+        "train": "",
+        "evaluate": " (final evaluation)",
+        "waiting": " (by a process of an earlier sweep)",
+    }
+    return f"  {job.run.name:<32} {progress.env_steps:>9,} of {wanted:,} steps  {rates}{step[job.step]}"
 
 
 def win_rates(greedy: float | None, sampled: float | None, form: str = ".0f") -> str:
-    """`win rate greedy 75 %, sampled 28 %`; `-` where there is none yet."""
-    told = ["-" if rate is None else f"{format(100 * rate, form)} %" for rate in (greedy, sampled)]
-    return f"win rate greedy {told[0]}, sampled {told[1]}"
+    """`win rate greedy 75 %, sampled 28 %`; `-` before the first evaluation."""
+    shown = ["-" if rate is None else f"{format(100 * rate, form)} %" for rate in (greedy, sampled)]
+    return f"win rate greedy {shown[0]}, sampled {shown[1]}"
 
 
 def remaining_s(runner: Runner) -> float | None:
-    """Seconds until all is done, from the seconds a step that runs of the same kind took; None before any."""
+    """Seconds until all runs are done, from the pace of runs of the same kind; None before the first step."""
     paces: dict[TrainConfig, list[float]] = {}
     left: list[tuple[TrainConfig, int]] = []
     for name, run in runner.runs.items():
@@ -110,12 +114,12 @@ def remaining_s(runner: Runner) -> float | None:
     known = [pace for kind in paces.values() for pace in kind]
     if not known:
         return None
-    usual = sum(known) / len(known)
-    seconds = sum(steps * (sum(p) / len(p) if (p := paces.get(kind)) else usual) for kind, steps in left)
+    mean_pace = sum(known) / len(known)
+    seconds = sum(steps * (sum(p) / len(p) if (p := paces.get(kind)) else mean_pace) for kind, steps in left)
     return seconds / max(1, min(runner.jobs, len(left)))
 
 
 def duration(seconds: float) -> str:
     """`1h05m` or `3m20s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{rest:02d}s"
+    minutes, left = divmod(round(seconds), 60)
+    return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{left:02d}s"

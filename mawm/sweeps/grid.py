@@ -1,7 +1,7 @@
-"""From a grid of settings to the runs that it means."""
+"""Expands a grid of settings into runs."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -13,12 +13,12 @@ from mawm.configs.train import TrainConfig
 from mawm.envs.registry import short_name
 
 WAYS = ("selector", "channel", "wire")
-"""Settings of sharing that a grid may vary and a run's name tells where they are unusual."""
+"""Settings of sharing that a grid may vary. A run's name contains those that differ from the defaults."""
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run: its name, which is its folder's, and the arguments of mawm.train that make it."""
+    """One run: its name, which is also its folder's name, its settings, and its arguments for mawm.train."""
 
     name: str
     config: TrainConfig
@@ -26,21 +26,26 @@ class PlannedRun:
 
     @property
     def kind(self) -> TrainConfig:
-        """What its cost depends on: everything but seed and way of sharing."""
+        """The settings that its duration depends on: all but the seed and the sharing."""
         return replace(self.config, seed=0, sharing=TrainConfig().sharing)
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """The arguments without the number of steps, which alone may change once a run has begun."""
-        at = self.args.index("--env-steps")
-        return self.args[:at] + self.args[at + 2 :]
+        """The arguments without the number of steps, which may change after the start of a run."""
+        return without_steps(self.args)
+
+
+def without_steps(args: Sequence[str]) -> tuple[str, ...]:
+    """Arguments of mawm.train without `--env-steps`."""
+    at = args.index("--env-steps")
+    return (*args[:at], *args[at + 2 :])
 
 
 def expand(grids: list[Grid], base: Callable[[Grid], TrainConfig], selects: Callable[[str], bool]) -> list[PlannedRun]:
-    """Every run of some grids once, in their order and seed by seed, so that each method has a first seed early.
+    """Every run of some grids once, ordered by grid and seed, so that each method finishes a first seed early.
 
-    `base` is the configuration that a grid starts from; `selects` says of a method whether it knows bandwidth, selector
-    and the like: one that does not has one run a map and seed. ValueError where two grids name different runs alike.
+    `base` gives a grid's initial configuration. `selects` is whether a method depends on bandwidth, selector, channel
+    and wire; a method that does not has one run per map and seed. ValueError if two different runs have the same name.
     """
     runs: dict[str, PlannedRun] = {}
     for grid in grids:
@@ -50,7 +55,8 @@ def expand(grids: list[Grid], base: Callable[[Grid], TrainConfig], selects: Call
                 for run in _runs(grid, start, map_name, seed, selects):
                     same = runs.setdefault(run.name, run)
                     if same != run:
-                        raise ValueError(f"two different runs have the name {run.name}: {_apart(same, run)}")
+                        commands = " and ".join(f"`{shlex.join(each.args)}`" for each in (same, run))
+                        raise ValueError(f"two different runs have the name {run.name}: {commands}")
     return list(runs.values())
 
 
@@ -85,7 +91,3 @@ def _planned(grid: Grid, config: TrainConfig, selects: bool) -> PlannedRun:
     args += ["--env-steps", str(config.env_steps), "--preset", grid.train_preset, "--placement", "inline"]
     name = "_".join([*words, *([grid.label] if grid.label else []), f"s{config.seed}"])
     return PlannedRun(name, config, (*args, *shlex.split(grid.train_args)))
-
-
-def _apart(one: PlannedRun, other: PlannedRun) -> str:
-    return f"`{shlex.join(one.args)}` and `{shlex.join(other.args)}`"

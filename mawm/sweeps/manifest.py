@@ -1,4 +1,4 @@
-"""What a sweep means to run and what became of it, in one file that is always whole."""
+"""A sweep's planned runs and their results, in one file that is written atomically."""
 
 import json
 import shlex
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mawm.storage.atomic_files import write_whole
-from mawm.sweeps.grid import PlannedRun
+from mawm.sweeps.grid import PlannedRun, without_steps
 
 State = Literal["pending", "running", "done", "failed"]
 VERSION = 1
@@ -21,25 +21,25 @@ class Entry:
     """Arguments of mawm.train."""
     state: State = "pending"
     attempts: int = 0
-    """How often it was started, over all calls of the sweep."""
+    """Number of starts, over all calls of the sweep."""
     exit_codes: list[int] = field(default_factory=list)
-    """What the attempts that failed ended with."""
+    """Exit codes of failed attempts."""
     win_rate: float | None = None
-    """Final, over the battles of mawm.evaluate: greedy actions."""
+    """Final win rate of mawm.evaluate with greedy actions."""
     win_rate_sampled: float | None = None
-    """The same with sampled actions; None where an older version evaluated it."""
+    """Final win rate with sampled actions; None if an older version evaluated the run."""
 
     def evaluated(self, final: dict[str, Any]) -> None:
-        """Take the final win rates from what mawm.evaluate wrote."""
+        """Take the final win rates from the output of mawm.evaluate."""
         self.win_rate = float(final["win_rate"])
         self.win_rate_sampled = float(final["win_rate_sampled"]) if "win_rate_sampled" in final else None
 
 
 class Manifest:
-    """`manifest.json` of a sweep's folder; every change is written beside it, synced and renamed into place."""
+    """`manifest.json` of a sweep's folder; every change is written atomically."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what is there. ValueError where it cannot be read."""
+        """Read the file, if it exists. ValueError if it cannot be read."""
         self.path = folder / "manifest.json"
         self.commands: list[str] = []
         self.runs: dict[str, Entry] = {}
@@ -52,17 +52,17 @@ class Manifest:
                 raise ValueError(f"{self.path} is not a sweep's manifest ({error}); choose another --out") from None
 
     def plan(self, runs: list[PlannedRun], command: str) -> None:
-        """Add the runs that are new. ValueError where one of them was begun with other settings, or for more steps."""
+        """Add new runs. ValueError if a run was begun with other settings, or with more steps."""
         for run in runs:
             old = self.runs.get(run.name)
-            if old is not None and _settings(old.args) != run.settings:
+            if old is not None and without_steps(old.args) != run.settings:
                 raise ValueError(
                     f"{self.path.parent} holds {run.name} with other settings (`{shlex.join(old.args)}`); "
                     "choose another --out"
                 )
             if old is not None and old.attempts and _steps(old.args) > run.config.env_steps:
                 raise ValueError(
-                    f"{run.name} was begun for {_steps(old.args)} steps; got {run.config.env_steps}: ask for as many "
+                    f"{run.name} was begun for {_steps(old.args)} steps; got {run.config.env_steps}: give as many "
                     "or more, or choose another --out"
                 )
         for run in runs:
@@ -71,15 +71,10 @@ class Manifest:
         self.save()
 
     def save(self) -> None:
-        """Write the file: whole or not at all."""
+        """Write the file atomically."""
         document: dict[str, Any] = {"version": VERSION, "commands": self.commands}
         document["runs"] = {name: asdict(entry) for name, entry in self.runs.items()}
         write_whole(self.path, json.dumps(document, indent=1) + "\n")
-
-
-def _settings(args: list[str]) -> tuple[str, ...]:
-    at = args.index("--env-steps")
-    return tuple(args[:at] + args[at + 2 :])
 
 
 def _steps(args: list[str]) -> int:

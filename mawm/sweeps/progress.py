@@ -1,4 +1,4 @@
-"""How far a run is, from the end of its log: a sweep looks often, and logs grow."""
+"""A run's progress, read from the end of its log: a sweep reads often, and logs become long."""
 
 import json
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ TAIL_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps, seconds and win rate of a run that may still be going on."""
+    """Steps, seconds and win rates of a run, which may be running."""
 
     env_steps: int = 0
     wall_s: float = 0.0
     win_rate: float | None = None
-    """Of the last evaluation, where there was one: greedy actions."""
+    """Of the last evaluation, with greedy actions; None before the first evaluation."""
     win_rate_sampled: float | None = None
-    """Of the same evaluation: sampled actions; None in runs of older versions."""
+    """Of the same evaluation, with sampled actions; None in runs of older versions."""
 
 
 def progress_of(folder: Path) -> Progress:
-    """What the last rows of `metrics.jsonl` say; nothing where there are none."""
+    """The progress in the last rows of `metrics.jsonl`; zero if there is none."""
     try:
         with (folder / "metrics.jsonl").open("rb") as file:
             size = file.seek(0, 2)
@@ -34,7 +34,7 @@ def progress_of(folder: Path) -> Progress:
             row = json.loads(line)
             steps, seconds = steps or int(row["env_steps"]), seconds or float(row["wall_s"])
         except (ValueError, KeyError, TypeError):
-            continue  # the first line may be cut off, the last one not yet whole
+            continue  # the first line may be cut off, the last one incomplete
         if "eval/win_rate" in row:
             sampled = row.get("eval/win_rate_sampled")
             return Progress(steps, seconds, float(row["eval/win_rate"]), None if sampled is None else float(sampled))

@@ -1,4 +1,4 @@
-"""Runs what is missing of a sweep: some processes at a time, one thread each, every failure tried once more."""
+"""Runs the missing runs of a sweep: several processes with one thread each; a failed run is tried once more."""
 
 import json
 import os
@@ -21,38 +21,38 @@ from mawm.sweeps.manifest import Manifest
 from mawm.sweeps.progress import Progress, progress_of
 
 TRIES = 2
-"""How often a run is started in one call of the sweep before it counts as failed."""
+"""Attempts per run in one call of the sweep; then the run counts as failed."""
 ELSEWHERE = ("env_steps", "placement", "device")
-"""Settings of a run's folder that may be others than this sweep's: how far it goes, and where it runs."""
+"""Settings that may differ between a run's folder and this sweep: the number of steps, and where it runs."""
 Step = Literal["train", "evaluate", "waiting"]
 
 
 @dataclass
 class Job:
-    """A run that is under way: its training, then its evaluation."""
+    """An active run: its training, then its evaluation."""
 
     run: PlannedRun
     step: Step
     process: subprocess.Popen[bytes] | None
-    """None while a process that an earlier call of the sweep started is still at it."""
-    told: int = 0
-    """How often it was asked to end."""
+    """None while a process of an earlier call of the sweep still runs it."""
+    signals_sent: int = 0
+    """Number of stop signals sent to the process."""
 
 
 class Runner:
-    """The state of one call of the sweep; `work` goes on until nothing is left or `stop` was called."""
+    """One call of the sweep; `work` ends when all runs are done or `stop` was called."""
 
     def __init__(self, folder: Path, runs: list[PlannedRun], manifest: Manifest, jobs: int, lock: FolderLock) -> None:
         self.folder = folder
         self.lock = lock
-        """The sweep's own, held as long as it lives."""
+        """The lock of the sweep's folder, held until the process ends."""
         self.runs = {run.name: run for run in runs}
         self.manifest = manifest
         self.jobs = jobs
         self.active: list[Job] = []
         self.tries: dict[str, int] = {}
         self.stops = 0
-        """How often the sweep was asked to end: once, every run saves; twice, they quit at once."""
+        """Number of stop requests. After the first every run saves and ends, after the second it ends at once."""
         for run in runs:
             entry, final = manifest.runs[run.name], evaluation_of(self.folder, run)
             entry.state = "pending" if final is None else "done"
@@ -62,15 +62,18 @@ class Runner:
         manifest.save()
 
     def count(self, state: str) -> int:
-        """How many of this call's runs are in a state."""
+        """The number of this call's runs in a state."""
         return sum(self.manifest.runs[name].state == state for name in self.runs)
 
     def work(self, show: Callable[["Runner"], None], pause: float = 0.5) -> None:
-        """Start, watch and finish runs; `show` is called once a round. Whatever ends this, no run is left behind."""
+        """Start, watch and finish runs; `show` is called once per round.
+
+        On an error all processes are stopped first.
+        """
         try:
             while self.active or (not self.stops and self.count("pending")):
                 for job in list(self.active):
-                    self._look_after(job)
+                    self._update(job)
                 while not self.stops and len(self.active) < self.jobs and self.count("pending"):
                     self._start(next(r for n, r in self.runs.items() if self.manifest.runs[n].state == "pending"))
                 show(self)
@@ -79,21 +82,21 @@ class Runner:
         except BaseException:
             self.stops = max(1, self.stops)
             for job in self.active:
-                self._ask(job)
+                self._pass_on_stops(job)
                 if job.process is not None:
                     job.process.wait()
             raise
 
     def stop(self) -> None:
-        """Start nothing any more; every run is asked to save and end, and at the second call to quit at once."""
+        """Start no more runs. Every run saves and ends; at the second call it ends at once."""
         self.stops += 1
 
     def progress(self, run: PlannedRun) -> Progress:
-        """How far a run is."""
+        """A run's progress."""
         return progress_of(self.folder / run.name)
 
     def log_of(self, run: PlannedRun) -> Path:
-        """Where a run's output goes."""
+        """The file with a run's output."""
         return self.folder / "logs" / f"{run.name}.log"
 
     def _start(self, run: PlannedRun) -> None:
@@ -115,10 +118,10 @@ class Runner:
         self.active.append(Job(run, "train", self._process(run, "train", where)))
 
     def _process(self, run: PlannedRun, command: str, args: list[str]) -> subprocess.Popen[bytes]:
-        """A process in a session of its own: Ctrl-C reaches the sweep alone, which then asks each run once."""
+        """Start a process in its own session: Ctrl-C reaches only the sweep, which sends each run one signal."""
         self.log_of(run).parent.mkdir(parents=True, exist_ok=True)
         evaluating = command == "evaluate"
-        out = self._unproven(run) if evaluating else self.log_of(run)
+        out = self._new_evaluation(run) if evaluating else self.log_of(run)
         if evaluating:
             out.unlink(missing_ok=True)
         with out.open("wb" if evaluating else "ab") as stdout, self.log_of(run).open("ab") as stderr:
@@ -131,23 +134,23 @@ class Runner:
                 start_new_session=True,
             )
 
-    def _unproven(self, run: PlannedRun) -> Path:
+    def _new_evaluation(self, run: PlannedRun) -> Path:
         return self.folder / run.name / "evaluation.json.new"
 
-    def _ask(self, job: Job) -> None:
-        """Pass on what the sweep was asked; a process of an earlier sweep is left alone."""
-        if job.process is not None and job.told < self.stops and job.process.poll() is None:
-            job.told = self.stops
+    def _pass_on_stops(self, job: Job) -> None:
+        """Send a stop signal for a new stop request; a process of an earlier sweep is left alone."""
+        if job.process is not None and job.signals_sent < self.stops and job.process.poll() is None:
+            job.signals_sent = self.stops
             job.process.send_signal(signal.SIGINT)
 
-    def _look_after(self, job: Job) -> None:
+    def _update(self, job: Job) -> None:
         run = job.run
         if job.process is None:
             if self.stops or holder(self.folder / run.name) is None:
                 self.active.remove(job)
-                self._again(run)
+                self._set_pending(run)
             return
-        self._ask(job)
+        self._pass_on_stops(job)
         code = job.process.poll()
         if code is None:
             return
@@ -156,11 +159,11 @@ class Runner:
             process = self._process(run, "evaluate", [str(self.folder / run.name), "--json"])
             self.active.append(Job(run, "evaluate", process))
         elif code == 0 and job.step == "evaluate":
-            self._unproven(run).replace(self.folder / run.name / "evaluation.json")
+            self._new_evaluation(run).replace(self.folder / run.name / "evaluation.json")
             self._done(run)
         elif self.stops:
-            self._again(run)
-        elif holder(self.folder / run.name) is not None:  # an earlier sweep's process was quicker
+            self._set_pending(run)
+        elif holder(self.folder / run.name) is not None:  # a process of an earlier sweep has the lock
             self.active.append(Job(run, "waiting", None))
         else:
             self._failed(run, code)
@@ -174,7 +177,7 @@ class Runner:
         entry.evaluated(final)
         self.manifest.save()
 
-    def _again(self, run: PlannedRun) -> None:
+    def _set_pending(self, run: PlannedRun) -> None:
         self.manifest.runs[run.name].state = "pending"
         self.manifest.save()
 
@@ -186,7 +189,7 @@ class Runner:
 
 
 def evaluation_of(folder: Path, run: PlannedRun) -> dict[str, Any] | None:
-    """The final evaluation of a run that has all its steps, else None."""
+    """The final evaluation of a run with all its steps, else None."""
     try:
         final: dict[str, Any] = json.loads((folder / run.name / "evaluation.json").read_text())
         return final if final["env_steps"] >= run.config.env_steps and "win_rate" in final else None
@@ -195,7 +198,7 @@ def evaluation_of(folder: Path, run: PlannedRun) -> dict[str, Any] | None:
 
 
 def check_folders(folder: Path, runs: list[PlannedRun], manifest: Manifest) -> None:
-    """ValueError if the folder of a run holds something else: nothing of anybody's is taken over or deleted."""
+    """ValueError if a run's folder has other content: no foreign file is used or deleted."""
     for run in runs:
         path = folder / run.name
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
@@ -206,6 +209,5 @@ def check_folders(folder: Path, runs: list[PlannedRun], manifest: Manifest) -> N
             if checkpoints(path) or not (run.name in manifest.runs and manifest.runs[run.name].attempts):
                 raise ValueError(f"{path} is in the way: it holds no run of this sweep ({error})") from None
             continue  # killed before its settings were written
-        alike = replace(saved, **{name: getattr(run.config, name) for name in ELSEWHERE})
-        if alike != run.config:
+        if replace(saved, **{name: getattr(run.config, name) for name in ELSEWHERE}) != run.config:
             raise ValueError(f"{path} holds a run with other settings; choose another --out, or move it away")

@@ -1,4 +1,4 @@
-"""When a run cannot be saved: it goes on, says what is missing, and gives up after the third time."""
+"""Saves a run. A failed save is reported; after the third failure in a row the run stops."""
 
 import errno
 import shutil
@@ -12,9 +12,9 @@ from mawm.storage.retry_writes import Retrying
 
 LOGS = ("metrics.jsonl", "channel.csv")
 UNSAVED = ".unsaved"
-"""The mark of a folder whose run has not been saved yet: it may begin anew, whatever its logs say."""
+"""A file that marks a run without a checkpoint: the run may start again, even if its logs have rows."""
 PATIENCE = 3
-"""Failed saves in a row after which a run stops: from then on it would only lose work."""
+"""Number of failed saves in a row after which a run stops."""
 
 
 class SavingFailed(RuntimeError):
@@ -22,40 +22,40 @@ class SavingFailed(RuntimeError):
 
 
 class Saver:
-    """Writes checkpoints of one run, its logs first: no checkpoint is newer than they are, whatever is cut off.
+    """Writes a run's checkpoints, after its logs: no log is older than a checkpoint, also after a power cut.
 
-    The last complete one stays whatever happens.
+    A failed save leaves the last complete checkpoint intact.
     """
 
-    def __init__(self, folder: Path, keep: int, logs: Sequence[Retrying], say: Callable[[str], None]) -> None:
-        self.folder, self.keep, self.logs, self.say = folder, keep, logs, say
+    def __init__(self, folder: Path, keep: int, logs: Sequence[Retrying], warn: Callable[[str], None]) -> None:
+        self.folder, self.keep, self.logs, self.warn = folder, keep, logs, warn
         self.failed = 0
 
     def save(self, env_steps: int, parts_since: Callable[[Base | None], dict[str, Part]]) -> bool:
-        """Write a checkpoint, and say whether it is there. SavingFailed at the third failure in a row.
+        """Write a checkpoint; returns False if that failed. SavingFailed at the third failure in a row.
 
-        `parts_since` gives the run's state: all but the rows that the base has.
+        `parts_since` gives the run's state, without the rows that the base has.
         """
-        base = base_for(self.folder, self.say)
+        base = base_for(self.folder, self.warn)
         parts = parts_since(base)
         try:
             if not all([log.drain() for log in self.logs]):
-                raise OSError(errno.ENOSPC, "rows of the logs are owed")
+                raise OSError(errno.ENOSPC, "rows of the logs are not written yet")
             for name in LOGS:
                 sync_file(self.folder / name)
             write(self.folder, env_steps, parts, self.keep, base)
         except OSError as error:
             self.failed += 1
-            told = f"{self._trouble(parts, error)}; attempt {self.failed} of {PATIENCE}"
+            message = f"{self._failure(parts, error)}; attempt {self.failed} of {PATIENCE}"
             if self.failed >= PATIENCE:
-                raise SavingFailed(f"{told}. The run stops; its last complete checkpoint is intact") from None
-            self.say(told)
+                raise SavingFailed(f"{message}. The run stops; its last complete checkpoint is intact") from None
+            self.warn(message)
             return False
         self.failed = 0
         (self.folder / UNSAVED).unlink(missing_ok=True)
         return True
 
-    def _trouble(self, parts: dict[str, Part], error: OSError) -> str:
+    def _failure(self, parts: dict[str, Part], error: OSError) -> str:
         needed = sum(array.nbytes for arrays, _ in parts.values() for array in arrays.values())
         free = shutil.disk_usage(self.folder).free
         return (

@@ -1,1 +1,0 @@
-"""The papers' statements, checked on cases with a known answer (`python -m mawm.verify theory`)."""
