@@ -47,10 +47,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short uninterrupted run (`real_runs.train`)."""
-    from real_runs import ended, train  # once the threads are set
+    from real_runs import finish, train  # once the threads are set
 
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    code, _, err = ended(train(folder))
+    code, _, err = finish(train(folder))
     assert code == 0, err
     return folder
 

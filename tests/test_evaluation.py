@@ -174,6 +174,6 @@ def test_greedy_action_is_the_most_likely_of_a_sampled_latent(small: Any) -> Non
         action = memory.act(obs, avail, np.ones(6, np.bool_), mode, np.random.default_rng(seed))
         latents[mode, seed] = memory.arrays()["stoch"]
         if mode == "greedy":
-            assert action.tolist() == agent.behaviour.policy(memory.state, torch.from_numpy(avail)).argmax(-1).tolist()
+            assert action.tolist() == agent.acting.logits(memory.state, torch.from_numpy(avail)).argmax(-1).tolist()
     assert np.array_equal(latents["greedy", 5], latents["sample", 5])  # one draw a latent, whatever the action
     assert not np.array_equal(latents["greedy", 5], latents["greedy", 6])

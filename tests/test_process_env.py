@@ -114,7 +114,7 @@ def test_restarting_env_gives_up_after_three_restarts(fault: str, capsys: pytest
     with closing(restarting(partial(Shaky, BATCH, {3: fault}))) as env:
         env.reset()
         env.step(HOLD), env.step(HOLD)
-        with pytest.raises(EnvFault, match="restarted 3 times within 1000 environment steps") as caught:
+        with pytest.raises(EnvFault, match="after 3 restarts within 1000 environment steps") as caught:
             env.step(HOLD)
     assert SAID[fault] in str(caught.value) and "environment market, battle 0, 1, 2, 3, ..., step 3" in str(
         caught.value

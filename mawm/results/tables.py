@@ -102,7 +102,7 @@ def deployment_table(name: str, cells: Sequence[Cell]) -> Table | None:
             deployed, trained = ([e[f"{where}/{measure}"] for e in found] for where in ("deployed", "trained"))
             gaps = [d - t for d, t in zip(deployed, trained, strict=True)]
             columns += [number(iqm_interval([deployed])), number(iqm_interval([gaps]))]
-            rows.append((cell.label, str(len(found)), *columns))
+        rows.append((cell.label, str(len(found)), *columns))
     note = (
         "After training, in battles without exploration: the return, and the world models' mean squared errors one "
         "step ahead (mean over learners). Gap: that error less the error in what the models were trained on. "
