@@ -15,9 +15,12 @@ from mawm.agents.world_model import WorldModel
 class AveragedPolicy:
     """Copies of the world model and the actor, whose weights follow the learned ones slowly (Polyak averaging).
 
-    After update t:  average += (1 - d_t) (learned - average),  d_t = min(decay, (1 + t) / (10 + t)).
+    After the t-th update of the world model:
 
-    So the average spans about the last tenth of all updates, and at most the last 1 / (1 - decay). Near a good policy
+        average += (1 - d_t) (learned - average),   d_t = min(decay, (1 + t) / (10 + t)).
+
+    `follow` is called once per round and takes the updates of the round in one step, with the product of their d_t. So
+    the average spans about the last tenth of all updates, and at most the last 1 / (1 - decay). Near a good policy
     the gradient is mostly noise, and learned weights wander around it; their average stays closer. With `decay` 0 the
     agent acts by the learned weights.
     """

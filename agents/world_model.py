@@ -70,7 +70,7 @@ def resets(reset: Tensor) -> Tensor:
 
 
 class WorldModel(nn.Module):
-    """Decoders learn from the agent's own rows only, predictors and RSSM from the pooled rows (METHOD section 1)."""
+    """Decoders learn from own rows only, predictors and RSSM from the pooled rows (docs/paper.md, decision 4)."""
 
     def __init__(
         self, obs_size: int, n_actions: int, config: WorldModelConfig, bins: int, generator: torch.Generator

@@ -1,4 +1,4 @@
-"""`python -m mawm.plot RUNS -o DIR`: the paper's figures, and two of what was sent, from run folders."""
+"""`python -m mawm.plot RUNS -o DIR`: the paper's figures and four of ours, from runs."""
 
 import sys
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from annotated_types import Interval
 from mawm.configs.command_line import fail, parse
 from mawm.results.study import load_study, require_plot_extra
 
-DESCRIPTION = """Draw the paper's Figures 1-5 and two of what was sent, each as PNG and SVG, from run folders.
+DESCRIPTION = """Draw the paper's Figures 1-5 and four of ours, each as PNG and SVG, from runs.
 
 A thick line is the interquartile mean over seeds, its band the 95 % bootstrap interval, a thin line a seed.
 docs/studies.md says how each number is computed."""

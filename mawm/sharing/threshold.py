@@ -71,7 +71,8 @@ class Threshold(Selector):
     L_M = max_m sqrt(n) (L_m - mu_m) / sigma_m, bounded by 8. L_m is the item's loss m per arrival, n its number of
     arrivals. mu_m and sigma_m are mean and standard deviation of the loss of one arrival over the last K arrivals. A
     mean over n arrivals varies less, hence the sqrt(n). mu_M and sigma_M are those of L_M over the items of the last K
-    arrivals. A single loss (the critic's) is its own L_M.
+    arrivals. A single loss (the critic's) is its own L_M. The window stores at most mu_M + 8 sigma_M of an L_M, so that
+    one outlier does not raise sigma_M for K arrivals.
 
     An item is compared with the windows first and then added to them. There is no L_M during the warm-up of the loss
     windows. An item with a non-finite loss is not offered, not added, and counted.
