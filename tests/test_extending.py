@@ -27,11 +27,11 @@ def test_extending_example_is_at_most_ten_lines() -> None:
     assert len(BLOCKS) == 7 and max(block.count("\n") for block in BLOCKS) <= 10
 
 
-def test_run_uses_the_rows_of_the_extending_page(script: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("placement", ["inline", "process"])  # worker processes import the script again
+def test_run_uses_the_rows_of_the_extending_page(placement: str, script: Path, tmp_path: Path) -> None:
     words = "--preset debug --map short_market --method both --selector newest --budget double --channel nobody"
-    done = run(
-        script, *words.split(), "--env-steps", "200", "--run-dir", str(tmp_path / "run"), "--placement", "inline"
-    )
+    more = ("--env-steps", "200", "--run-dir", str(tmp_path / "run"), "--placement", placement)
+    done = run(script, *words.split(), *more)
     assert done.returncode == 0, done.stderr
     assert "the market, with no explorers in it" in done.stdout
     last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
