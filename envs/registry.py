@@ -56,19 +56,15 @@ def _own(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> Vector
 
 
 def _market(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> VectorEnv:
-    from mawm.envs.checked import CheckedEnv
     from mawm.envs.market.vector import MarketVectorEnv
 
-    env = MarketVectorEnv(batch, seed, settings.market, explored=purpose == EXPLORER)
-    return CheckedEnv(env, f"{short_name(settings.map)} ({purpose})")
+    return MarketVectorEnv(batch, seed, settings.market, explored=purpose == EXPLORER)
 
 
 def _skirmish(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> VectorEnv:
-    from mawm.envs.checked import CheckedEnv
     from mawm.envs.skirmish.vector import SkirmishVectorEnv  # numba loads slowly, so only if battles are played
 
-    env = SkirmishVectorEnv(settings.map, batch, seed, settings.rules)
-    return CheckedEnv(env, f"{short_name(settings.map)} ({purpose})")
+    return SkirmishVectorEnv(settings.map, batch, seed, settings.rules)
 
 
 def is_own(map_name: str) -> bool:
@@ -112,7 +108,13 @@ def environment_of(map_name: str) -> Environment:
 def make_env(settings: "TrainConfig", purpose: str, batch: int) -> VectorEnv:
     """Parallel battles for one purpose ("train", "eval", "test", EXPLORER), with a random stream of its own.
 
-    The caller must close the environment, because a user's environment has a process.
+    Its answers are checked (`CheckedEnv`). The caller must close the environment, because a user's environment has a
+    process.
     """
+    from mawm.envs.checked import CheckedEnv
+    from mawm.envs.restarting import RestartingEnv
+
     seed = named_seed(settings.seed, f"battles/{purpose}")
-    return environment_of(settings.map).make(settings, purpose, batch, seed)
+    env = environment_of(settings.map).make(settings, purpose, batch, seed)
+    checks_itself = isinstance(env, RestartingEnv)
+    return env if checks_itself else CheckedEnv(env, f"{short_name(settings.map)} ({purpose})")

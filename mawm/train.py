@@ -229,12 +229,15 @@ def _train(run: "Run", folder: Path, stopping: Stopping) -> int:
 
 def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float, disk: int) -> None:
     where = "processes of their own" if facts["placement"] == "process" else "this process"
+    eta = "ETA unknown"
+    if minutes == minutes:  # nan: learners of a kind that is not timed
+        eta = f"ETA about {minutes:.1f} min on a machine that does nothing else"
     for line in (
         f"mawm {__version__}: {environment_of(config.map).about(config)}",
         f"method {config.method}, nominal bandwidth {config.sharing.bandwidth:g} of all bytes, seed {config.seed}",
         f"device {facts['device']}, {learners} learner(s) in {where}, one thread each, {facts['cores']} core(s), "
         f"products in {facts['precision']}",
-        f"budget {config.env_steps} environment steps, ETA about {minutes:.1f} min on a machine that does nothing else",
+        f"budget {config.env_steps} environment steps, {eta}",
         f"run folder {folder}, at most {disk / 1e6:,.0f} MB",
         f"curves: tensorboard --logdir {folder.parent}",
     ):

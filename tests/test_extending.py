@@ -1,12 +1,22 @@
 """The script of docs/extending.md runs: one row makes a method, an environment, a selector, a budget, a delivery."""
 
 import json
+import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from mawm.configs.train import TrainConfig
+from mawm.envs.checked import EnvFault
+from mawm.envs.market.vector import MarketVectorEnv
+from mawm.envs.registry import ENVIRONMENTS, Environment, make_env
+from mawm.estimates import _learning
+from mawm.types import Spaces, Step
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text("utf-8"), re.DOTALL)
@@ -45,3 +55,20 @@ def test_command_line_accepts_the_rows_of_the_extending_page(script: Path, tmp_p
     assert "one_model" in shown and "nobody" in shown and "double" in shown
     done = run(script, "--preset", "debug", "--map", "short_market", "--method", "one_modle")
     assert done.returncode == 2 and "did you mean 'one_model'" in done.stderr
+
+
+def test_environment_of_a_row_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(MarketVectorEnv):
+        def reset(self) -> Step:
+            step = super().reset()
+            return replace(step, obs=np.full_like(step.obs, np.nan))
+
+    row = Environment(lambda name: name == "broken", lambda s, p, batch, seed: Broken(batch, seed, s.market), str)
+    monkeypatch.setitem(ENVIRONMENTS, "broken", row)
+    env = make_env(TrainConfig(map="broken"), "train", 2)
+    with pytest.raises(EnvFault, match="obs"):
+        env.reset()
+
+
+def test_learner_of_an_unknown_kind_has_no_estimate() -> None:
+    assert math.isnan(_learning(object(), TrainConfig(), Spaces(1, 2, 3, 4, 5)))

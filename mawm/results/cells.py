@@ -94,7 +94,7 @@ def group(runs: Iterable[RunRecord]) -> tuple[list[Cell], list[str]]:
         differing = _differing([same_seed, run])
         how = f"other {', '.join(differing)}" if differing else "the same settings"
         warnings.append(f"{run.folder}: a second run with seed {run.seed} and {how}; {longer.folder} alone counts")
-    order = [*PAPER]
+    order = [*METHODS]
     keys = sorted(
         cells, key=lambda k: (k[0], order.index(k[1]) if k[1] in order else len(order), k[1], k[2] or 0.0, k[3])
     )

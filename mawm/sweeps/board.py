@@ -120,6 +120,8 @@ def remaining_s(runner: Runner) -> float | None:
 
 
 def duration(seconds: float) -> str:
-    """`1h05m` or `3m20s`."""
+    """`1h05m` or `3m20s`; `-` for nan."""
+    if seconds != seconds:
+        return "-"
     minutes, left = divmod(round(seconds), 60)
     return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{left:02d}s"
