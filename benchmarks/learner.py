@@ -67,7 +67,7 @@ def plain_units(config: AgentConfig, seed: int) -> Units:
     kept: list[tuple[torch.Tensor, ...]] = []
 
     def rollout() -> None:
-        rows = -(-5 * config.behaviour.starts // (4 * c.seq_len))
+        rows = -(-3 * config.behaviour.starts // (2 * c.seq_len))  # as many as `ModelTrainer.starts`
         kept[:] = [learner.rollout(replay.sample_own(rows, c.seq_len, rng), config.behaviour.starts)]
 
     return {
