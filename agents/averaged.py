@@ -31,6 +31,8 @@ class AveragedPolicy:
         self.model, self.actor = model, actor
         if decay:
             self.model = copy.deepcopy(model).requires_grad_(False)
+            # Units of observations are no learned weights: both models always count in the same ones.
+            self.model.rssm.scale = model.rssm.scale
             self.actor = copy.deepcopy(actor).requires_grad_(False)
         self.updates = 0
         """Updates of the learned weights that the average has followed."""
@@ -45,8 +47,6 @@ class AveragedPolicy:
             for average, learned in zip((self.model, self.actor), self.learned, strict=True):
                 for weight, new in zip(average.parameters(), learned.parameters(), strict=True):
                     weight.lerp_(new, 1.0 - keep)
-                for buffer, current in zip(average.buffers(), learned.buffers(), strict=True):
-                    buffer.copy_(current)
 
     def restart(self, updates: int) -> None:
         """Begin a new average at the learned weights, which have had so many updates."""

@@ -57,6 +57,7 @@ def test_the_scale_of_observations_is_the_current_one_and_not_an_average() -> No
     model, behaviour = networks()
     policy = AveragedPolicy(model, behaviour.actor, decay=0.999)
     model.rssm.scale.widen([np.full((1, 5), 4.0, np.float32)])
+    assert policy.model.rssm.scale.largest.tolist() == [4.0] * 5  # at once, before the average follows
     policy.follow(1)
     assert policy.model.rssm.scale.largest.tolist() == [4.0] * 5
 
