@@ -7,10 +7,14 @@ import pytest
 import torch
 
 from mawm.agents.actor_critic import ActorCritic
+from mawm.agents.agent import Agent
 from mawm.agents.averaged import AveragedPolicy
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
 from mawm.agents.rssm import Latent
 from mawm.agents.world_model import WorldModel
+from mawm.build import make_learner
+from mawm.configs.presets import load_preset
+from mawm.types import Spaces
 
 SIZES = WorldModelConfig(deter=8, groups=2, classes=4, hidden=8)
 
@@ -79,6 +83,21 @@ def test_the_average_of_wandering_weights_is_nearer_to_their_centre_than_they_ar
         )
     average, learned = np.mean(gaps[500:], 0)
     assert average < 0.5 * learned
+
+
+def test_checkpoint_without_an_average_starts_one_at_its_weights() -> None:
+    config = load_preset("debug")
+    old, new = (make_learner(0, config=config, spaces=Spaces(3, 9, 30, 48, 60), device="cpu") for _ in range(2))
+    assert isinstance(old, Agent) and isinstance(new, Agent)
+    fill(old.actor_critic.actor, 0.25)
+    old.model_trainer.updates = 7
+    arrays, saved = old.state()
+    arrays = {name: array for name, array in arrays.items() if "/acting_" not in name}
+    del saved["averaged_updates"]
+    new.load_state(arrays, saved)
+    assert values(new.acting.actor) == {0.25} and new.acting.updates == 7
+    learned = new.model_trainer.model.state_dict()
+    assert all(torch.equal(value, learned[name]) for name, value in new.acting.model.state_dict().items())
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.999])

@@ -162,6 +162,7 @@ def test_evaluate_mistake_is_one_line_with_exit_code_2(args: list[str], said: st
 
 
 def test_evaluate_names_a_missing_argument(call: Call) -> None:
+    # tyro frames this message in several lines; it has no public way to shorten it (docs/reliability.md).
     code, _, err = call(evaluate)
     assert code == 2 and "Missing from python -m mawm.evaluate" in err and "PATH" in err
 

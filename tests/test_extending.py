@@ -50,6 +50,14 @@ def test_run_uses_the_rows_of_the_extending_page(placement: str, script: Path, t
     assert received and sum(received) == 0  # the delivery "nobody"
 
 
+def test_run_uses_the_method_of_the_extending_page(script: Path, tmp_path: Path) -> None:
+    words = "--preset debug --map short_market --method one_model --env-steps 200 --placement inline"
+    done = run(script, *words.split(), "--run-dir", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert "team/world_model/loss" in last and last["channel/sent_items"] == 0  # one learner, which sends nothing
+
+
 def test_command_line_accepts_the_rows_of_the_extending_page(script: Path, tmp_path: Path) -> None:
     shown = run(script, "--help-all").stdout
     assert "one_model" in shown and "nobody" in shown and "double" in shown

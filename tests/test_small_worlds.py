@@ -40,7 +40,7 @@ PLAIN = (
         **{"entropy_rule": "updates", "entropy": 0.01, "entropy_decay": 0.99998},
     },
 )
-"""The settings in which the preset `paper` differs from the default, except sizes and rates."""
+"""Kinds of outputs, advantages and entropy rule of the preset `paper`; its sizes, rates and loss weights are not here."""
 
 
 def two_states(obs_unit: float = 1.0, reward_unit: float = 1.0, seed: int = 0, options: Any = ()) -> float:
