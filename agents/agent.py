@@ -1,6 +1,6 @@
 """One learner with its own world model, actor, critic, replays, broadcasters and random generators."""
 
-from dataclasses import KW_ONLY, InitVar, dataclass
+from dataclasses import KW_ONLY, InitVar, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,9 @@ class Agent(GatedLearner):
         weights = torch.Generator().manual_seed(named_seed(seed, f"{role}/init"))
         model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
         self.actor_critic = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights)
-        self.replay = PooledReplay(spaces, config.replay, lanes, gate or Gate(role), self.device)
+        # The same time is recent for a learner of many agents as for a learner of one.
+        replay = replace(config.replay, recent_steps=config.replay.recent_steps * len(self.members))
+        self.replay = PooledReplay(spaces, replay, lanes, gate or Gate(role), self.device)
         self.intrinsic = self._intrinsic(seed)
         self.model_trainer = ModelTrainer(
             model, self.replay, self.rngs["model"], self.rngs["score"], self.intrinsic, self.device

@@ -136,7 +136,7 @@ class ReplayConfig:
     capacity: Annotated[int, Interval(ge=2, le=10**8), Common] = 250_000
     """Largest number of arrivals in each ring; new ones replace the oldest."""
     recent_steps: Annotated[int, Interval(ge=1, le=10**8)] = 10_000
-    """Number of newest arrivals that count as recent, summed over all parallel battles."""
+    """Number of newest arrivals of an agent that count as recent, summed over all parallel battles."""
     recent_share: Share = 0.5
     """Share of the sequences of a world-model update that are drawn from recent arrivals; the others come from all."""
     recent_starts: Share = 1.0

@@ -67,6 +67,7 @@ class PooledReplay:
         # The random numbers are drawn even if nothing was received, so that the channel does not affect the generator.
         n_received = min(batch // 2, int((rng.random(batch) < received / (own + received)).sum()))
         recent = self.config.recent_share
+        self.received.recent = self._recent_of(self.received)
         rows = [self.own.sample(batch - n_received, length, rng, recent)]
         if n_received:
             rows.append(self.received.sample(n_received, length, rng, recent))
@@ -78,7 +79,15 @@ class PooledReplay:
 
     def sample_considered(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
         """`batch` explorers' sequences, time first, as start states of rollouts; the model is never fitted on them."""
+        self.considered.recent = self._recent_of(self.considered)
         return self._batch([self.considered.sample(batch, length, rng, self.config.recent_starts)], 0)
+
+    def _recent_of(self, ring: Replay) -> int:
+        """Number of recent rows of another ring, which has fewer rows per step than the own one.
+
+        The same period is recent in all rings: a ring's share of recent rows is that of the own ring.
+        """
+        return max(1, round(ring.written * min(1.0, self.config.recent_steps / max(1, self.own.written))))
 
     def ready(self, length: int) -> bool:
         """Whether at least one own sequence can be sampled."""

@@ -128,6 +128,11 @@ class Replay:
             new[:, :have] = old
             self._data[name] = new
 
+    @property
+    def written(self) -> int:
+        """Rows ever appended, over all lanes."""
+        return int(self._written.sum())
+
     def places(self, length: int) -> int:
         """Number of different sequences of `length` steps that can be sampled."""
         return int(np.maximum(np.minimum(self._written, self.depth) - length + 1, 0).sum())

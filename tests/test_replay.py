@@ -1,4 +1,4 @@
-"""The replay equals a plain list; what a sampled stretch may contain."""
+"""The replay equals a plain list; the contents of sampled sequences."""
 
 from dataclasses import replace
 
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from mawm.agents.config import ReplayConfig
 from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.replay import Replay
+from mawm.build import make_learner
+from mawm.configs.presets import load_preset
 from mawm.sharing.provenance import Gate, ProvenanceError
 from mawm.storage.append_only_tables import joined
 from mawm.types import Origin, Role, Segment, Spaces
@@ -206,3 +208,29 @@ def test_replay_death_reward_is_stale_once_no_longer_recent():
         replay.add([segment(100, more, 0)])
         whole = replay.sample(1, len(replay), np.random.default_rng(0))
         assert whole.stale[9, 0] == stale and not np.delete(whole.stale, 9, 0).any()
+
+
+def test_pooled_received_rows_are_recent_as_long_as_own_rows_of_the_same_time():
+    pooled = PooledReplay(SPACES, ReplayConfig(capacity=4000, recent_steps=100), 1, Gate(Role.PRIMARY), "cpu")
+    pooled.remember([segment(0, 90, 0)])
+    pooled.admit([replace(segment(0, 10, 0), death=True)])
+    assert not pooled.sample_pooled(4, 10, np.random.default_rng(0)).stale.any()  # all of the run is recent
+    # A quarter of the 400 own rows is recent, so the newest 5 of the 20 received ones are.
+    pooled.remember([segment(100, 310, 0)])
+    pooled.admit([segment(100, 10, 0)])
+    batch = pooled.sample_pooled(400, 10, np.random.default_rng(0))
+    assert pooled.received.recent == 5
+    theirs = ~batch.own.numpy()
+    deaths = batch.stale.numpy()[:, theirs]
+    assert theirs.sum() > 5 and deaths.any() and deaths.sum() == (batch.reward.numpy()[:, theirs] == 9).sum()
+
+
+def test_agent_of_a_whole_team_calls_the_same_time_recent_as_one_of_a_single_agent():
+    spaces = Spaces(3, 9, 30, 48, 60)
+    recent = {}
+    for method in ("both", "centralized"):
+        config = replace(load_preset("debug"), method=method)
+        learner = make_learner(0, config=config, spaces=spaces, device="cpu")
+        recent[method] = learner.replay.own.recent
+        assert learner.replay.own.lanes == len(learner.members) * config.schedule.battles
+    assert recent["both"] == recent["centralized"] == 10_000 // load_preset("debug").schedule.battles

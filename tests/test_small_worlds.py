@@ -40,7 +40,7 @@ PLAIN = (
         **{"entropy_rule": "updates", "entropy": 0.01, "entropy_decay": 0.99998},
     },
 )
-"""Kinds of outputs, advantages and entropy rule of the preset `paper`; its sizes, rates and loss weights are not here."""
+"""Kinds of outputs, advantages and entropy rule of the preset `paper`, without its sizes, rates and loss weights."""
 
 
 def two_states(obs_unit: float = 1.0, reward_unit: float = 1.0, seed: int = 0, options: Any = ()) -> float:

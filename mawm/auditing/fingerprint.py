@@ -14,13 +14,14 @@ from mawm.types import Segment
 
 MODEL_ARRAYS = (
     "weights/world_model",
+    "weights/acting_world_model",
     "optimiser/world_model",
     "rows/own",
     "rows/received",
     "intrinsic/weights",
     "intrinsic/optimiser",
 )
-MODEL_VALUES = ("experience", "model_updates", "learned_from")
+MODEL_VALUES = ("experience", "model_updates", "averaged_updates", "reward_unit", "learned_from")
 MODEL_GENERATORS = ("model", "score", "information")
 
 
