@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mawm.sharing.broadcast import Broadcaster, Outbox
+from mawm.sharing.broadcast import Broadcaster, Counts, Outbox
 from mawm.sharing.budgets import ShareBudget, Unlimited
 from mawm.sharing.channel import Channel
 from mawm.sharing.deliveries import Delivery, Own, Shuffled, Stale
@@ -29,9 +29,9 @@ def test_channel_delivers_to_all_others_in_order_of_sender() -> None:
 
 def test_realised_bandwidth_is_the_share_of_bytes_sent() -> None:
     channel = channel_of(2)
-    box = Outbox([b"1234"], produced_items=2, produced_bytes=40, sent_items=1, sent_bytes=4)
+    box = Outbox([b"1234"], Counts(produced_items=2, produced_bytes=40, sent_items=1, sent_bytes=4))
     channel.exchange("experience", [box, box])
-    channel.exchange("rollouts", [Outbox(produced_items=1, produced_bytes=1000)] * 2)
+    channel.exchange("rollouts", [Outbox(counts=Counts(produced_items=1, produced_bytes=1000))] * 2)
     metrics = channel.metrics(env_steps=4)
     assert metrics["channel/realised_bandwidth"] == pytest.approx(0.1)
     assert metrics["channel/bytes_per_env_step"] == pytest.approx(2.0)
@@ -44,9 +44,10 @@ def test_broadcaster_encodes_only_items_within_budget() -> None:
         encoded.append(index)
         return bytes(10)
 
-    box = Broadcaster(AllOrNone(True), ShareBudget(0.25, 1000)).publish([10] * 8, np.zeros((8, 1)), encode)
+    sender = Broadcaster(AllOrNone(True), ShareBudget(0.25, 1000))
+    counts = sender.publish([10] * 8, np.zeros((8, 1)), encode).counts
     assert encoded == [3, 7]
-    assert (box.produced_bytes, box.offered_items, box.sent_items, box.sent_bytes) == (80, 8, 2, 20)
+    assert (counts.produced_bytes, counts.offered_items, counts.sent_items, counts.sent_bytes) == (80, 8, 2, 20)
 
 
 def test_message_of_another_size_than_paid_for_is_refused() -> None:
@@ -62,7 +63,7 @@ def test_gate_refuses_a_foreign_role() -> None:
 
 def test_message_from_a_foreign_role_is_dropped_and_counted() -> None:
     channel = channel_of(2, Role.EXPLORER)
-    box = Outbox([b"x"], produced_items=1, produced_bytes=1, offered_items=1, sent_items=1, sent_bytes=1)
+    box = Outbox([b"x"], Counts(produced_items=1, produced_bytes=1, offered_items=1, sent_items=1, sent_bytes=1))
     assert channel.exchange("experience", [box, Outbox()]) == [[], []]
     (row,) = channel.ledger.close(10)
     assert (row["sender"], row["receiver"], row["refused_by_gate"], row["delivered"]) == ("agent_0", "agent_1", 1, 0)
@@ -70,7 +71,7 @@ def test_message_from_a_foreign_role_is_dropped_and_counted() -> None:
 
 def test_ledger_counts_every_edge_and_continues_after_resume(tmp_path: Path) -> None:
     channel = channel_of(3)
-    box = Outbox([b"1234"], produced_items=9, produced_bytes=36, offered_items=3, sent_items=1, sent_bytes=4)
+    box = Outbox([b"1234"], Counts(produced_items=9, produced_bytes=36, offered_items=3, sent_items=1, sent_bytes=4))
     channel.exchange("experience", [box, Outbox(), Outbox()])
     rows = channel.ledger.close(500)
     assert [(r["sender"], r["receiver"]) for r in rows] == [("agent_0", "agent_1"), ("agent_0", "agent_2")]

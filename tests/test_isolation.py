@@ -164,7 +164,7 @@ def test_number_of_gradient_steps_does_not_depend_on_received_items() -> None:
             agent.fit_behaviour([], env_steps=0)
             agent.imagine(1)
     sent = sender.offer_rollouts(env_steps=0)
-    assert sent.sent_items == sent.produced_items > 0
+    assert sent.counts.sent_items == sent.counts.produced_items > 0
     receiver.fit_behaviour(sent.messages, env_steps=0)
     alone.fit_behaviour([], env_steps=0)
     steps = [int(a.state()[0]["optimiser/actor/step"].reshape(-1)[0]) for a in (receiver, alone)]

@@ -21,6 +21,7 @@ from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.methods import members_of
+from mawm.sharing.broadcast import Counts
 from mawm.sharing.provenance import ProvenanceError
 from mawm.train import main
 from mawm.types import Origin, Role, Segment, Spaces
@@ -279,7 +280,7 @@ def test_ppo_offers_no_items() -> None:
     learner = make("ippo")
     play(learner)
     offers = [learner.offer_segments([], env_steps=0), learner.offer_rollouts(env_steps=0)]
-    assert [(o.messages, o.produced_bytes, o.sent_bytes) for o in offers] == [([], 0, 0)] * 2
+    assert [(o.messages, o.counts) for o in offers] == [([], Counts())] * 2
 
 
 def test_ppo_refuses_a_foreign_role() -> None:

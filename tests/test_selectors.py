@@ -229,7 +229,7 @@ def test_budget_holds_in_every_window_of_every_stream() -> None:
         selector = make(("gaussian", "adaptive", "quantile", "all")[seed % 4], share, window=300)
         sender, budget = Broadcaster(selector, ShareBudget(share, burst)), []
         for loss in losses:
-            budget.append(sender.publish([size], np.array([[loss]]), lambda i, s: bytes(size)).sent_bytes)
+            budget.append(sender.publish([size], np.array([[loss]]), lambda i, s: bytes(size)).counts.sent_bytes)
         total = np.concatenate([[0], np.cumsum(budget)])
         for n in (1, 2, 5, 20, 100, 500, 800):
             assert (total[n:] - total[:-n]).max() <= share * n * size + burst + 1e-6

@@ -1,7 +1,7 @@
 """Sends the items of one kind for one agent: select, pay from the budget, encode, count."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,26 @@ from mawm.types import Ints, Metrics
 
 
 @dataclass(frozen=True)
-class Outbox:
-    """Messages that one agent sends in one round, with counts of items and bytes. A broadcast counts once."""
+class Counts:
+    """Items and bytes that were produced, offered by the selector, and sent. A broadcast counts once."""
 
-    messages: list[bytes] = field(default_factory=list)
     produced_items: int = 0
     produced_bytes: int = 0
     offered_items: int = 0
     offered_bytes: int = 0
     sent_items: int = 0
     sent_bytes: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """Messages that one agent sends in one round, the counts of that round, and metrics of the selector."""
+
+    messages: list[bytes] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
     diagnostics: Metrics = field(default_factory=dict)
 
 
@@ -48,7 +58,7 @@ class Broadcaster:
 
     def silent(self, sizes: Sequence[int]) -> Outbox:
         """An outbox without messages, for finished items of these sizes."""
-        return Outbox(produced_items=len(sizes), produced_bytes=sum(sizes))
+        return Outbox(counts=Counts(produced_items=len(sizes), produced_bytes=sum(sizes)))
 
     def publish(
         self,
@@ -78,16 +88,15 @@ class Broadcaster:
                 raise ValueError(f"a message has {len(message)} bytes; its announced size is {sizes[sent]}")
             self.sequence += 1
             messages.append(message)
-        return Outbox(
-            messages,
+        counts = Counts(
             produced_items=len(sizes),
             produced_bytes=sum(sizes),
             offered_items=int(proposed.sum()),
             offered_bytes=sum(size for size, offered in zip(sizes, proposed, strict=True) if offered),
             sent_items=len(messages),
             sent_bytes=sum(map(len, messages)),
-            diagnostics=self.selector.diagnostics() | self.picks.metrics(),
         )
+        return Outbox(messages, counts, self.selector.diagnostics() | self.picks.metrics())
 
     def state(self) -> dict[str, Any]:
         """JSON-able state of all parts."""

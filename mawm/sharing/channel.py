@@ -1,10 +1,10 @@
-"""The channel between agents: delivers messages, refuses messages of foreign roles, counts bytes."""
+"""The channel between agents: delivers messages, drops messages whose role the gate refuses, counts bytes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
-from mawm.sharing.broadcast import Outbox
+from mawm.sharing.broadcast import Counts, Outbox
 from mawm.sharing.deliveries import Delivery, Direct
 from mawm.sharing.ledger import Ledger
 from mawm.sharing.provenance import Gate
@@ -15,29 +15,12 @@ MOST_EDGES = 64
 """The log has a tag for each edge up to this number of edges; larger teams use the ledger (`channel.csv`)."""
 
 
-@dataclass
-class Tally:
-    """Cumulative counts of one kind of item."""
-
-    produced_items: int = 0
-    produced_bytes: int = 0
-    offered_items: int = 0
-    offered_bytes: int = 0
-    sent_items: int = 0
-    sent_bytes: int = 0
-
-    def add(self, outbox: "Outbox | Tally") -> None:
-        """Add the counts of an outbox, or of another tally."""
-        for name in vars(self):
-            setattr(self, name, getattr(self, name) + getattr(outbox, name))
-
-
 class Channel:
     """Delivers the encoded messages to the learners and counts their bytes.
 
-    A kind of item that the method does not share is not counted as produced: the bandwidth is a share of the bytes that
-    could be sent. `origin_of` reads a message's header. A message of a role that the gate refuses is dropped and
-    counted; the receiver's replay would refuse it, too.
+    Items of a kind that the method does not share are not counted: the bandwidth is a share of the bytes that could be
+    sent. `origin_of` reads the origin of an item from the header of its message. The channel drops and counts a message
+    if the gate does not admit its role. The receiver's replay refuses such an item, too.
     """
 
     def __init__(
@@ -56,31 +39,32 @@ class Channel:
         self.delivery = delivery or Direct()
         self.gate = gate or Gate(Role.PRIMARY)
         self.ledger = Ledger()
-        self.tallies = {kind: Tally() for kind in KINDS}
+        self.tallies = dict.fromkeys(KINDS, Counts())
+        """The cumulative counts of each kind of item."""
         self._delivered: dict[tuple[str, str, str], int] = {}
 
     def exchange(self, kind: str, outboxes: list[Outbox]) -> list[list[bytes]]:
-        """The inbox of each learner."""
+        """The messages that each learner receives."""
         if kind in self.shared:
             for sender, outbox in zip(self.names, outboxes, strict=True):
-                self.tallies[kind].add(outbox)
-                self._count_sender(kind, sender, outbox)
+                self.tallies[kind] += outbox.counts
+                self._count_sender(kind, sender, outbox.counts)
         inboxes: list[list[bytes]] = []
         for receiver, messages in zip(self.names, self.delivery.deliver(kind, outboxes), strict=True):
             inboxes.append([message for sender, message in messages if self._admits(kind, sender, receiver, message)])
         return inboxes
 
-    def _count_sender(self, kind: str, sender: str, outbox: Outbox) -> None:
+    def _count_sender(self, kind: str, sender: str, counts: Counts) -> None:
         for receiver in self.names:
             if receiver != sender:
                 self.ledger.add(
                     kind,
                     sender,
                     receiver,
-                    produced=outbox.produced_items,
-                    offered=outbox.offered_items,
-                    refused_by_budget=outbox.offered_items - outbox.sent_items,
-                    sent=outbox.sent_items,
+                    produced=counts.produced_items,
+                    offered=counts.offered_items,
+                    refused_by_budget=counts.offered_items - counts.sent_items,
+                    sent=counts.sent_items,
                 )
 
     def _admits(self, kind: str, sender: int, receiver: str, message: bytes) -> bool:
@@ -96,19 +80,19 @@ class Channel:
     def metrics(self, env_steps: int) -> Metrics:
         """Cumulative shares and rates. A broadcast counts once in the totals, and once on each receiver's edge."""
         out: Metrics = {"channel/nominal_bandwidth": self.nominal}
-        total = Tally()
+        total = Counts()
         for kind, tally in self.tallies.items():
             out |= {f"channel/{kind}/{name}": value for name, value in _shares(tally, env_steps).items()}
-            total.add(tally)
+            total += tally
         if len(self._delivered) <= MOST_EDGES:
             for (kind, sender, receiver), size in self._delivered.items():
                 out[f"channel/{kind}/{sender}_to_{receiver}/bytes"] = float(size)
         return out | {f"channel/{name}": value for name, value in _shares(total, env_steps).items()}
 
     def state(self) -> dict[str, Any]:
-        """JSON-able counts and messages that are not delivered yet."""
+        """Counts, and messages that are not delivered yet, for JSON."""
         return {
-            "tallies": {kind: vars(tally).copy() for kind, tally in self.tallies.items()},
+            "tallies": {kind: asdict(tally) for kind, tally in self.tallies.items()},
             "delivered": [[*edge, size] for edge, size in self._delivered.items()],
             "ledger": self.ledger.state(),
             "delivery": self.delivery.state(),
@@ -116,13 +100,13 @@ class Channel:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self.tallies = {kind: Tally(**state["tallies"][kind]) for kind in KINDS}
+        self.tallies = {kind: Counts(**state["tallies"][kind]) for kind in KINDS}
         self._delivered = {(kind, sender, receiver): size for kind, sender, receiver, size in state["delivered"]}
         self.ledger.load_state(state["ledger"])
         self.delivery.load_state(state["delivery"])
 
 
-def _shares(tally: Tally, env_steps: int) -> Metrics:
+def _shares(tally: Counts, env_steps: int) -> Metrics:
     produced = max(1, tally.produced_bytes)
     return {
         "realised_bandwidth": tally.sent_bytes / produced,
