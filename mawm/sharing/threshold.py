@@ -1,4 +1,7 @@
-"""The selection rule of Z section 4.2: windows, z-scores, their maximum, the threshold, the warm-up."""
+"""The selection rule of Z section 4.2: windows, z-scores, their maximum, the threshold, the warm-up.
+
+Z is the paper of Zeng & Zhang (docs/paper.md).
+"""
 
 import math
 from statistics import NormalDist
@@ -11,11 +14,11 @@ from mawm.sharing.selector import Selector
 from mawm.types import Bools, Ints
 
 WARM_UP = 20
-"""Minimum number of items in a window. A window with fewer items is not used, and none is dropped below it."""
+"""The statistics of a window are used from this number of items on. A window never drops items below this number."""
 Z_BOUND = 8.0
-"""Bound of z-scores. Without it one outlier would raise sigma_M so much that the next K arrivals offer nothing."""
+"""Bound of z-scores. Without it one outlier would raise sigma_M so much that none of the next K arrivals is offered."""
 SIGMA_FLOOR = 1e-9
-"""A standard deviation below this share of the mean is rounding error of a constant loss and counts as 0."""
+"""A standard deviation up to this share of the mean is the rounding error of a constant loss and counts as 0."""
 AIM, GAIN, LEAST, MOST = 0.85, 0.005, -2.0, 8.0
 """`adaptive`: after each item c += GAIN (offered / bandwidth - AIM), and c stays between LEAST and MOST."""
 
@@ -42,9 +45,11 @@ class Window:
         return self._rows[:, :-1]
 
     def moments(self, *, of_an_arrival: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation (m,) over items; sigma is 0 before the warm-up and where it is rounding error.
+        """Mean mu and standard deviation sigma (m,) over items.
 
-        `of_an_arrival`: the values L are means over n arrivals; mu = sum(n L) / sum(n), sigma^2 = mean(n (L - mu)^2).
+        Both are 0 during the warm-up, and sigma is 0 if it is rounding error. With `of_an_arrival` they are the moments
+        of one arrival, where each value L is a mean over n arrivals: mu = sum(n L) / sum(n), sigma^2 = mean(n (L -
+        mu)^2).
         """
         if len(self._rows) < WARM_UP:
             zeros = np.zeros(self._rows.shape[1] - 1)
@@ -55,7 +60,7 @@ class Window:
         return mean, np.where(sigma > SIGMA_FLOOR * np.maximum(1.0, np.abs(mean)), sigma, 0.0)
 
     def state(self) -> list[list[float]]:
-        """JSON-able rows."""
+        """The rows, for JSON."""
         rows: list[list[float]] = self._rows.tolist()
         return rows
 
@@ -68,17 +73,18 @@ class Window:
 class Threshold(Selector):
     """Offer an item if L_M >= mu_M + c sigma_M, where 1 - Phi(c) = bandwidth.
 
-    L_M = max_m sqrt(n) (L_m - mu_m) / sigma_m, bounded by 8. L_m is the item's loss m per arrival, n its number of
-    arrivals. mu_m and sigma_m are mean and standard deviation of the loss of one arrival over the last K arrivals. A
-    mean over n arrivals varies less, hence the sqrt(n). mu_M and sigma_M are those of L_M over the items of the last K
-    arrivals. A single loss (the critic's) is its own L_M. The window stores at most mu_M + 8 sigma_M of an L_M, so that
-    one outlier does not raise sigma_M for K arrivals.
+    L_M = max_m sqrt(n) (L_m - mu_m) / sigma_m, bounded by 8. L_m is the item's loss m per arrival. n is the item's
+    number of arrivals. mu_m and sigma_m are the mean and the standard deviation of the loss of one arrival over the
+    last K arrivals. The factor sqrt(n) is there because a mean over n arrivals varies less. mu_M and sigma_M are the
+    mean and the standard deviation of L_M over the items of the last K arrivals. If there is a single loss (the
+    critic's), L_M is this loss. A value of L_M is stored in its window as at most mu_M + 8 sigma_M, so that one outlier
+    does not raise sigma_M for K arrivals.
 
-    An item is compared with the windows first and then added to them. There is no L_M during the warm-up of the loss
-    windows. An item with a non-finite loss is not offered, not added, and counted.
+    An item is compared with the windows first and then added to them. L_M is undefined during the warm-up of the loss
+    window. An item with a non-finite loss is counted. It is neither offered nor added to a window.
 
     Losses are skewed, so Z's c offers more or less than the bandwidth. With `follows` (selector `adaptive`) c starts at
-    Z's value and moves until the share of offers is AIM x bandwidth. Without (selector `gaussian`) c is fixed.
+    Z's value and moves until the share of offers is AIM x bandwidth. Otherwise (selector `gaussian`) c is fixed.
     """
 
     def __init__(
@@ -87,14 +93,16 @@ class Threshold(Selector):
         if window < 2:
             raise ValueError(f"a window needs at least 2 arrivals to have a deviation; got {window}")
         self.bandwidth, self.components, self.follows = bandwidth, components, follows
-        self.sigmas = NormalDist().inv_cdf(1.0 - bandwidth)
-        self._losses, self._past = Window(window, len(components)), Window(window, 1)
+        self.c = NormalDist().inv_cdf(1.0 - bandwidth)
+        self._loss_window, self._composite_window = Window(window, len(components)), Window(window, 1)
         self._won = np.zeros(len(components), np.int64)
-        self._sigmas_above = 0.0
+        """For each loss, the number of offers whose L_M is the z-score of this loss."""
+        self._z_of_offers = 0.0
+        """Sum of (L_M - mu_M) / sigma_M over the offers."""
         self.refused_non_finite = 0
 
     def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
-        """One decision per item, in order. ValueError unless losses are (n, components)."""
+        """Whether to offer each item, in order. ValueError unless `losses` has the shape (n, components)."""
         if losses.ndim != 2 or losses.shape[1] != len(self.components):
             raise ValueError(
                 f"expected losses of shape (n, {len(self.components)}) for {self.components}; got {losses.shape}"
@@ -110,76 +118,77 @@ class Threshold(Selector):
         composite = float(scores[winner])
         if composite == -np.inf:
             return False
-        mean, sigma = (float(x[0]) for x in self._past.moments())
+        mean, sigma = (float(x[0]) for x in self._composite_window.moments())
         offered = sigma > 0.0 and composite >= self.threshold(mean, sigma)
-        self._past.push([min(composite, mean + Z_BOUND * sigma) if sigma > 0.0 else composite], arrivals)
+        self._composite_window.push([min(composite, mean + Z_BOUND * sigma) if sigma > 0.0 else composite], arrivals)
         if sigma > 0.0 and self.follows:
-            self.sigmas = min(MOST, max(LEAST, self.sigmas + GAIN * (offered / self.bandwidth - AIM)))
+            self.c = min(MOST, max(LEAST, self.c + GAIN * (offered / self.bandwidth - AIM)))
         if offered:
             self._won[winner] += 1
-            self._sigmas_above += (composite - mean) / sigma
+            self._z_of_offers += (composite - mean) / sigma
         return offered
 
     def _scores(self, losses: NDArray[np.float64], arrivals: int) -> NDArray[np.float64]:
-        """z-scores (m,), -inf without a sigma. Then the item is added to the window of the losses."""
+        """z-scores (m,) of an item, -inf where sigma is 0. The losses are then added to their window."""
         if len(losses) == 1:
             return losses
-        mean, sigma = self._losses.moments(of_an_arrival=True)
-        self._losses.push(losses.tolist(), arrivals)
+        mean, sigma = self._loss_window.moments(of_an_arrival=True)
+        self._loss_window.push(losses.tolist(), arrivals)
         z = arrivals**0.5 * (losses - mean) / np.where(sigma > 0.0, sigma, 1.0)
         return np.where(sigma > 0.0, np.clip(z, -Z_BOUND, Z_BOUND), -np.inf)
 
     def threshold(self, mean: float, sigma: float) -> float:
         """mu_M + c sigma_M: the smallest L_M that is offered."""
-        return mean + self.sigmas * sigma
+        return mean + self.c * sigma
 
     def diagnostics(self) -> dict[str, float]:
-        """Threshold, c, non-finite items, mean z-score of the offers, and for each loss its share of the maxima."""
+        """Threshold, c, number of non-finite items, mean z-score of the offers, each loss's share of the maxima."""
         total = max(1, int(self._won.sum()))
         return {
-            "threshold": self.threshold(*(float(x[0]) for x in self._past.moments())),
-            "c": self.sigmas,
+            "threshold": self.threshold(*(float(x[0]) for x in self._composite_window.moments())),
+            "c": self.c,
             "non_finite": float(self.refused_non_finite),
-            "offered_z": self._sigmas_above / total,
+            "offered_z": self._z_of_offers / total,
             **{f"won_by_{name}": float(n) / total for name, n in zip(self.components, self._won, strict=True)},
         }
 
     def state(self) -> dict[str, Any]:
         """Windows, c and counts."""
         return {
-            "losses": self._losses.state(),
-            "past": self._past.state(),
-            "sigmas": self.sigmas,
+            "losses": self._loss_window.state(),
+            "past": self._composite_window.state(),
+            "sigmas": self.c,
             "won": self._won.tolist(),
-            "sigmas_above": self._sigmas_above,
+            "sigmas_above": self._z_of_offers,
             "refused_non_finite": self.refused_non_finite,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self._losses.load_state(state["losses"])
-        self._past.load_state(state["past"])
-        self.sigmas = float(state["sigmas"])
+        self._loss_window.load_state(state["losses"])
+        self._composite_window.load_state(state["past"])
+        self.c = float(state["sigmas"])
         self._won = np.array(state["won"], np.int64)
-        self._sigmas_above = float(state["sigmas_above"])
+        self._z_of_offers = float(state["sigmas_above"])
         self.refused_non_finite = int(state["refused_non_finite"])
 
 
 class Quantile(Threshold):
     """Offer an item if its L_M is above the (1 - bandwidth) quantile of the L_M of the last K arrivals.
 
-    Correct for a stationary loss of any distribution. A new item has n + 1 possible ranks among n others; the upper
-    share `bandwidth` of the ranks is offered. The comparison is strict, so that equal items are not offered.
+    The rule offers the right share of a stationary loss of any distribution. A new item has n + 1 possible ranks among
+    n others, and it is offered at the upper share `bandwidth` of the ranks. The comparison is strict, so that equal
+    items are not offered.
     """
 
     def threshold(self, mean: float, sigma: float) -> float:
         """The next floating-point number above the quantile."""
-        past = self._past.values[:, 0]
-        if not len(past):
+        composites = self._composite_window.values[:, 0]
+        if not len(composites):
             return 0.0
-        rank = min(len(past), math.ceil((1.0 - self.bandwidth) * (len(past) + 1))) - 1
-        return float(np.nextafter(np.partition(past, rank)[rank], np.inf))
+        rank = min(len(composites), math.ceil((1.0 - self.bandwidth) * (len(composites) + 1))) - 1
+        return float(np.nextafter(np.partition(composites, rank)[rank], np.inf))
 
     def diagnostics(self) -> dict[str, float]:
-        """Those of `Threshold` without c, which this rule does not use."""
+        """The diagnostics of `Threshold` without c, which this rule does not use."""
         return {name: value for name, value in super().diagnostics().items() if name != "c"}
