@@ -1,4 +1,7 @@
-"""One agent's actor and critic, learned from imagined rollouts with clipped ratios (Z Eqs. 4-5)."""
+"""One agent's actor and critic, learned from imagined rollouts with clipped ratios (Z Eqs. 4-5).
+
+Z is the paper of Zeng & Zhang (docs/paper.md).
+"""
 
 from typing import NamedTuple
 
@@ -18,7 +21,7 @@ from mawm.agents.rssm import Latent
 from mawm.agents.world_model import WorldModel
 
 DUAL_CLIP = 3.0
-"""The objective of a received row with a negative advantage A is at least this many times A (the dual clip)."""
+"""The dual clip: the objective of a received row with a negative advantage A is at least this number times A."""
 
 
 class Imagined(NamedTuple):
@@ -43,21 +46,21 @@ class Imagined(NamedTuple):
 
 
 class Valued(NamedTuple):
-    """Lambda-returns, the critic's values and the critic's loss, each (H, B), at states 0..H-1 of rollouts."""
+    """Lambda-returns, values of the critic, and losses of the critic, each (H, B), at states 0..H-1 of rollouts."""
 
     returns: Tensor
     value: Tensor
     loss: Tensor
 
     def joined(self, others: "Valued") -> "Valued":
-        """The values of these rollouts, followed by those of others."""
+        """These arrays, followed by those of other rollouts."""
         return Valued(*(torch.cat(pair, 1) for pair in zip(self, others, strict=True)))
 
 
 class Rows(NamedTuple):
-    """Training rows (R, ...): one state and action each; `received` marks rollouts of other agents.
+    """Training rows (R, ...): one state and one action each; `received` marks rows from rollouts of other agents.
 
-    `deter` has the precision of matrix factors (`matmul.rounded`), because only products read it.
+    `deter` is rounded to the precision of matrix products (`matmul.rounded`), because only products use it.
     """
 
     deter: Tensor
@@ -171,9 +174,9 @@ class ActorCritic:
 
     @torch.no_grad()
     def value(self, imagined: Imagined) -> Valued:
-        """Values and lambda-returns of rollouts, computed once a round for the selector's score and for the update.
+        """Values, lambda-returns and losses of rollouts, computed once a round for the selector and for the update.
 
-        One step at a time, so that its data stay in the processor's cache.
+        The networks run on one time step after the other, so that its data stay in the processor's cache.
         """
         states = list(zip(rounded(imagined.deter), self.slow_critic.first.stoch.rows(imagined.stoch), strict=True))
         count = imagined.deter.shape[1]
@@ -186,18 +189,18 @@ class ActorCritic:
         return Valued(returns, self.value_output.mean(outputs), self.value_output.loss(outputs, returns))
 
     def critic_losses(self, imagined: Imagined, valued: Valued) -> Tensor:
-        """Critic loss (B,) of each rollout: the selector's score (Z section 4.2)."""
+        """Critic loss (B,) of each rollout, which is the selector's input (Z section 4.2)."""
         return (valued.loss * imagined.weight).sum(0) / imagined.weight.sum(0).clamp_min(1e-6)
 
     @torch.no_grad()
     def prepare(self, imagined: Imagined, valued: Valued, received: int = 0) -> Rows:
-        """Training rows of rollouts, with returns and advantages; the last `received` rollouts are other agents'.
+        """Training rows of rollouts, with returns and advantages; the last `received` rollouts come from other agents.
 
-        This agent's own critic values received rollouts. Their `logits` are the sender's, so the ratio pi(a)/mu(a) of
-        the update corrects for the sender's policy.
+        The values of received rollouts come from this agent's critic. Their `logits` come from the sender's policy mu,
+        so the ratio pi(a)/mu(a) of the update corrects for the difference between the policies.
         """
         old = log_prob(imagined.logits, imagined.action)
-        # A state with one available action (a dead agent's no-op) has no advantage.
+        # The advantage is 0 at a state with one available action (a dead agent's no-op).
         choice = imagined.avail.sum(-1) > 1
         advantage = self.advantages.normalise(valued.returns, valued.value, imagined.weight * choice)
         rollouts = imagined.action.shape[1]
@@ -218,10 +221,15 @@ class ActorCritic:
     def update(self, rows: Rows, entropy_weight: float) -> dict[str, float]:
         """One gradient step of actor and critic on rows (R, ...); returns losses for the log.
 
-        Actor: -min(r A, clip(r) A) - entropy with the ratio r = pi(a)/mu(a). For received rows with A < 0 the minimum
-        has no lower bound, because another agent's policy and latents may give any ratio; there the objective is
-        max(min(r A, clip(r) A), 3 A), the dual clip. Critic: the loss of the lambda-return (two-hot: -log p). Both are
-        weighted by the probability of being alive.
+        The actor's loss is -min(r A, clip(r) A) - w x entropy, with the ratio r = pi(a)/mu(a) and w = `entropy_weight`.
+        pi is this agent's present policy. mu is the policy that acted in the rollout: this agent's policy before the
+        updates of the round, or the sender's policy in a received rollout.
+
+        For a received row with A < 0 the minimum has no lower bound, because the policy and the latents of another
+        agent may give any ratio. The dual clip is used there: max(min(r A, clip(r) A), 3 A).
+
+        The critic's loss is the loss of the lambda-return (two-hot: -log p). Both losses are weighted by the
+        probability of being alive.
         """
         weight = rows.weight / rows.weight.sum().clamp_min(1e-6)
         logits = masked_logits(self.actor(rows.deter, rows.stoch), rows.avail)
@@ -253,9 +261,10 @@ class ActorCritic:
 
     @torch.no_grad()
     def received_ratios(self, rows: Rows) -> dict[str, float]:
-        """Ratios pi(a)/mu(a) of received rows, before the first gradient step of a round; empty without such rows.
+        """Metrics of the ratio pi(a)/mu(a) (see `update`) of received rows; empty without such rows.
 
-        Quantiles of the ratio, the share of rows beyond the clip range, and the share that the dual clip bounds.
+        They are computed before the first gradient step of a round: quantiles of the ratio, the share of rows outside
+        the clip range, and the share of rows that the dual clip bounds.
         """
         received = Rows(*(x[rows.received] for x in rows))
         if not len(received.action):
@@ -273,6 +282,6 @@ class ActorCritic:
         }
 
     def slow_critic_step(self) -> None:
-        """Move the slow critic towards the critic."""
+        """Move the weights of the slow critic towards those of the critic."""
         for slow, fast in zip(self.slow_critic.parameters(), self.critic.parameters(), strict=True):
             slow.lerp_(fast, 1.0 - self.config.target_decay)

@@ -1,4 +1,7 @@
-"""One learner with its own world model, actor, critic, replays, broadcasters and random generators."""
+"""One learner with its own world model, actor, critic, replays, broadcasters and random generators.
+
+Z is the paper of Zeng & Zhang (docs/paper.md). Equations without a letter are Z's.
+"""
 
 from dataclasses import KW_ONLY, InitVar, dataclass, replace
 from typing import Any
@@ -37,17 +40,20 @@ from mawm.sharing.selection_statistics import phase
 from mawm.types import ROLES, Bools, Floats, Ints, Metrics, Origin, Role, Segment, Since, Spaces
 
 EXAMINED = 8
-"""Received segments of a round whose loss is logged before and after the model is fitted."""
+"""Number of received segments per round whose loss is logged before and after the model is fitted."""
 GENERATORS = ("act", "evaluate", "model", "score", "behaviour", "examine", "explorer_starts", "information", "gains")
-"""One random generator for each purpose: a draw for one does not change the numbers of another."""
+"""Purposes. Each has a random generator of its own, so that a draw for one does not change the numbers of another."""
 
 
 @dataclass(eq=False, repr=False)
 class Agent(GatedLearner):
     """The learner of the environment agents in `members`: one agent, or the whole team with one model.
 
-    Its random numbers depend only on (seed, role, name), so other agents do not change them. Its initial weights depend
-    only on (seed, role): all agents start from the same phi_0, theta_0 (Z section 4.1).
+    A lane is one member in one of the battles that run side by side: `lanes` = members x battles. The learner has one
+    row of observations, one memory, and one ring of its own experience for each lane.
+
+    The learner's random numbers depend only on (seed, role, name), so other learners do not change them. Its initial
+    weights depend only on (seed, role): all agents start from the same phi_0, theta_0 (Z section 4.1).
     """
 
     name: str
@@ -67,7 +73,7 @@ class Agent(GatedLearner):
     def __post_init__(self, seed: int, lanes: int, gate: Gate | None) -> None:
         spaces, config, role = self.spaces, self.config, self.role
         self.learned_from = {role}
-        """Roles of the data that the world model may have learned from; they label its rollouts."""
+        """Roles of the data that the world model may have learned from; `label` is computed from them."""
         self.rngs = {purpose: named_generator(seed, f"{role}/{self.name}/{purpose}") for purpose in GENERATORS}
         weights = torch.Generator().manual_seed(named_seed(seed, f"{role}/init"))
         model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
@@ -94,7 +100,7 @@ class Agent(GatedLearner):
         self.examined: list[Segment] = []
 
     def _intrinsic(self, seed: int) -> Intrinsic:
-        """The information term. A generator of its own draws its weights, so that it does not change other weights."""
+        """The information term. Its weights have a generator of their own, so that they change no other weights."""
         config, model = self.config.information, self.config.world_model
         if config.kind == "policy_mi" and config.weight > 0.0:
             return PolicyInformation(self.actor_critic.actor, config, model.obs_scale, self.rngs["gains"], self.device)
@@ -109,7 +115,7 @@ class Agent(GatedLearner):
         self.memories[slot] = ActingMemory(self.acting, lanes, self.device)
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
-        """Actions (L,) of the lanes of a slot, from their own observations (L, O) and memories."""
+        """Actions (L,) of the L lanes of a slot, from their own observations (L, O) and memories."""
         rng = self.rngs["act" if slot == "train" else "evaluate"]
         return self.memories[slot].act(obs, avail, is_first, mode, rng)
 
@@ -121,16 +127,16 @@ class Agent(GatedLearner):
         self.apply_reward_unit()
 
     def apply_reward_unit(self) -> None:
-        """Pass the agent's unit of rewards to reward predictor, critic and advantages (`scales.RewardUnit`)."""
-        behaviour = self.actor_critic
-        for part in (self.model_trainer.model.reward_output, behaviour.value_output, behaviour.advantages):
+        """Set the agent's unit of rewards in reward predictor, critic and advantages (`scales.RewardUnit`)."""
+        actor_critic = self.actor_critic
+        for part in (self.model_trainer.model.reward_output, actor_critic.value_output, actor_critic.advantages):
             part.set_unit(self.reward_unit.value)
 
     def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
-        """Select the segments to broadcast by the scores of the agent's own model (Z section 4.2)."""
+        """Select segments by the losses of the agent's own model, and return their messages (Z section 4.2)."""
         self.experience.budget.advance(env_steps)
         sizes = [segment_bytes(len(s), self.spaces.obs_size, self.spaces.n_actions, self.wire) for s in segments]
-        # Losses of a model that was never fitted carry no information, and would distort the windows for K items.
+        # Losses of a model that was never fitted carry no information and would distort the windows for K arrivals.
         if not segments or not self.experience.active or self.model_trainer.updates == 0:
             return self.experience.silent(sizes)
         scores = self.model_trainer.score(segments)
@@ -150,16 +156,16 @@ class Agent(GatedLearner):
         }
 
     def consider(self, segments: list[Segment]) -> None:
-        """Store explorers' segments as start states of rollouts (the gate's policy mode). No model learns from them."""
+        """Store explorers' segments as start states of rollouts (mode `policy` of the gate). They train no model."""
         self.replay.consider(segments)
 
     def mix(self, segments: list[Segment]) -> None:
-        """Learn from explorers' segments as from a peer's (the gate's open mode). ProvenanceError in other modes."""
+        """Store explorers' segments like a peer's (mode `open` of the gate). ProvenanceError in other modes."""
         self.replay.admit(segments)
         self.learned_from |= {segment.origin.role for segment in segments}
 
     def compare_with(self, policies: Arrays) -> None:
-        """Use explorers' policies in the information term (the gate's policy mode). No model learns from them."""
+        """Use explorers' policies in the information term (modes `policy` and `open` of the gate)."""
         self.intrinsic.compare_with(policies)
 
     def policy_weights(self) -> Arrays:
@@ -168,18 +174,18 @@ class Agent(GatedLearner):
 
     @property
     def label(self) -> Role:
-        """The role of the agent's rollouts: the other role as soon as the model has learned from its data."""
+        """The role of the agent's rollouts: its own role, until the model has learned from data of the other role."""
         return next((role for role in ROLES if role != self.role and role in self.learned_from), self.role)
 
     def _examine(self, when: str) -> Metrics:
-        """Mean loss of the agent's own model on newly received segments, `when` "before" or "after" fitting."""
+        """Mean loss of the agent's own model on newly received segments; `when`: "before" or "after" fitting."""
         if not self.examined or self.model_trainer.updates == 0:
             return {}
         losses = self.model_trainer.score(self.examined, self.rngs["examine"]).sum(1)
         return {f"channel/received_loss_{when}": float(losses.mean())}
 
     def fit_world_model(self, updates: int) -> Metrics:
-        """Gradient steps on Eqs. 1-3."""
+        """Take gradient steps on Eqs. 1-3."""
         metrics = self.model_trainer.fit(updates)
         if metrics:
             metrics["information/skipped_updates"] = float(self.intrinsic.skipped)
@@ -190,7 +196,7 @@ class Agent(GatedLearner):
         self.behaviour_trainer.imagine(updates)
 
     def offer_rollouts(self, *, env_steps: int) -> Outbox:
-        """Select the rollouts of this round to broadcast by the critic's loss (Z section 4.2)."""
+        """Select rollouts of this round by the critic's loss, and return their messages (Z section 4.2)."""
         self.rollouts.budget.advance(env_steps)
         count = self.behaviour_trainer.count
         model, horizon = self.config.world_model, self.config.behaviour.horizon
@@ -206,7 +212,7 @@ class Agent(GatedLearner):
         )
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
-        """Gradient steps on Eqs. 4-5, on own and received rollouts; `won`: share of latest training battles won."""
+        """Take gradient steps on Eqs. 4-5 with own and received rollouts; `won`: see `Learner`."""
         self.actor_critic.exploration.set_share_won(won)
         received = [decode_rollout(m) for m in messages]
         for rollout in received:
@@ -226,9 +232,9 @@ class Agent(GatedLearner):
         return self.model_trainer.errors(segments)
 
     def state(self, since: Since | None = None) -> State:
-        """The checkpoint: arrays by name and JSON values. Of the replay, only rows appended after `since`."""
+        """The checkpoint: arrays by name and values for JSON. Of the replay, only rows appended after `since`."""
         return save(self, since or {})
 
     def load_state(self, arrays: Arrays, values: dict[str, Any]) -> None:
-        """Continue from `state`."""
+        """Continue from the result of `state`."""
         load(self, arrays, values)

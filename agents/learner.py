@@ -13,14 +13,17 @@ Incidents = dict[str, tuple[int, Arrays]]
 
 
 class Learner:
-    """One member of a team. By default it has no world model and sends nothing."""
+    """The learner of one or more environment agents. By default it has no world model and sends nothing.
+
+    A lane is one of these agents in one of the battles that run side by side.
+    """
 
     def begin(self, slot: str, lanes: int) -> None:
-        """Reset the acting memory of `slot` ("train" or "eval") to `lanes` lanes (members x battles)."""
+        """Reset the acting memory of `slot` ("train" or "eval") to `lanes` lanes (agents x battles)."""
         raise NotImplementedError
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
-        """Actions (L,) of its lanes for own observations (L, O), masks (L, A) and battle starts (L,)."""
+        """Actions (L,) of the L lanes for their observations (L, O), masks (L, A) and battle starts (L,)."""
         raise NotImplementedError
 
     def remember(self, segments: list[Segment]) -> None:
@@ -28,7 +31,7 @@ class Learner:
         raise NotImplementedError
 
     def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
-        """The segments that it broadcasts; by default none."""
+        """Messages with the segments that the learner broadcasts; by default none."""
         return Outbox()
 
     def admit(self, messages: list[bytes]) -> Metrics:
@@ -36,18 +39,18 @@ class Learner:
         raise NotImplementedError
 
     def fit_world_model(self, updates: int) -> Metrics:
-        """Gradient steps on its world model, if it has one."""
+        """Take gradient steps on the world model, if there is one."""
         return {}
 
     def imagine(self, updates: int) -> None:
-        """Imagine rollouts for `updates` behaviour updates, if it has a world model."""
+        """Imagine rollouts for `updates` behaviour updates, if there is a world model."""
 
     def offer_rollouts(self, *, env_steps: int) -> Outbox:
-        """The imagined rollouts that it broadcasts; by default none."""
+        """Messages with the imagined rollouts that the learner broadcasts; by default none."""
         return Outbox()
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
-        """Gradient steps on actor and critic; `won`: share of the latest training battles that the team won."""
+        """Take gradient steps on actor and critic; `won`: share of the latest training battles that the team won."""
         raise NotImplementedError
 
     def incidents(self) -> Incidents:
@@ -55,7 +58,7 @@ class Learner:
         raise NotImplementedError
 
     def model_error(self, segments: list[Segment]) -> Metrics:
-        """Errors of its world model on these segments, if it has one."""
+        """Errors of the world model on these segments, if there is one."""
         return {}
 
     def state(self, since: Since | None = None) -> State:
@@ -68,10 +71,10 @@ class Learner:
 
 
 class GatedLearner(Learner):
-    """A learner that works with a gate between explorers' data and its world model."""
+    """A learner that can use data of explorers as far as the gate allows (docs/gating.md)."""
 
     def policy_weights(self) -> Arrays:
-        """Copies of the weights that its policy needs to act."""
+        """Copies of the weights that the policy needs to act."""
         raise NotImplementedError
 
     def consider(self, segments: list[Segment]) -> None:
@@ -79,7 +82,7 @@ class GatedLearner(Learner):
         raise NotImplementedError
 
     def mix(self, segments: list[Segment]) -> None:
-        """Learn from explorers' segments."""
+        """Store explorers' segments like received ones, so that the world model learns from them."""
         raise NotImplementedError
 
     def compare_with(self, policies: Arrays) -> None:

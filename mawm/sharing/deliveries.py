@@ -1,4 +1,4 @@
-"""Rules of delivery: the real channel, and controls that deliver as many bytes of other content."""
+"""Rules of delivery: the real channel, and controls that deliver the same number of bytes with other content."""
 
 import base64
 from collections import deque
@@ -15,14 +15,14 @@ Message = tuple[int, bytes]
 
 
 class Delivery:
-    """Turns the outboxes of all learners into the messages that each of them receives."""
+    """Turns the outboxes of all learners into the messages that each learner receives."""
 
     def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
         """The messages for each learner."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """JSON-able state; by default none."""
+        """The state, for JSON; by default none."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -73,13 +73,13 @@ class Stale(Delivery):
 
 
 KEPT = 64
-"""`Own` keeps this number of each learner's own messages."""
+"""Number of each learner's own messages that `Own` keeps."""
 
 
 class Own(Delivery):
-    """Each learner receives copies of its own last messages, as many as the real channel would deliver.
+    """Each learner receives copies of its own last messages, in the number that the real channel would deliver.
 
-    If a learner has sent no message yet, the number is carried over to later rounds.
+    A learner that has sent no message yet receives none. The number due to it is carried over to later rounds.
     """
 
     def __init__(self) -> None:
@@ -102,9 +102,9 @@ class Own(Delivery):
         return received
 
     def state(self) -> dict[str, Any]:
-        """The kept messages, as base85 text, and the number carried over."""
+        """The kept messages, as base85 text, and for each learner the number carried over."""
         sent = {
-            kind: [[base64.b85encode(m).decode() for m in own] for own in own_of] for kind, own_of in self._sent.items()
+            kind: [[base64.b85encode(m).decode() for m in own] for own in queues] for kind, queues in self._sent.items()
         }
         return {"sent": sent, "owed": {kind: owed.copy() for kind, owed in self._owed.items()}}
 
@@ -118,13 +118,13 @@ class Own(Delivery):
 
 
 Scramble = Callable[[bytes, np.random.Generator], bytes]
-"""Makes a message of the same length with permuted content."""
+"""A function of a message. It returns a message of the same length with permuted content."""
 
 
 class Shuffled(Delivery):
-    """Every message goes to every other learner with its observations (or latents) permuted in time.
+    """Every message goes to every other learner, with its observations (or latents) permuted in time.
 
-    The marginal distributions of all fields stay the same; the order in time is lost.
+    The marginal distribution of every field stays the same. The order in time is lost.
     """
 
     def __init__(self, scramble: Scramble, rng: np.random.Generator) -> None:
@@ -151,4 +151,4 @@ DELIVERIES: dict[str, Callable[[int, np.random.Generator], Delivery]] = {
     "self": lambda lag, rng: Own(),
     "shuffled": lambda lag, rng: Shuffled(scramble, rng),
 }
-"""The deliveries by the name in `--channel`; each is made from the delay in rounds and its own generator."""
+"""For each value of `--channel` a function that makes the delivery from a delay in rounds and a generator."""
