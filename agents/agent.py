@@ -212,7 +212,10 @@ class Agent(GatedLearner):
         )
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
-        """Take gradient steps on Eqs. 4-5 with own and received rollouts; `won`: see `Learner`."""
+        """Take gradient steps on Eqs. 4-5 with own and received rollouts.
+
+        `won`: share of the latest training battles that the team won; the entropy weight depends on it.
+        """
         self.actor_critic.exploration.set_share_won(won)
         received = [decode_rollout(m) for m in messages]
         for rollout in received:

@@ -1,4 +1,8 @@
-"""The training loop: Algorithms 1 and 2 of the paper, line by line. It contains no method's name."""
+"""The training loop: Algorithms 1 and 2 of the paper, line by line. It contains no method's name.
+
+In docstrings and comments, Z is the paper of Zeng & Zhang (docs/paper.md), G is the gating paper, and A is the
+asymmetric gating paper (docs/gating.md). Sections, algorithms and equations without a letter are Z's.
+"""
 
 import time
 from collections.abc import Callable
@@ -23,7 +27,7 @@ RETRY_S = 2.0
 
 @dataclass
 class Run:
-    """A run's parts, put together by `mawm.build`."""
+    """The parts of a run. `mawm.build` makes them."""
 
     env_steps: int
     """Environment steps to train for."""
@@ -34,7 +38,7 @@ class Run:
     collector: Collector
     channel: Channel
     explorer_hook: ExplorerHook
-    """Explorers or none; decides which of their data reaches the team."""
+    """The explorers, if there are any. It decides which of their data reach the team."""
     schedule: Schedule
     writers: list[Writer]
     evaluate: Callable[[], TeamEvaluation]
@@ -53,7 +57,7 @@ class Run:
     """Whether to end after the current round."""
 
     def end_soon(self) -> None:
-        """End the run after the current round."""
+        """Request the end of the run after the current round."""
         self.stop = True
 
     def log(self, results: list[Metrics]) -> None:
@@ -63,13 +67,13 @@ class Run:
         self.nonfinite.look(self.team, self.names, results, self.collector.env_steps)
 
     def log_offers(self, kind: str, outboxes: list[Outbox]) -> None:
-        """Add each selector's diagnostics: threshold, refusals, which loss won the maximum."""
+        """Add each selector's diagnostics to the averages, say the threshold."""
         for name, outbox in zip(self.names, outboxes, strict=True):
             self.averages.add(outbox.diagnostics, f"{name}/selector/{kind}/")
 
 
 def train(run: Run) -> None:
-    """Run rounds until all environment steps are played, then save until that succeeds."""
+    """Run rounds until all environment steps are played or the run is stopped, then save until a save succeeds."""
     started = time.monotonic() - run.wall_s
     while run.collector.env_steps < run.env_steps and not run.stop:
         round_(run)
@@ -88,8 +92,8 @@ def round_(run: Run) -> None:
     steps = run.collector.env_steps
     offers = team.offer_segments(segments, env_steps=steps)  # section 4.2: L_M >= mu_M + c sigma_M
     run.log_offers("experience", offers)
-    run.log(team.admit(channel.exchange("experience", offers)))  # line 5, behind the gate
-    explored = run.explorer_hook.round(team, run.config.round_steps, steps)  # G Eq. 4; by mode Eq. 3
+    run.log(team.admit(channel.exchange("experience", offers)))  # line 5; the gate checks roles
+    explored = run.explorer_hook.round(team, run.config.round_steps, steps)  # G Eq. 4; in mode `policy` Eq. 3
     run.averages.add(explored, "explorers/")
     updates = run.schedule.due(steps)
     run.log(team.fit_world_model(updates.model))  # lines 9-10: Eq. 1 on own, Eqs. 2-3 on pooled
@@ -102,7 +106,7 @@ def round_(run: Run) -> None:
 
 
 def evaluate_log_and_save(run: Run) -> None:
-    """Evaluate, log and save when due."""
+    """Evaluate, log and save, each when it is due."""
     steps, config = run.collector.env_steps, run.config
     metrics: Metrics = {}
     if run.schedule.passed("eval", steps, config.eval_every) or steps >= run.env_steps:

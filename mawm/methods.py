@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """What a method shares, whether each agent has weights of its own, and what learns."""
+    """The kinds of items that a method shares, whether each agent has weights of its own, and the kind of learner."""
 
     experience: bool
     rollouts: bool
@@ -18,21 +18,21 @@ class MethodPlan:
     learner: Literal["world_model", "ppo"] = "world_model"
     """A row of `mawm.build.LEARNERS`."""
     paper: str = ""
-    """The name in the paper's figures; empty for methods that are not in the paper."""
+    """The name in the paper's figures; empty if the method is not in the paper."""
 
     @property
     def imagines(self) -> bool:
-        """Whether its learners have world models."""
+        """Whether the method's learners have world models."""
         return self.learner == "world_model"
 
     @property
     def selects(self) -> bool:
-        """Whether bandwidth, selector and channel make a difference: not where nothing or everything is shared."""
+        """Whether the bandwidth, selector and channel have an effect: not if nothing or everything is shared."""
         return (self.experience or self.rollouts) and self.own_weights
 
     @property
     def shares_all(self) -> bool:
-        """Whether all experience crosses the channel: then the wire makes a difference, but no selector does."""
+        """Whether the channel delivers all experience: then the wire has an effect and the selector has none."""
         return self.experience and not self.own_weights
 
 
@@ -45,15 +45,15 @@ METHODS = {
     "ippo": MethodPlan(experience=False, rollouts=False, learner="ppo"),
     "mappo": MethodPlan(experience=False, rollouts=False, own_weights=False, learner="ppo"),
 }
-"""In the order in which reports show them."""
+"""The methods by name, in the order of reports."""
 
 
 def members_of(config: "TrainConfig", spaces: "Spaces") -> tuple[tuple[int, ...], ...]:
-    """Which environment agents each learner acts for."""
+    """For each learner, the environment agents for which it acts."""
     agents = tuple(range(spaces.n_agents))
     return tuple((a,) for a in agents) if METHODS[config.method].own_weights else (agents,)
 
 
 def learner_names(members: tuple[tuple[int, ...], ...]) -> tuple[str, ...]:
-    """The name of each learner, which keys its generators and prefixes its tags."""
+    """The name of each learner. Its generators are named after it, and its tags begin with it."""
     return tuple(f"agent_{m[0]}" if len(m) == 1 else "team" for m in members)

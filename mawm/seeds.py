@@ -6,16 +6,16 @@ import numpy as np
 
 
 def named_sequence(seed: int, name: str) -> np.random.SeedSequence:
-    """The seed sequence of `name` (say "primary/agent_0/model") under a run's seed: its hash, never a position."""
+    """The seed sequence of `name` (say "primary/agent_0/model") and a run's seed. It depends on a hash of the name."""
     digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
     return np.random.SeedSequence(seed, spawn_key=tuple(np.frombuffer(digest, np.uint32).tolist()))
 
 
 def named_generator(seed: int, name: str) -> np.random.Generator:
-    """The generator of `name`."""
+    """The generator of `name` and a run's seed."""
     return np.random.Generator(np.random.PCG64(named_sequence(seed, name)))
 
 
 def named_seed(seed: int, name: str) -> int:
-    """One 63-bit integer for `name`, for owners that take a plain seed."""
+    """A seed of 63 bits for `name`, for generators that are seeded with an integer."""
     return int(named_generator(seed, name).integers(2**63))

@@ -1,8 +1,9 @@
-"""The data that travels between agents, environments and the loop (numpy only: imports no torch).
+"""Data that agents, environments and the loop exchange. This module imports numpy, but not torch.
 
-Arrival convention: index t of a stream holds everything that arrived together with `obs_t`: the previous action that
-led to it, the reward and the terminal flag that came with it, and the actions now available. Heads of the world model
-predict index t from `(deter_t, stoch_t)`. The shift from "acted" to "arrived" happens once, in `mawm.collect`.
+Arrival convention: index t of a stream holds everything that arrived together with `obs_t`: the action before it, the
+reward, the terminal flag, and the mask of actions that are available now. Heads of the world model predict index t from
+`(deter_t, stoch_t)`. Only `mawm.collect` shifts the data from the time of the action to the time of the arrival.
+Z is the paper of Zeng & Zhang (docs/paper.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,41 +19,41 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Metrics = dict[str, float]
-"""Tag to value; an agent's tags carry no agent name (`world_model/reward_loss`), the loop adds the prefix."""
+"""Values by tag. An agent's tags have no agent name (`world_model/reward_loss`); the loop adds it as a prefix."""
 TABLES = "rows/"
 """An array of a learner's state named `rows/TABLE/COLUMN` is a column of a table that only grows
 (`storage/append_only_tables.py`)."""
 Since = Mapping[str, Sequence[int]]
-"""For each table, how many rows of each of its lanes were ever appended at an earlier save: its `end` then."""
+"""For each table, the number of rows that each of its lanes had ever received at an earlier save (its `end` then)."""
 
 
 Share = Annotated[float, Interval(ge=0.0, le=1.0)]
-"""The type of a setting says what it may be. Both ends of an `Interval` are allowed; an upper end is generous: a larger
-value could only be a mistake, or more than memory holds."""
+"""The type of a setting defines its allowed values. Both ends of an `Interval` are allowed. An upper end is generous: a
+larger value is a mistake, or needs more memory than there is."""
 Weight = Annotated[float, Interval(ge=0.0, le=1e6)]
 Steps = Annotated[int, Interval(ge=1, le=10**12)]
-"""Environment steps: the upper end is more than any run will play."""
+"""Environment steps. No run can play as many as the upper end."""
 Seed = Annotated[int, Interval(ge=0, le=10**18)]
 
 
 class Common:
-    """Beside the type of a setting, `Annotated[int, Common]`: `--help` shows it; `--help-all` shows the others too."""
+    """Marks a setting, as in `Annotated[int, Common]`, that `--help` shows. `--help-all` shows all settings."""
 
 
 class Role(StrEnum):
-    """The team that made the data: the evaluated one, or an auxiliary one that only explores."""
+    """The team that made the data: the evaluated team, or an auxiliary team that only explores."""
 
     PRIMARY = "primary"
     EXPLORER = "explorer"
 
 
 ROLES = tuple(Role)
-"""A role's index here is its number in messages and replay columns."""
+"""The index of a role is its number in messages and in columns of replays."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an item was made. It travels with the item from the collector on."""
+    """The agent, role and battle of an item. Every segment, rollout and message carries it."""
 
     agent: int
     role: Role
@@ -61,7 +62,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Spaces:
-    """Sizes that follow from the environment, never from the configuration."""
+    """Sizes that depend on the environment and not on the configuration."""
 
     n_agents: int
     n_actions: int
@@ -72,15 +73,16 @@ class Spaces:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch of at most `seq_len` arrivals of one agent in one battle: the unit that is scored, sent and counted.
+    """At most `seq_len` successive arrivals of one agent in one battle: the unit that is scored, sent and counted.
 
     Shapes: obs (T, O) float32; prev_action (T,) int64, 0 where `is_first`; reward (T,) float32; terminal, is_first (T,)
     bool; avail (T, A) bool. `is_first` is true only at the first arrival of a battle. The last arrival of a battle (or
     the arrival of the agent's own death) is a step like any other; arrivals after the agent's death are never part of a
-    segment. `lane` names the stream it continues: consecutive segments of one lane are contiguous in time.
+    segment. `lane` is the number of the stream to which the segment belongs: one agent in one of the battles that run
+    side by side. Consecutive segments of a lane are contiguous in time.
 
-    `death`: the last arrival is the agent's death while its team fought on. Its reward then holds the discounted sum of
-    all that the team earned afterwards, which depends on how good the team was at that time.
+    `death`: the last arrival is the agent's death, and its team continued to fight. The reward of this arrival is then
+    the discounted sum of the team's rewards after the death. It depends on the team's policy at that time.
     """
 
     origin: Origin
@@ -100,13 +102,13 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """One imagined trajectory of H actions (Z, Algorithm 2 lines 7-8): H + 1 latent states and what lies between.
+    """One imagined trajectory of H actions (Z Algorithm 2 lines 7-8): H + 1 latent states, actions and arrivals.
 
     Shapes: deter (H+1, D) float32; stoch (H+1, G) uint8, the class index of each of the G categorical latents (index 0
     the posterior z_1, later ones prior samples); avail (H, A) bool, logits (H, A) float32 (masked entries -inf are
     stored as a large negative number) and action (H,) int64 at states 0..H-1; reward (H,) and discount (H,) float32 of
     the arrival at states 1..H (`discount` = gamma * (1 - predicted terminal)); weight (H,) float32: probability of
-    still being alive at the state acted in.
+    being alive at states 0..H-1.
     """
 
     origin: Origin
@@ -125,13 +127,13 @@ class Rollout:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What `VectorEnv.reset` and `VectorEnv.step` return for B battles side by side with N agents each.
+    """The result of `VectorEnv.reset` and `VectorEnv.step` for B battles side by side with N agents each.
 
-    obs (B, N, O) float32, avail (B, N, A) bool, alive (B, N) bool, state (B, S) float32: where the battle stands now;
-    after the end of a battle, already the first arrival of the next one (same-step auto-reset). reward (B,) float32,
+    obs (B, N, O) float32, avail (B, N, A) bool, alive (B, N) bool, state (B, S) float32: the present arrival. After the
+    end of a battle this is the first arrival of the next battle (same-step auto-reset). reward (B,) float32,
     terminated, truncated (B,) bool, battle_won (B,) bool: of the step just taken (all zero after `reset`). final_obs
-    (B, N, O), final_avail (B, N, A), final_alive (B, N): the last arrival of the battle, meaningful only in rows that
-    ended.
+    (B, N, O), final_avail (B, N, A), final_alive (B, N): the last arrival of the battle, defined only in rows of
+    battles that ended.
     """
 
     obs: Floats
@@ -150,14 +152,14 @@ class Step:
 class VectorEnv(Protocol):
     """B battles side by side. `step` takes actions (B, N) int64 and raises ValueError for an unavailable one.
 
-    A TimeoutError of any call says how long there was no answer: "no answer within 60 s".
+    The message of a TimeoutError contains the time without an answer: "no answer within 60 s".
     """
 
     spaces: Spaces
     batch: int
 
     def reset(self) -> Step:
-        """Begin B fresh battles: the next battle numbers of each row."""
+        """Begin B new battles: the next battle number of each row."""
 
     def step(self, actions: Ints) -> Step:
         """Play one step in every battle."""

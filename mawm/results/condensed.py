@@ -1,7 +1,7 @@
-"""A condensed study: one compressed file with a line per run, which has the curves that tables and figures show.
+"""A condensed study: one compressed file with a line per run. A line has the curves that tables and figures need.
 
-Run folders hold checkpoints and take megabytes each; a condensed study takes some ten kilobytes a run and fits into a
-repository. `load_runs` reads it like the folders that it was made from.
+A run folder has checkpoints and needs megabytes. A condensed study needs about ten kilobytes per run and fits into a
+repository. `load_runs` reads it like the folders of the runs.
 """
 
 import gzip
@@ -20,13 +20,13 @@ KEPT = re.compile(
     r"|\w+/world_model/(\w+_loss|loss|kl)"
     r"|\w+/(actor|critic)/loss|\w+/actor/entropy_share|\w+/channel/\w+"
 )
-"""Tags that are kept."""
+"""Pattern of the tags that are kept."""
 DIGITS = 5
-"""Significant digits of a number that is no integer."""
+"""Significant digits of a number that is not an integer."""
 
 
 def write_condensed(runs: list[RunRecord], path: Path) -> None:
-    """Write runs to `path`, the same bytes for the same runs."""
+    """Write runs to `path`. The same runs give the same bytes."""
     lines = "".join(json.dumps(_condensed(run), separators=(",", ":")) + "\n" for run in runs)
     path.write_bytes(gzip.compress(lines.encode(), mtime=0))
 
@@ -46,9 +46,9 @@ def _short(value: float) -> float:
 
 
 def read_condensed(path: Path, warnings: list[str]) -> list[RunRecord]:
-    """The runs of a condensed study; a line that cannot be read is omitted, with a message in `warnings`.
+    """The runs of a condensed study. A line that cannot be read is omitted, and a message is added to `warnings`.
 
-    ValueError where the file is no such study.
+    ValueError if the file cannot be decompressed to text.
     """
     try:
         lines = gzip.decompress(path.read_bytes()).decode().splitlines()
