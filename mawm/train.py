@@ -1,4 +1,4 @@
-"""`python -m mawm.train --map 3m --bandwidth 0.05`: trains a team and writes its curves."""
+"""`python -m mawm.train --map 3m --bandwidth 0.05`: trains a team, and logs its learning curves."""
 
 import contextlib
 import errno
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from mawm.run_folder.checkpoint import Loaded
     from mawm.types import Metrics
 
-DESCRIPTION = """Train a team of agents that each learn a world model and tell each other a share of what they know.
+DESCRIPTION = """Train a team of agents. Each learns a world model and sends a share of its data to the others.
 
-Without StarCraft II: battles run in the embedded engine. For instance:
+StarCraft II is not needed: battles run in the embedded engine. Examples:
 
-  python -m mawm.train --map 3m --bandwidth 0.05        the main job, 15 minutes on two cores
+  python -m mawm.train --map 3m --bandwidth 0.05        the main use, 15 minutes on two cores
   python -m mawm.train --map 2s3z --method independent  nothing is shared
   python -m mawm.train --map my_map.toml --bandwidth 1  a map of your own; everything is shared
   PYTHONPATH=. python -m mawm.train --map my_env:make   a PettingZoo environment of your own
-  python -m mawm.train --preset debug                   a few seconds, to see it run
+  python -m mawm.train --preset debug                   a test run of a few seconds
 
-The same command again goes on where it stopped; --fresh starts over in a new folder.
+If the run was stopped, the same command continues it. --fresh starts over in a new folder.
 
 Curves: tensorboard --logdir runs. Win rate of the result: python -m mawm.evaluate RUN."""
 
@@ -46,28 +46,29 @@ Curves: tensorboard --logdir runs. Win rate of the result: python -m mawm.evalua
 NOT_SAVED = 3
 """Exit code of a run that could not be saved three times in a row."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the errors of a full disk, an exhausted quota, and a file over the size limit."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """Where the settings start from, and where the run goes."""
+    """The preset and the run's folder."""
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     preset: Annotated[str, Common] = "default"
-    """Where the settings start from: default (learns fastest here), paper (Zeng & Zhang's numbers), debug (seconds)."""
+    """Preset of all settings: default (learns fastest here), paper (Zeng & Zhang's numbers), debug (seconds)."""
     run_dir: Annotated[Path | None, Common] = None
-    """The run's folder (default: runs/MAP_METHOD_bBANDWIDTH_sSEED). If the same run was begun there, it goes on."""
+    """The run's folder (default: runs/MAP_METHOD_bBANDWIDTH_sSEED). If it has the same run, the run is continued."""
     fresh: Annotated[bool, Common] = False
-    """Start over in a new folder, even if the same run was begun before."""
+    """Start over in a new folder, even if there is a run with the same settings."""
     resume: Annotated[Path | None, Common] = None
-    """Go on with the run in this folder, with its own settings. --env-steps may be raised."""
+    """Continue the run in this folder with its own settings. --env-steps may be raised."""
 
 
 def main(args: list[str] | None = None) -> int:
-    """Parse, check, build, train. Exit codes: 0 done, 1 failed, 2 a mistake of the user's, 3 no room to save.
+    """Parse, check, build, train. Exit codes: 0 done, 1 failed, 2 a user error, 3 saving failed.
 
-    130 and 143: stopped by a signal. Without `args` it is the process's own command: signals are not listened to once
-    it is done, because the process ends with it.
+    130 and 143: stopped by a signal. Without `args` the arguments of the process are used. Then signals are ignored
+    after the run, because the process ends.
     """
     stopping = Stopping(until_exit=args is None)
     args = sys.argv[1:] if args is None else args
@@ -77,7 +78,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def configure(args: list[str]) -> TrainConfig:
-    """The configuration that a command line means; a mistake ends the process with one line and exit code 2."""
+    """The configuration of a command line. A user error ends the process with one line and exit code 2."""
     return _checked(_command(args).config)
 
 
@@ -120,20 +121,20 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
     return config, folder
 
 
-def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str, stopping: Stopping) -> int:
+def _run(config: TrainConfig, command: Command, resumed: Path | None, command_line: str, stopping: Stopping) -> int:
     from mawm.envs.checked import EnvFault
     from mawm.run_folder.saver import SavingFailed
 
     try:
         with stopping, contextlib.ExitStack() as at_end:
-            return _go(config, command, resumed, typed, at_end, stopping)
-    except KeyboardInterrupt:  # in a process that is not ours to end
+            return _prepare_and_train(config, command, resumed, command_line, at_end, stopping)
+    except KeyboardInterrupt:  # `Stopping` raises it if `main` was called with `args`
         print_stderr("quit at once; what was saved is intact")
         return stopping.exit_code
     except SavingFailed as error:
         print_stderr(str(error))
         return NOT_SAVED
-    except ValueError as error:  # settings that do not fit each other, or what was saved
+    except ValueError as error:  # settings contradict each other or the saved run
         fail(str(error))
     except OSError as error:
         print_stderr(f"{error.filename or 'a file'} cannot be written or read ({error.strerror or error})")
@@ -148,8 +149,8 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, typed: str
         flush_output()
 
 
-def _go(
-    config: TrainConfig, command: Command, resumed: Path | None, typed: str, at_end: contextlib.ExitStack,
+def _prepare_and_train(
+    config: TrainConfig, command: Command, resumed: Path | None, command_line: str, at_end: contextlib.ExitStack,
     stopping: Stopping,
 ) -> int:  # fmt: skip
     from mawm import build  # torch and numba load only once the command line is right
@@ -181,7 +182,7 @@ def _go(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     members = members_of(config, env.spaces)
     placement = build.resolve_placement(config, len(members), device, cores)
-    facts = _facts(config, folder, resume, typed, device=device, placement=placement, cores=cores)
+    facts = _facts(config, folder, resume, command_line, device=device, placement=placement, cores=cores)
     build.write_config(folder, config, facts)
     workers = min(cores, len(members)) if placement == "process" else 1
     minutes = estimate_minutes(config, env.spaces, device, len(members), workers)
@@ -197,16 +198,16 @@ def _go(
 
 
 def _facts(
-    config: TrainConfig, folder: Path, resume: "Loaded | None", typed: str, **chosen: str | int
+    config: TrainConfig, folder: Path, resume: "Loaded | None", command_line: str, **chosen: str | int
 ) -> dict[str, Any]:
-    """What config.json says beside the settings; what is no longer as it was is told."""
+    """The facts in config.json beside the settings. Facts that changed since the last save are printed."""
     from mawm.agents.compute import resolve_precision
     from mawm.run_folder.manifest import facts_now, map_digest, read_facts, resumed_facts
 
     now = facts_now(**chosen, precision=resolve_precision(config.precision), map_sha256=map_digest(config))
     before, steps = ({}, 0) if resume is None else (read_facts(folder), resume.env_steps)
-    facts, news = resumed_facts(before, now, steps, typed)
-    for line in facts["not_exact"][-news:] if news else []:
+    facts, changes = resumed_facts(before, now, steps, command_line)
+    for line in facts["not_exact"][-changes:] if changes else []:
         print_stderr(f"not exact {line}")
     return facts
 
@@ -228,15 +229,15 @@ def _train(run: "Run", folder: Path, stopping: Stopping) -> int:
 
 
 def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float, disk: int) -> None:
-    where = "processes of their own" if facts["placement"] == "process" else "this process"
+    where = "separate processes" if facts["placement"] == "process" else "this process"
     eta = "ETA unknown"
-    if minutes == minutes:  # nan: learners of a kind that is not timed
-        eta = f"ETA about {minutes:.1f} min on a machine that does nothing else"
+    if minutes == minutes:  # nan: learners of this kind are not timed
+        eta = f"ETA about {minutes:.1f} min on an idle machine"
     for line in (
         f"mawm {__version__}: {environment_of(config.map).about(config)}",
         f"method {config.method}, nominal bandwidth {config.sharing.bandwidth:g} of all bytes, seed {config.seed}",
         f"device {facts['device']}, {learners} learner(s) in {where}, one thread each, {facts['cores']} core(s), "
-        f"products in {facts['precision']}",
+        f"matrix products in {facts['precision']}",
         f"budget {config.env_steps} environment steps, {eta}",
         f"run folder {folder}, at most {disk / 1e6:,.0f} MB",
         f"curves: tensorboard --logdir {folder.parent}",
@@ -245,9 +246,9 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
 
 
 class Progress:
-    """Prints one line whenever metrics were logged: steps, speed, time left, win rates, realised bandwidth.
+    """Prints one line for each logged row: steps, speed, time left, win rates, realised bandwidth.
 
-    Win rates of the last evaluation (greedy, then sampled actions) stand with their 95 % intervals.
+    The line has the win rates of the last evaluation (greedy, then sampled actions) with their 95 % intervals.
     """
 
     def __init__(self) -> None:
@@ -255,7 +256,7 @@ class Progress:
         self._evaluated: dict[str, float] = {}
 
     def __call__(self, run: "Run", metrics: "Metrics") -> None:
-        """Print the line of one row of the log."""
+        """Print the line of one logged row."""
         steps, now = run.collector.env_steps, time.monotonic()
         before, then = self._last or (0, now - run.wall_s)
         speed = (steps - before) / max(1e-9, now - then)
