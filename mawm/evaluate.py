@@ -1,4 +1,4 @@
-"""`python -m mawm.evaluate RUN`: the win rates of a run's last checkpoint, also under other rules of battle."""
+"""`python -m mawm.evaluate RUN`: the win rates of a run's last checkpoint, also with other rules of battle."""
 
 import contextlib
 import json
@@ -27,14 +27,16 @@ if TYPE_CHECKING:
 DESCRIPTION = """Play battles with the last checkpoint of a run and print its win rates with 95 % intervals (Wilson).
 
 The team plays the same battles twice: with greedy actions (the mode of each policy) and with sampled actions. The
-battles are the same for every run on a map; none of them was seen in training. Battles with the same sequence of joint
+battles are the same for every run on a map, and training uses none of them. Battles with the same sequence of joint
 actions count as one in an interval (docs/studies.md).
 
   python -m mawm.evaluate RUN                            rules as trained: one row
   python -m mawm.evaluate RUN --rules.spawn-jitter 0.5   a second row: start positions move at random by 0.5 cells
 
-Rules that are not named stay as the team was trained, whatever default is shown here. Time: seconds on a small map."""
+A rule that is not named is the same as in the training; the defaults shown here are not used. The evaluation takes
+seconds on a small map."""
 RULES = "--rules."
+"""The prefix of the options for rules."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,16 @@ class Command:
     run: Annotated[Path, tyro.conf.Positional]
     """The run's folder."""
     episodes: Annotated[int, Interval(ge=1, le=10**6)] = 320
-    """Battles to play with greedy actions, and again with sampled actions; twice as many if a rule is shifted."""
+    """Battles to play with greedy actions, and again with sampled actions. They are played twice if a rule is named."""
     json: bool = False
     """Print one JSON line instead of a table: win_rate, win_rate_sampled (each also with _low and _high), return,
-    length, distinct_battles (each also with _sampled), episodes; the same under `shifted` if a rule is shifted."""
+    length, distinct_battles (each also with _sampled), episodes; the same under `shifted` if a rule is named."""
     rules: Rules = field(default_factory=Rules)
-    """Rules of the embedded engine for a second row; the first row keeps the rules of the training."""
+    """Rules of the embedded engine for a second row; the first row has the rules of the training."""
 
 
 def main(args: list[str] | None = None) -> int:
-    """Parse, load, play, print. Exit codes: 0 done, 1 the environment failed, 2 a mistake of the user's."""
+    """Parse, load, play, print. Exit codes: 0 done, 1 the environment failed, 2 a user error."""
     args = sys.argv[1:] if args is None else args
     command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args)
     if not (command.run / "config.json").is_file():
@@ -76,7 +78,7 @@ def _named_rules(command: Command, args: list[str]) -> dict[str, Any]:
 
 
 def shift(config: TrainConfig, named: dict[str, Any]) -> TrainConfig:
-    """The settings of a run with other rules of battle. ValueError where its environment has none, or out of range."""
+    """A run's settings with other rules. ValueError if its environment has no rules, or a value is out of range."""
     flag = f"{RULES}{next(iter(named)).replace('_', '-')}"
     if not environment_of(config.map).has_rules:
         raise ValueError(
@@ -106,7 +108,7 @@ def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack)
         checkpoint = newest(command.run)
         env = at_end.enter_context(contextlib.closing(play(config)()))
         if shifted is not None:
-            play(shifted)().close()  # a map may not fit a rule: better told before the battles of the first row
+            play(shifted)().close()  # if the map does not fit a rule, this fails before the battles of the first row
         team = make_team(config, env.spaces, "cpu", "inline")
         load = partial(load_team, team, learner_names(team.members), checkpoint.parts)
         load()
@@ -118,7 +120,7 @@ def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack)
     agent = config.agent
     errors = model_errors(env, team, "greedy", seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
     if shifted is not None:
-        load()  # generators too, so that no row depends on the one before
+        load()  # this also resets the generators, so that the second row does not depend on the first
         rows[_label(named)] = evaluate_both(play(shifted), team)
     if command.json:
         print(json.dumps(_facts(rows, named) | {"env_steps": checkpoint.env_steps} | errors))
@@ -128,7 +130,7 @@ def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack)
     )
     print("\n".join(_table(rows)))
     if errors:
-        print(_told(errors))
+        print(_error_text(errors))
     return 0
 
 
@@ -141,21 +143,21 @@ def _label(named: dict[str, Any]) -> str:
 
 
 def _facts(rows: "dict[str, TeamEvaluation]", named: dict[str, Any]) -> dict[str, Any]:
-    """What --json prints: the first row at the top, the second one under `shifted`."""
+    """The values that --json prints: the first row at the top level, the second row under `shifted`."""
     first, *others = (row.metrics() for row in rows.values())
-    facts: dict[str, Any] = {**_counted(first), "low": first["win_rate_low"], "high": first["win_rate_high"]}
+    facts: dict[str, Any] = {**_with_integers(first), "low": first["win_rate_low"], "high": first["win_rate_high"]}
     for shifted in others:
-        facts["shifted"] = {"rules": named, **_counted(shifted)}
+        facts["shifted"] = {"rules": named, **_with_integers(shifted)}
     return facts
 
 
-def _counted(metrics: "Metrics") -> dict[str, float]:
-    """The same with whole numbers where battles are counted."""
+def _with_integers(metrics: "Metrics") -> dict[str, float]:
+    """The same metrics, with numbers of battles as integers."""
     return {name: int(value) if name.startswith(("distinct", "episodes")) else value for name, value in metrics.items()}
 
 
 def _table(rows: "dict[str, TeamEvaluation]") -> list[str]:
-    """Lines: a header, then one row for each set of rules."""
+    """The lines of the table: a header, then one row for each set of rules."""
     header = ("rules", "win rate, greedy", "win rate, sampled", "return, greedy / sampled", "distinct battles")
     lines = [header]
     for label, row in rows.items():
@@ -171,8 +173,8 @@ def _table(rows: "dict[str, TeamEvaluation]") -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
-def _told(errors: "Metrics") -> str:
-    """The world models' errors in a sentence."""
+def _error_text(errors: "Metrics") -> str:
+    """The errors of the world models, as text."""
     return (
         "world model, mean squared error a step ahead (in these battles / in its replay): observations "
         f"{errors['deployed/obs_error']:.4g} / {errors['trained/obs_error']:.4g}, rewards "

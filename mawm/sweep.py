@@ -1,4 +1,4 @@
-"""`python -m mawm.sweep`: many runs of the main command, through a manifest that survives any stop."""
+"""`python -m mawm.sweep`: many runs of `mawm.train`. A manifest records them, so that a stopped sweep can continue."""
 
 import contextlib
 import os
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from mawm.sweeps.grid import PlannedRun
     from mawm.sweeps.runner import Runner
 
-DESCRIPTION = """Run a grid of settings, some runs at a time, one process and one thread a run. For instance:
+DESCRIPTION = """Run a grid of settings, several runs at a time. Each run has one process and one thread. Examples:
 
   python -m mawm.sweep --maps 3m 2s_vs_1sc --methods independent both --bandwidth 0.01 0.05 1 --seeds 5 --jobs 2
-  python -m mawm.sweep --preset quick --dry-run             what would run, and about how long it takes
-  python -m mawm.sweep --preset quick                       every figure in about half an hour on two cores
+  python -m mawm.sweep --preset quick --dry-run             print the runs and an estimate of the time
+  python -m mawm.sweep --preset quick                       all figures, in about half an hour on two cores
   python -m mawm.sweep --preset my_grid.toml --out runs/my_grid
 
-The same command again after any stop (Ctrl-C, kill -9, a power cut) goes on where it stopped and runs what is missing.
-A run that fails is tried once more and then reported; the exit code is 1 if one failed for good.
+After any stop (Ctrl-C, kill -9, a power cut) the same command continues the sweep and runs the missing runs. A run that
+fails is tried once more. If it fails again it is reported, and the exit code is 1.
 Then: python -m mawm.report OUT, python -m mawm.plot OUT -o figures."""
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -41,28 +41,29 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 @dataclass(frozen=True)
 class Command:
-    """The command line: a grid, or a sweep by name, and how to go about it."""
+    """The command line: a grid or a named sweep, the folder, and the number of simultaneous runs."""
 
     grid: Annotated[Grid, tyro.conf.arg(name="")] = field(default_factory=Grid)
     preset: str = ""
-    """A sweep that comes with the package (quick, evidence, paper-figures) or a .toml file, in place of a grid."""
+    """A sweep of the package (quick, evidence, paper-figures) or a .toml file, instead of a grid."""
     jobs: Annotated[int, Interval(ge=1, le=4096)] = CORES
-    """Runs at the same time (default: the cores of this machine)."""
+    """Number of simultaneous runs (default: the cores of this machine)."""
     out: Path | None = None
     """Folder of the runs (default: runs/sweep, or runs/NAME of a named sweep)."""
     dry_run: bool = False
-    """Print the plan with an estimate of its cost and start nothing."""
+    """Print the runs and an estimate of their time, and start none of them."""
 
 
 def main(args: list[str] | None = None) -> int:
-    """Parse, plan, run. Exit codes: 0 done, 1 a run failed, 2 a mistake of the user's, 130 and 143 stopped."""
+    """Parse, plan, run. Exit codes: 0 done, 1 a run failed, 2 a user error, 130 and 143 stopped."""
     args = sys.argv[1:] if args is None else args
     command = parse(Command, prog="python -m mawm.sweep", description=DESCRIPTION, args=args)
-    given = {arg.split("=")[0].replace("_", "-") for arg in args}
-    own = sorted(given & {f"--{entry.name.replace('_', '-')}" for entry in fields(Grid)})
-    if command.preset and own:
+    flags = {arg.split("=")[0].replace("_", "-") for arg in args}
+    grid_flags = sorted(flags & {f"--{entry.name.replace('_', '-')}" for entry in fields(Grid)})
+    if command.preset and grid_flags:
         fail(
-            f"--preset brings its own grid; got {own[0]} too: give either, or copy the preset's file and give its path"
+            f"--preset has a grid of its own, but {grid_flags[0]} was given, too; leave one of them out, or copy the "
+            "preset's file, edit it, and give its path"
         )
     out = command.out or Path("runs") / (Path(command.preset).stem if command.preset else "sweep")
     try:
@@ -78,7 +79,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _planned(grids: list[Grid]) -> list["PlannedRun"]:
-    """The runs, every one of them checked as mawm.train would. ValueError for the first mistake."""
+    """The runs of the grids, checked like the settings of mawm.train. ValueError for the first error."""
     from mawm.agents.compute import resolve_device
     from mawm.build import check_room
     from mawm.envs.registry import make_env
@@ -102,8 +103,8 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     return runs
 
 
-def _prepared(runs: list["PlannedRun"], out: Path, jobs: int, typed: str) -> "Runner":
-    """Everything but a process: the folder, its lock, the manifest. ValueError where they belong to something else."""
+def _prepared(runs: list["PlannedRun"], out: Path, jobs: int, command_line: str) -> "Runner":
+    """Make the folder, its lock and the manifest. ValueError if the folder has other runs or another process's lock."""
     from mawm.storage.lock import FolderLock
     from mawm.sweeps.manifest import Manifest
     from mawm.sweeps.runner import Runner, check_folders
@@ -112,7 +113,7 @@ def _prepared(runs: list["PlannedRun"], out: Path, jobs: int, typed: str) -> "Ru
     lock = FolderLock(out)
     manifest = Manifest(out)
     check_folders(out, runs, manifest)
-    manifest.plan(runs, typed)
+    manifest.plan(runs, command_line)
     return Runner(out, runs, manifest, jobs, lock)
 
 
@@ -127,22 +128,22 @@ def _run(runner: "Runner") -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, stop)
     try:
-        return _worked(runner, stopped)
+        return _work(runner, stopped)
     finally:
         ignore_signals()
 
 
-def _worked(runner: "Runner", stopped: list[int]) -> int:
+def _work(runner: "Runner", stopped: list[int]) -> int:
     from mawm.sweeps.board import Board
 
     total, done = len(runner.runs), runner.count("done")
-    _say(f"{total} runs into {runner.folder}, {runner.jobs} at a time; {done} are done")
+    _print_line(f"{total} runs into {runner.folder}, {runner.jobs} at a time; {done} are done")
     runner.work(Board(sys.stdout))
     return _end(runner, stopped)
 
 
-def _say(line: str) -> None:
-    """A line, if anybody still reads them: runs go on without a listener."""
+def _print_line(line: str) -> None:
+    """Print a line. An error of the output is ignored: the runs continue without a terminal."""
     with contextlib.suppress(OSError):
         print(line, flush=True)
 
@@ -150,7 +151,7 @@ def _say(line: str) -> None:
 def _end(runner: "Runner", stopped: list[int]) -> int:
     done = runner.count("done")
     if stopped:
-        _say(f"stopped: {done} of {len(runner.runs)} done; the same command goes on where this one stopped")
+        _print_line(f"stopped: {done} of {len(runner.runs)} done; the same command goes on where this one stopped")
         return 128 + stopped[0]
     failed = [name for name in runner.runs if runner.manifest.runs[name].state == "failed"]
     for name in failed:
@@ -159,12 +160,12 @@ def _end(runner: "Runner", stopped: list[int]) -> int:
         print(
             f"mawm: {name} failed with exit code {entry.exit_codes[-1]}: {''.join(lines)} (log: {log})", file=sys.stderr
         )
-    _say(f"{done} of {len(runner.runs)} done, {len(failed)} failed. Next: python -m mawm.report {runner.folder}")
+    _print_line(f"{done} of {len(runner.runs)} done, {len(failed)} failed. Next: python -m mawm.report {runner.folder}")
     return 1 if failed else 0
 
 
 def _dry_run(runs: list["PlannedRun"], out: Path, jobs: int) -> int:
-    """One line a kind of run that is not done with its measured cost; each kind is timed for a moment."""
+    """Print one line for each kind of run that is not done, with an estimate from a short measurement of its speed."""
     from mawm.agents.compute import resolve_device
     from mawm.configs.train import TrainConfig
     from mawm.envs.registry import make_env
@@ -195,11 +196,14 @@ def _dry_run(runs: list["PlannedRun"], out: Path, jobs: int) -> int:
 
 
 def _base(grid: Grid, configure: "Callable[[list[str]], TrainConfig]") -> TrainConfig:
-    own = ("--map", "--method", "--bandwidth", "--selector", "--channel", "--wire", "--seed", "--env-steps", "--preset")
+    """The settings common to a grid's runs. ValueError if `train_args` has arguments that the sweep sets itself."""
+    set_by_grid = (
+        "--map", "--method", "--bandwidth", "--selector", "--channel", "--wire", "--seed", "--env-steps", "--preset",
+    )  # fmt: skip
     words = shlex.split(grid.train_args)
     for word in words:
         name = word.split("=")[0].replace("_", "-")
-        if name in (*own, "--placement", "--run-dir", "--resume", "--help", "--help-all", "-h"):
+        if name in (*set_by_grid, "--placement", "--run-dir", "--resume", "--help", "--help-all", "-h"):
             raise ValueError(f"--train-args holds {name}, which is not for a sweep's runs")
     return configure(["--preset", grid.train_preset, *words])
 
