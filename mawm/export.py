@@ -16,8 +16,8 @@ from mawm.results.study import load_study
 DESCRIPTION = """Write runs into one file.
 
 A name that ends in .json: evaluations in the JSON layout of marl-eval (environment, task, algorithm, run, step).
-A name that ends in .jsonl.gz: a condensed study, the curves that tables and figures need. mawm.report, mawm.plot and
-mawm.export read it like the folders of the runs."""
+A name that ends in .jsonl.gz: a condensed study with the curves that tables and figures need. mawm.report, mawm.plot
+and mawm.export read it like the folders of the runs."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Command:
     """The command line."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders that hold runs, at any depth, or condensed studies."""
+    """Folders with runs, at any depth, or condensed studies."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("marl_eval.json")
-    """The file; its ending says in which layout."""
+    """The file. Its ending determines the layout."""
     unfinished: bool = False
-    """Export runs that lack steps, too."""
+    """Export unfinished runs, too."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -42,8 +42,8 @@ def main(args: list[str] | None = None) -> int:
     if command.out.name.endswith(ENDING):
         write_condensed(study.runs, command.out)
     else:
-        document, said = layout(study.cells)
-        for line in said:
+        document, warnings = layout(study.cells)
+        for line in warnings:
             print(f"mawm: {line}", file=sys.stderr)
         command.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"{command.out}: {len(study.runs)} runs on {len(study.maps)} map(s)")

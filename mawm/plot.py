@@ -1,4 +1,4 @@
-"""`python -m mawm.plot RUNS -o DIR`: the paper's figures and four of ours, from runs."""
+"""`python -m mawm.plot RUNS -o DIR`: the paper's figures and four more, from runs."""
 
 import sys
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from annotated_types import Interval
 from mawm.configs.command_line import fail, parse
 from mawm.results.study import load_study, require_plot_extra
 
-DESCRIPTION = """Draw the paper's Figures 1-5 and four of ours, each as PNG and SVG, from runs.
+DESCRIPTION = """Draw the paper's Figures 1-5 and four more from runs, each as PNG and SVG.
 
-A thick line is the interquartile mean over seeds, its band the 95 % bootstrap interval, a thin line a seed.
-docs/studies.md says how each number is computed."""
+A thick line is the interquartile mean over seeds. Its band is the 95 % bootstrap interval. A thin line is one seed.
+docs/studies.md describes how each number is computed."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,21 @@ class Command:
     """The command line."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders that hold runs, at any depth."""
+    """Folders with runs, at any depth."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("figures")
     """Folder of the figures."""
     map: str = ""
-    """Map of the loss figures (default: the paper's 2s_vs_1sc where it was run, else the map with most methods)."""
+    """Map of the loss figures (default: 2s_vs_1sc as in the paper if it has runs, else the map with most methods)."""
     agent: str = "agent_0"
-    """Whose world model Figure 2 shows."""
+    """The agent whose world model is shown in Figure 2."""
     columns: Annotated[int, Interval(ge=1, le=100)] = 2
-    """Panels side by side."""
+    """Number of panels side by side."""
     unfinished: bool = False
-    """Show runs that lack steps, too."""
+    """Show unfinished runs, too."""
 
 
 def main(args: list[str] | None = None) -> int:
-    """Parse, load, draw, save; a line for every figure, made or not."""
+    """Parse, load, draw, save. A line is printed for each figure; for a figure that is skipped it gives the reason."""
     command = parse(Command, prog="python -m mawm.plot", description=DESCRIPTION, args=args)
     require_plot_extra()
     study = load_study(command.runs, command.unfinished)
@@ -49,11 +49,11 @@ def main(args: list[str] | None = None) -> int:
     command.out.mkdir(parents=True, exist_ok=True)
     look = Look(columns=command.columns, map=command.map, agent=command.agent)
     for name, (_, caption) in FIGURES.items():
-        made = make(name, study.cells, look)
-        if isinstance(made, str):
-            print(f"{name}: skipped: {made}")
+        figure = make(name, study.cells, look)
+        if isinstance(figure, str):  # the reason why it cannot be drawn
+            print(f"{name}: skipped: {figure}")
         else:
-            print(f"{name}: {', '.join(str(path) for path in save(made, command.out / name))} ({caption})")
+            print(f"{name}: {', '.join(str(path) for path in save(figure, command.out / name))} ({caption})")
     return 0
 
 

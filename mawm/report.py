@@ -1,4 +1,4 @@
-"""`python -m mawm.report RUNS -o report.html`: everything a study says, in one file that needs no network."""
+"""`python -m mawm.report RUNS -o report.html`: all results of a study, in one file that needs no network."""
 
 import shlex
 import sys
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Write one self-contained HTML page about runs: tables with intervals, figures, versions and commands.
 
-With --out NAME.md a Markdown file for a repository's docs, its figures beside it. docs/studies.md says how each number
-is computed."""
+With --out NAME.md it is a Markdown file for the docs of a repository; its figures are written beside it.
+docs/studies.md describes how each number is computed."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Command:
     """The command line."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders that hold runs, at any depth."""
+    """Folders with runs, at any depth."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html")
     """The page (.html), or the Markdown file (.md)."""
     title: str = ""
     """The page's title."""
     map: str = ""
-    """Map of the loss figures (default: the paper's 2s_vs_1sc where it was run, else the map with most methods)."""
+    """Map of the loss figures (default: 2s_vs_1sc as in the paper if it has runs, else the map with most methods)."""
     unfinished: bool = False
-    """Count runs that lack steps, too."""
+    """Use unfinished runs, too."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -50,10 +50,10 @@ def main(args: list[str] | None = None) -> int:
     from mawm.results.document import write_markdown, write_page  # needs the extra `plot`
 
     command.out.parent.mkdir(parents=True, exist_ok=True)
-    typed = shlex.join(["python", "-m", "mawm.report", *(sys.argv[1:] if args is None else args)])
+    command_line = shlex.join(["python", "-m", "mawm.report", *(sys.argv[1:] if args is None else args)])
     write = write_page if command.out.suffix == ".html" else write_markdown
     title = command.title or f"Runs on {', '.join(study.maps)}"
-    write(command.out, title, _items(study, command.map), f"Made by mawm {__version__} with: {typed}")
+    write(command.out, title, _items(study, command.map), f"Made by mawm {__version__} with: {command_line}")
     print(f"{command.out}: {len(study.runs)} runs, {command.out.stat().st_size / 1e6:.1f} MB")
     return 0
 
@@ -72,7 +72,7 @@ def _items(study: Study, map_name: str) -> list["Item"]:
 
     items: list[Item] = [Text(line) for line in _about(study)]
     if study.warnings:
-        items += [Text("What to know of these runs", 3), Bullets(tuple(study.warnings))]
+        items += [Text("Warnings", 3), Bullets(tuple(study.warnings))]
     items.append(Text("Results", 2))
     for name in study.maps:
         tables = (
@@ -90,18 +90,18 @@ def _about(study: Study) -> list[str]:
     budget = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     battles = Counter(run.final_battles for run in runs)
     basis = ", ".join(f"{n or 'an unknown number of'} battles in {count} run(s)" for n, count in battles.most_common())
-    told = [
+    paragraphs = [
         f"{len(runs)} runs on {len(study.maps)} map(s) with {len({run.seed for run in runs})} different seed(s) and "
         f"{budget} environment steps each. Methods, with the paper's names first: {'; '.join(methods)}.",
-        f"A win rate is the share of evaluation battles won; final: the last policy over {basis}. The same battles are "
-        "played with greedy actions and with sampled ones; where nothing is said actions are greedy.",
+        f"A win rate is the share of evaluation battles won. A final win rate is that of the last policy over {basis}. "
+        "The same battles are played with greedy and with sampled actions. Actions are greedy unless stated otherwise.",
     ]
     if engines := sorted({run.engine for run in runs} - {""}):
-        told.append(
-            f"Battles ran in the {' and the '.join(engines)}, which stands in for StarCraft II: read orderings between "
-            "methods here, and compare win rates with published ones only where docs/engine.md says how near it comes."
+        paragraphs.append(
+            f"Battles ran in the {' and the '.join(engines)}, which replaces StarCraft II. Compare the methods with "
+            "each other. Before a comparison with published win rates, read docs/engine.md about the engine's fidelity."
         )
-    return told
+    return paragraphs
 
 
 def _figures(study: Study, map_name: str) -> list["Item"]:

@@ -62,8 +62,8 @@ def main(args: list[str] | None = None) -> int:
     grid_flags = sorted(flags & {f"--{entry.name.replace('_', '-')}" for entry in fields(Grid)})
     if command.preset and grid_flags:
         fail(
-            f"--preset has a grid of its own, but {grid_flags[0]} was given, too; leave one of them out, or copy the "
-            "preset's file, edit it, and give its path"
+            f"--preset has a grid of its own; got {grid_flags[0]}, too: leave one of them out, or edit a copy of the "
+            "preset's file and give its path"
         )
     out = command.out or Path("runs") / (Path(command.preset).stem if command.preset else "sweep")
     try:

@@ -1,4 +1,4 @@
-"""`python -m mawm.verify theory`: the papers' statements on cases with a known answer, with figures."""
+"""`python -m mawm.verify theory`: checks statements of the papers on cases with a known answer."""
 
 import sys
 from dataclasses import dataclass
@@ -9,18 +9,19 @@ import tyro
 from mawm.configs.command_line import parse
 from mawm.types import Seed
 
-DESCRIPTION = """Check what the papers state, on cases whose answer is known.
+DESCRIPTION = """Check statements of the papers on cases with a known answer.
 
   python -m mawm.verify theory    information estimators (known answers, bias over K, variance over M), Theorem 2
 
-A line a statement: found, expected, holds or not. Exit code 1 if one does not hold."""
+One line for each statement: the result, the expected result, and whether the statement holds. Exit code 1 if one does
+not hold."""
 
 
 @dataclass(frozen=True)
 class Command:
     """The command line."""
 
-    what: Annotated[Literal["theory"], tyro.conf.Positional]
+    subject: Annotated[Literal["theory"], tyro.conf.Positional]
     seed: Seed = 0
     """Seed of the random cases."""
 

@@ -92,7 +92,7 @@ def test_wrong_sweep_file_error_names_the_key(text: str, said: str, tmp_path: Pa
         (("--seeds", "20261121"), "--seeds must be a whole number in [1, 10000]; got 20261121"),
         (("--jobs", "0"), "--jobs must be a whole number in [1, 4096]; got 0"),
         (("--preset", "qick"), "did you mean 'quick'"),
-        (("--preset", "quick", "--seeds", "5"), "got --seeds too: give either"),
+        (("--preset", "quick", "--seeds", "5"), "got --seeds, too: leave one of them out"),
         (("--train-args=--help",), "--train-args holds --help"),
         (("--train-args=--device cuda:7",), "device 'cuda:7' is not on this machine"),
         (("--methods", "ippo", "--train-args=--gate strict"), "--gate strict protects a world model"),
