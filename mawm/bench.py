@@ -1,4 +1,4 @@
-"""`python -m mawm.bench engine|fidelity|learner|learning|losses|wire|saving`: figures of this machine and engine."""
+"""`python -m mawm.bench engine|fidelity|learner|learning|losses|wire|saving`: measures speed and fidelity."""
 
 import contextlib
 import json
@@ -14,86 +14,88 @@ from annotated_types import Interval
 from mawm.configs.command_line import fail, parse
 from mawm.envs.skirmish.rules import Rules
 
-DESCRIPTION = """Measure speed on this machine, on one thread, and how near we come to the real StarCraft II.
+DESCRIPTION = """Measure speed on one thread of this machine, and compare the engine with StarCraft II.
 
-  python -m mawm.bench engine --map 3m --batch 1 32 --json       environment steps a second, random valid actions
-  python -m mawm.bench fidelity                                  our battles beside figures of StarCraft II
-  python -m mawm.bench learning --maps 3m --methods ippo mappo   how fast methods learn, beside published figures
-  python -m mawm.bench learner --agents 3 --preset paper --json  one iteration of learning, beside plain code
-  python -m mawm.bench losses --map 3m --out 3m.npz              losses that a selector sees in a real run
-  python -m mawm.bench wire --map 3m --preset paper              bytes of a message and what half floats lose
-  python -m mawm.bench saving --map 3m                           what checkpoints cost a run with full replays"""
+  python -m mawm.bench engine --map 3m --batch 1 32 --json       environment steps per second, random valid actions
+  python -m mawm.bench fidelity                                  battles of the engine and of StarCraft II
+  python -m mawm.bench learning --maps 3m --methods ippo mappo   speed of learning, and published results
+  python -m mawm.bench learner --agents 3 --preset paper --json  time of one iteration of learning, and of plain code
+  python -m mawm.bench losses --map 3m --out 3m.npz              inputs of a selector in a real run
+  python -m mawm.bench wire --map 3m --preset paper              bytes of a message, and errors of half precision
+  python -m mawm.bench saving --map 3m                           time of checkpoints in a run with full replays"""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Environment steps per second of the embedded engine: observations, masks and state included."""
+    """Environment steps per second of the embedded engine, with observations, masks and state."""
 
     map: str = "3m"
     batch: tuple[int, ...] = (1, 32)
-    """Battles side by side, one measurement each."""
+    """Numbers of battles side by side, with one measurement for each number."""
     seconds: float = 2.0
-    """Length of one measurement."""
+    """Length of one measurement in seconds."""
     json: bool = False
-    """One JSON line a measurement instead of text."""
+    """Print one JSON line for each measurement instead of text."""
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Battles of the embedded engine beside figures of the real StarCraft II, a row a figure (docs/engine.md)."""
+    """Compare battles of the embedded engine with measurements of StarCraft II, one per row (docs/engine.md)."""
 
     real: tuple[Path, ...] = ()
-    """JSON files of further figures, in place of those that come with the package: scores of scripted battles
+    """JSON files with measurements to use instead of those of the package: scores of scripted battles
     ({"maps": {MAP: {"AC" | "AW" | "AF": {"score": [...]}}}}) or lengths of evaluations ({"maps": {MAP: {"early" |
     "all_won": {"length": STEPS}}}})."""
     battles: Annotated[int, Interval(ge=1, le=10**6)] = 200
-    """Our battles a row."""
+    """Number of battles of the engine for each row."""
     json: bool = False
-    """One JSON object with rows, rms_score, held and of instead of a table."""
+    """Print one JSON object (rows, rms_score, held, of) instead of a table."""
     rules: Rules = field(default_factory=Rules)
+    """Rules of the engine's battles."""
 
 
 @dataclass(frozen=True)
 class Learning:
-    """How fast methods learn, beside published figures of the real StarCraft II: a row a map and method.
+    """Compare the speed of learning with published results on StarCraft II: one row for each map and method.
 
-    Steps to a win rate of 50, 80, 90 and 95 %, and the last win rate, of evaluations with sampled and with greedy
-    actions and of training battles. The runs are a sweep's (python -m mawm.sweep): the same command after any stop goes
-    on where it stopped.
+    A row has the steps to a win rate of 50, 80, 90 and 95 %, and the last win rate. It has them for evaluations with
+    sampled and with greedy actions, and for training battles. The runs are those of a sweep (python -m mawm.sweep), so
+    the same command continues them after any stop.
     """
 
     maps: tuple[str, ...] = ("2m_vs_1z", "2s_vs_1sc", "2s3z", "3m", "8m")
     methods: tuple[str, ...] = ("ippo", "mappo")
     seeds: int = 3
     first_seed: int = 10
-    """Lower ones were used to choose the settings."""
+    """The first seed. Smaller seeds were used to choose the settings."""
     env_steps: int = 100_000
     out: Path = Path("runs/learning")
     """Folder of the runs."""
     runs: Path | None = None
-    """Start no run: the table of the runs in this folder, or in this condensed study (.jsonl.gz)."""
+    """Start no run, and print the table of the runs in this folder or condensed study (.jsonl.gz)."""
     json: bool = False
-    """One JSON line a row instead of a table."""
+    """Print one JSON line for each row instead of a table."""
 
 
 @dataclass(frozen=True)
 class Learner:
-    """Seconds of one iteration of learning, beside the same step written plainly (interleaved, one thread)."""
+    """Seconds of one iteration of learning, and of the same step in plain code (interleaved, one thread)."""
 
     agents: Annotated[int, Interval(ge=1, le=1000)] = 3
     preset: str = "paper"
     repeats: Annotated[int, Interval(ge=1, le=10**6)] = 5
-    """Interleaved timings; medians are reported."""
+    """Number of interleaved timings, whose medians are printed."""
     json: bool = False
-    """One JSON line instead of text."""
+    """Print one JSON line instead of text."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Record the losses that a selector sees in a run with the default settings and one learner for the team.
+    """Record the inputs of a selector in a run with the default settings and one learner for the team.
 
-    Writes arrays `losses` (n, 4) of every segment of every agent, in nats per arrival (availability, termination,
-    reward, KL), `arrivals` (n,) of its length, and `critic` (r,) of the first imagined rollouts.
+    Writes three arrays. `losses` (n, 4): availability, termination, reward and KL loss of every segment of every agent,
+    in nats per arrival. `arrivals` (n,): the lengths of the segments. `critic` (r,): the critic's loss of the first
+    imagined rollouts.
     """
 
     out: Path
@@ -101,29 +103,29 @@ class Losses:
     map: str = "3m"
     env_steps: int = 40_000
     rollouts: int = 20_000
-    """Rollouts whose loss is kept; later ones are left out."""
+    """Maximum number of rollouts whose loss is recorded; later ones are left out."""
     seed: int = 0
     json: bool = False
-    """One JSON line instead of text."""
+    """Print one JSON line instead of text."""
 
 
 @dataclass(frozen=True)
 class Wire:
-    """Bytes of a segment and a rollout with each `--wire` of mawm.train, the ratio, the error, microseconds."""
+    """Bytes of a segment and of a rollout with each `--wire` of mawm.train: ratio, error, microseconds."""
 
     map: str = "3m"
     preset: str = "paper"
     json: bool = False
-    """One JSON line a message instead of text."""
+    """Print one JSON line for each message instead of text."""
 
 
 @dataclass(frozen=True)
 class Saving:
-    """Seconds of a checkpoint once replays are full, its share of wall time, and those of one that writes all rows."""
+    """Seconds of a checkpoint with full replays and its share of wall time, and the same if all rows are written."""
 
     map: str = "3m"
     json: bool = False
-    """One JSON line instead of text."""
+    """Print one JSON line instead of text."""
 
 
 Command = (
@@ -141,13 +143,13 @@ Command = (
 class Arguments:
     """The command line."""
 
-    what: Annotated[Command, tyro.conf.arg(name="")] = field(default_factory=Engine)
+    measurement: Annotated[Command, tyro.conf.arg(name="")] = field(default_factory=Engine)
 
 
 def main(args: list[str] | None = None) -> int:
     """Parse, measure, print."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    command = parse(Arguments, prog="python -m mawm.bench", description=DESCRIPTION, args=args).what
+    command = parse(Arguments, prog="python -m mawm.bench", description=DESCRIPTION, args=args).measurement
     try:
         if isinstance(command, Fidelity):
             return _fidelity(command)
@@ -164,8 +166,8 @@ def main(args: list[str] | None = None) -> int:
 def _fidelity(command: Fidelity) -> int:
     from mawm.benchmarks.fidelity import report, text  # numba loads only once the command line is right
 
-    done = report(command.rules, command.battles, command.real)
-    for line in [json.dumps(done.json())] if command.json else text(done):
+    result = report(command.rules, command.battles, command.real)
+    for line in [json.dumps(result.json())] if command.json else text(result):
         print(line)
     return 0
 
@@ -178,12 +180,12 @@ def _learning(command: Learning) -> int:
     if command.runs is None:
         grid = ["--maps", *command.maps, "--methods", *command.methods, "--seeds", str(command.seeds)]
         grid += ["--first-seed", str(command.first_seed)]
-        with contextlib.redirect_stdout(sys.stderr):  # stdout holds the table alone
+        with contextlib.redirect_stdout(sys.stderr):  # only the table goes to stdout
             code = sweep.main([*grid, "--env-steps", str(command.env_steps), "--out", str(command.out)])
     if code == 0:
         seeds = range(command.first_seed, command.first_seed + command.seeds)
-        done = rows(command.runs or command.out, command.maps, command.methods, seeds)
-        for line in (json.dumps(row.json()) for row in done) if command.json else text(done):
+        table = rows(command.runs or command.out, command.maps, command.methods, seeds)
+        for line in (json.dumps(row.json()) for row in table) if command.json else text(table):
             print(line)
     return code
 
@@ -227,10 +229,10 @@ def _losses(command: Losses) -> list[dict[str, Any]]:
         load_preset("default"), method="centralized", map=command.map, env_steps=command.env_steps, seed=command.seed
     )
     prepare_process(config.precision)
-    found = record(config, command.rollouts, lambda line: print(line, file=sys.stderr))
+    arrays = record(config, command.rollouts, lambda line: print(line, file=sys.stderr))
     command.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(command.out, losses=found["losses"], arrivals=found["arrivals"], critic=found["critic"])
-    return [{"map": command.map, "segments": len(found["losses"]), "rollouts": len(found["critic"])}]
+    np.savez_compressed(command.out, losses=arrays["losses"], arrivals=arrays["arrivals"], critic=arrays["critic"])
+    return [{"map": command.map, "segments": len(arrays["losses"]), "rollouts": len(arrays["critic"])}]
 
 
 def _wire(command: Wire) -> list[dict[str, Any]]:
