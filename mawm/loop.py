@@ -93,7 +93,7 @@ def round_(run: Run) -> None:
     offers = team.offer_segments(segments, env_steps=steps)  # section 4.2: L_M >= mu_M + c sigma_M
     run.log_offers("experience", offers)
     run.log(team.admit(channel.exchange("experience", offers)))  # line 5; the gate checks roles
-    explored = run.explorer_hook.round(team, run.config.round_steps, steps)  # G Eq. 4; in mode `policy` Eq. 3
+    explored = run.explorer_hook.round(team, run.config.round_steps, steps)  # G Eq. 4; mode `policy`: G Eq. 3
     run.averages.add(explored, "explorers/")
     updates = run.schedule.due(steps)
     run.log(team.fit_world_model(updates.model))  # lines 9-10: Eq. 1 on own, Eqs. 2-3 on pooled

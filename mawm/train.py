@@ -57,7 +57,7 @@ class Command:
     preset: Annotated[str, Common] = "default"
     """Preset of all settings: default (learns fastest here), paper (Zeng & Zhang's numbers), debug (seconds)."""
     run_dir: Annotated[Path | None, Common] = None
-    """The run's folder (default: runs/MAP_METHOD_bBANDWIDTH_sSEED). If it has the same run, the run is continued."""
+    """The run's folder (default: runs/MAP_METHOD_bBANDWIDTH_sSEED). A run that was begun there is continued."""
     fresh: Annotated[bool, Common] = False
     """Start over in a new folder, even if there is a run with the same settings."""
     resume: Annotated[Path | None, Common] = None
@@ -129,7 +129,7 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, command_li
         with stopping, contextlib.ExitStack() as at_end:
             return _prepare_and_train(config, command, resumed, command_line, at_end, stopping)
     except KeyboardInterrupt:  # `Stopping` raises it if `main` was called with `args`
-        print_stderr("quit at once; what was saved is intact")
+        print_stderr("quit at once; saved checkpoints are intact")
         return stopping.exit_code
     except SavingFailed as error:
         print_stderr(str(error))

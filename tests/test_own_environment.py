@@ -156,7 +156,7 @@ def test_signal_during_an_environment_hang_ends_the_run_within_ten_seconds(name:
         assert "was killed by SIGKILL; it is restarted" in err
         assert f"saved at {newest(place / name).env_steps} steps" in out
     else:
-        assert "quit at once; what was saved is intact" in err and newest(place / name).env_steps >= 100
+        assert "quit at once; saved checkpoints are intact" in err and newest(place / name).env_steps >= 100
     nothing_left_over(place)
 
 

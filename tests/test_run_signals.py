@@ -38,7 +38,7 @@ def second_signal(process: subprocess.Popen[str]) -> int:
     process.send_signal(signal.SIGINT)
     code, out, err = finish(process)
     assert time.monotonic() - asked < AT_ONCE_S, err
-    assert err == "mawm: quit at once; what was saved is intact\n" and "saved at" not in out
+    assert err == "mawm: quit at once; saved checkpoints are intact\n" and "saved at" not in out
     wait_until(lambda: not any(is_running(pid) for pid in started), seconds=AT_ONCE_S)
     return code
 
@@ -64,7 +64,7 @@ def test_run_saves_within_ten_seconds_of_a_signal(times: int, tmp_path: Path, fi
             process.kill()
         assert code == 128 + number and "Traceback" not in err, err
         said: list[str] = []
-        if "quit at once; what" not in err:  # where the run had begun
+        if "quit at once; saved" not in err:  # where the run had begun
             steps = newest(tmp_path / "run", said.append).env_steps
             assert f"saved at {steps} steps" in out and steps > saves[-1] and said == []
             saves.append(steps)

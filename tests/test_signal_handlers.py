@@ -47,7 +47,7 @@ with listening:
     signals.SAME_REQUEST_S = 0.0  # as if time had passed
 """
 FIRST = "mawm: stopping after this round; once more to quit at once\n"
-SECOND = "mawm: quit at once; what was saved is intact\n"
+SECOND = "mawm: quit at once; saved checkpoints are intact\n"
 
 
 def script(text: str) -> "subprocess.CompletedProcess[str]":

@@ -107,7 +107,7 @@ class Stopping:
             signal.setitimer(signal.ITIMER_REAL, RETRY_S)
             return
         self._settled = True
-        print_stderr_from_handler("quit at once; what was saved is intact")
+        print_stderr_from_handler("quit at once; saved checkpoints are intact")
         try:
             kill_all()
         finally:
