@@ -84,7 +84,7 @@ class Threshold(Selector):
     window. An item with a non-finite loss is counted. It is neither offered nor added to a window.
 
     Losses are skewed, so Z's c offers more or less than the bandwidth. With `follows` (selector `adaptive`) c starts at
-    Z's value and moves until the share of offers is AIM x bandwidth. Otherwise (selector `gaussian`) c is fixed.
+    Z's value and is adjusted, so that the share of offers is AIM x bandwidth. Without (selector `gaussian`) c is fixed.
     """
 
     def __init__(
