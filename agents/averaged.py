@@ -31,7 +31,7 @@ class AveragedPolicy:
         self.model, self.actor = model, actor
         if decay:
             self.model = copy.deepcopy(model).requires_grad_(False)
-            # Units of observations are no learned weights: both models always count in the same ones.
+            # The units of observations are not learned weights. Both models share them.
             self.model.rssm.scale = model.rssm.scale
             self.actor = copy.deepcopy(actor).requires_grad_(False)
         self.updates = 0
