@@ -50,8 +50,8 @@ class SharingConfig:
     """`real`, or a control: random, stale, self, shuffled. Controls deliver equally many bytes: random items of the
     sender, old items, the receiver's own items, or the sent items with shuffled observations."""
     wire: Annotated[Literal["float32", "float16"], Common] = "float32"
-    """Encoding of numbers: float32 is exact, float16 needs half the bytes. With float16 a unit of a latent state has 8
-    bits."""
+    """Encoding of numbers: float32 is exact; float16 needs half the bytes of a segment and a third of a rollout's. With
+    float16 a unit of a latent state has 8 bits."""
     stale_rounds: Annotated[int, Interval(ge=1, le=10**6)] = 100
     """Delay of `--channel stale` in rounds."""
 
@@ -149,7 +149,7 @@ class TrainConfig:
     """Device of the networks: `auto`, `cpu`, `cuda` or `cuda:N`."""
     precision: Annotated[Literal["auto", "float32", "bf16"], Common] = "float32"
     """Precision of matrix products: `float32`, `bf16`, or `auto` (bf16 where it is faster). `bf16` rounds both factors;
-    it is twice as fast at the paper's sizes."""
+    at the paper's sizes that is faster (docs/performance.md)."""
     sharing: Annotated[SharingConfig, tyro.conf.arg(name="")] = field(default_factory=SharingConfig)
     gating: Annotated[GatingConfig, tyro.conf.arg(name="")] = field(default_factory=GatingConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

@@ -29,7 +29,7 @@ DESCRIPTION = """Run a grid of settings, several runs at a time. Each run has on
 
   python -m mawm.sweep --maps 3m 2s_vs_1sc --methods independent both --bandwidth 0.01 0.05 1 --seeds 5 --jobs 2
   python -m mawm.sweep --preset quick --dry-run             print the runs and an estimate of the time
-  python -m mawm.sweep --preset quick                       all figures, in about half an hour on two cores
+  python -m mawm.sweep --preset quick                       all figures, in half an hour on two cores (estimated)
   python -m mawm.sweep --preset my_grid.toml --out runs/my_grid
 
 After any stop (Ctrl-C, kill -9, a power cut) the same command continues the sweep and runs the missing runs. A run that
@@ -45,7 +45,7 @@ class Command:
 
     grid: Annotated[Grid, tyro.conf.arg(name="")] = field(default_factory=Grid)
     preset: str = ""
-    """A sweep of the package (quick, evidence, paper-figures) or a .toml file, instead of a grid."""
+    """A sweep of the package (quick, learning, evidence, gating-ablation, paper-figures) or a .toml file, not a grid."""
     jobs: Annotated[int, Interval(ge=1, le=4096)] = CORES
     """Number of simultaneous runs (default: the cores of this machine)."""
     out: Path | None = None

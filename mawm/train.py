@@ -32,7 +32,7 @@ DESCRIPTION = """Train a team of agents. Each learns a world model and sends a s
 
 StarCraft II is not needed: battles run in the embedded engine. Examples:
 
-  python -m mawm.train --map 3m --bandwidth 0.05        the main use, 15 minutes on two cores
+  python -m mawm.train --map 3m --bandwidth 0.05        the main use, 20 minutes on two cores
   python -m mawm.train --map 2s3z --method independent  nothing is shared
   python -m mawm.train --map my_map.toml --bandwidth 1  a map of your own; everything is shared
   PYTHONPATH=. python -m mawm.train --map my_env:make   a PettingZoo environment of your own
@@ -55,7 +55,7 @@ class Command:
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     preset: Annotated[str, Common] = "default"
-    """Preset of all settings: default (learns fastest here), paper (Zeng & Zhang's numbers), debug (seconds)."""
+    """Preset of all settings: default (chosen by tuning), paper (Zeng & Zhang's numbers), debug (seconds)."""
     run_dir: Annotated[Path | None, Common] = None
     """The run's folder (default: runs/MAP_METHOD_bBANDWIDTH_sSEED). A run that was begun there is continued."""
     fresh: Annotated[bool, Common] = False
