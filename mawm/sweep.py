@@ -45,7 +45,7 @@ class Command:
 
     grid: Annotated[Grid, tyro.conf.arg(name="")] = field(default_factory=Grid)
     preset: str = ""
-    """A sweep of the package (quick, learning, evidence, gating-ablation, paper-figures) or a .toml file, not a grid."""
+    """A sweep of the package (quick, learning, evidence, gating-ablation, paper-figures) or a .toml file."""
     jobs: Annotated[int, Interval(ge=1, le=4096)] = CORES
     """Number of simultaneous runs (default: the cores of this machine)."""
     out: Path | None = None
