@@ -39,7 +39,7 @@ class Channel:
         self.delivery = delivery or Direct()
         self.gate = gate or Gate(Role.PRIMARY)
         self.ledger = Ledger()
-        self.tallies = dict.fromkeys(KINDS, Counts())
+        self.tallies = {kind: Counts() for kind in KINDS}
         """The cumulative counts of each kind of item."""
         self._delivered: dict[tuple[str, str, str], int] = {}
 
