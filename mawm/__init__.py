@@ -1,3 +1,33 @@
-"""Decentralized, Dreamer-style world models for cooperative multi-agent reinforcement learning."""
+"""Decentralized, Dreamer-style world models for cooperative multi-agent reinforcement learning.
+
+The environment variable `MAWM_PLUGINS` names modules of a user, separated by commas. They are imported before every
+other module of the package, in every process. So all commands know the rows that they add to its tables
+(docs/extending.md).
+"""
+
+import importlib
+import os
+import sys
 
 __version__ = "0.2.0"
+
+
+def plugins() -> list[str]:
+    """The names in `MAWM_PLUGINS`."""
+    return [name.strip() for name in os.environ.get("MAWM_PLUGINS", "").split(",") if name.strip()]
+
+
+def _import_plugins() -> None:
+    """Import the user's modules. A module that does not exist ends the process with one line and exit code 2."""
+    for name in plugins():
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise  # a mistake inside the module: the traceback shows its line
+            hint = "run the command in the module's folder, or name that folder in PYTHONPATH"
+            sys.stderr.write(f"mawm: MAWM_PLUGINS names the module {name!r}, which does not exist; {hint}\n")
+            sys.exit(2)
+
+
+_import_plugins()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -23,46 +24,75 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").rea
 
 
 @pytest.fixture(scope="module")
-def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("extending") / "mine.py"
     path.write_text("\n".join(BLOCKS))
     return path
 
 
-def run(script: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, script, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+def run(command: str, words: str, plugin: Path, plugins: str = "mine") -> subprocess.CompletedProcess[str]:
+    """Run a command from the plugin's folder."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MAWM_PLUGINS": plugins}
+    line = [sys.executable, "-m", f"mawm.{command}", *words.split()]
+    return subprocess.run(line, cwd=plugin.parent, env=environment, capture_output=True, text=True, check=False)
+
+
+def last_row(run_dir: Path) -> dict[str, float]:
+    row: dict[str, float] = json.loads((run_dir / "metrics.jsonl").read_text().splitlines()[-1])
+    return row
+
+
+SMALL = "--preset debug --map short_market --env-steps 200"
 
 
 def test_extending_example_is_at_most_ten_lines() -> None:
-    assert len(BLOCKS) == 7 and max(block.count("\n") for block in BLOCKS) <= 10
+    assert len(BLOCKS) == 6 and max(block.count("\n") for block in BLOCKS) <= 10
 
 
-@pytest.mark.parametrize("placement", ["inline", "process"])  # worker processes import the script again
-def test_run_uses_the_rows_of_the_extending_page(placement: str, script: Path, tmp_path: Path) -> None:
-    words = "--preset debug --map short_market --method both --selector newest --budget double --channel nobody"
-    more = ("--env-steps", "200", "--run-dir", str(tmp_path / "run"), "--placement", placement)
-    done = run(script, *words.split(), *more)
+@pytest.mark.parametrize("placement", ["inline", "process"])  # worker processes import the plugin, too
+def test_run_uses_the_rows_of_a_plugin(placement: str, plugin: Path, tmp_path: Path) -> None:
+    rows = "--method both --selector newest --budget double --channel nobody"
+    done = run("train", f"{SMALL} {rows} --run-dir {tmp_path}/run --placement {placement}", plugin)
     assert done.returncode == 0, done.stderr
     assert "the market, with no explorers in it" in done.stdout
-    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    last = last_row(tmp_path / "run")
     assert last["channel/sent_items"] > 0
     received = [value for tag, value in last.items() if tag.endswith("replay/received_steps")]
     assert received and sum(received) == 0  # the delivery "nobody"
 
 
-def test_run_uses_the_method_of_the_extending_page(script: Path, tmp_path: Path) -> None:
-    words = "--preset debug --map short_market --method one_model --env-steps 200 --placement inline"
-    done = run(script, *words.split(), "--run-dir", str(tmp_path / "run"))
-    assert done.returncode == 0, done.stderr
-    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+def test_sweep_evaluation_and_report_know_the_method_of_a_plugin(plugin: Path, tmp_path: Path) -> None:
+    grid = "--maps short_market --methods one_model --seeds 1 --env-steps 200 --train-preset debug"
+    done = run("sweep", f"{grid} --jobs 1 --out {tmp_path}/runs", plugin)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = [path.parent for path in (tmp_path / "runs").rglob("config.json")]
+    last = last_row(folder)
     assert "team/world_model/loss" in last and last["channel/sent_items"] == 0  # one learner, which sends nothing
+    shown = run("evaluate", f"{folder} --episodes 4", plugin)
+    assert shown.returncode == 0, shown.stderr
+    without = run("evaluate", f"{folder} --episodes 4", plugin, plugins="")
+    assert without.returncode == 2 and "MAWM_PLUGINS=mine; set it again" in without.stderr
+    page = run("report", f"{tmp_path}/runs -o {tmp_path}/page.html", plugin)
+    assert page.returncode == 0 and "one_model" in (tmp_path / "page.html").read_text(), page.stderr
 
 
-def test_command_line_accepts_the_rows_of_the_extending_page(script: Path, tmp_path: Path) -> None:
-    shown = run(script, "--help-all").stdout
+def test_command_line_accepts_the_rows_of_a_plugin(plugin: Path) -> None:
+    shown = run("train", "--help-all", plugin).stdout
     assert "one_model" in shown and "nobody" in shown and "double" in shown
-    done = run(script, "--preset", "debug", "--map", "short_market", "--method", "one_modle")
+    done = run("train", "--method one_modle", plugin)
     assert done.returncode == 2 and "did you mean 'one_model'" in done.stderr
+
+
+def test_plugin_that_does_not_exist_is_named(plugin: Path) -> None:
+    done = run("train", "", plugin, plugins="mine, mnie")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "MAWM_PLUGINS names the module 'mnie', which does not exist" in done.stderr
+
+
+def test_mistake_inside_a_plugin_shows_its_line(plugin: Path) -> None:
+    (plugin.parent / "faulty.py").write_text("import no_such_module\n")
+    done = run("train", "", plugin, plugins="faulty")
+    assert done.returncode == 1 and "faulty.py" in done.stderr and "no_such_module" in done.stderr
 
 
 def test_environment_of_a_row_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,11 @@ class Look:
 LEGEND_LINE = 0.2
 """Inches of one line of a legend."""
 ALONE = "seeds share no range"
+REFERENCE_STYLES = (
+    {"color": "0.6", "linestyle": ":", "marker": "x"},
+    {"color": "black", "linestyle": "-.", "marker": "+"},
+)
+"""Styles of the paper's two reference methods, independent and centralized."""
 
 
 def shades(count: int) -> list[dict[str, Any]]:
@@ -75,13 +80,12 @@ def styles(
 
     `references=False`: no fixed styles, for names that several methods share.
     """
-    fixed = [name for name, plan in METHODS.items() if plan.paper and not plan.selects] if references else []
-    fixed_labels = {name(c): fixed.index(c.method) for c in cells if c.method in fixed and not c.variant}
-    labels = list(dict.fromkeys(label for cell in cells if (label := name(cell)) not in fixed_labels))
-    look = dict(zip(labels, shades(len(labels)), strict=True))
-    for label, i in fixed_labels.items():
-        look[label] = {"color": ("0.6", "black")[i], "linestyle": (":", "-.")[i], "marker": "x+"[i]}
-    return look
+    # The table may have more such methods than the paper; those have no fixed style.
+    paper = [method for method, plan in METHODS.items() if plan.paper and not plan.selects] if references else []
+    fixed = dict(zip(paper, REFERENCE_STYLES, strict=False))
+    look = {name(c): fixed[c.method] for c in cells if c.method in fixed and not c.variant}
+    labels = list(dict.fromkeys(label for cell in cells if (label := name(cell)) not in look))
+    return dict(zip(labels, shades(len(labels)), strict=True)) | look
 
 
 def panels(count: int, look: Look, width: float = 4.0, height: float = 2.7) -> tuple[Figure, list[Axes]]:

@@ -5,7 +5,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mawm import __version__
+from mawm import __version__, plugins
 from mawm.configs.presets import merge
 from mawm.configs.train import TrainConfig
 from mawm.storage.safe_read import digest, read_json
@@ -23,6 +23,7 @@ def facts_now(**chosen: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in ("torch", "numpy", "numba")},
         "machine": platform.platform(),
+        "plugins": plugins(),
     }
 
 
@@ -33,9 +34,16 @@ def map_digest(config: TrainConfig) -> str:
 
 
 def read_config(folder: Path) -> TrainConfig:
-    """The settings of a run's folder. ValueError, with the file's name, if they cannot be read."""
+    """The settings of a run's folder. ValueError, with the file's name, if they cannot be read.
+
+    The settings may name rows of a user's tables, so the plugins of the run must be loaded.
+    """
     path = folder / "config.json"
-    settings = read_json(path).get("config")
+    saved = read_json(path)
+    settings, used = saved.get("config"), saved.get("plugins", [])
+    missing = [name for name in used if name not in plugins()] if isinstance(used, list) else []
+    if missing:
+        raise ValueError(f"{path}: the run was started with MAWM_PLUGINS={','.join(map(str, used))}; set it again")
     if not isinstance(settings, dict):
         raise ValueError(f"{path} holds no settings")
     rules = settings.get("rules", {})
