@@ -276,7 +276,9 @@ def test_sweep_ctrl_c_saves_every_run_and_shows_a_table_on_a_terminal(tmp_path: 
     assert re.search(r"3m  both        b0.05 +0 +\d+/4000 .* training", plain)
     assert "mawm: every run saves and ends; once more to quit at once" in shown
     last = shown.rpartition("\x1b[?25l")[2].partition("\x1b[?25h")
-    assert "0 of 2 done, 0 running, 0 failed" in last[0]
+    *rows, summary = last[0].splitlines()[-3:]
+    assert all("/4000 " in row and "pending" in row for row in rows)
+    assert summary.startswith("0 of 2 done, 0 running, 0 failed")
     assert last[2].startswith("stopped: 0 of 2 done") and "goes on where this one stopped" in last[2]
     states = [entry["state"] for entry in json.loads((tmp_path / "manifest.json").read_text())["runs"].values()]
     assert states == ["pending", "pending"]

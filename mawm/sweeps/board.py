@@ -95,15 +95,15 @@ class SweepTable:
         yield Text(summary(self.runner), no_wrap=True, overflow="ellipsis")
 
     def _rows(self) -> list[dict[str, str]]:
-        """The cells of the runs that have ended, then of the active ones."""
+        """The cells of the runs that have ended or were stopped, then of the active ones."""
         steps = {job.run.name: STEPS[job.step] for job in list(self.runner.active)}
         ended, active = [], []
         for name, run in self.runner.runs.items():
-            state = self.runner.manifest.runs[name].state
-            if state == "running":
+            entry = self.runner.manifest.runs[name]
+            if entry.state == "running":
                 active.append(self._row(run, steps.get(name, "training")))
-            elif state != "pending":
-                ended.append(self._row(run, state))
+            elif entry.state != "pending" or entry.attempts:
+                ended.append(self._row(run, entry.state))
         return [*ended, *active]
 
     def _row(self, run: PlannedRun, state: str) -> dict[str, str]:
