@@ -16,7 +16,7 @@ from annotated_types import Interval
 from mawm.configs.command_line import fail, parse
 from mawm.configs.sweeps import Grid, check_grid, load_sweep
 from mawm.configs.train import TrainConfig
-from mawm.runtime.console import print_stderr_from_handler
+from mawm.runtime.display import Display, choose_display
 from mawm.runtime.processes import STOP_SIGNALS, ignore_signals
 
 if TYPE_CHECKING:
@@ -119,26 +119,29 @@ def _prepared(runs: list["PlannedRun"], out: Path, jobs: int, command_line: str)
 
 def _run(runner: "Runner") -> int:
     stopped: list[int] = []
+    display = choose_display()
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopped.append(number)
         runner.stop()
-        print_stderr_from_handler("every run saves and ends; once more to quit at once")
+        display.print_from_handler("every run saves and ends; once more to quit at once")
 
     for number in STOP_SIGNALS:
         signal.signal(number, stop)
     try:
-        return _work(runner, stopped)
+        return _work(runner, stopped, display)
     finally:
         ignore_signals()
 
 
-def _work(runner: "Runner", stopped: list[int]) -> int:
+def _work(runner: "Runner", stopped: list[int], display: Display) -> int:
     from mawm.sweeps.board import Board
 
     total, done = len(runner.runs), runner.count("done")
     _print_line(f"{total} runs into {runner.folder}, {runner.jobs} at a time; {done} are done")
-    runner.work(Board(sys.stdout))
+    board = Board(runner, display)
+    with display.showing(board.table):
+        runner.work(board)
     return _end(runner, stopped)
 
 

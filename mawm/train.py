@@ -17,13 +17,16 @@ from mawm.configs.check import check
 from mawm.configs.command_line import fail, parse
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
-from mawm.envs.registry import environment_of, make_env
+from mawm.envs.registry import environment_of, is_own, make_env
 from mawm.run_folder.manifest import read_config
 from mawm.runtime.console import flush_output, print_stderr, print_stdout
+from mawm.runtime.display import Display, PlainLines, choose_display
 from mawm.runtime.signals import Stopping
 from mawm.types import Common
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from mawm.loop import Run
     from mawm.run_folder.checkpoint import Loaded
     from mawm.types import Metrics
@@ -47,6 +50,8 @@ NOT_SAVED = 3
 """Exit code of a run that could not be saved three times in a row."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a full disk, an exhausted quota, and a file over the size limit."""
+BAR_WIDTH = 40
+"""Columns of the progress bar at most."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +192,12 @@ def _prepare_and_train(
     workers = min(cores, len(members)) if placement == "process" else 1
     minutes = estimate_minutes(config, env.spaces, device, len(members), workers)
     _banner(config, folder, facts, len(members), minutes, most_bytes(config, env.spaces))
+    # What the process of a user's environment prints would be drawn over by a live display.
+    display = PlainLines() if is_own(config.map) else choose_display()
     team = build.make_team(config, env.spaces, device, placement)
     try:
-        code = _train(build.make_run(config, env, team, explorer_hook, folder, Progress(), resume), folder, stopping)
+        run = build.make_run(config, env, team, explorer_hook, folder, Progress(display), resume)
+        code = _train(run, folder, stopping, display)
     except BaseException:
         team.close(at_once=True)
         raise
@@ -212,12 +220,13 @@ def _facts(
     return facts
 
 
-def _train(run: "Run", folder: Path, stopping: Stopping) -> int:
+def _train(run: "Run", folder: Path, stopping: Stopping, display: Display) -> int:
     from mawm.envs.process import limit_waiting
     from mawm.loop import train
 
-    stopping.stop, stopping.limit_waiting = run.end_soon, limit_waiting
-    train(run)
+    stopping.stop, stopping.limit_waiting, stopping.display = run.end_soon, limit_waiting, display
+    with display.showing(Row(run, {}, {})):
+        train(run)
     for writer in run.writers:
         writer.close()
     if stopping.number:
@@ -246,33 +255,63 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
 
 
 class Progress:
-    """Prints one line for each logged row: steps, speed, time left, win rates, realised bandwidth.
+    """Shows each logged row: steps, speed, time left, win rates, realised bandwidth.
 
-    The line has the win rates of the last evaluation (greedy, then sampled actions) with their 95 % intervals.
+    It has the win rates of the last evaluation (greedy, then sampled actions) with their 95 % intervals.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, display: Display | None = None) -> None:
+        self._display = display or PlainLines()
         self._last: tuple[int, float] | None = None
         self._evaluated: dict[str, float] = {}
 
     def __call__(self, run: "Run", metrics: "Metrics") -> None:
-        """Print the line of one logged row."""
+        """Show one logged row."""
         steps, now = run.collector.env_steps, time.monotonic()
         before, then = self._last or (0, now - run.wall_s)
-        speed = (steps - before) / max(1e-9, now - then)
         self._last = (steps, now)
         self._evaluated = metrics if "eval/win_rate" in metrics else self._evaluated
-        left = max(0, run.env_steps - steps) / max(1e-9, speed)
-        shown: dict[str, Any] = {
-            "steps": f"{steps}/{run.env_steps}",
-            "steps/s": f"{speed:.0f}",
-            "ETA": f"{left / 60:.0f}m{left % 60:02.0f}s",
-            "win rate greedy": _with_interval(self._evaluated, "eval/win_rate"),
-            "sampled": _with_interval(self._evaluated, "eval/win_rate_sampled"),
-            "train": _percent(metrics.get("train/win_rate", float("nan"))),
-            "bandwidth": f"{metrics.get('channel/realised_bandwidth', 0.0):.4f}",
+        self._display.show(Row(run, metrics, self._evaluated, (steps - before) / max(1e-9, now - then)))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A logged row with the present number of steps: a line of text, or a bar and two lines for a live display."""
+
+    run: "Run"
+    metrics: "Metrics"
+    evaluated: "Metrics"
+    """Of the last evaluation."""
+    speed: float = 0.0
+    """Environment steps per second since the row before; 0: there is no row yet."""
+
+    def _parts(self) -> list[str]:
+        steps, wanted = self.run.collector.env_steps, self.run.env_steps
+        left = max(0, wanted - steps) / self.speed if self.speed else 0.0
+        shown = {
+            "steps": f"{steps}/{wanted}",
+            "steps/s": f"{self.speed:.0f}" if self.speed else "-",
+            "ETA": f"{left / 60:.0f}m{left % 60:02.0f}s" if self.speed else "-",
+            "win rate greedy": _with_interval(self.evaluated, "eval/win_rate"),
+            "sampled": _with_interval(self.evaluated, "eval/win_rate_sampled"),
+            "train": _percent(self.metrics.get("train/win_rate", float("nan"))),
+            "bandwidth": f"{self.metrics.get('channel/realised_bandwidth', 0.0):.4f}",
         }
-        print_stdout("  ".join(f"{name} {value}" for name, value in shown.items()))
+        return [f"{name} {value}" for name, value in shown.items()]
+
+    def __str__(self) -> str:
+        return "  ".join(self._parts())
+
+    def __rich__(self) -> "Group":
+        from rich.columns import Columns
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Column, Table
+
+        steps, speed, eta, *rest = self._parts()
+        head = Table.grid(Column(max_width=BAR_WIDTH), *(Column(no_wrap=True) for _ in range(3)), padding=(0, 2, 0, 0))
+        head.add_row(ProgressBar(self.run.env_steps, self.run.collector.env_steps), steps, speed, eta)
+        return Group(head, Columns(rest, padding=(0, 2)))
 
 
 def _with_interval(metrics: "Metrics", tag: str) -> str:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,28 @@ def train(folder: Path, *more: str, before: Callable[[], None] | None = None, **
         text=True,
         preexec_fn=before,
     )
+
+
+def on_terminal(*command: str, columns: int = 80, **env: str) -> "tuple[subprocess.Popen[bytes], int]":
+    """Start a Python command on a pseudo-terminal; returns its process and our end of the terminal."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    settings = {**ENVIRONMENT, "TERM": "xterm", "COLUMNS": "", "LINES": "", "PYTHONUTF8": "1", **env}
+    process = subprocess.Popen([sys.executable, *command], env=settings, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    return process, ours
+
+
+def read_terminal(ours: int, text: str | None = None) -> str:
+    """What a terminal gets until a text appears (default: until its process ends), with the escape sequences."""
+    shown = b""
+    while text is None or text not in shown.decode(errors="ignore"):
+        try:
+            shown += os.read(ours, 65536)
+        except OSError:  # its process has ended
+            assert text is None, shown.decode(errors="ignore")
+            break
+    return shown.decode(errors="ignore")
 
 
 def train_here(folder: Path, *more: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:

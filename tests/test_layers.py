@@ -249,7 +249,7 @@ COMMANDS = ("", "train", "evaluate", "export", "plot", "report", "sweep", "verif
 
 
 def test_importing_a_command_loads_no_heavy_package() -> None:
-    heavy = {"torch", "numba", "pysc2", "smac", "tensorboard", "matplotlib", "scipy"}
+    heavy = {"torch", "numba", "pysc2", "smac", "tensorboard", "matplotlib", "scipy", "rich"}
     names = [f"mawm.{name}".rstrip(".") for name in COMMANDS]
     code = f"import sys, importlib\nfor name in {names}:\n    importlib.import_module(name)\n"
     code += f"    print(name, sorted({heavy} & sys.modules.keys()))"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from real_runs import read_until, wait_until
+from real_runs import on_terminal, read_terminal, read_until, wait_until
 
 from mawm.build import write_config
 from mawm.configs.presets import names_in
@@ -196,10 +195,9 @@ def test_folder_lock_is_exclusive_and_names_its_holder(tmp_path: Path) -> None:
     FolderLock(tmp_path).release()
 
 
-def sweep(folder: Path, *args: str, terminal: int | None = None) -> "subprocess.Popen[str]":
+def sweep(folder: Path, *args: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "mawm.sweep", *DEBUG, *args, "--out", str(folder)]
-    out = subprocess.PIPE if terminal is None else terminal
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=out, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_sweep_survives_kill_9_repeats_no_run_and_reports_failures(tmp_path: Path) -> None:
@@ -266,22 +264,22 @@ def test_sweep_continues_with_a_closed_stdout(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_sweep_ctrl_c_saves_every_run_and_shows_a_table_on_a_terminal(tmp_path: Path) -> None:
-    own, theirs = pty.openpty()
-    process = sweep(tmp_path, "--methods", "independent", "both", "--env-steps", "4000", terminal=theirs)
-    os.close(theirs)
+    args = (*DEBUG, "--methods", "independent", "both", "--env-steps", "4000", "--out", str(tmp_path))
+    process, terminal = on_terminal("-m", "mawm.sweep", *args)
     wait_until(lambda: all(any((tmp_path / f"3m_{name}_s0").glob("ck-*")) for name in ("independent", "both_b0.05")))
     process.send_signal(signal.SIGINT)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(own, 65536)
-        except OSError:  # the other end is closed
-            break
-    process.communicate(timeout=60)
-    os.close(own)
-    assert process.returncode == 130
-    assert b"\x1b[3F\x1b[J" in shown and b"3m_both_b0.05_s0" in shown
-    assert "goes on where this one stopped" in shown.decode()
+    shown = read_terminal(terminal)
+    os.close(terminal)
+    assert process.wait(60) == 130
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown)  # without styles
+    assert "map method      variant seed" in plain
+    assert re.search(r"3m  both        b0.05 +0 +\d+/4000 .* training", plain)
+    assert "mawm: every run saves and ends; once more to quit at once" in shown
+    last = shown.rpartition("\x1b[?25l")[2].partition("\x1b[?25h")
+    *rows, summary = last[0].splitlines()[-3:]
+    assert all("/4000 " in row and "pending" in row for row in rows)
+    assert summary.startswith("0 of 2 done, 0 running, 0 failed")
+    assert last[2].startswith("stopped: 0 of 2 done") and "goes on where this one stopped" in last[2]
     states = [entry["state"] for entry in json.loads((tmp_path / "manifest.json").read_text())["runs"].values()]
     assert states == ["pending", "pending"]
     assert holder(tmp_path / "3m_independent_s0") is None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = finished("train", *args, cwd=cwd)
     for part in ("embedded; not StarCraft II", "method both", "nominal bandwidth 0.5", "tensorboard --logdir", "ETA"):
         assert part in said
+    assert "\x1b" not in said  # no terminal: plain lines
+    assert re.search(r"^steps 1\d\d/600  steps/s \d+  ETA \d+m\d\ds  win rate greedy -  sampled -  train ", said, re.M)
     assert train.main(["--resume", str(cwd / "r"), "--env-steps", "900"]) == 0
     return cwd / "r"
 

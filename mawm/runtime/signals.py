@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from mawm.runtime.console import print_stderr_from_handler
+from mawm.runtime.display import Display, PlainLines
 from mawm.runtime.processes import ignore_signals, kill_all, starting
 
 SAME_REQUEST_S = 0.5
@@ -45,6 +45,8 @@ class Stopping:
         self.until_exit = until_exit
         self.stop: Callable[[], None] | None = None
         self.limit_waiting: Callable[[float], bool] = lambda seconds: False
+        self.display: Display = PlainLines()
+        """Where the messages appear."""
         self.number = 0
         """The number of the first signal; 0: none has come."""
         self._signalled_s = float("-inf")
@@ -84,7 +86,7 @@ class Stopping:
             self._quit()
         else:
             self.stop()
-            print_stderr_from_handler("stopping after this round; once more to quit at once")
+            self.display.print_from_handler("stopping after this round; once more to quit at once")
             signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
@@ -107,7 +109,7 @@ class Stopping:
             signal.setitimer(signal.ITIMER_REAL, RETRY_S)
             return
         self._settled = True
-        print_stderr_from_handler("quit at once; saved checkpoints are intact")
+        self.display.print_from_handler("quit at once; saved checkpoints are intact", last=True)
         try:
             kill_all()
         finally:

@@ -1,56 +1,52 @@
-"""Shows a sweep's progress: a table that is redrawn in a terminal, plain lines elsewhere."""
+"""Shows a sweep's progress: a live table on a terminal, plain lines elsewhere."""
 
-import contextlib
-import shutil
 import time
-from typing import TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mawm.configs.train import TrainConfig
+from mawm.envs.registry import short_name
+from mawm.runtime.display import Display
+from mawm.sweeps.grid import PlannedRun
+from mawm.sweeps.progress import Progress
 from mawm.sweeps.runner import Job, Runner
 
-REDRAW_S = 1.0
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
 LINE_S = 60.0
+"""Seconds between two plain reports."""
 SHOWN = 30
-"""Maximum number of active runs in the table."""
+"""Maximum number of active runs in a plain report."""
+OTHER_LINES = 3
+"""Lines of the terminal that the table leaves free: for its header, the summary and a message."""
+STEPS = {"train": "training", "evaluate": "evaluating", "waiting": "waiting"}
+COLOURS = {"done": "green", "failed": "red"}
+WIDE = ("map", "method", "variant", "seed", "steps", "greedy", "sampled", "state", "ETA")
+NARROW = ("run", "steps", "greedy", "sampled", "state")
+WIDE_FROM = 80
+"""Smallest width of a terminal for the columns WIDE."""
+NUMBERS = ("seed", "steps", "greedy", "sampled")
+WORDS = ("run", "map", "method", "variant")
+"""Columns that are cut if there is not enough room."""
 
 
 class Board:
     """Called once per round with the runner; prints changes at once and the table from time to time."""
 
-    def __init__(self, out: TextIO) -> None:
-        self.out = out
-        self.live = out.isatty()
-        self._lines = 0
+    def __init__(self, runner: Runner, display: Display) -> None:
+        self.table = SweepTable(runner)
+        self._display = display
         self._last = float("-inf")
         self._states: dict[str, tuple[str, int]] = {}
 
     def __call__(self, runner: Runner) -> None:
-        """Print the progress. An error of the output is ignored: the runs continue without a terminal."""
-        with contextlib.suppress(OSError):
-            self._print(runner)
-
-    def _print(self, runner: Runner) -> None:
-        changes = self._changes(runner)
-        due = time.monotonic() - self._last >= (REDRAW_S if self.live else LINE_S)
-        if not changes and not due:
-            return
-        if self.live:
-            self._clear()
-        for line in changes:
-            print(line, file=self.out)
-        if due or self.live:
+        """Print the progress."""
+        for line in self._changes(runner):
+            self._display.print_line(line)
+        if time.monotonic() - self._last >= LINE_S:
             self._last = time.monotonic()
-            table = [summary(runner), *(job_line(runner, job) for job in runner.active[:SHOWN])]
-            width = shutil.get_terminal_size().columns
-            shown = [line[: width - 1] for line in table] if self.live else table
-            print("\n".join(shown), file=self.out)
-            self._lines = len(shown)
-        self.out.flush()
-
-    def _clear(self) -> None:
-        if self._lines:
-            self.out.write(f"\x1b[{self._lines}F\x1b[J")
-        self._lines = 0
+            self._display.show(self.table)
 
     def _changes(self, runner: Runner) -> list[str]:
         """One line for each run that has started, ended or failed since the last call."""
@@ -72,6 +68,64 @@ class Board:
             if entry.state == "running" and (before[0] != "running" or now[1] > before[1]):
                 lines.append(f"started  {name}")
         return lines
+
+
+@dataclass(frozen=True)
+class SweepTable:
+    """The present state of a sweep: as text, the active runs; on a live display, also those that have ended."""
+
+    runner: Runner
+
+    def __str__(self) -> str:
+        return "\n".join([summary(self.runner), *(job_line(self.runner, job) for job in self.runner.active[:SHOWN])])
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from rich.table import Column, Table
+        from rich.text import Text
+
+        columns = WIDE if options.max_width >= WIDE_FROM else NARROW
+        heads = [
+            Column(name, justify="right" if name in NUMBERS else "left", no_wrap=name not in WORDS) for name in columns
+        ]
+        table = Table(*heads, box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
+        for row in self._rows()[-max(1, options.size.height - OTHER_LINES) :]:
+            style = COLOURS.get(row["state"], "")
+            table.add_row(*(Text(row[name], style if name == "state" else "") for name in columns))
+        yield table
+        yield Text(summary(self.runner), no_wrap=True, overflow="ellipsis")
+
+    def _rows(self) -> list[dict[str, str]]:
+        """The cells of the runs that have ended or were stopped, then of the active ones."""
+        steps = {job.run.name: STEPS[job.step] for job in list(self.runner.active)}
+        ended, active = [], []
+        for name, run in self.runner.runs.items():
+            entry = self.runner.manifest.runs[name]
+            if entry.state == "running":
+                active.append(self._row(run, steps.get(name, "training")))
+            elif entry.state != "pending" or entry.attempts:
+                ended.append(self._row(run, entry.state))
+        return [*ended, *active]
+
+    def _row(self, run: PlannedRun, state: str) -> dict[str, str]:
+        config, entry = run.config, self.runner.manifest.runs[run.name]
+        if state == "done":
+            progress = Progress(config.env_steps, 0.0, entry.win_rate, entry.win_rate_sampled)
+        else:
+            progress = self.runner.progress(run)
+        map_name, steps = short_name(config.map), progress.env_steps
+        left = max(0, config.env_steps - steps) * progress.wall_s / max(1, steps)
+        return {
+            "run": run.name,
+            "map": map_name,
+            "method": config.method,
+            "variant": run.name.removeprefix(f"{map_name}_{config.method}").removesuffix(f"_s{config.seed}").strip("_"),
+            "seed": str(config.seed),
+            "steps": f"{_short(steps)}/{_short(config.env_steps)}",
+            "greedy": percent(progress.win_rate),
+            "sampled": percent(progress.win_rate_sampled),
+            "state": state,
+            "ETA": duration(left) if state == "training" and steps else "",
+        }
 
 
 def summary(runner: Runner) -> str:
@@ -96,8 +150,17 @@ def job_line(runner: Runner, job: Job) -> str:
 
 def win_rates(greedy: float | None, sampled: float | None, form: str = ".0f") -> str:
     """`win rate greedy 75 %, sampled 28 %`; `-` before the first evaluation."""
-    shown = ["-" if rate is None else f"{format(100 * rate, form)} %" for rate in (greedy, sampled)]
-    return f"win rate greedy {shown[0]}, sampled {shown[1]}"
+    return f"win rate greedy {percent(greedy, form)}, sampled {percent(sampled, form)}"
+
+
+def percent(rate: float | None, form: str = ".0f") -> str:
+    """`75 %`, or `-` before the first evaluation."""
+    return "-" if rate is None else f"{format(100 * rate, form)} %"
+
+
+def _short(steps: int) -> str:
+    """`600`, or `60k`."""
+    return f"{steps // 1000}k" if steps >= 10_000 else str(steps)
 
 
 def remaining_s(runner: Runner) -> float | None:
