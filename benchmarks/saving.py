@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mawm.agents.learner import Learner
 from mawm.build import make_run, make_team, resolve_placement
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
@@ -80,7 +81,7 @@ def _fill(run: Run, rng: np.random.Generator, spaces: Spaces, steps: int) -> Non
         count = max(1, min(100 * SEGMENT, steps - at) // SEGMENT)
         lanes = run.collector.env.batch
         new = [[_segment(rng, m[0], i, lanes, spaces) for i in range(count)] for m in run.team.members]
-        run.team.remember(new)
+        run.team.call(Learner.remember, new)
 
 
 def _segment(rng: np.random.Generator, agent: int, number: int, lanes: int, spaces: Spaces) -> Segment:
