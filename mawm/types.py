@@ -165,6 +165,13 @@ class Step:
     final_avail: Bools
     final_alive: Bools
 
+    @classmethod
+    def begun(cls, obs: Floats, avail: Bools, alive: Bools, state: Floats) -> "Step":
+        """The first arrivals of battles that have just begun: without reward and end."""
+        reward, none = np.zeros(len(obs), np.float32), np.zeros(len(obs), np.bool_)
+        last = np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive)
+        return cls(obs, avail, alive, state, reward, none, none, none, *last)
+
 
 class VectorEnv(Protocol):
     """B battles side by side. `step` takes actions (B, N) int64 and raises ValueError for an unavailable one.
