@@ -13,12 +13,13 @@ from mawm.agents.learner import Learner
 from mawm.build import make_run, make_team, resolve_placement
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
+from mawm.estimates import random_segment
 from mawm.gating.build import make_explorer_hook
 from mawm.loop import Run, round_
 from mawm.methods import members_of
 from mawm.run_folder.checkpoint import base_for, write
 from mawm.run_folder.run_state import parts_of
-from mawm.types import Origin, Role, Segment, Spaces
+from mawm.types import Spaces
 
 TIMED_STEPS = 2000
 """Timed environment steps of learning, after prefill and warm-up."""
@@ -80,22 +81,11 @@ def _fill(run: Run, rng: np.random.Generator, spaces: Spaces, steps: int) -> Non
     for at in range(0, steps, 100 * SEGMENT):
         count = max(1, min(100 * SEGMENT, steps - at) // SEGMENT)
         lanes = run.collector.env.batch
-        new = [[_segment(rng, m[0], i, lanes, spaces) for i in range(count)] for m in run.team.members]
+        new = [
+            [random_segment(rng, spaces, SEGMENT, lane=i % lanes, agent=m[0], episode=i) for i in range(count)]
+            for m in run.team.members
+        ]
         run.team.call(Learner.remember, new)
-
-
-def _segment(rng: np.random.Generator, agent: int, number: int, lanes: int, spaces: Spaces) -> Segment:
-    return Segment(
-        Origin(agent, Role.PRIMARY, number),
-        number % lanes,
-        0,
-        rng.random((SEGMENT, spaces.obs_size), np.float32),
-        rng.integers(0, spaces.n_actions, SEGMENT),
-        np.zeros(SEGMENT, np.float32),
-        np.zeros(SEGMENT, np.bool_),
-        np.arange(SEGMENT) == 0,
-        np.ones((SEGMENT, spaces.n_actions), np.bool_),
-    )
 
 
 def _saved(

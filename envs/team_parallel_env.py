@@ -18,8 +18,8 @@ class TeamParallelEnv(ParallelEnv[str, Observation, int]):
     """One battle at a time, with the same reward for all agents. Subclasses create the engine and name the agents.
 
     A forbidden action is replaced, because PettingZoo's own tests sample without masks. An observation is
-    {"observation": (O,) float32, "action_mask": (A,) int8}. infos[agent] has `action_mask`, `battle_won` and `replaced`:
-    whether the agent's action was forbidden and another one was played.
+    {"observation": (O,) float32, "action_mask": (A,) int8}. infos[agent] has `action_mask`, `battle_won` and
+    `replaced`: whether the agent's action was forbidden and another one was played.
     """
 
     episode: ClassVar[str] = "battle"

@@ -174,8 +174,8 @@ class Losses(Measurement):
         from mawm.benchmarks.losses import record
         from mawm.configs.presets import load_preset
 
-        own = {"map": self.map, "env_steps": self.env_steps, "seed": self.seed}
-        config = replace(load_preset("default"), method="centralized", **own)
+        config = load_preset("default")
+        config = replace(config, method="centralized", map=self.map, env_steps=self.env_steps, seed=self.seed)
         prepare_process(config.precision)
         arrays = record(config, self.rollouts, lambda line: print(line, file=sys.stderr))
         self.out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Limits on the bytes that a sender broadcasts: a share of the bytes produced, a rate per environment step, or none."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from mawm.types import Saved
 
@@ -22,7 +23,7 @@ class Budget(Saved):
 class TokenBucket(Budget):
     """Holds at most `burst` bytes (tokens). It starts empty, so that a run begins without a burst."""
 
-    SAVED = ("tokens",)
+    SAVED: ClassVar[tuple[str, ...]] = ("tokens",)
 
     def __init__(self, rate: float, burst: float) -> None:
         self.rate = rate
