@@ -3,22 +3,19 @@
 import statistics
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mawm.agents.learner import Learner
-from mawm.build import make_run, make_team, resolve_placement
+from mawm.build import temporary_run
 from mawm.configs.train import TrainConfig
-from mawm.envs.registry import make_env
 from mawm.estimates import random_segment
-from mawm.gating.build import make_explorer_hook
 from mawm.loop import Run, round_
-from mawm.methods import members_of
 from mawm.run_folder.checkpoint import base_for, write
 from mawm.run_folder.run_state import parts_of
+from mawm.team import ProcessTeam
 from mawm.types import Spaces
 
 TIMED_STEPS = 2000
@@ -34,19 +31,10 @@ def measure(config: TrainConfig, cores: int) -> dict[str, Any]:
     The latter is the baseline. `share_of_wall` is the share of a save in the time between two saves at the default
     interval.
     """
-    with tempfile.TemporaryDirectory() as folder, closing(make_env(config, "train", config.schedule.battles)) as env:
-        spaces = env.spaces
-        placement = resolve_placement(config, len(members_of(config, spaces)), "cpu", cores)
-        team = make_team(config, spaces, "cpu", placement)
-        explorer_hook = make_explorer_hook(config, spaces)
-        run = make_run(config, env, team, explorer_hook, Path(folder), lambda *_: None, None)
-        try:
-            return {"map": config.map, "placement": placement, **_figures(run, config, spaces, Path(folder))}
-        finally:
-            for writer in run.writers:
-                writer.close()
-            team.close()
-            explorer_hook.close()
+    with temporary_run(config, cores) as run, tempfile.TemporaryDirectory() as folder:
+        placement = "process" if isinstance(run.team, ProcessTeam) else "inline"
+        figures = _figures(run, config, run.collector.env.spaces, Path(folder))
+        return {"map": config.map, "placement": placement, **figures}
 
 
 def _figures(run: Run, config: TrainConfig, spaces: Spaces, folder: Path) -> dict[str, Any]:

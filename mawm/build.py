@@ -1,7 +1,9 @@
 """Builds a run from its configuration."""
 
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from mawm.collect import Collector
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
 from mawm.evaluation import TeamEvaluation, evaluate_both
+from mawm.gating.build import make_explorer_hook
 from mawm.gating.explorer_hook import ExplorerHook
 from mawm.loop import Run
 from mawm.methods import METHODS, learner_names, members_of
@@ -222,6 +225,21 @@ def make_run(
     if resume is not None:
         restore(run, resume)
     return run
+
+
+@contextmanager
+def temporary_run(config: TrainConfig, cores: int = 1) -> Iterator[Run]:
+    """A run on the CPU for a measurement or an audit; its folder is deleted at the end."""
+    with ExitStack() as at_end:
+        env = at_end.enter_context(closing(make_env(config, "train", config.schedule.battles)))
+        explorer_hook = at_end.enter_context(closing(make_explorer_hook(config, env.spaces)))
+        folder = Path(at_end.enter_context(tempfile.TemporaryDirectory()))
+        placement = resolve_placement(config, len(members_of(config, env.spaces)), "cpu", cores)
+        team = at_end.enter_context(closing(make_team(config, env.spaces, "cpu", placement)))
+        run = make_run(config, env, team, explorer_hook, folder, lambda *_: None, None)
+        for writer in run.writers:
+            at_end.callback(writer.close)
+        yield run
 
 
 def _evaluate(config: TrainConfig, team: Team) -> TeamEvaluation:
