@@ -51,8 +51,6 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
     wire = Wire(config.sharing.wire, model.classes)
     segment = segment_bytes(model.seq_len, spaces.obs_size, spaces.n_actions, wire)
     rollout = rollout_bytes(horizon, model.deter, model.groups, spaces.n_actions, wire)
-    # One model for the team: all experience crosses the channel, and imagination needs no message.
-    central = not plan.own_weights
     name, sharing = learner_names(members)[index], config.sharing
     step_budget = _step_budget(config, len(members), max(segment, rollout))
     experience = _Kind(f"{name}/experience", SCORES, sharing.window, model.seq_len, segment)
@@ -64,12 +62,8 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
         replace(config.agent, information=replace(config.agent.information, kind=information_of(config))),
         seed=config.seed,
         lanes=len(members[index]) * config.schedule.battles,
-        experience=Broadcaster(AllOrNone(plan.experience), Unlimited())
-        if central
-        else _broadcaster(config, plan.experience, experience, step_budget),
-        rollouts=Broadcaster(AllOrNone(False), Unlimited())
-        if central
-        else _broadcaster(config, plan.rollouts, rollouts, step_budget),
+        experience=_broadcaster(config, plan.experience, experience, step_budget),
+        rollouts=_broadcaster(config, plan.rollouts, rollouts, step_budget),
         wire=wire,
         gate=gate_of(config),
         device=device,
@@ -109,8 +103,9 @@ class _Kind:
 
 def _broadcaster(config: TrainConfig, shared: bool, kind: _Kind, step_budget: Budget | None) -> Broadcaster:
     sharing = config.sharing
-    if not shared:
-        return Broadcaster(AllOrNone(False), Unlimited())
+    # With one model for the team all experience crosses the channel, and imagination needs no message.
+    if not (shared and METHODS[config.method].selects):
+        return Broadcaster(AllOrNone(shared), Unlimited())
     rng = named_generator(config.seed, f"{kind.owner}/selector")
     selector = make_selector(sharing.selector, sharing.bandwidth, kind.components, kind.window, rng)
     substitute_rng = named_generator(config.seed, f"{kind.owner}/lots") if sharing.channel == "random" else None
@@ -170,10 +165,8 @@ def resolve_placement(config: TrainConfig, learners: int, device: str, cores: in
 def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) -> Team:
     """The learners, in this process or in worker processes."""
     members = members_of(config, spaces)
-    make, prepare = (
-        partial(make_learner, config=config, spaces=spaces, device=device),
-        partial(prepare_process, config.precision),
-    )
+    make = partial(make_learner, config=config, spaces=spaces, device=device)
+    prepare = partial(prepare_process, config.precision)
     if placement == "process":
         return ProcessTeam(make, members, prepare)
     prepare()
