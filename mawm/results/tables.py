@@ -39,7 +39,7 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
     header += (f"steps to {100 * LEVEL:g} %", f"MB to {100 * LEVEL:g} %", "realised bandwidth", "MB sent")
     rows = []
     for cell in mine:
-        returns = [run.final_return for run in cell.runs if math.isfinite(run.final_return)]
+        returns = list(cell.finals_of("return").values())
         rows.append(
             (
                 method_label(cell.method),
