@@ -1,7 +1,4 @@
-"""One agent's actor and critic, learned from imagined rollouts with clipped ratios (Z Eqs. 4-5).
-
-Z is the paper of Zeng & Zhang (docs/paper.md).
-"""
+"""One agent's actor and critic, learned from imagined rollouts with clipped ratios (Eqs. 4-5 of Z, docs/paper.md)."""
 
 from typing import NamedTuple, TypeVar
 
