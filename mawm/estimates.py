@@ -47,11 +47,7 @@ def most_bytes(config: TrainConfig, spaces: Spaces) -> int:
     explorers = 0 if config.gating.gate == "off" else 8 * kept * (spaces.obs_size + 16)
     checkpoint = learners * (3 * weights + table_bytes + OTHER_BYTES) + explorers  # three: Adam has two moments of each
     plan = config.schedule
-    lines = (
-        2
-        + config.env_steps / min(plan.log_every, plan.eval_every)
-        + config.env_steps / max(plan.log_every, plan.eval_every)
-    )
+    lines = 2 + config.env_steps / plan.log_every + config.env_steps / plan.eval_every
     line = learners * TAGS * BYTES_OF_A_TAG + 2 * learners**2 * BYTES_OF_A_PAIR
     return (plan.keep_checkpoints + 1) * checkpoint + int(lines * line)
 
