@@ -1,9 +1,6 @@
-"""One agent's actor and critic, learned from imagined rollouts with clipped ratios (Z Eqs. 4-5).
+"""One agent's actor and critic, learned from imagined rollouts with clipped ratios (Eqs. 4-5 of Z, docs/paper.md)."""
 
-Z is the paper of Zeng & Zhang (docs/paper.md).
-"""
-
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from einops import rearrange
@@ -40,10 +37,6 @@ class Imagined(NamedTuple):
     discount: Tensor
     weight: Tensor
 
-    def joined(self, others: "Imagined") -> "Imagined":
-        """These rollouts, followed by others."""
-        return Imagined(*(torch.cat(pair, 1) for pair in zip(self, others, strict=True)))
-
 
 class Valued(NamedTuple):
     """Lambda-returns, values of the critic, and losses of the critic, each (H, B), at states 0..H-1 of rollouts."""
@@ -52,9 +45,13 @@ class Valued(NamedTuple):
     value: Tensor
     loss: Tensor
 
-    def joined(self, others: "Valued") -> "Valued":
-        """These arrays, followed by those of other rollouts."""
-        return Valued(*(torch.cat(pair, 1) for pair in zip(self, others, strict=True)))
+
+Rollouts = TypeVar("Rollouts", Imagined, Valued)
+
+
+def joined(own: Rollouts, others: Rollouts) -> Rollouts:
+    """Rollouts, or their values, followed by others."""
+    return type(own)(*(torch.cat(pair, 1) for pair in zip(own, others, strict=True)))
 
 
 class Rows(NamedTuple):
@@ -122,7 +119,7 @@ def imagine(
     """
     count, rows_of = len(avail), model.rssm.stoch_in.rows
     transition, policy = model.rssm.transition(state_noise), actor.fixed(count)
-    predictors = model.fixed_predictors(count)
+    reward_of, terminal_of, avail_of = model.fixed_predictors(count)
     state, inputs = start, (rounded(start.deter), rows_of(start.stoch))
     steps: list[tuple[Tensor, ...]] = []
     states, arrivals = [start], list[tuple[Tensor, Tensor]]()
@@ -134,10 +131,10 @@ def imagine(
         inputs = rounded(state.deter), rows_of(state.stoch)
         states.append(state)
         arrivals.append(inputs)
-        avail = threshold_avail(predictors.avail(*inputs))
+        avail = threshold_avail(avail_of(*inputs))
     # All steps of one head, then the next head: the head's weights stay in the processor's cache.
-    reward = model.reward_output.mean(torch.stack([predictors.reward(*arrival) for arrival in arrivals]))
-    survival = torch.sigmoid(-torch.stack([predictors.terminal(*arrival) for arrival in arrivals]).squeeze(-1))
+    reward = model.reward_output.mean(torch.stack([reward_of(*arrival) for arrival in arrivals]))
+    survival = torch.sigmoid(-torch.stack([terminal_of(*arrival) for arrival in arrivals]).squeeze(-1))
     weight = torch.cat([torch.ones_like(survival[:1]), survival[:-1].cumprod(0)])
     deter, stoch = (torch.stack(x) for x in zip(*states, strict=True))
     masks, logits, actions = (torch.stack(x) for x in zip(*steps, strict=True))

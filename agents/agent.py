@@ -17,7 +17,7 @@ from mawm.agents.config import AgentConfig
 from mawm.agents.information.parameters import ParameterInformation
 from mawm.agents.information.policies import PolicyInformation
 from mawm.agents.information.term import Intrinsic
-from mawm.agents.learner import GatedLearner, Incidents, State
+from mawm.agents.learner import Incidents, Learner, State
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.scales import RewardUnit
@@ -25,16 +25,8 @@ from mawm.agents.snapshot import load, optimisers, save
 from mawm.agents.snapshot_weights import Arrays, save_weights
 from mawm.agents.world_model import WorldModel
 from mawm.seeds import named_generator, named_seed
+from mawm.sharing import codec
 from mawm.sharing.broadcast import Broadcaster, Outbox
-from mawm.sharing.codec import (
-    Wire,
-    decode_rollout,
-    decode_segment,
-    encode_rollout,
-    encode_segment,
-    rollout_bytes,
-    segment_bytes,
-)
 from mawm.sharing.provenance import Gate
 from mawm.sharing.selection_statistics import phase
 from mawm.types import ROLES, Bools, Floats, Ints, Metrics, Origin, Role, Segment, Since, Spaces
@@ -46,7 +38,7 @@ GENERATORS = ("act", "evaluate", "model", "score", "behaviour", "examine", "expl
 
 
 @dataclass(eq=False, repr=False)
-class Agent(GatedLearner):
+class Agent(Learner):
     """The learner of the environment agents in `members`: one agent, or the whole team with one model.
 
     A lane is one member in one of the battles that run side by side: `lanes` = members x battles. The learner has one
@@ -65,7 +57,7 @@ class Agent(GatedLearner):
     lanes: InitVar[int]
     experience: Broadcaster
     rollouts: Broadcaster
-    wire: Wire
+    wire: codec.Wire
     role: Role = Role.PRIMARY
     gate: InitVar[Gate | None] = None
     device: str = "cpu"
@@ -135,19 +127,19 @@ class Agent(GatedLearner):
     def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
         """Select segments by the losses of the agent's own model, and return their messages (Z section 4.2)."""
         self.experience.budget.advance(env_steps)
-        sizes = [segment_bytes(len(s), self.spaces.obs_size, self.spaces.n_actions, self.wire) for s in segments]
+        sizes = [codec.segment_bytes(len(s), self.spaces.obs_size, self.spaces.n_actions, self.wire) for s in segments]
         # Losses of a model that was never fitted carry no information and would distort the windows for K arrivals.
         if not segments or not self.experience.active or self.model_trainer.updates == 0:
             return self.experience.silent(sizes)
         scores = self.model_trainer.score(segments)
         arrivals, phases = (np.array([of(s) for s in segments], np.int64) for of in (len, phase))
         return self.experience.publish(
-            sizes, scores, lambda i, sequence: encode_segment(segments[i], sequence, self.wire), arrivals, phases
+            sizes, scores, lambda i, sequence: codec.encode_segment(segments[i], sequence, self.wire), arrivals, phases
         )
 
     def admit(self, messages: list[bytes]) -> Metrics:
         """Store received experience that the gate admits."""
-        received = [decode_segment(m) for m in messages]
+        received = [codec.decode_segment(m) for m in messages]
         self.replay.admit(received)
         self.examined = received[:EXAMINED]
         return self._examine("before") | {
@@ -200,7 +192,7 @@ class Agent(GatedLearner):
         self.rollouts.budget.advance(env_steps)
         count = self.behaviour_trainer.count
         model, horizon = self.config.world_model, self.config.behaviour.horizon
-        sizes = [rollout_bytes(horizon, model.deter, model.groups, self.spaces.n_actions, self.wire)] * count
+        sizes = [codec.rollout_bytes(horizon, model.deter, model.groups, self.spaces.n_actions, self.wire)] * count
         # The loss of a critic that was never fitted is the same for every rollout.
         if not count or not self.rollouts.active or not self.actor_critic.critic_opt.moments:
             return self.rollouts.silent(sizes)
@@ -208,7 +200,7 @@ class Agent(GatedLearner):
         return self.rollouts.publish(
             sizes,
             self.behaviour_trainer.scores(),
-            lambda i, sequence: encode_rollout(self.behaviour_trainer.rollout(i, origin), sequence, self.wire),
+            lambda i, sequence: codec.encode_rollout(self.behaviour_trainer.rollout(i, origin), sequence, self.wire),
         )
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
@@ -217,7 +209,7 @@ class Agent(GatedLearner):
         `won`: share of the latest training battles that the team won; the entropy weight depends on it.
         """
         self.actor_critic.exploration.set_share_won(won)
-        received = [decode_rollout(m) for m in messages]
+        received = [codec.decode_rollout(m) for m in messages]
         for rollout in received:
             self.replay.gate.check(rollout.origin)
         metrics = self.behaviour_trainer.fit(received, env_steps)

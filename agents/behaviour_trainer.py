@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mawm.agents.actor_critic import ActorCritic, Imagined, Rows, Valued, imagine, threshold_avail
+from mawm.agents.actor_critic import ActorCritic, Imagined, Rows, Valued, imagine, joined, threshold_avail
 from mawm.agents.categorical import masked_logits
 from mawm.agents.information.term import Intrinsic
 from mawm.agents.model_trainer import ModelTrainer
@@ -122,7 +122,7 @@ class BehaviourTrainer:
         if received:
             others = self._stacked(received)
             metrics["channel/latent_agreement"] = self._agreement(others)
-            pool, valued = pool.joined(others), valued.joined(self.actor_critic.value(others))
+            pool, valued = joined(pool, others), joined(valued, self.actor_critic.value(others))
         rows = self.actor_critic.prepare(pool, valued, len(received))
         metrics |= self.actor_critic.received_ratios(rows)
         exploration = self.actor_critic.exploration

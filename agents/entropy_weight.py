@@ -1,9 +1,9 @@
 """The weight of the policy's entropy in the actor's loss: steered to a target entropy, or decaying with time."""
 
 import math
-from typing import Any
 
 from mawm.agents.config import BehaviourConfig
+from mawm.types import Saved
 
 LEAST, MOST = 1e-4, 1.0
 """Bounds of a steered weight."""
@@ -15,7 +15,7 @@ UNIFORM = 0.98
 """Entropy share from which on a policy counts as uniform."""
 
 
-class Exploration:
+class Exploration(Saved):
     """A rule for the weight of the entropy bonus. By default it has no state and ignores policy and battles."""
 
     def __init__(self, config: BehaviourConfig) -> None:
@@ -30,13 +30,6 @@ class Exploration:
 
     def set_share_won(self, won: float) -> None:
         """Set the share of its latest training battles that the team won."""
-
-    def state(self) -> dict[str, Any]:
-        """The state as JSON values."""
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
 
 
 class Steered(Exploration):
@@ -57,6 +50,8 @@ class Steered(Exploration):
     environment steps. It is quadratic so that the first wins lower it strongly: a policy that draws half of its actions
     at random wins few battles, even if its other actions are good.
     """
+
+    SAVED = ("slow", "error", "won")
 
     def __init__(self, config: BehaviourConfig) -> None:
         super().__init__(config)
@@ -85,14 +80,6 @@ class Steered(Exploration):
         if share < UNIFORM:
             self.slow = _bounded(self.slow + min(RISE, max(-FALL, INTEGRAL * self.error)))
 
-    def state(self) -> dict[str, Any]:
-        """The slow term, the last error and the share of battles won."""
-        return {"slow": self.slow, "error": self.error, "won": self.won}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self.slow, self.error, self.won = (float(state[name]) for name in ("slow", "error", "won"))
-
 
 class StepDecay(Exploration):
     """The weight is `entropy` x `entropy_decay` per 100 environment steps."""
@@ -105,6 +92,8 @@ class StepDecay(Exploration):
 class UpdateDecay(Exploration):
     """The weight is `entropy` x `entropy_decay` per gradient step of the actor, as in MAMBA, which Z builds on."""
 
+    SAVED = ("updates",)
+
     def __init__(self, config: BehaviourConfig) -> None:
         super().__init__(config)
         self.updates = 0
@@ -116,14 +105,6 @@ class UpdateDecay(Exploration):
     def adapt(self, share: float, env_steps: int) -> None:
         """Count the gradient step."""
         self.updates += 1
-
-    def state(self) -> dict[str, Any]:
-        """The number of gradient steps."""
-        return {"updates": self.updates}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self.updates = int(state["updates"])
 
 
 def exploration(config: BehaviourConfig) -> Exploration:

@@ -1,13 +1,13 @@
 """Returns of rollouts, representations of rewards and values, and normalisation of advantages and values."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mawm.agents.config import AdvantageScale, Scalar
+from mawm.types import Saved
 
 
 def lambda_returns(reward: Tensor, discount: Tensor, value: Tensor, lam: float) -> Tensor:
@@ -103,12 +103,14 @@ def scalar_output(kind: Scalar, bins: int) -> TwoHot | Plain:
     return TwoHot(bins) if kind == "two_hot" else Plain(kind)
 
 
-class ReturnScale:
+class ReturnScale(Saved):
     """Divides advantages by the moving average of the range between two percentiles of returns (DreamerV3).
 
     The percentiles are the 5th and the 95th. The divisor is at least one unit of reward, so that noise does not become
     large advantages while the model predicts no reward.
     """
+
+    SAVED = ("spread", "seen")
 
     def __init__(self, decay: float = 0.98, floor: float = 1.0) -> None:
         self.decay = decay
@@ -140,21 +142,15 @@ class ReturnScale:
         """Advantages (...) divided by the range of returns."""
         return (returns - value) / self.update(returns)
 
-    def state(self) -> dict[str, Any]:
-        """The averaged range and the number of updates."""
-        return {"spread": self.spread, "seen": self.seen}
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self.spread, self.seen = float(state["spread"]), int(state["seen"])
-
-
-class Deviation:
+class Deviation(Saved):
     """Advantages with mean 0 and standard deviation 1 over the rollouts of a round, as in MAMBA on SMAC.
 
     Mean and deviation are weighted as the update is: states after a predicted death, or with one available action, have
     weight 0. The divisor is the deviation plus 1e-4 units, so that equal advantages do not divide by zero.
     """
+
+    SAVED = ("scale",)
 
     def __init__(self) -> None:
         self.unit = 1.0
@@ -172,14 +168,6 @@ class Deviation:
         if math.isfinite(scale):  # otherwise the optimiser skips the update, and the log shows the previous scale
             self.scale = scale
         return (advantage - mean) / scale
-
-    def state(self) -> dict[str, Any]:
-        """The last deviation, which only the log uses."""
-        return {"scale": self.scale}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self.scale = float(state["scale"])
 
 
 def advantages(kind: AdvantageScale) -> ReturnScale | Deviation:

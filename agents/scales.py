@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mawm.types import Floats, Segment
+from mawm.types import Floats, Saved, Segment
 
 GROWTH = 10.0
 """Largest factor by which a maximum grows in one update, so that one outlier does not make all other values small."""
@@ -58,13 +58,15 @@ class ObservationScale(nn.Module):
         self.largest.copy_(torch.maximum(self.largest, torch.minimum(new, GROWTH * self.largest.clamp(min=1.0))))
 
 
-class RewardUnit:
+class RewardUnit(Saved):
     """The unit of rewards, values and advantages inside the agent's networks.
 
     It depends on the largest return so far. Returns are measured as running discounted sums R_t = r_t + gamma R_{t-1}
     within a battle: they are known immediately and are as large as the returns that the critic predicts. With L the
     largest |R_t|, the unit is 1 for L in [1, 20], L for a smaller L, and L / 20 for a larger L.
     """
+
+    SAVED = ("largest", "running")
 
     def __init__(self, discount: float, lanes: int) -> None:
         self.discount = discount
@@ -90,13 +92,9 @@ class RewardUnit:
             self.running[segment.lane] = total
         self.largest = max(self.largest, min(largest, GROWTH * max(1.0, self.largest)))
 
-    def state(self) -> dict[str, Any]:
-        """The largest return and the running sum of each lane, as JSON values."""
-        return {"largest": self.largest, "running": self.running}
-
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`. ValueError for another number of lanes."""
-        running = [float(total) for total in state["running"]]
-        if len(running) != len(self.running):
-            raise ValueError(f"the reward unit was saved with {len(running)} lanes; this run needs {len(self.running)}")
-        self.largest, self.running = float(state["largest"]), running
+        saved, lanes = len(state["running"]), len(self.running)
+        if saved != lanes:
+            raise ValueError(f"the reward unit was saved with {saved} lanes; this run needs {lanes}")
+        super().load_state(state)

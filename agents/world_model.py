@@ -54,14 +54,6 @@ class Prediction(NamedTuple):
     avail: Tensor
 
 
-class FixedPredictors(NamedTuple):
-    """The three predictors with fixed weights."""
-
-    reward: FixedHead
-    terminal: FixedHead
-    avail: FixedHead
-
-
 def resets(reset: Tensor) -> Tensor:
     """Steps (T, B) at which the memory is reset: those of the batch, and the first step of every sequence."""
     out = reset.clone()
@@ -110,13 +102,11 @@ class WorldModel(nn.Module):
         reward, terminal, avail = self.predictors_in(latent.deter, latent.stoch, probs).chunk(3, -1)
         return Prediction(self.reward_head(reward), self.terminal_head(terminal).squeeze(-1), self.avail_head(avail))
 
-    def fixed_predictors(self, count: int) -> FixedPredictors:
-        """The predictors with their present weights, without autograd, for `count` latent states at a time."""
+    def fixed_predictors(self, count: int) -> list[FixedHead]:
+        """The predictors of reward, termination and mask with their present weights, for `count` states at a time."""
         width, heads = self.config.hidden, (self.reward_head, self.terminal_head, self.avail_head)
         columns = (slice(i * width, (i + 1) * width) for i in range(len(heads)))
-        return FixedPredictors(
-            *(FixedHead(self.predictors_in, head, count, at) for head, at in zip(heads, columns, strict=True))
-        )
+        return [FixedHead(self.predictors_in, head, count, at) for head, at in zip(heads, columns, strict=True)]
 
     def losses(self, batch: Batch, noise: Tensor) -> tuple[Losses, Posteriors]:
         """Unreduced Eqs. 1-3 of sequences, with uniform noise (T, B, G).

@@ -55,10 +55,6 @@ class Report:
     held: int
     of: int
 
-    def json(self) -> dict[str, Any]:
-        """The report as values that `json` can write."""
-        return asdict(self)
-
 
 def report(rules: Rules, battles: int, files: tuple[Path, ...]) -> Report:
     """Compare with the measurements in `files`, or with those of the package if there are none.

@@ -17,8 +17,9 @@ from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.world_model import WorldModel
 from mawm.benchmarks.plain import PlainLearner
+from mawm.estimates import random_segment
 from mawm.sharing.provenance import Gate
-from mawm.types import Origin, Role, Segment, Spaces
+from mawm.types import Role, Spaces
 
 SPACES = Spaces(n_agents=3, n_actions=9, obs_size=30, state_size=48, episode_limit=60)
 """The sizes of 3m."""
@@ -31,17 +32,7 @@ Units = dict[str, Callable[[], object]]
 def filled_replay(rng: np.random.Generator, steps: int = 4000) -> PooledReplay:
     """A replay of random battles of 25 steps."""
     replay = PooledReplay(SPACES, ReplayConfig(capacity=steps), lanes=8, gate=Gate(Role.PRIMARY), device="cpu")
-    length = 25
-    for battle in range(steps // length):
-        first, last = np.zeros(length, np.bool_), np.zeros(length, np.bool_)
-        first[0] = last[-1] = True
-        obs = rng.random((length, SPACES.obs_size), dtype=np.float32)
-        actions = rng.integers(0, SPACES.n_actions, length)
-        reward = rng.random(length).astype(np.float32)
-        avail = rng.random((length, SPACES.n_actions)) < 0.7
-        avail[:, 1] = True
-        origin = Origin(0, Role.PRIMARY, battle)
-        replay.remember([Segment(origin, battle % 8, 0, obs, actions, reward, last, first, avail)])
+    replay.remember([random_segment(rng, SPACES, 25, lane=battle % 8, episode=battle) for battle in range(steps // 25)])
     return replay
 
 

@@ -1,19 +1,13 @@
 """Records the inputs of selectors in a real run, for tests/golden/losses."""
 
-import tempfile
 from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.agents.agent import Agent
-from mawm.build import make_run, make_team
+from mawm.build import temporary_run
 from mawm.configs.train import TrainConfig
-from mawm.envs.registry import make_env
-from mawm.gating.build import make_explorer_hook
 from mawm.loop import round_
 from mawm.sharing.broadcast import Broadcaster
 from mawm.sharing.budgets import Unlimited
@@ -51,20 +45,15 @@ def record(config: TrainConfig, most_rollouts: int, report: Callable[[str], None
     `most_rollouts` rollouts. Recording does not change the run. ValueError for a team of several learners.
     """
     segments, rollouts = Recorder(10**9), Recorder(most_rollouts)
-    with tempfile.TemporaryDirectory() as folder, closing(make_env(config, "train", config.schedule.battles)) as env:
-        team = cast(InlineTeam, make_team(config, env.spaces, "cpu", "inline"))
-        if len(team.members) > 1:
-            raise ValueError(f"losses are recorded of one learner; {config.method} has {len(team.members)}")
-        explorer_hook = make_explorer_hook(config, env.spaces)
-        run = make_run(config, env, team, explorer_hook, Path(folder), lambda run, metrics: None, None)
-        agent = cast(Agent, team.learners[0])
+    with temporary_run(config) as run:
+        if len(run.names) > 1:
+            raise ValueError(f"losses are recorded of one learner; {config.method} has {len(run.names)}")
+        agent = cast(InlineTeam, run.team).learners[0]
         agent.experience, agent.rollouts = Broadcaster(segments, Unlimited()), Broadcaster(rollouts, Unlimited())
         while run.collector.env_steps < config.env_steps:
             round_(run)
             if run.schedule.passed("log", run.collector.env_steps, 4000):
                 report(f"{run.collector.env_steps} steps, {segments.items} segments, {rollouts.items} rollouts")
-        for writer in run.writers:
-            writer.close()
     return {
         "losses": np.concatenate(segments.losses).astype(np.float16),
         "arrivals": np.concatenate(segments.arrivals).astype(np.uint8),

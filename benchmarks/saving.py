@@ -3,21 +3,20 @@
 import statistics
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mawm.build import make_run, make_team, resolve_placement
+from mawm.agents.learner import Learner
+from mawm.build import temporary_run
 from mawm.configs.train import TrainConfig
-from mawm.envs.registry import make_env
-from mawm.gating.build import make_explorer_hook
+from mawm.estimates import random_segment
 from mawm.loop import Run, round_
-from mawm.methods import members_of
 from mawm.run_folder.checkpoint import base_for, write
 from mawm.run_folder.run_state import parts_of
-from mawm.types import Origin, Role, Segment, Spaces
+from mawm.team import ProcessTeam
+from mawm.types import Spaces
 
 TIMED_STEPS = 2000
 """Timed environment steps of learning, after prefill and warm-up."""
@@ -32,19 +31,10 @@ def measure(config: TrainConfig, cores: int) -> dict[str, Any]:
     The latter is the baseline. `share_of_wall` is the share of a save in the time between two saves at the default
     interval.
     """
-    with tempfile.TemporaryDirectory() as folder, closing(make_env(config, "train", config.schedule.battles)) as env:
-        spaces = env.spaces
-        placement = resolve_placement(config, len(members_of(config, spaces)), "cpu", cores)
-        team = make_team(config, spaces, "cpu", placement)
-        explorer_hook = make_explorer_hook(config, spaces)
-        run = make_run(config, env, team, explorer_hook, Path(folder), lambda *_: None, None)
-        try:
-            return {"map": config.map, "placement": placement, **_figures(run, config, spaces, Path(folder))}
-        finally:
-            for writer in run.writers:
-                writer.close()
-            team.close()
-            explorer_hook.close()
+    with temporary_run(config, cores) as run, tempfile.TemporaryDirectory() as folder:
+        placement = "process" if isinstance(run.team, ProcessTeam) else "inline"
+        figures = _figures(run, config, run.collector.env.spaces, Path(folder))
+        return {"map": config.map, "placement": placement, **figures}
 
 
 def _figures(run: Run, config: TrainConfig, spaces: Spaces, folder: Path) -> dict[str, Any]:
@@ -79,22 +69,11 @@ def _fill(run: Run, rng: np.random.Generator, spaces: Spaces, steps: int) -> Non
     for at in range(0, steps, 100 * SEGMENT):
         count = max(1, min(100 * SEGMENT, steps - at) // SEGMENT)
         lanes = run.collector.env.batch
-        new = [[_segment(rng, m[0], i, lanes, spaces) for i in range(count)] for m in run.team.members]
-        run.team.remember(new)
-
-
-def _segment(rng: np.random.Generator, agent: int, number: int, lanes: int, spaces: Spaces) -> Segment:
-    return Segment(
-        Origin(agent, Role.PRIMARY, number),
-        number % lanes,
-        0,
-        rng.random((SEGMENT, spaces.obs_size), np.float32),
-        rng.integers(0, spaces.n_actions, SEGMENT),
-        np.zeros(SEGMENT, np.float32),
-        np.zeros(SEGMENT, np.bool_),
-        np.arange(SEGMENT) == 0,
-        np.ones((SEGMENT, spaces.n_actions), np.bool_),
-    )
+        new = [
+            [random_segment(rng, spaces, SEGMENT, lane=i % lanes, agent=m[0], episode=i) for i in range(count)]
+            for m in run.team.members
+        ]
+        run.team.call(Learner.remember, new)
 
 
 def _saved(

@@ -3,22 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from mawm.envs.skirmish import layout as col
 from mawm.envs.skirmish.behaviour import NO_ATTACK_ACTIONS, give_order
 from mawm.envs.skirmish.combat import cancel, gap
 from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.kernel import LOOPS_PER_STEP, game_loop
-from mawm.envs.skirmish.layout import (
-    COOLDOWN,
-    HP,
-    MOVE,
-    ORDER,
-    RECOVER,
-    S_HEAL,
-    S_HP,
-    S_RANGE,
-    TARGET,
-    WINDUP,
-)
 from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 
@@ -38,12 +27,12 @@ STOP = 1
 def _attack(bodies, stats, agents, script):  # type: ignore[no-untyped-def]
     """Order every agent except medivacs to attack the enemy that the script (AC or AW) selects, at any distance."""
     for i in range(agents):
-        if bodies[i, HP] <= 0.0 or stats[i, S_HEAL] > 0.0:
+        if bodies[i, col.HP] <= 0.0 or stats[i, col.S_HEAL] > 0.0:
             continue  # a medivac has no attack ability
         least, target = 1e18, -1
         for j in range(agents, len(bodies)):
-            value = gap(bodies, stats, i, j) if script == 0 else bodies[j, HP]
-            if bodies[j, HP] > 0.0 and value < least:
+            value = gap(bodies, stats, i, j) if script == 0 else bodies[j, col.HP]
+            if bodies[j, col.HP] > 0.0 and value < least:
                 least, target = value, j
         if target >= 0:
             give_order(bodies[i], stats[i], NO_ATTACK_ACTIONS + target - agents, agents)
@@ -59,12 +48,12 @@ def _alternate(bodies, stats, agents, shooter):  # type: ignore[no-untyped-def]
     far = 0 if gap(bodies, stats, 0, agents) >= gap(bodies, stats, 1, agents) else 1
     if shooter < 0:
         shooter = far
-    near = gap(bodies, stats, shooter, agents) <= stats[agents, S_RANGE] + NEAR
-    fired = bodies[shooter, COOLDOWN] > 0.0 and bodies[shooter, WINDUP] < 0.0
-    if near and fired and bodies[1 - shooter, HP] > 0.0:
+    near = gap(bodies, stats, shooter, agents) <= stats[agents, col.S_RANGE] + NEAR
+    fired = bodies[shooter, col.COOLDOWN] > 0.0 and bodies[shooter, col.WINDUP] < 0.0
+    if near and fired and bodies[1 - shooter, col.HP] > 0.0:
         shooter = 1 - shooter
     for i in range(2):
-        if bodies[i, HP] > 0.0:
+        if bodies[i, col.HP] > 0.0:
             give_order(bodies[i], stats[i], NO_ATTACK_ACTIONS if i == shooter else STOP, agents)
     return shooter
 
@@ -73,10 +62,10 @@ def _alternate(bodies, stats, agents, shooter):  # type: ignore[no-untyped-def]
 def _repeat_orders(bodies, stats, agents):  # type: ignore[no-untyped-def]
     """Give the enemies their attack-move order again: it clears their targets and cancels their running attacks."""
     for j in range(agents, len(bodies)):
-        if bodies[j, HP] > 0.0 and bodies[j, ORDER] == MOVE and stats[j, S_HEAL] == 0.0:
+        if bodies[j, col.HP] > 0.0 and bodies[j, col.ORDER] == col.MOVE and stats[j, col.S_HEAL] == 0.0:
             cancel(bodies[j])
-            bodies[j, TARGET] = -1.0
-            bodies[j, RECOVER] = ORDER_LOOPS
+            bodies[j, col.TARGET] = -1.0
+            bodies[j, col.RECOVER] = ORDER_LOOPS
 
 
 @scalar
@@ -91,7 +80,7 @@ def _health(rows, first, last, column):  # type: ignore[no-untyped-def]
 def _living(bodies, agents):  # type: ignore[no-untyped-def]
     count = 0
     for i in range(agents):
-        count += bodies[i, HP] > 0.0
+        count += bodies[i, col.HP] > 0.0
     return count
 
 
@@ -99,8 +88,8 @@ def _living(bodies, agents):  # type: ignore[no-untyped-def]
 def _play(c, stats, rules, grounds, toward, bodies, books, scratch, log, script, loops, out):  # type: ignore[no-untyped-def]
     """Play the first battle of every row under a script. Writes (score, 1 if won else 0) to `out` (B, 2)."""
     n, units = c.n_agents, bodies.shape[1]
-    at_start = _health(stats, 0, units, S_HP)
-    foes_at_start = _health(stats, n, units, S_HP)
+    at_start = _health(stats, 0, units, col.S_HP)
+    foes_at_start = _health(stats, n, units, col.S_HP)
     for b in range(len(bodies)):
         body, alive, died, shooter = bodies[b], n, False, -1
         scratch[:] = 0.0
@@ -116,10 +105,10 @@ def _play(c, stats, rules, grounds, toward, bodies, books, scratch, log, script,
             game_loop(c, stats, rules, grounds, toward, body, books[b], scratch[0], scratch[1], log)
             living = _living(body, n)
             died, alive = living < alive, living
-            if living == 0 or _health(body, n, units, HP) <= 0.0:
+            if living == 0 or _health(body, n, units, col.HP) <= 0.0:
                 break
-        foes = _health(body, n, units, HP)
-        out[b, 0] = (_health(body, 0, n, HP) + foes_at_start - foes) / at_start
+        foes = _health(body, n, units, col.HP)
+        out[b, 0] = (_health(body, 0, n, col.HP) + foes_at_start - foes) / at_start
         out[b, 1] = 1.0 if foes <= 0.0 and alive > 0 else 0.0
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
+from mawm.estimates import random_segment
 from mawm.sharing.codec import Wire, decode_rollout, decode_segment, encode_rollout, encode_segment
 from mawm.types import Origin, Role, Rollout, Segment
 
@@ -26,7 +27,7 @@ def measure(config: TrainConfig, map_name: str) -> list[dict[str, Any]]:
         spaces = env.spaces
     model, horizon = config.agent.world_model, config.agent.behaviour.horizon
     rng = np.random.default_rng(0)
-    segment = _segment(rng, model.seq_len, spaces.obs_size, spaces.n_actions)
+    segment = random_segment(rng, spaces, model.seq_len)
     rollout = _rollout(rng, horizon, (model.deter, model.groups, model.classes), spaces.n_actions)
     rows: list[dict[str, Any]] = []
     for reals in WIRES:
@@ -51,20 +52,6 @@ def _row(reals: str, item: Any, encode: Callable[[], bytes], decode: Callable[[b
         "encode_us": _microseconds(encode),
         "decode_us": _microseconds(partial(decode, message)),
     }
-
-
-def _segment(rng: np.random.Generator, steps: int, obs_size: int, n_actions: int) -> Segment:
-    return Segment(
-        Origin(0, Role.PRIMARY, 0),
-        0,
-        0,
-        rng.uniform(-1, 1, (steps, obs_size)).astype(np.float32),
-        rng.integers(0, n_actions, steps),
-        rng.uniform(0, 20, steps).astype(np.float32),
-        np.zeros(steps, np.bool_),
-        np.zeros(steps, np.bool_),
-        rng.random((steps, n_actions)) < 0.5,
-    )
 
 
 def _rollout(rng: np.random.Generator, horizon: int, latent: tuple[int, int, int], n_actions: int) -> Rollout:

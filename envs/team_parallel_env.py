@@ -15,14 +15,19 @@ Infos = dict[str, dict[str, Any]]
 
 
 class TeamParallelEnv(ParallelEnv[str, Observation, int]):
-    """One battle at a time, with the same reward for all agents. Subclasses create the engine and check actions.
+    """One battle at a time, with the same reward for all agents. Subclasses create the engine and name the agents.
 
-    An observation is {"observation": (O,) float32, "action_mask": (A,) int8}. infos[agent] has `action_mask`,
-    `battle_won` and `replaced`: whether the agent's action was forbidden and another one was played.
+    A forbidden action is replaced, because PettingZoo's own tests sample without masks. An observation is
+    {"observation": (O,) float32, "action_mask": (A,) int8}. infos[agent] has `action_mask`, `battle_won` and
+    `replaced`: whether the agent's action was forbidden and another one was played.
     """
 
     episode: ClassVar[str] = "battle"
     """The word for an episode in error messages."""
+    fallback: ClassVar[int] = 0
+    """The action of a living agent in place of a forbidden one. For a dead agent it is 0."""
+    strict = False
+    """Whether a forbidden action is a ValueError instead."""
 
     def __init__(self, seed: int, obs_bound: float, state_low: float, state_high: float) -> None:
         self.render_mode = None
@@ -47,8 +52,27 @@ class TeamParallelEnv(ParallelEnv[str, Observation, int]):
         raise NotImplementedError
 
     def _joint(self, actions: Mapping[str, int]) -> tuple[Ints, list[str]]:
-        """Checked actions (1, N), and the agents whose actions were replaced."""
-        raise NotImplementedError
+        """Checked actions (1, N), and the agents whose actions were replaced. Dead agents may be omitted."""
+        for agent in actions:
+            if agent not in self.action_spaces:
+                known = ", ".join(self.possible_agents)
+                raise ValueError(f"actions name '{agent}', which is no agent; agents are {known}")
+        alive, avail = self._now.alive[0], self._now.avail[0]
+        joint = np.zeros((1, len(self.possible_agents)), np.int64)
+        replaced = []
+        for i, agent in enumerate(self.possible_agents):
+            if agent not in actions:
+                if alive[i]:
+                    raise ValueError(f"actions lack '{agent}', which is alive: give every living agent one")
+                continue
+            action = int(actions[agent])
+            if not 0 <= action < len(avail[i]):
+                raise ValueError(f"{agent}: action {action} is outside its space; actions are 0 to {len(avail[i]) - 1}")
+            if not avail[i, action] and not self.strict:
+                replaced.append(agent)
+                action = self.fallback if alive[i] else 0
+            joint[0, i] = action
+        return joint, replaced
 
     def _info(self, avail: NDArray[np.bool_], *, first: bool) -> dict[str, Any]:
         """Further infos of an agent with mask (A,); `first`: at the reset."""

@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import sys
-from dataclasses import dataclass, field, replace
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,8 +26,26 @@ DESCRIPTION = """Measure speed on one thread of this machine, and compare the en
   python -m mawm.bench saving --map 3m                           time of checkpoints in a run with full replays"""
 
 
-@dataclass(frozen=True)
-class Engine:
+@dataclass(frozen=True, kw_only=True)
+class Measurement(ABC):
+    """A measurement that prints rows of named values."""
+
+    json: bool = False
+    """Print one JSON line for each row instead of text."""
+
+    @abstractmethod
+    def rows(self) -> list[dict[str, Any]]:
+        """Measure. Heavy packages load here, once the command line is right."""
+
+    def show(self) -> int:
+        """Measure and print; returns the exit code."""
+        for row in self.rows():
+            print(json.dumps(row) if self.json else "  ".join(f"{k} {_short(v)}" for k, v in row.items()))
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine(Measurement):
     """Environment steps per second of the embedded engine, with observations, masks and state."""
 
     map: str = "3m"
@@ -34,8 +53,12 @@ class Engine:
     """Numbers of battles side by side, with one measurement for each number."""
     seconds: float = 2.0
     """Length of one measurement in seconds."""
-    json: bool = False
-    """Print one JSON line for each measurement instead of text."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each number of battles."""
+        from mawm.envs.skirmish.benchmark import measure
+
+        return [measure(self.map, batch, self.seconds) for batch in self.batch]
 
 
 @dataclass(frozen=True)
@@ -52,6 +75,15 @@ class Fidelity:
     """Print one JSON object (rows, rms_score, held, of) instead of a table."""
     rules: Rules = field(default_factory=Rules)
     """Rules of the engine's battles."""
+
+    def show(self) -> int:
+        """Compare and print; returns the exit code."""
+        from mawm.benchmarks.fidelity import report, text  # numba loads only once the command line is right
+
+        result = report(self.rules, self.battles, self.real)
+        for line in [json.dumps(asdict(result))] if self.json else text(result):
+            print(line)
+        return 0
 
 
 @dataclass(frozen=True)
@@ -76,21 +108,49 @@ class Learning:
     json: bool = False
     """Print one JSON line for each row instead of a table."""
 
+    def show(self) -> int:
+        """Train the missing runs and print the table; returns the exit code."""
+        from mawm import sweep
+        from mawm.benchmarks.learning import rows, text
 
-@dataclass(frozen=True)
-class Learner:
+        code = 0
+        if self.runs is None:
+            grid = ["--maps", *self.maps, "--methods", *self.methods, "--seeds", str(self.seeds)]
+            grid += ["--first-seed", str(self.first_seed), "--env-steps", str(self.env_steps), "--out", str(self.out)]
+            with contextlib.redirect_stdout(sys.stderr):  # only the table goes to stdout
+                code = sweep.main(grid)
+        if code == 0:
+            seeds = range(self.first_seed, self.first_seed + self.seeds)
+            table = rows(self.runs or self.out, self.maps, self.methods, seeds)
+            for line in (json.dumps(row.json()) for row in table) if self.json else text(table):
+                print(line)
+        return code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner(Measurement):
     """Seconds of one iteration of learning, and of the same step in plain code (interleaved, one thread)."""
 
     agents: Annotated[int, Interval(ge=1, le=1000)] = 3
     preset: str = "paper"
     repeats: Annotated[int, Interval(ge=1, le=10**6)] = 5
     """Number of interleaved timings, whose medians are printed."""
-    json: bool = False
-    """Print one JSON line instead of text."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row."""
+        from mawm.agents.compute import prepare_process, resolve_precision
+        from mawm.benchmarks.learner import measure
+        from mawm.configs.presets import load_preset
+
+        config = load_preset(self.preset)
+        prepare_process(config.precision)
+        precision = resolve_precision(config.precision)
+        row = measure(config.agent, self.agents, precision, self.repeats)
+        return [{"agents": self.agents, "preset": self.preset, "precision": precision, **row}]
 
 
-@dataclass(frozen=True)
-class Losses:
+@dataclass(frozen=True, kw_only=True)
+class Losses(Measurement):
     """Record the inputs of a selector in a run with the default settings and one learner for the team.
 
     Writes three arrays. `losses` (n, 4): availability, termination, reward and KL loss of every segment of every agent,
@@ -105,38 +165,57 @@ class Losses:
     rollouts: int = 20_000
     """Maximum number of rollouts whose loss is recorded; later ones are left out."""
     seed: int = 0
-    json: bool = False
-    """Print one JSON line instead of text."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The numbers of items in the file."""
+        import numpy as np
+
+        from mawm.agents.compute import prepare_process
+        from mawm.benchmarks.losses import record
+        from mawm.configs.presets import load_preset
+
+        config = load_preset("default")
+        config = replace(config, method="centralized", map=self.map, env_steps=self.env_steps, seed=self.seed)
+        prepare_process(config.precision)
+        arrays = record(config, self.rollouts, lambda line: print(line, file=sys.stderr))
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(self.out, losses=arrays["losses"], arrivals=arrays["arrivals"], critic=arrays["critic"])
+        return [{"map": self.map, "segments": len(arrays["losses"]), "rollouts": len(arrays["critic"])}]
 
 
-@dataclass(frozen=True)
-class Wire:
+@dataclass(frozen=True, kw_only=True)
+class Wire(Measurement):
     """Bytes of a segment and of a rollout with each `--wire` of mawm.train: ratio, error, microseconds."""
 
     map: str = "3m"
     preset: str = "paper"
-    json: bool = False
-    """Print one JSON line for each message instead of text."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each message and wire."""
+        from mawm.benchmarks.wire import measure
+        from mawm.configs.presets import load_preset
+
+        return measure(load_preset(self.preset), self.map)
 
 
-@dataclass(frozen=True)
-class Saving:
+@dataclass(frozen=True, kw_only=True)
+class Saving(Measurement):
     """Seconds of a checkpoint with full replays and its share of wall time, and the same if all rows are written."""
 
     map: str = "3m"
-    json: bool = False
-    """Print one JSON line instead of text."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row."""
+        from mawm.agents.compute import prepare_process
+        from mawm.benchmarks.saving import measure
+        from mawm.configs.presets import load_preset
+
+        config = replace(load_preset("default"), map=self.map)
+        prepare_process(config.precision)
+        return [measure(config, os.cpu_count() or 1)]
 
 
-Command = (
-    Annotated[Engine, tyro.conf.subcommand("engine", prefix_name=False)]
-    | Annotated[Fidelity, tyro.conf.subcommand("fidelity", prefix_name=False)]
-    | Annotated[Learning, tyro.conf.subcommand("learning", prefix_name=False)]
-    | Annotated[Learner, tyro.conf.subcommand("learner", prefix_name=False)]
-    | Annotated[Losses, tyro.conf.subcommand("losses", prefix_name=False)]
-    | Annotated[Wire, tyro.conf.subcommand("wire", prefix_name=False)]
-    | Annotated[Saving, tyro.conf.subcommand("saving", prefix_name=False)]
-)
+Command = tyro.conf.OmitSubcommandPrefixes[Engine | Fidelity | Learning | Learner | Losses | Wire | Saving]
 
 
 @dataclass(frozen=True)
@@ -151,105 +230,9 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     command = parse(Arguments, prog="python -m mawm.bench", description=DESCRIPTION, args=args).measurement
     try:
-        if isinstance(command, Fidelity):
-            return _fidelity(command)
-        if isinstance(command, Learning):
-            return _learning(command)
-        rows = _rows(command)
+        return command.show()
     except (ValueError, FileNotFoundError) as error:
         fail(str(error))
-    for row in rows:
-        print(json.dumps(row) if command.json else "  ".join(f"{k} {_short(v)}" for k, v in row.items()))
-    return 0
-
-
-def _fidelity(command: Fidelity) -> int:
-    from mawm.benchmarks.fidelity import report, text  # numba loads only once the command line is right
-
-    result = report(command.rules, command.battles, command.real)
-    for line in [json.dumps(result.json())] if command.json else text(result):
-        print(line)
-    return 0
-
-
-def _learning(command: Learning) -> int:
-    from mawm import sweep
-    from mawm.benchmarks.learning import rows, text
-
-    code = 0
-    if command.runs is None:
-        grid = ["--maps", *command.maps, "--methods", *command.methods, "--seeds", str(command.seeds)]
-        grid += ["--first-seed", str(command.first_seed)]
-        with contextlib.redirect_stdout(sys.stderr):  # only the table goes to stdout
-            code = sweep.main([*grid, "--env-steps", str(command.env_steps), "--out", str(command.out)])
-    if code == 0:
-        seeds = range(command.first_seed, command.first_seed + command.seeds)
-        table = rows(command.runs or command.out, command.maps, command.methods, seeds)
-        for line in (json.dumps(row.json()) for row in table) if command.json else text(table):
-            print(line)
-    return code
-
-
-def _rows(command: Engine | Learner | Losses | Wire | Saving) -> list[dict[str, Any]]:
-    if isinstance(command, Engine):
-        return _engine(command)
-    if isinstance(command, Losses):
-        return _losses(command)
-    if isinstance(command, Saving):
-        return _saving(command)
-    return _learner(command) if isinstance(command, Learner) else _wire(command)
-
-
-def _engine(command: Engine) -> list[dict[str, Any]]:
-    from mawm.envs.skirmish.benchmark import measure  # numba loads only once the command line is right
-
-    return [measure(command.map, batch, command.seconds) for batch in command.batch]
-
-
-def _learner(command: Learner) -> list[dict[str, Any]]:
-    from mawm.agents.compute import prepare_process, resolve_precision
-    from mawm.benchmarks.learner import measure as measure_learner
-    from mawm.configs.presets import load_preset
-
-    config = load_preset(command.preset)
-    prepare_process(config.precision)
-    precision = resolve_precision(config.precision)
-    row = measure_learner(config.agent, command.agents, precision, command.repeats)
-    return [{"agents": command.agents, "preset": command.preset, "precision": precision, **row}]
-
-
-def _losses(command: Losses) -> list[dict[str, Any]]:
-    import numpy as np
-
-    from mawm.agents.compute import prepare_process
-    from mawm.benchmarks.losses import record
-    from mawm.configs.presets import load_preset
-
-    config = replace(
-        load_preset("default"), method="centralized", map=command.map, env_steps=command.env_steps, seed=command.seed
-    )
-    prepare_process(config.precision)
-    arrays = record(config, command.rollouts, lambda line: print(line, file=sys.stderr))
-    command.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(command.out, losses=arrays["losses"], arrivals=arrays["arrivals"], critic=arrays["critic"])
-    return [{"map": command.map, "segments": len(arrays["losses"]), "rollouts": len(arrays["critic"])}]
-
-
-def _wire(command: Wire) -> list[dict[str, Any]]:
-    from mawm.benchmarks.wire import measure as measure_wire
-    from mawm.configs.presets import load_preset
-
-    return measure_wire(load_preset(command.preset), command.map)
-
-
-def _saving(command: Saving) -> list[dict[str, Any]]:
-    from mawm.agents.compute import prepare_process
-    from mawm.benchmarks.saving import measure as measure_saving
-    from mawm.configs.presets import load_preset
-
-    config = replace(load_preset("default"), map=command.map)
-    prepare_process(config.precision)
-    return [measure_saving(config, os.cpu_count() or 1)]
 
 
 def _short(value: Any) -> str:

@@ -1,8 +1,10 @@
 """Builds a run from its configuration."""
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +15,10 @@ from mawm.agents.learner import Learner
 from mawm.agents.ppo.learner import Ppo
 from mawm.agents.world_model import SCORES
 from mawm.collect import Collector
-from mawm.configs.train import TrainConfig
+from mawm.configs.train import SharingConfig, TrainConfig
 from mawm.envs.registry import make_env
 from mawm.evaluation import TeamEvaluation, evaluate_both
+from mawm.gating.build import make_explorer_hook
 from mawm.gating.explorer_hook import ExplorerHook
 from mawm.loop import Run
 from mawm.methods import METHODS, learner_names, members_of
@@ -48,12 +51,10 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
     wire = Wire(config.sharing.wire, model.classes)
     segment = segment_bytes(model.seq_len, spaces.obs_size, spaces.n_actions, wire)
     rollout = rollout_bytes(horizon, model.deter, model.groups, spaces.n_actions, wire)
-    # One model for the team: all experience crosses the channel, and imagination needs no message.
-    central = not plan.own_weights
     name, sharing = learner_names(members)[index], config.sharing
     step_budget = _step_budget(config, len(members), max(segment, rollout))
-    experience = _Kind(f"{name}/experience", SCORES, sharing.window, model.seq_len, segment)
-    rollouts = _Kind(f"{name}/rollouts", ("critic",), sharing.rollout_window, 1, rollout)
+    segments = step_budget or _share_budget(sharing, sharing.window, model.seq_len, segment)
+    rollouts = step_budget or _share_budget(sharing, sharing.rollout_window, 1, rollout)
     return Agent(
         name,
         members[index],
@@ -61,12 +62,8 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
         replace(config.agent, information=replace(config.agent.information, kind=information_of(config))),
         seed=config.seed,
         lanes=len(members[index]) * config.schedule.battles,
-        experience=Broadcaster(AllOrNone(plan.experience), Unlimited())
-        if central
-        else _broadcaster(config, plan.experience, experience, step_budget),
-        rollouts=Broadcaster(AllOrNone(False), Unlimited())
-        if central
-        else _broadcaster(config, plan.rollouts, rollouts, step_budget),
+        experience=_broadcaster(config, plan.experience, f"{name}/experience", SCORES, sharing.window, segments),
+        rollouts=_broadcaster(config, plan.rollouts, f"{name}/rollouts", ("critic",), sharing.rollout_window, rollouts),
         wire=wire,
         gate=gate_of(config),
         device=device,
@@ -90,34 +87,26 @@ def make_learner(index: int, *, config: TrainConfig, spaces: Spaces, device: str
     return LEARNERS[METHODS[config.method].learner](index, config, spaces, device)
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """Parameters of the selector and the budget of one kind of item."""
-
-    owner: str
-    """The name that keys their generators."""
-    components: tuple[str, ...]
-    window: int
-    arrivals: int
-    """Arrivals of the largest item, as its window counts them."""
-    item_bytes: int
-    """Bytes of the largest item."""
-
-
-def _broadcaster(config: TrainConfig, shared: bool, kind: _Kind, step_budget: Budget | None) -> Broadcaster:
+def _broadcaster(
+    config: TrainConfig, shared: bool, owner: str, components: tuple[str, ...], window: int, budget: Budget
+) -> Broadcaster:
+    """The broadcaster of one kind of item; `owner` keys its generators."""
     sharing = config.sharing
-    if not shared:
-        return Broadcaster(AllOrNone(False), Unlimited())
-    rng = named_generator(config.seed, f"{kind.owner}/selector")
-    selector = make_selector(sharing.selector, sharing.bandwidth, kind.components, kind.window, rng)
-    substitute_rng = named_generator(config.seed, f"{kind.owner}/lots") if sharing.channel == "random" else None
-    return Broadcaster(selector, step_budget or _share(config, kind), substitute_rng)
+    # With one model for the team all experience crosses the channel, and imagination needs no message.
+    if not (shared and METHODS[config.method].selects):
+        return Broadcaster(AllOrNone(shared), Unlimited())
+    rng = named_generator(config.seed, f"{owner}/selector")
+    selector = make_selector(sharing.selector, sharing.bandwidth, components, window, rng)
+    substitute_rng = named_generator(config.seed, f"{owner}/lots") if sharing.channel == "random" else None
+    return Broadcaster(selector, budget, substitute_rng)
 
 
-def _share(config: TrainConfig, kind: _Kind) -> Budget:
-    """The budget of one kind of item: a share of the bytes produced, with a burst of that share of a window."""
-    sharing = config.sharing
-    burst = max(sharing.bandwidth * kind.window / kind.arrivals, 1.0) * kind.item_bytes
+def _share_budget(sharing: SharingConfig, window: int, arrivals: int, item_bytes: int) -> Budget:
+    """The budget of one kind of item: a share of the bytes produced, with a burst of that share of a window.
+
+    The largest item counts as `arrivals` in its window and has `item_bytes`.
+    """
+    burst = max(sharing.bandwidth * window / arrivals, 1.0) * item_bytes
     return BUDGETS[sharing.budget](sharing.bandwidth, burst)
 
 
@@ -167,10 +156,8 @@ def resolve_placement(config: TrainConfig, learners: int, device: str, cores: in
 def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) -> Team:
     """The learners, in this process or in worker processes."""
     members = members_of(config, spaces)
-    make, prepare = (
-        partial(make_learner, config=config, spaces=spaces, device=device),
-        partial(prepare_process, config.precision),
-    )
+    make = partial(make_learner, config=config, spaces=spaces, device=device)
+    prepare = partial(prepare_process, config.precision)
     if placement == "process":
         return ProcessTeam(make, members, prepare)
     prepare()
@@ -222,6 +209,21 @@ def make_run(
     if resume is not None:
         restore(run, resume)
     return run
+
+
+@contextmanager
+def temporary_run(config: TrainConfig, cores: int = 1) -> Iterator[Run]:
+    """A run on the CPU for a measurement or an audit; its folder is deleted at the end."""
+    with ExitStack() as at_end:
+        env = at_end.enter_context(closing(make_env(config, "train", config.schedule.battles)))
+        explorer_hook = at_end.enter_context(closing(make_explorer_hook(config, env.spaces)))
+        folder = Path(at_end.enter_context(tempfile.TemporaryDirectory()))
+        placement = resolve_placement(config, len(members_of(config, env.spaces)), "cpu", cores)
+        team = at_end.enter_context(closing(make_team(config, env.spaces, "cpu", placement)))
+        run = make_run(config, env, team, explorer_hook, folder, lambda *_: None, None)
+        for writer in run.writers:
+            at_end.callback(writer.close)
+        yield run
 
 
 def _evaluate(config: TrainConfig, team: Team) -> TeamEvaluation:

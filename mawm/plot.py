@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 from annotated_types import Interval
 
-from mawm.configs.command_line import fail, parse
+from mawm.configs.command_line import parse
 from mawm.results.study import load_study, require_plot_extra
 
 DESCRIPTION = """Draw the paper's Figures 1-5 and four more from runs, each as PNG and SVG.
@@ -39,9 +39,7 @@ def main(args: list[str] | None = None) -> int:
     """Parse, load, draw, save. A line is printed for each figure; for a figure that is skipped it gives the reason."""
     command = parse(Command, prog="python -m mawm.plot", description=DESCRIPTION, args=args)
     require_plot_extra()
-    study = load_study(command.runs, command.unfinished)
-    if command.map and command.map not in study.maps:
-        fail(f"--map {command.map}: no run; maps with runs: {', '.join(study.maps)}")
+    study = load_study(command.runs, command.unfinished, command.map)
     from mawm.results.document import save  # needs the extra `plot`
     from mawm.results.drawing import Look
     from mawm.results.figures import FIGURES, make

@@ -44,9 +44,7 @@ def main(args: list[str] | None = None) -> int:
     if command.out.suffix not in (".html", ".md"):
         fail(f"--out {command.out}: give a name that ends in .html (one page) or .md (a file for a repository's docs)")
     require_plot_extra()
-    study = load_study(command.runs, command.unfinished)
-    if command.map and command.map not in study.maps:
-        fail(f"--map {command.map}: no run; maps with runs: {', '.join(study.maps)}")
+    study = load_study(command.runs, command.unfinished, command.map)
     from mawm.results.document import write_markdown, write_page  # needs the extra `plot`
 
     command.out.parent.mkdir(parents=True, exist_ok=True)
@@ -59,28 +57,19 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _items(study: Study, map_name: str) -> list["Item"]:
+    from mawm.results import tables
     from mawm.results.document import Bullets, Text
-    from mawm.results.tables import (
-        commands_table,
-        deployment_table,
-        difference_table,
-        facts_table,
-        improvement_table,
-        results_table,
-        runs_table,
-    )
 
     items: list[Item] = [Text(line) for line in _about(study)]
     if study.warnings:
         items += [Text("Warnings", 3), Bullets(tuple(study.warnings))]
     items.append(Text("Results", 2))
     for name in study.maps:
-        tables = (
-            make(name, study.cells) for make in (results_table, deployment_table, improvement_table, difference_table)
-        )
-        items += [table for table in tables if table is not None]
+        makers = (tables.results_table, tables.deployment_table, tables.improvement_table, tables.difference_table)
+        items += [table for make in makers if (table := make(name, study.cells)) is not None]
     items += [Text("Figures", 2), *_figures(study, map_name), Text("How it was made", 2)]
-    return [*items, runs_table(study.cells), facts_table(study.runs), commands_table(study.runs)]
+    last = tables.runs_table(study.cells), tables.facts_table(study.runs), tables.commands_table(study.runs)
+    return [*items, *last]
 
 
 def _about(study: Study) -> list[str]:

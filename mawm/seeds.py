@@ -5,15 +5,11 @@ import hashlib
 import numpy as np
 
 
-def named_sequence(seed: int, name: str) -> np.random.SeedSequence:
-    """The seed sequence of `name` (say "primary/agent_0/model") and a run's seed. It depends on a hash of the name."""
-    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
-    return np.random.SeedSequence(seed, spawn_key=tuple(np.frombuffer(digest, np.uint32).tolist()))
-
-
 def named_generator(seed: int, name: str) -> np.random.Generator:
-    """The generator of `name` and a run's seed."""
-    return np.random.Generator(np.random.PCG64(named_sequence(seed, name)))
+    """The generator of `name` (say "primary/agent_0/model") and a run's seed. It depends on a hash of the name."""
+    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+    sequence = np.random.SeedSequence(seed, spawn_key=tuple(np.frombuffer(digest, np.uint32).tolist()))
+    return np.random.Generator(np.random.PCG64(sequence))
 
 
 def named_seed(seed: int, name: str) -> int:

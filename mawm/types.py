@@ -7,9 +7,10 @@ Z is the paper of Zeng & Zhang (docs/paper.md).
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from annotated_types import Interval
@@ -38,6 +39,22 @@ Seed = Annotated[int, Interval(ge=0, le=10**18)]
 
 class Common:
     """Marks a setting, as in `Annotated[int, Common]`, that `--help` shows. `--help-all` shows all settings."""
+
+
+class Saved:
+    """A part of a checkpoint that consists of plain attributes. By default it has none."""
+
+    SAVED: ClassVar[tuple[str, ...]] = ()
+    """Names of the attributes."""
+
+    def state(self) -> dict[str, Any]:
+        """The attributes' values, for JSON."""
+        return {name: copy(getattr(self, name)) for name in self.SAVED}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        for name in self.SAVED:
+            setattr(self, name, state[name])
 
 
 class Role(StrEnum):
@@ -147,6 +164,13 @@ class Step:
     final_obs: Floats
     final_avail: Bools
     final_alive: Bools
+
+    @classmethod
+    def begun(cls, obs: Floats, avail: Bools, alive: Bools, state: Floats) -> "Step":
+        """The first arrivals of battles that have just begun: without reward and end."""
+        reward, none = np.zeros(len(obs), np.float32), np.zeros(len(obs), np.bool_)
+        last = np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive)
+        return cls(obs, avail, alive, state, reward, none, none, none, *last)
 
 
 class VectorEnv(Protocol):

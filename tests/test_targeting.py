@@ -286,7 +286,7 @@ def test_compile_cache_follows_edits_of_inlined_functions_in_other_files(tmp_pat
     for change in (0.0, 7.0):
         source = tmp_path / "envs" / "skirmish" / "combat.py"
         text = source.read_text()
-        old = "    return apart(bodies, a, b) - stats[a, S_RADIUS] - stats[b, S_RADIUS]"
+        old = "    return apart(bodies, a, b) - stats[a, col.S_RADIUS] - stats[b, col.S_RADIUS]"
         assert old in text or change
         source.write_text(text.replace(old, old + f" + {change}") if change else text)
         done = subprocess.run(

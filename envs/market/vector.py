@@ -67,10 +67,7 @@ class MarketVectorEnv:
     def reset(self) -> Step:
         """Begin new sessions in all rows."""
         self._begin(np.arange(self.batch))
-        none = np.zeros(self.batch, np.bool_)
-        obs, avail, alive, state = self._views()
-        last = np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive)
-        return Step(obs, avail, alive, state, np.zeros(self.batch, np.float32), none, none, none, *last)
+        return Step.begun(*self._views())
 
     def step(self, actions: Ints) -> Step:
         """Trade once in every session. ValueError names the first action that is not available."""

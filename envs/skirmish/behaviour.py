@@ -2,6 +2,7 @@
 
 import math
 
+from mawm.envs.skirmish import layout as col
 from mawm.envs.skirmish import rules as named
 from mawm.envs.skirmish.combat import (
     HEAL_SLOP,
@@ -17,42 +18,6 @@ from mawm.envs.skirmish.combat import (
     run_attack,
 )
 from mawm.envs.skirmish.compiled import called, scalar
-from mawm.envs.skirmish.layout import (
-    ATTACK,
-    CALL,
-    COOLDOWN,
-    ENERGY,
-    FACE_X,
-    FACE_Y,
-    GOAL_X,
-    GOAL_Y,
-    HOME_X,
-    HOME_Y,
-    HP,
-    MOVE,
-    ORDER,
-    RECOVER,
-    RETURN,
-    S_ALWAYS,
-    S_CREATED,
-    S_HEAL,
-    S_HEAL_COST,
-    S_HEAL_RANGE,
-    S_HEAL_SCAN,
-    S_HP,
-    S_RADIUS,
-    S_RANGE,
-    S_SCAN,
-    S_SLOP,
-    S_SPEED,
-    SECOND,
-    SPEED,
-    STOP,
-    TARGET,
-    WINDUP,
-    X,
-    Y,
-)
 
 MOVE_AMOUNT = 2.0
 NO_ATTACK_ACTIONS = 6
@@ -73,16 +38,16 @@ HELP_RADIUS, HELP_LOOPS = 4.0, 32.0
 def give_order(body, stat, action, n_agents):  # type: ignore[no-untyped-def]
     """Replace an agent's order by that of its action. Attacking the same target again does not restart the attack."""
     if action >= NO_ATTACK_ACTIONS:
-        target = float(action - NO_ATTACK_ACTIONS + (0 if stat[S_HEAL] > 0.0 else n_agents))
-        if body[ORDER] != ATTACK or body[TARGET] != target:
+        target = float(action - NO_ATTACK_ACTIONS + (0 if stat[col.S_HEAL] > 0.0 else n_agents))
+        if body[col.ORDER] != col.ATTACK or body[col.TARGET] != target:
             cancel(body)
-        body[ORDER], body[TARGET] = ATTACK, target
+        body[col.ORDER], body[col.TARGET] = col.ATTACK, target
         return
     cancel(body)
-    body[TARGET] = -1.0
-    body[ORDER] = MOVE if action >= 2 else STOP
-    body[GOAL_X] = body[X] + (MOVE_AMOUNT if action == 4 else 0.0) - (MOVE_AMOUNT if action == 5 else 0.0)
-    body[GOAL_Y] = body[Y] + (MOVE_AMOUNT if action == 2 else 0.0) - (MOVE_AMOUNT if action == 3 else 0.0)
+    body[col.TARGET] = -1.0
+    body[col.ORDER] = col.MOVE if action >= 2 else col.STOP
+    body[col.GOAL_X] = body[col.X] + (MOVE_AMOUNT if action == 4 else 0.0) - (MOVE_AMOUNT if action == 5 else 0.0)
+    body[col.GOAL_Y] = body[col.Y] + (MOVE_AMOUNT if action == 2 else 0.0) - (MOVE_AMOUNT if action == 3 else 0.0)
 
 
 @scalar
@@ -91,16 +56,17 @@ def threatens(bodies, stats, rules, a, b, distance):  # type: ignore[no-untyped-
 
     An agent that attacks another enemy, moves or stops is no threat. Allied medivacs always are, by their data.
     """
-    aimed = bodies[b, TARGET] == a and bodies[b, ORDER] == ATTACK and distance <= stats[b, S_RANGE]
-    return (aimed or stats[b, S_ALWAYS] > 0.0) and rules[THREAT] > 0.0
+    aimed = bodies[b, col.TARGET] == a and bodies[b, col.ORDER] == col.ATTACK and distance <= stats[b, col.S_RANGE]
+    return (aimed or stats[b, col.S_ALWAYS] > 0.0) and rules[THREAT] > 0.0
 
 
 @scalar
 def _tie_break(bodies, stats, rules, a, b):  # type: ignore[no-untyped-def]
     """Enemy a prefers, among equal agents in weapon range, the one with the least of these numbers."""
     if rules[LEAST_TURN] == 0.0:
-        return stats[b, S_CREATED]
-    ahead = bodies[a, FACE_X] * (bodies[b, X] - bodies[a, X]) + bodies[a, FACE_Y] * (bodies[b, Y] - bodies[a, Y])
+        return stats[b, col.S_CREATED]
+    dx, dy = bodies[b, col.X] - bodies[a, col.X], bodies[b, col.Y] - bodies[a, col.Y]
+    ahead = bodies[a, col.FACE_X] * dx + bodies[a, col.FACE_Y] * dy
     return -ahead / max(1e-6, apart(bodies, a, b))
 
 
@@ -112,15 +78,15 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
     in weapon range by `_tie_break`, out of weapon range by distance (nearest).
     """
     best, best_rank, best_value = -1, -1, 0.0
-    x, y, weapon, own = bodies[a, X], bodies[a, Y], stats[a, S_RANGE], stats[a, S_RADIUS]
+    x, y, weapon, own = bodies[a, col.X], bodies[a, col.Y], stats[a, col.S_RANGE], stats[a, col.S_RADIUS]
     most = (reach + own + LARGEST_RADIUS) ** 2
     for b in range(n_agents):
-        dx, dy = bodies[b, X] - x, bodies[b, Y] - y
+        dx, dy = bodies[b, col.X] - x, bodies[b, col.Y] - y
         square = dx * dx + dy * dy
         # The cheap test comes first, because most agents are far away.
-        if square > most or bodies[b, HP] <= 0.0 or not can_hit(stats, a, b):
+        if square > most or bodies[b, col.HP] <= 0.0 or not can_hit(stats, a, b):
             continue
-        distance = math.sqrt(square) - own - stats[b, S_RADIUS]
+        distance = math.sqrt(square) - own - stats[b, col.S_RADIUS]
         if distance > reach:
             continue
         within = distance <= weapon
@@ -136,15 +102,15 @@ def _best_foe(bodies, stats, rules, a, n_agents, reach):  # type: ignore[no-unty
 @scalar
 def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     """Index of the threat in enemy a's weapon range that a prefers; -1 if there is none."""
-    best, least, always = -1, 0.0, stats[a, S_ALWAYS] > 0.0
+    best, least, always = -1, 0.0, stats[a, col.S_ALWAYS] > 0.0
     for b in range(n_agents):
         # The cheap test comes first, because most agents attack another enemy.
-        if bodies[b, TARGET] != a and not (always and stats[b, S_ALWAYS] > 0.0):
+        if bodies[b, col.TARGET] != a and not (always and stats[b, col.S_ALWAYS] > 0.0):
             continue
-        if bodies[b, HP] <= 0.0 or not can_hit(stats, a, b):
+        if bodies[b, col.HP] <= 0.0 or not can_hit(stats, a, b):
             continue
         distance = gap(bodies, stats, a, b)
-        if distance > stats[a, S_RANGE] or not threatens(bodies, stats, rules, a, b, distance):
+        if distance > stats[a, col.S_RANGE] or not threatens(bodies, stats, rules, a, b, distance):
             continue
         value = _tie_break(bodies, stats, rules, a, b)
         if best < 0 or value < least:
@@ -155,18 +121,18 @@ def _threat_in_range(bodies, stats, rules, a, n_agents):  # type: ignore[no-unty
 @scalar
 def _aim(body, target):  # type: ignore[no-untyped-def]
     """Change an enemy's target (-1: none) and cancel its attack. The home of an idle enemy becomes its position."""
-    if body[TARGET] == target:
+    if body[col.TARGET] == target:
         return
-    if body[TARGET] < 0.0 and body[ORDER] == STOP:
-        body[HOME_X], body[HOME_Y] = body[X], body[Y]
+    if body[col.TARGET] < 0.0 and body[col.ORDER] == col.STOP:
+        body[col.HOME_X], body[col.HOME_Y] = body[col.X], body[col.Y]
     cancel(body)
-    body[TARGET] = target
+    body[col.TARGET] = target
 
 
 @scalar
 def _strikes(body):  # type: ignore[no-untyped-def]
     """Whether a unit is between the two hits of an attack or in its backswing; it changes no target then."""
-    return (body[SECOND] >= 0.0 or body[RECOVER] > 0.0) and body[WINDUP] < 0.0
+    return (body[col.SECOND] >= 0.0 or body[col.RECOVER] > 0.0) and body[col.WINDUP] < 0.0
 
 
 @scalar
@@ -183,29 +149,29 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     body = bodies[a]
     if _strikes(body):
         return
-    if stats[a, S_HEAL] > 0.0:
+    if stats[a, col.S_HEAL] > 0.0:
         _think_of_healing(bodies, stats, a, n_agents)
         return
-    home = (body[X] - body[HOME_X]) ** 2 + (body[Y] - body[HOME_Y]) ** 2
-    if body[ORDER] == RETURN and home > LEASH_RESET**2:
+    home = (body[col.X] - body[col.HOME_X]) ** 2 + (body[col.Y] - body[col.HOME_Y]) ** 2
+    if body[col.ORDER] == col.RETURN and home > LEASH_RESET**2:
         return
-    if body[ORDER] == STOP and body[TARGET] >= 0.0 and home > LEASH**2:
+    if body[col.ORDER] == col.STOP and body[col.TARGET] >= 0.0 and home > LEASH**2:
         _aim(body, -1.0)
-        body[ORDER], body[GOAL_X], body[GOAL_Y] = RETURN, body[HOME_X], body[HOME_Y]
+        body[col.ORDER], body[col.GOAL_X], body[col.GOAL_Y] = col.RETURN, body[col.HOME_X], body[col.HOME_Y]
         return
-    target, other = int(body[TARGET]), -1
-    lives = target >= 0 and bodies[target, HP] > 0.0
+    target, other = int(body[col.TARGET]), -1
+    lives = target >= 0 and bodies[target, col.HP] > 0.0
     distance = gap(bodies, stats, a, target) if lives else 0.0
     threat = lives and threatens(bodies, stats, rules, a, target, distance)
-    if lives and distance <= stats[a, S_RANGE]:
+    if lives and distance <= stats[a, col.S_RANGE]:
         if threat or rules[THREAT] == 0.0:
             return
         other = _threat_in_range(bodies, stats, rules, a, n_agents)
     else:
-        other = _best_foe(bodies, stats, rules, a, n_agents, stats[a, S_RANGE] if threat else stats[a, S_SCAN])
+        other = _best_foe(bodies, stats, rules, a, n_agents, stats[a, col.S_RANGE] if threat else stats[a, col.S_SCAN])
     if other >= 0:
         _aim(body, float(other))
-        body[ORDER] = STOP if body[ORDER] == RETURN else body[ORDER]
+        body[col.ORDER] = col.STOP if body[col.ORDER] == col.RETURN else body[col.ORDER]
     elif not lives:
         _aim(body, -1.0)
 
@@ -213,15 +179,15 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
 @called
 def _think_of_healing(bodies, stats, a, n_agents):  # type: ignore[no-untyped-def]
     """An enemy medivac keeps a hurt target in heal range, else chooses the unit with the smallest share of health."""
-    target, best, least = int(bodies[a, TARGET]), -1, 1.0
-    near = target >= 0 and gap(bodies, stats, a, target) <= stats[a, S_HEAL_RANGE] + HEAL_SLOP
-    if near and can_heal(bodies, stats, a, target) and bodies[a, ENERGY] > 0.0:
+    target, best, least = int(bodies[a, col.TARGET]), -1, 1.0
+    near = target >= 0 and gap(bodies, stats, a, target) <= stats[a, col.S_HEAL_RANGE] + HEAL_SLOP
+    if near and can_heal(bodies, stats, a, target) and bodies[a, col.ENERGY] > 0.0:
         return
     for b in range(n_agents, len(bodies)):
-        if bodies[a, ENERGY] < LEAST_ENERGY or not can_heal(bodies, stats, a, b):
+        if bodies[a, col.ENERGY] < LEAST_ENERGY or not can_heal(bodies, stats, a, b):
             continue
-        share = bodies[b, HP] / stats[b, S_HP]
-        if share < least and gap(bodies, stats, a, b) <= stats[a, S_HEAL_SCAN]:
+        share = bodies[b, col.HP] / stats[b, col.S_HP]
+        if share < least and gap(bodies, stats, a, b) <= stats[a, col.S_HEAL_SCAN]:
             best, least = b, share
     _aim(bodies[a], float(best))
 
@@ -231,17 +197,20 @@ def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped
     """Enemy a, which was hit, targets its attacker unless `_keeps_target` is true; so do idle enemies near it."""
     attacker = int(wounds[a, 2])
     wounds[a, 2] = -1.0
-    if attacker < 0 or attacker >= n_agents or bodies[attacker, HP] <= 0.0 or bodies[a, HP] <= 0.0:
+    if attacker < 0 or attacker >= n_agents or bodies[attacker, col.HP] <= 0.0 or bodies[a, col.HP] <= 0.0:
         return
-    free = bodies[a, ORDER] != RETURN and not _strikes(bodies[a])
+    free = bodies[a, col.ORDER] != col.RETURN and not _strikes(bodies[a])
     if free and can_hit(stats, a, attacker) and not _keeps_target(bodies, stats, rules, a):
         _aim(bodies[a], float(attacker))
-    if bodies[a, CALL] > 0.0:
+    if bodies[a, col.CALL] > 0.0:
         return
-    bodies[a, CALL] = HELP_LOOPS
+    bodies[a, col.CALL] = HELP_LOOPS
     for b in range(n_agents, len(bodies)):
         idle = (
-            bodies[b, HP] > 0.0 and bodies[b, TARGET] < 0.0 and bodies[b, ORDER] != RETURN and not _strikes(bodies[b])
+            bodies[b, col.HP] > 0.0
+            and bodies[b, col.TARGET] < 0.0
+            and bodies[b, col.ORDER] != col.RETURN
+            and not _strikes(bodies[b])
         )
         if idle and can_hit(stats, b, attacker) and gap(bodies, stats, a, b) <= HELP_RADIUS:
             _aim(bodies[b], float(attacker))
@@ -250,33 +219,33 @@ def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped
 @scalar
 def _keeps_target(bodies, stats, rules, a):  # type: ignore[no-untyped-def]
     """Whether enemy a has a living target that is a threat to it or in its weapon range."""
-    target = int(bodies[a, TARGET])
-    if target < 0 or bodies[target, HP] <= 0.0:
+    target = int(bodies[a, col.TARGET])
+    if target < 0 or bodies[target, col.HP] <= 0.0:
         return False
     distance = gap(bodies, stats, a, target)
-    return distance <= stats[a, S_RANGE] or threatens(bodies, stats, rules, a, target, distance)
+    return distance <= stats[a, col.S_RANGE] or threatens(bodies, stats, rules, a, target, distance)
 
 
 @scalar
 def act(bodies, stats, wounds, rules, book, log, a, n_agents, want):  # type: ignore[no-untyped-def]
     """Attack, heal or request a walk: `want` becomes (1 to walk or 0, goal x, goal y). `kernel` moves units later."""
-    body, target = bodies[a], int(bodies[a, TARGET])
+    body, target = bodies[a], int(bodies[a, col.TARGET])
     want[0] = 0.0
-    if target >= 0 and bodies[target, HP] <= 0.0:
+    if target >= 0 and bodies[target, col.HP] <= 0.0:
         run_attack(bodies, stats, wounds, book, log, a)
         if a < n_agents:
-            body[ORDER], body[TARGET] = STOP, -1.0
+            body[col.ORDER], body[col.TARGET] = col.STOP, -1.0
         return
     if target >= 0:
         _attack_or_heal(bodies, stats, wounds, rules, book, log, a, target, want)
-    elif body[ORDER] == MOVE or body[ORDER] == RETURN:
-        want[0], want[1], want[2] = 1.0, body[GOAL_X], body[GOAL_Y]
-        if a >= n_agents and (body[GOAL_X] - body[X]) ** 2 + (body[GOAL_Y] - body[Y]) ** 2 <= ARRIVE**2:
-            body[ORDER], want[0] = STOP, 0.0
-    if body[RECOVER] > 0.0:
+    elif body[col.ORDER] == col.MOVE or body[col.ORDER] == col.RETURN:
+        want[0], want[1], want[2] = 1.0, body[col.GOAL_X], body[col.GOAL_Y]
+        if a >= n_agents and (body[col.GOAL_X] - body[col.X]) ** 2 + (body[col.GOAL_Y] - body[col.Y]) ** 2 <= ARRIVE**2:
+            body[col.ORDER], want[0] = col.STOP, 0.0
+    if body[col.RECOVER] > 0.0:
         want[0] = 0.0
-    if want[0] == 0.0 or stats[a, S_SPEED] <= 0.0:
-        body[SPEED] = 0.0
+    if want[0] == 0.0 or stats[a, col.S_SPEED] <= 0.0:
+        body[col.SPEED] = 0.0
 
 
 @scalar
@@ -284,20 +253,20 @@ def _attack_or_heal(bodies, stats, wounds, rules, book, log, a, target, want):  
     """Attack or heal the target if it is in range, else request a walk to it. Shoot only if the weapon is ready."""
     body = bodies[a]
     distance = gap(bodies, stats, a, target)
-    if stats[a, S_HEAL] > 0.0:
-        if distance <= stats[a, S_HEAL_RANGE]:
-            if can_heal(bodies, stats, a, target) and body[ENERGY] > 1e-9 and stats[a, S_HEAL_COST] > 0.0:
+    if stats[a, col.S_HEAL] > 0.0:
+        if distance <= stats[a, col.S_HEAL_RANGE]:
+            if can_heal(bodies, stats, a, target) and body[col.ENERGY] > 1e-9 and stats[a, col.S_HEAL_COST] > 0.0:
                 heal(bodies, stats, wounds, book, log, a, target)
             return
-    elif body[WINDUP] >= 0.0 or body[SECOND] >= 0.0:
-        if distance > stats[a, S_RANGE] + stats[a, S_SLOP]:
+    elif body[col.WINDUP] >= 0.0 or body[col.SECOND] >= 0.0:
+        if distance > stats[a, col.S_RANGE] + stats[a, col.S_SLOP]:
             cancel(body)
         else:
             run_attack(bodies, stats, wounds, book, log, a)
             return
-    elif distance <= stats[a, S_RANGE] + 1e-9:
-        if body[COOLDOWN] <= 0.0 and can_hit(stats, a, target) and not doomed(bodies, wounds, target):
+    elif distance <= stats[a, col.S_RANGE] + 1e-9:
+        if body[col.COOLDOWN] <= 0.0 and can_hit(stats, a, target) and not doomed(bodies, wounds, target):
             begin_attack(bodies, stats, rules, book, a, target)
             run_attack(bodies, stats, wounds, book, log, a)
         return
-    want[0], want[1], want[2] = 1.0, bodies[target, X], bodies[target, Y]
+    want[0], want[1], want[2] = 1.0, bodies[target, col.X], bodies[target, col.Y]

@@ -154,7 +154,10 @@ def open_cell(grid: Bools, x: float, y: float) -> bool:
 
 @scalar
 def may(c: Contract, bodies: Rows, i: int, action: int) -> bool:
-    """Whether agent i's mask allows an action, without writing the mask; the same rules as `available`."""
+    """Whether agent i's mask allows an action.
+
+    (quirk) In a map with fewer enemies than allies SMAC has no action to heal the last ones; this contract has.
+    """
     if bodies[i, HP] <= 0.0 or action < 1:
         return action == 0 and bodies[i, HP] <= 0.0
     x, y = bodies[i, X], bodies[i, Y]
@@ -178,21 +181,8 @@ def _reaches(c: Contract, bodies: Rows, i: int, j: int, heals: bool) -> bool:
 @scalar
 def available(c: Contract, bodies: Rows, i: int, out: Bools) -> None:
     """Write agent i's mask into `out` (A,)."""
-    for a in range(len(out)):
-        out[a] = False
-    if bodies[i, HP] <= 0.0:
-        out[0] = True
-        return
-    x, y = bodies[i, X], bodies[i, Y]
-    out[1] = True
-    for a in range(2, NO_ATTACK_ACTIONS):
-        dx, dy = _COMPASS[a]
-        out[a] = open_cell(c.grid, x + dx, y + dy)
-    heals = c.medivac_rule and c.healer[i]
-    first, count = (0, c.n_agents) if heals else (c.n_agents, c.n_enemies)
-    # (quirk) In a map with fewer enemies than allies SMAC has no action to heal the last ones; this contract has.
-    for k in range(count):
-        out[NO_ATTACK_ACTIONS + k] = _reaches(c, bodies, i, first + k, heals)
+    for action in range(len(out)):
+        out[action] = may(c, bodies, i, action)
 
 
 @scalar

@@ -39,18 +39,11 @@ def compare(array: str, ours: NDArray[np.generic], theirs: NDArray[np.generic]) 
     rows = len(theirs) if theirs.ndim else 1
     if ours.shape != theirs.shape:
         return Check(array, rows, np.inf, good=False, note=f"shape {ours.shape}, SMAC has {theirs.shape}")
-    if theirs.size == 0:
-        return Check(array, rows, 0.0, good=True)
+    tolerance = TOLERANCE if np.issubdtype(theirs.dtype, np.floating) else 0.0
     difference = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
-    error = float(difference.max())
-    floating = np.issubdtype(theirs.dtype, np.floating)
-    good = error <= TOLERANCE if floating else error == 0.0
-    if good:
-        return Check(array, rows, error, good=True)
-    # The negated comparison also finds NaN.
-    bad = np.argwhere(~(difference <= (TOLERANCE if floating else 0.0)))
-    first = tuple(int(v) for v in bad[0])
-    return Check(array, rows, error, good=False, note=f"{len(bad)} values differ, first at {list(first)}")
+    bad = np.argwhere(~(difference <= tolerance))  # the negated comparison also finds NaN
+    note = f"{len(bad)} values differ, first at {bad[0].tolist()}" if len(bad) else ""
+    return Check(array, rows, float(difference.max(initial=0.0)), good=not note, note=note)
 
 
 def contract_of(data: Table) -> Contract:

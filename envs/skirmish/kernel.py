@@ -2,48 +2,12 @@
 
 import numpy as np
 
+from mawm.envs.skirmish import layout as col
 from mawm.envs.skirmish import rules as named
 from mawm.envs.skirmish.behaviour import act, alarm, give_order, think
 from mawm.envs.skirmish.combat import bury, doomed, fly
 from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.contract import WON, may, settle, write_views
-from mawm.envs.skirmish.layout import (
-    BATTLE,
-    CALL,
-    COOLDOWN,
-    DRAWS,
-    ENERGY,
-    FACE_X,
-    FLIGHT,
-    FLYING,
-    GOAL_X,
-    GOAL_Y,
-    HP,
-    KEY,
-    LOOPS,
-    MOVE,
-    ORDER,
-    QUIET,
-    RECOVER,
-    S_AIR,
-    S_CLIFFS,
-    S_ENERGY,
-    S_ENERGY_MAX,
-    S_ENERGY_REGEN,
-    S_HEAL,
-    S_HP,
-    S_REGEN,
-    S_SHIELD,
-    S_SPEED,
-    SECOND,
-    SHIELD,
-    STEPS,
-    STOP,
-    TARGET,
-    WINDUP,
-    X,
-    Y,
-)
 from mawm.envs.skirmish.movement import separate, step_towards, turn, walkable
 from mawm.envs.skirmish.rng import battle_key, coin, uniform
 
@@ -59,30 +23,32 @@ TERMINATED, TRUNCATED, BATTLE_WON = 0, 1, 2
 @scalar
 def spawn(c, stats, rules, grounds, spawns, attack, seed, battle, bodies, book):  # type: ignore[no-untyped-def]
     """Set up battle number `battle` in one row. All its random numbers depend only on (seed, battle)."""
-    book[KEY], book[DRAWS] = battle_key(seed, battle), np.uint64(0)
-    book[BATTLE], book[STEPS], book[LOOPS], book[FLYING] = battle, np.uint64(0), np.uint64(0), np.uint64(0)
+    book[col.KEY], book[col.DRAWS] = battle_key(seed, battle), np.uint64(0)
+    book[col.BATTLE], book[col.STEPS] = battle, np.uint64(0)
+    book[col.LOOPS], book[col.FLYING] = np.uint64(0), np.uint64(0)
     for u in range(len(bodies)):
         body = bodies[u]
         body[:] = 0.0
-        body[X], body[Y] = spawns[u, 0], spawns[u, 1]
+        body[col.X], body[col.Y] = spawns[u, 0], spawns[u, 1]
         if rules[JITTER] > 0.0:
             x = spawns[u, 0] + (2.0 * uniform(book) - 1.0) * rules[JITTER]
             y = spawns[u, 1] + (2.0 * uniform(book) - 1.0) * rules[JITTER]
             inside = 0.0 <= x < c.grid.shape[0] and 0.0 <= y < c.grid.shape[1]
-            if inside and (stats[u, S_AIR] > 0.0 or walkable(grounds[int(stats[u, S_CLIFFS])], x, y)):
-                body[X], body[Y] = x, y
-        body[HP], body[SHIELD], body[ENERGY] = stats[u, S_HP], stats[u, S_SHIELD], stats[u, S_ENERGY]
-        body[WINDUP], body[SECOND], body[TARGET] = -1.0, -1.0, -1.0
-        body[QUIET], body[ORDER] = 1e9, STOP
-        body[FACE_X] = 1.0 if u < c.n_agents else -1.0
+            if inside and (stats[u, col.S_AIR] > 0.0 or walkable(grounds[int(stats[u, col.S_CLIFFS])], x, y)):
+                body[col.X], body[col.Y] = x, y
+        body[col.HP], body[col.SHIELD] = stats[u, col.S_HP], stats[u, col.S_SHIELD]
+        body[col.ENERGY] = stats[u, col.S_ENERGY]
+        body[col.WINDUP], body[col.SECOND], body[col.TARGET] = -1.0, -1.0, -1.0
+        body[col.QUIET], body[col.ORDER] = 1e9, col.STOP
+        body[col.FACE_X] = 1.0 if u < c.n_agents else -1.0
     if attack[0, 0] >= 0.0:
         share = uniform(book) if attack[0, 0] != attack[1, 0] or attack[0, 1] != attack[1, 1] else 0.0
         for u in range(c.n_agents, len(bodies)):
-            if stats[u, S_HEAL] > 0.0:
+            if stats[u, col.S_HEAL] > 0.0:
                 continue  # a medivac has no attack ability, so it ignores the attack-move
-            bodies[u, ORDER] = MOVE
-            bodies[u, GOAL_X] = attack[0, 0] + (attack[1, 0] - attack[0, 0]) * share
-            bodies[u, GOAL_Y] = attack[0, 1] + (attack[1, 1] - attack[0, 1]) * share
+            bodies[u, col.ORDER] = col.MOVE
+            bodies[u, col.GOAL_X] = attack[0, 0] + (attack[1, 0] - attack[0, 0]) * share
+            bodies[u, col.GOAL_Y] = attack[0, 1] + (attack[1, 1] - attack[0, 1]) * share
 
 
 @scalar
@@ -90,16 +56,17 @@ def _recover(bodies, stats):  # type: ignore[no-untyped-def]
     """Advance timers, and recover shields, health and energy, by one loop."""
     for u in range(len(bodies)):
         body = bodies[u]
-        if body[HP] <= 0.0:
+        if body[col.HP] <= 0.0:
             continue
         # The cooldown may end between -1 and 0; `carry_cooldown` adds this to the next one.
-        body[COOLDOWN] -= 1.0 if body[COOLDOWN] > 0.0 else 0.0
-        body[CALL] = max(0.0, body[CALL] - 1.0)
-        body[RECOVER] = max(0.0, body[RECOVER] - 1.0)
-        body[QUIET] += 1.0
-        body[SHIELD] = min(stats[u, S_SHIELD], body[SHIELD] + (SHIELD_REGEN if body[QUIET] > SHIELD_DELAY else 0.0))
-        body[HP] = min(stats[u, S_HP], body[HP] + stats[u, S_REGEN] / 16.0)
-        body[ENERGY] = min(stats[u, S_ENERGY_MAX], body[ENERGY] + stats[u, S_ENERGY_REGEN] / 16.0)
+        body[col.COOLDOWN] -= 1.0 if body[col.COOLDOWN] > 0.0 else 0.0
+        body[col.CALL] = max(0.0, body[col.CALL] - 1.0)
+        body[col.RECOVER] = max(0.0, body[col.RECOVER] - 1.0)
+        body[col.QUIET] += 1.0
+        recovered = SHIELD_REGEN if body[col.QUIET] > SHIELD_DELAY else 0.0
+        body[col.SHIELD] = min(stats[u, col.S_SHIELD], body[col.SHIELD] + recovered)
+        body[col.HP] = min(stats[u, col.S_HP], body[col.HP] + stats[u, col.S_REGEN] / 16.0)
+        body[col.ENERGY] = min(stats[u, col.S_ENERGY_MAX], body[col.ENERGY] + stats[u, col.S_ENERGY_REGEN] / 16.0)
 
 
 @scalar
@@ -107,12 +74,12 @@ def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log)
     """One game loop (1/16 game second): all units choose targets and attack, then damage is applied, then all move."""
     # A unit that is killed earlier in this loop does not act, so the direction of the loop over units is random. It
     # changes once a step: a change in every loop harms branch prediction and costs a tenth of the time.
-    backwards = coin(book, book[LOOPS] // np.uint64(LOOPS_PER_STEP))
-    book[LOOPS] += np.uint64(1)
+    backwards = coin(book, book[col.LOOPS] // np.uint64(LOOPS_PER_STEP))
+    book[col.LOOPS] += np.uint64(1)
     _recover(bodies, stats)
-    if book[FLYING] > 0:
+    if book[col.FLYING] > 0:
         for u in range(len(bodies)):
-            if bodies[u, FLIGHT] > 0.0:
+            if bodies[u, col.FLIGHT] > 0.0:
                 fly(bodies, stats, wounds, book, log, u, c.n_agents)
     for k in range(len(bodies)):
         u = len(bodies) - 1 - k if backwards else k
@@ -127,7 +94,7 @@ def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log)
         if wounds[u, 2] >= 0.0:
             alarm(bodies, stats, wounds, rules, u, c.n_agents)
     for u in range(len(bodies)):
-        if want[u, 0] > 0.0 and bodies[u, HP] > 0.0 and stats[u, S_SPEED] > 0.0:
+        if want[u, 0] > 0.0 and bodies[u, col.HP] > 0.0 and stats[u, col.S_SPEED] > 0.0:
             if rules[LEAST_TURN] > 0.0:
                 turn(bodies[u], want[u, 1], want[u, 2])
             step_towards(grounds, toward, bodies[u], stats[u], want[u, 1], want[u, 2])
@@ -138,7 +105,7 @@ def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log)
 def show(c, bodies, last, obs, avail, alive, state):  # type: ignore[no-untyped-def]
     """Write observations, masks, alive flags and the state of one battle."""
     for i in range(c.n_agents):
-        alive[i] = bodies[i, HP] > 0.0
+        alive[i] = bodies[i, col.HP] > 0.0
     write_views(c, bodies, last, obs, avail, state)
 
 
@@ -156,7 +123,7 @@ def unavailable(c, bodies, actions):  # type: ignore[no-untyped-def]
 def begin(c, stats, rules, grounds, spawns, attack, seed, stride, bodies, books, last, obs, avail, alive, state):  # type: ignore[no-untyped-def]
     """Start the next battle in every row: number `books[b, BATTLE] + stride`."""
     for b in range(len(bodies)):
-        spawn(c, stats, rules, grounds, spawns, attack, seed, books[b, BATTLE] + stride, bodies[b], books[b])
+        spawn(c, stats, rules, grounds, spawns, attack, seed, books[b, col.BATTLE] + stride, bodies[b], books[b])
         last[b] = -1
         show(c, bodies[b], last[b], obs[b], avail[b], alive[b], state[b])
 
@@ -181,24 +148,24 @@ def advance(
         wounds[:] = 0.0
         wounds[:, 2] = -1.0
         for u in range(units):
-            before[u, 0], before[u, 1] = body[u, HP], body[u, SHIELD]
+            before[u, 0], before[u, 1] = body[u, col.HP], body[u, col.SHIELD]
         for i in range(c.n_agents):
             last[b, i] = actions[b, i]
-            if body[i, HP] > 0.0:
+            if body[i, col.HP] > 0.0:
                 give_order(body[i], stats[i], actions[b, i], c.n_agents)
         for _ in range(LOOPS_PER_STEP):
             game_loop(c, stats, rules, grounds, toward, body, book, wounds, want, logs[b])
-        book[STEPS] += np.uint64(1)
-        steps = np.int64(book[STEPS])
+        book[col.STEPS] += np.uint64(1)
+        steps = np.int64(book[col.STEPS])
         reward[b], code, over, timeout = settle(c, before, body, steps, options[0], options[1])
         flags[b, TERMINATED], flags[b, TRUNCATED], flags[b, BATTLE_WON] = over and not timeout, timeout, code == WON
         deaths[b, 0], deaths[b, 1] = 0, 0
         for u in range(units):
-            if body[u, HP] <= 0.0:
+            if body[u, col.HP] <= 0.0:
                 deaths[b, 0 if u < c.n_agents else 1] += 1
         if over:
             show(c, body, last[b], final_obs[b], final_avail[b], final_alive[b], state[b])
-            spawn(c, stats, rules, grounds, spawns, attack, seed, book[BATTLE] + stride, body, book)
+            spawn(c, stats, rules, grounds, spawns, attack, seed, book[col.BATTLE] + stride, body, book)
             last[b] = -1
         show(c, body, last[b], obs[b], avail[b], alive[b], state[b])
     return -1

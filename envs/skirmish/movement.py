@@ -6,23 +6,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from mawm.envs.skirmish import layout as col
 from mawm.envs.skirmish import rules as named
 from mawm.envs.skirmish.compiled import compiled, scalar
-from mawm.envs.skirmish.layout import (
-    FACE_X,
-    FACE_Y,
-    HP,
-    S_ACCEL,
-    S_AIR,
-    S_CLIFFS,
-    S_RANGE,
-    S_SEP,
-    S_SPEED,
-    SPEED,
-    TARGET,
-    X,
-    Y,
-)
 
 LOOPS_PER_SECOND = 16.0
 MELEE_RANGE = 1.0
@@ -58,17 +44,17 @@ def _in_sight(grid, x, y, goal_x, goal_y):  # type: ignore[no-untyped-def]
 def _move_to(grid, flies, body, x, y):  # type: ignore[no-untyped-def]
     """Move a unit to (x, y); if that is not walkable, along x or y alone. Returns whether it moved."""
     if flies:
-        body[X] = min(max(x, 0.0), grid.shape[0] - _EDGE)
-        body[Y] = min(max(y, 0.0), grid.shape[1] - _EDGE)
+        body[col.X] = min(max(x, 0.0), grid.shape[0] - _EDGE)
+        body[col.Y] = min(max(y, 0.0), grid.shape[1] - _EDGE)
         return True
     if walkable(grid, x, y):
-        body[X], body[Y] = x, y
+        body[col.X], body[col.Y] = x, y
         return True
-    if walkable(grid, x, body[Y]) and abs(x - body[X]) > 1e-9:
-        body[X] = x
+    if walkable(grid, x, body[col.Y]) and abs(x - body[col.X]) > 1e-9:
+        body[col.X] = x
         return True
-    if walkable(grid, body[X], y) and abs(y - body[Y]) > 1e-9:
-        body[Y] = y
+    if walkable(grid, body[col.X], y) and abs(y - body[col.Y]) > 1e-9:
+        body[col.Y] = y
         return True
     return False
 
@@ -76,9 +62,9 @@ def _move_to(grid, flies, body, x, y):  # type: ignore[no-untyped-def]
 @scalar
 def turn(body, goal_x, goal_y):  # type: ignore[no-untyped-def]
     """Turn a unit to the goal of its walk."""
-    far = _length(goal_x - body[X], goal_y - body[Y])
+    far = _length(goal_x - body[col.X], goal_y - body[col.Y])
     if far > 1e-6:
-        body[FACE_X], body[FACE_Y] = (goal_x - body[X]) / far, (goal_y - body[Y]) / far
+        body[col.FACE_X], body[col.FACE_Y] = (goal_x - body[col.X]) / far, (goal_y - body[col.Y]) / far
 
 
 @scalar
@@ -87,26 +73,27 @@ def step_towards(grounds, toward, body, stat, goal_x, goal_y):  # type: ignore[n
 
     `grounds` (2, X, Y): cells that may be entered by most ground units, and by colossi. `toward`: see `ways_round`.
     """
-    distance = _length(goal_x - body[X], goal_y - body[Y])
-    if distance < 1e-9 or stat[S_SPEED] <= 0.0:
+    distance = _length(goal_x - body[col.X], goal_y - body[col.Y])
+    if distance < 1e-9 or stat[col.S_SPEED] <= 0.0:
         return
-    flies, grid = stat[S_AIR] > 0.0, grounds[int(stat[S_CLIFFS])]
+    flies, grid = stat[col.S_AIR] > 0.0, grounds[int(stat[col.S_CLIFFS])]
     if (
         toward.shape[0] > 1
         and not flies
-        and stat[S_CLIFFS] == 0.0
-        and not _in_sight(grid, body[X], body[Y], goal_x, goal_y)
+        and stat[col.S_CLIFFS] == 0.0
+        and not _in_sight(grid, body[col.X], body[col.Y], goal_x, goal_y)
     ):
-        here, there = int(body[X]) * grid.shape[1] + int(body[Y]), int(goal_x) * grid.shape[1] + int(goal_y)
+        here, there = int(body[col.X]) * grid.shape[1] + int(body[col.Y]), int(goal_x) * grid.shape[1] + int(goal_y)
         cell = toward[here, there]
         if cell >= 0:
             goal_x, goal_y = cell // grid.shape[1] + 0.5, cell % grid.shape[1] + 0.5
-            distance = _length(goal_x - body[X], goal_y - body[Y])
-    top = stat[S_SPEED] / LOOPS_PER_SECOND
-    body[SPEED] = min(top, body[SPEED] + stat[S_ACCEL] / (LOOPS_PER_SECOND * LOOPS_PER_SECOND))
-    length = min(body[SPEED], distance)
+            distance = _length(goal_x - body[col.X], goal_y - body[col.Y])
+    top = stat[col.S_SPEED] / LOOPS_PER_SECOND
+    body[col.SPEED] = min(top, body[col.SPEED] + stat[col.S_ACCEL] / (LOOPS_PER_SECOND * LOOPS_PER_SECOND))
+    length = min(body[col.SPEED], distance)
     share = length / distance if distance > 1e-9 else 0.0
-    _move_to(grid, flies, body, body[X] + (goal_x - body[X]) * share, body[Y] + (goal_y - body[Y]) * share)
+    x, y = body[col.X], body[col.Y]
+    _move_to(grid, flies, body, x + (goal_x - x) * share, y + (goal_y - y) * share)
 
 
 @scalar
@@ -114,17 +101,17 @@ def separate(grounds, bodies, stats, rules, want, n_agents):  # type: ignore[no-
     """Push overlapping units of one plane apart; `want[u, 0]` > 0 if unit u walked in this loop."""
     units = len(bodies)
     for a in range(units):
-        if bodies[a, HP] <= 0.0:
+        if bodies[a, col.HP] <= 0.0:
             continue
         for b in range(a + 1, units):
-            dx, dy = bodies[b, X] - bodies[a, X], bodies[b, Y] - bodies[a, Y]
-            least = stats[a, S_SEP] + stats[b, S_SEP]
+            dx, dy = bodies[b, col.X] - bodies[a, col.X], bodies[b, col.Y] - bodies[a, col.Y]
+            least = stats[a, col.S_SEP] + stats[b, col.S_SEP]
             square = dx * dx + dy * dy
             # The cheap test comes first, because most pairs are far apart.
-            if square >= least * least or bodies[b, HP] <= 0.0:
+            if square >= least * least or bodies[b, col.HP] <= 0.0:
                 continue
             # Air units collide with air units only, and colossi with colossi only.
-            if stats[a, S_AIR] != stats[b, S_AIR] or stats[a, S_CLIFFS] != stats[b, S_CLIFFS]:
+            if stats[a, col.S_AIR] != stats[b, col.S_AIR] or stats[a, col.S_CLIFFS] != stats[b, col.S_CLIFFS]:
                 continue
             share = _share_of_first(bodies, stats, rules, a, b, want[a, 0] > 0.0, want[b, 0] > 0.0, n_agents)
             _push_apart(grounds, bodies, stats, a, b, dx, dy, math.sqrt(square), share)
@@ -138,14 +125,14 @@ def _share_of_first(bodies, stats, rules, a, b, walks_a, walks_b, n_agents):  # 
     units of one team, a ranged unit that stands and has a target is moved by `yielding`. In all other cases both are
     moved by half.
     """
-    if stats[a, S_SPEED] <= 0.0 or stats[b, S_SPEED] <= 0.0:
-        return 0.0 if stats[a, S_SPEED] <= 0.0 else 1.0
+    if stats[a, col.S_SPEED] <= 0.0 or stats[b, col.S_SPEED] <= 0.0:
+        return 0.0 if stats[a, col.S_SPEED] <= 0.0 else 1.0
     if walks_a == walks_b:
         return 0.5
     if a < n_agents <= b:
         return 1.0 if walks_a else 0.0
     stands = b if walks_a else a
-    if bodies[stands, TARGET] < 0.0 or stats[stands, S_RANGE] < MELEE_RANGE:
+    if bodies[stands, col.TARGET] < 0.0 or stats[stands, col.S_RANGE] < MELEE_RANGE:
         return 0.5
     return 1.0 - rules[YIELDING] if walks_a else rules[YIELDING]
 
@@ -153,21 +140,21 @@ def _share_of_first(bodies, stats, rules, a, b, walks_a, walks_b, n_agents):  # 
 @scalar
 def _push_apart(grounds, bodies, stats, a, b, dx, dy, distance, share):  # type: ignore[no-untyped-def]
     """Move a and b apart along the line between them. If a cannot move, b (no structure) moves by all."""
-    overlap = stats[a, S_SEP] + stats[b, S_SEP] - distance
+    overlap = stats[a, col.S_SEP] + stats[b, col.S_SEP] - distance
     if distance < 1e-6:
         # Two units at the same position move apart in a direction that depends on their indices only.
         angle = 2.399963 * (a * 31 + b)
         dx, dy, distance = math.cos(angle), math.sin(angle), 1.0
-        overlap = stats[a, S_SEP] + stats[b, S_SEP]
+        overlap = stats[a, col.S_SEP] + stats[b, col.S_SEP]
     ux, uy = dx / distance * overlap, dy / distance * overlap
-    flies, rest = stats[a, S_AIR] > 0.0, 1.0 - share
+    flies, rest = stats[a, col.S_AIR] > 0.0, 1.0 - share
     if share > 0.0:
-        ground = grounds[int(stats[a, S_CLIFFS])]
-        if not _move_to(ground, flies, bodies[a], bodies[a, X] - ux * share, bodies[a, Y] - uy * share):
-            rest = 0.0 if stats[b, S_SPEED] <= 0.0 else 1.0
+        ground = grounds[int(stats[a, col.S_CLIFFS])]
+        if not _move_to(ground, flies, bodies[a], bodies[a, col.X] - ux * share, bodies[a, col.Y] - uy * share):
+            rest = 0.0 if stats[b, col.S_SPEED] <= 0.0 else 1.0
     if rest > 0.0:
-        ground = grounds[int(stats[b, S_CLIFFS])]
-        _move_to(ground, flies, bodies[b], bodies[b, X] + ux * rest, bodies[b, Y] + uy * rest)
+        ground = grounds[int(stats[b, col.S_CLIFFS])]
+        _move_to(ground, flies, bodies[b], bodies[b, col.X] + ux * rest, bodies[b, col.Y] + uy * rest)
 
 
 def ways_round(grid: NDArray[np.bool_]) -> NDArray[np.int16]:

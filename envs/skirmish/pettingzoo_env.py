@@ -1,6 +1,5 @@
 """The embedded engine as a PettingZoo `ParallelEnv`, for other libraries' learners."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,9 +10,6 @@ from mawm.envs.skirmish.maps import MapSpec
 from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.envs.team_parallel_env import TeamParallelEnv
-from mawm.types import Ints
-
-NO_OP, STOP_ACTION = 0, 1
 
 
 class SkirmishParallelEnv(TeamParallelEnv):
@@ -23,11 +19,11 @@ class SkirmishParallelEnv(TeamParallelEnv):
     only action 0, which may be omitted. A battle that reaches its time limit is truncated, not terminated. infos[agent]
     also has `dead_allies`, `dead_enemies` and `alive`.
 
-    A forbidden action is replaced by stop (no-op if dead), because PettingZoo's own tests sample without masks; with
-    `strict` it is a ValueError, as in SMAC.
+    A forbidden action is replaced by stop (no-op if dead); with `strict` it is a ValueError, as in SMAC.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"name": "skirmish_v0", "render_modes": [], "is_parallelizable": True}
+    fallback: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -52,32 +48,9 @@ class SkirmishParallelEnv(TeamParallelEnv):
         kinds = self._skirmish.spec.allies
         return [f"{kind}_{kinds[:i].count(kind)}" for i, kind in enumerate(kinds)]
 
-    def _joint(self, actions: Mapping[str, int]) -> tuple[Ints, list[str]]:
-        """Actions (1, N) in agent order, and the agents whose actions were replaced. Dead agents may be omitted."""
-        for agent in actions:
-            if agent not in self.action_spaces:
-                known = ", ".join(self.possible_agents)
-                raise ValueError(f"actions name '{agent}', which is no agent; agents are {known}")
-        alive, avail = self._now.alive[0], self._now.avail[0]
-        joint = np.zeros((1, len(self.possible_agents)), np.int64)
-        replaced = []
-        for i, agent in enumerate(self.possible_agents):
-            if agent not in actions:
-                if alive[i]:
-                    raise ValueError(f"actions lack '{agent}', which is alive: give every living agent one")
-                continue
-            action = int(actions[agent])
-            if not 0 <= action < len(avail[i]):
-                raise ValueError(f"{agent}: action {action} is outside its space; actions are 0 to {len(avail[i]) - 1}")
-            if not avail[i, action] and not self.strict:
-                replaced.append(agent)
-                action = STOP_ACTION if alive[i] else NO_OP
-            joint[0, i] = action
-        return joint, replaced
-
     def _info(self, avail: NDArray[np.bool_], *, first: bool) -> dict[str, Any]:
         allies, enemies = (0, 0) if first else self._skirmish.deaths[0].tolist()
-        return {"dead_allies": allies, "dead_enemies": enemies, "alive": not avail[NO_OP]}
+        return {"dead_allies": allies, "dead_enemies": enemies, "alive": not avail[0]}
 
 
 def parallel_env(map: str | Path | MapSpec = "3m", seed: int = 0, **arguments: Any) -> SkirmishParallelEnv:

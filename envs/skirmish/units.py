@@ -11,6 +11,7 @@ from mawm.envs.skirmish.rules import Version
 
 ATTRIBUTES = ("light", "armored", "biological", "mechanical", "massive", "structure")
 PROTOSS = frozenset({"stalker", "zealot", "colossus"})
+"""SMAC's observations include shields for Protoss teams only."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,6 @@ class Unit:
     energy_per_hp: float = 0.0
     heal_range: float = 0.0
     autocast_range: float = 0.0
-
-    @property
-    def race(self) -> str:
-        """P for Protoss, otherwise "other": SMAC's observations include shields for Protoss teams only."""
-        return "P" if self.name in PROTOSS else "other"
 
     @property
     def heals(self) -> bool:

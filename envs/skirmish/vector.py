@@ -88,13 +88,7 @@ class SkirmishVectorEnv:
         )  # fmt: skip
         self._logs[:] = 0.0
         self._begun = True
-        return self._without_play(obs, avail, alive, state)
-
-    def _without_play(self, obs: Any, avail: Any, alive: Any, state: Any) -> Step:
-        """The arrival of battles that have just begun, or of `show`: without reward and end."""
-        none = np.zeros(self.batch, np.bool_)
-        last = np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive)
-        return Step(obs, avail, alive, state, np.zeros(self.batch, np.float32), none, none, none, *last)
+        return Step.begun(obs, avail, alive, state)
 
     def step(self, actions: Ints) -> Step:
         """Play one step in every battle. ValueError for an unavailable action; it lists the available ones."""
@@ -161,4 +155,4 @@ class SkirmishVectorEnv:
         obs, avail, alive, state = self._arrays()
         for b in range(self.batch):
             kernel.show(self.contract, self.bodies[b], self._last[b], obs[b], avail[b], alive[b], state[b])
-        return self._without_play(obs, avail, alive, state)
+        return Step.begun(obs, avail, alive, state)

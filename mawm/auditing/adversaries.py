@@ -15,80 +15,53 @@ WORST_ROUND = 12
 """From this round on explorers crash, hang or forge."""
 
 
-def plain(explorers: Explorers, primary: list[Segment]) -> Explore:
-    """Explorers without a change."""
-    return explorers.explore
+Harm = Callable[[list[Segment], list[Segment]], list[Segment]]
+"""Changes the explorers' segments of a round (the first argument); the second one are the primary's segments."""
 
 
-def _filled(explorers: Explorers, primary: list[Segment], value: float) -> Explore:
-    """All observations and rewards have one value."""
-    explore = explorers.explore
-
-    def fill(segment: Segment) -> Segment:
-        obs = np.full_like(segment.obs, value, dtype=np.float32)
-        return replace(segment, obs=obs, reward=np.full_like(segment.reward, value, dtype=np.float32))
-
-    return lambda steps: [fill(segment) for segment in explore(steps)]
-
-
-def _copies(explorers: Explorers, primary: list[Segment]) -> Explore:
-    """Copies of the primary's rows with the explorers' role."""
-    explore = explorers.explore
-
-    def copied(steps: int) -> list[Segment]:
-        explore(steps)
-        return [_with_role(segment, Role.EXPLORER) for segment in primary[:16]]
-
-    return copied
-
-
-def _flood(explorers: Explorers, primary: list[Segment]) -> Explore:
-    """A hundred times as many segments."""
-    explore = explorers.explore
-    return lambda steps: explore(steps) * 100
-
-
-def _from_worst_round(
-    explorers: Explorers, primary: list[Segment], harm: Callable[[list[Segment]], list[Segment]]
-) -> Explore:
-    """`harm` changes the segments from round `WORST_ROUND` on."""
+def harmful(explorers: Explorers, primary: list[Segment], harm: Harm, first_round: int = 1) -> Explore:
+    """Explorers whose segments `harm` changes from a round on."""
     explore, rounds = explorers.explore, 0
 
     def explored(steps: int) -> list[Segment]:
         nonlocal rounds
         rounds += 1
         segments = explore(steps)
-        return harm(segments) if rounds >= WORST_ROUND else segments
+        return harm(segments, primary) if rounds >= first_round else segments
 
     return explored
 
 
-def _crash(segments: list[Segment]) -> list[Segment]:
+def _filled(segments: list[Segment], primary: list[Segment], value: float) -> list[Segment]:
+    return [replace(s, obs=np.full_like(s.obs, value), reward=np.full_like(s.reward, value)) for s in segments]
+
+
+def _with_role(segments: list[Segment], role: Role) -> list[Segment]:
+    return [replace(segment, origin=replace(segment.origin, role=role)) for segment in segments]
+
+
+def _crash(segments: list[Segment], primary: list[Segment]) -> list[Segment]:
     raise RuntimeError("an explorer's crash, injected by the audit")
 
 
-def _hang(segments: list[Segment]) -> list[Segment]:
+def _hang(segments: list[Segment], primary: list[Segment]) -> list[Segment]:
     time.sleep(3600)
     return segments
 
 
-def _forge(segments: list[Segment]) -> list[Segment]:
-    return [_with_role(segment, Role.PRIMARY) for segment in segments]
-
-
-def _with_role(segment: Segment, role: Role) -> Segment:
-    return replace(segment, origin=replace(segment.origin, role=role))
-
-
+plain = partial(harmful, harm=lambda segments, primary: segments)
+"""Explorers without a change."""
 ADVERSARIES: dict[str, Callable[[Explorers, list[Segment]], Explore]] = {
     "explorers": plain,
-    "values of 1e9": partial(_filled, value=1e9),
-    "all NaN": partial(_filled, value=float("nan")),
-    "copies of primary rows": _copies,
-    "100 times the rate": _flood,
-    "crash": partial(_from_worst_round, harm=_crash),
-    "hang": partial(_from_worst_round, harm=_hang),
-    "forged origin": partial(_from_worst_round, harm=_forge),
+    "values of 1e9": partial(harmful, harm=partial(_filled, value=1e9)),
+    "all NaN": partial(harmful, harm=partial(_filled, value=float("nan"))),
+    "copies of primary rows": partial(harmful, harm=lambda segments, primary: _with_role(primary[:16], Role.EXPLORER)),
+    "100 times the rate": partial(harmful, harm=lambda segments, primary: segments * 100),
+    "crash": partial(harmful, harm=_crash, first_round=WORST_ROUND),
+    "hang": partial(harmful, harm=_hang, first_round=WORST_ROUND),
+    "forged origin": partial(
+        harmful, harm=lambda segments, primary: _with_role(segments, Role.PRIMARY), first_round=WORST_ROUND
+    ),
 }
 """By the name in the audit's table. Each takes the explorers and the primary's segments, and returns a new
 `explore`."""

@@ -55,15 +55,9 @@ def _coverage(run: Played) -> Finding:
         "evaluations": run.evaluations,
         "learning rates": run.learning_rates,
     }
-    counts = ", ".join(
-        f"{value:.1f} {name}" if name == "replay wraps" else f"{value} {name}" for name, value in found.items()
-    )
-    return Finding(
-        "the run is long enough",
-        "reference",
-        f"{len(run.hashes)} rounds, {counts}",
-        all(found[k] >= v for k, v in NEEDED.items()),
-    )
+    counts = ", ".join(f"{round(count, 1):g} {name}" for name, count in found.items())
+    enough = all(found[name] >= least for name, least in NEEDED.items())
+    return Finding("the run is long enough", "reference", f"{len(run.hashes)} rounds, {counts}", enough)
 
 
 def _same_model(claim: str, case: str, reference: Played, run: Played) -> Finding:

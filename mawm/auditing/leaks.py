@@ -1,12 +1,13 @@
 """Deliberate leaks from explorers to the primary: the audit must detect every one of them.
 
-Each function takes a run and its explorers (None in the run for comparison), prepares the leak, and returns a function
-that is called before every round. The channels come from a reference list; `CLOSED` names those that cannot occur here.
+Each leak takes a run and its explorers (None in the run for comparison), prepares, and returns a function that is
+called before every round. The channels come from a reference list; `CLOSED` names those that cannot occur here.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -49,6 +50,11 @@ def _tick(explorers: Explorers | None, leak: Callable[[Explorers], object]) -> T
     return tick
 
 
+def _every_round(leak: Callable[[Agent, Explorers], object]) -> Callable[[Run, Explorers | None], Tick]:
+    """A leak to the first agent before every round, without preparation."""
+    return lambda run, explorers: _tick(explorers, partial(leak, _agents(run)[0]))
+
+
 def _segments_for(explorers: Explorers, agent: Agent) -> list[Segment]:
     """Two segments of explorers that this agent would receive."""
     return [s for s in explorers.explore(4) if s.origin.agent in agent.members][:2]
@@ -58,23 +64,20 @@ def _open_gate(agent: Agent) -> None:
     agent.replay.received.gate = agent.replay.own.gate = agent.replay.gate = Gate(*ROLES)
 
 
-def _rows(run: Run, explorers: Explorers | None) -> Tick:
+@_every_round
+def _rows(agent: Agent, explorers: Explorers) -> None:
     """Explorers' rows enter the world model's replay through an open gate."""
-    agent = _agents(run)[0]
     _open_gate(agent)
-    return _tick(explorers, lambda e: agent.replay.admit(_segments_for(e, agent)))
+    agent.replay.admit(_segments_for(explorers, agent))
 
 
-def _eviction(run: Run, explorers: Explorers | None) -> Tick:
+@_every_round
+def _eviction(agent: Agent, explorers: Explorers) -> None:
     """Explorers' rows use capacity of the ring that holds the primary's rows."""
-    ring = _agents(run)[0].replay.own
-
-    def shrink(explorers: Explorers) -> None:
-        if len(ring) == ring.depth * ring.lanes:
-            ring.depth -= 1
-            ring._data = {name: data[:, : ring.depth] for name, data in ring._data.items()}
-
-    return _tick(explorers, shrink)
+    ring = agent.replay.own
+    if len(ring) == ring.depth * ring.lanes:
+        ring.depth -= 1
+        ring._data = {name: data[:, : ring.depth] for name, data in ring._data.items()}
 
 
 def _global_torch(run: Run, explorers: Explorers | None) -> Tick:
@@ -123,15 +126,12 @@ def _positions(run: Run, explorers: Explorers | None) -> Tick:
     return lambda: None
 
 
-def _normaliser(run: Run, explorers: Explorers | None) -> Tick:
+@_every_round
+def _normaliser(agent: Agent, explorers: Explorers) -> None:
     """The scale of returns depends on explorers' rewards."""
-    scale = _agents(run)[0].actor_critic.advantages
+    scale = agent.actor_critic.advantages
     assert isinstance(scale, ReturnScale)
-
-    def rescale(explorers: Explorers) -> None:
-        scale.spread += 1e-3 * abs(float(explorers.collector._returns.mean())) + 1e-6
-
-    return _tick(explorers, rescale)
+    scale.spread += 1e-3 * abs(float(explorers.collector._returns.mean())) + 1e-6
 
 
 def _clipping(run: Run, explorers: Explorers | None) -> Tick:
@@ -145,25 +145,17 @@ def _clipping(run: Run, explorers: Explorers | None) -> Tick:
     return _tick(explorers, clip)
 
 
-def _aliasing(run: Run, explorers: Explorers | None) -> Tick:
+@_every_round
+def _aliasing(agent: Agent, explorers: Explorers) -> None:
     """Explorers write into an array of the primary: the change is too small for the KL divergence."""
-    ring = _agents(run)[0].replay.own
-
-    def write(explorers: Explorers) -> None:
-        if len(ring):
-            ring._data["obs"][0, 0, 0] += np.float32(1e-7)
-
-    return _tick(explorers, write)
+    if len(agent.replay.own):
+        agent.replay.own._data["obs"][0, 0, 0] += np.float32(1e-7)
 
 
-def _rates(run: Run, explorers: Explorers | None) -> Tick:
+@_every_round
+def _rates(agent: Agent, explorers: Explorers) -> None:
     """The learning rate depends on a metric of the explorers."""
-    optimiser = _agents(run)[0].model_trainer.optimiser
-
-    def decay(explorers: Explorers) -> None:
-        optimiser.lr *= 1.0 - 1e-3 * min(1.0, len(explorers.replay) / 1000)
-
-    return _tick(explorers, decay)
+    agent.model_trainer.optimiser.lr *= 1.0 - 1e-3 * min(1.0, len(explorers.replay) / 1000)
 
 
 def _counters(run: Run, explorers: Explorers | None) -> Tick:
@@ -177,10 +169,10 @@ def _counters(run: Run, explorers: Explorers | None) -> Tick:
     return lambda: None
 
 
-def _budget(run: Run, explorers: Explorers | None) -> Tick:
+@_every_round
+def _budget(agent: Agent, explorers: Explorers) -> None:
     """Explorers' items add to the primary's budget for broadcasts."""
-    budget = _agents(run)[0].experience.budget
-    return _tick(explorers, lambda e: budget.produce(1))
+    agent.experience.budget.produce(1)
 
 
 def _laundering(run: Run, explorers: Explorers | None) -> Tick:
@@ -195,15 +187,11 @@ def _laundering(run: Run, explorers: Explorers | None) -> Tick:
     return tick
 
 
-def _relabelled(run: Run, explorers: Explorers | None) -> Tick:
+@_every_round
+def _relabelled(agent: Agent, explorers: Explorers) -> None:
     """Explorers' rows come through the channel with a forged origin."""
-    agent = _agents(run)[0]
-
-    def admit(explorers: Explorers) -> None:
-        segments = _segments_for(explorers, agent)
-        agent.replay.admit([replace(s, origin=replace(s.origin, role=Role.PRIMARY)) for s in segments])
-
-    return _tick(explorers, admit)
+    segments = _segments_for(explorers, agent)
+    agent.replay.admit([replace(s, origin=replace(s.origin, role=Role.PRIMARY)) for s in segments])
 
 
 def _checkpoints(run: Run, explorers: Explorers | None) -> Tick:

@@ -1,22 +1,17 @@
 """Runs of the primary for the audit: in a closed loop, or on a recorded stream. Each round gives a fingerprint."""
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, cast
 
 from mawm.agents.agent import Agent
 from mawm.auditing.adversaries import Explore, plain
 from mawm.auditing.stream import Playback, Recorder, Round
-from mawm.build import make_run, make_team
+from mawm.build import temporary_run
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset
 from mawm.configs.train import GateMode, TrainConfig
-from mawm.envs.registry import make_env
 from mawm.evaluation import TeamEvaluation
-from mawm.gating.build import make_explorer_hook
 from mawm.gating.explorers import Explorers
 from mawm.gating.gated import GatedExplorers
 from mawm.loop import Run, evaluate_log_and_save, round_
@@ -75,7 +70,7 @@ class Played:
 
 def closed_loop(config: TrainConfig, fingerprint: Fingerprint) -> Played:
     """The primary learns from its own battles, and the stream is recorded."""
-    with _run(config) as run:
+    with temporary_run(config) as run:
         recorder = Recorder(run.collector)
         run.collector = cast(Collector, recorder)
         return _play(run, fingerprint, lambda: run.collector.env_steps < config.env_steps, recorder.rounds)
@@ -90,7 +85,7 @@ def on_stream(
     tamper: Tamper | None = None,
 ) -> Played:
     """The primary learns from a recorded stream, independently of its actions."""
-    with _run(config) as run:
+    with temporary_run(config) as run:
         playback = Playback(rounds)
         run.collector = cast(Collector, playback)
         explorers = None
@@ -101,19 +96,6 @@ def on_stream(
             explorers.explore = adversary(explorers, primary)  # type: ignore[method-assign, assignment]
         before = tamper(run, explorers) if tamper else None
         return _play(run, fingerprint, lambda: playback.played < len(rounds), rounds, before)
-
-
-@contextmanager
-def _run(config: TrainConfig) -> Iterator[Run]:
-    env = make_env(config, "train", config.schedule.battles)
-    team = make_team(config, env.spaces, "cpu", "inline")
-    with tempfile.TemporaryDirectory() as folder:
-        run = make_run(config, env, team, make_explorer_hook(config, env.spaces), Path(folder), lambda *_: None, None)
-        try:
-            yield run
-        finally:
-            for writer in run.writers:
-                writer.close()
 
 
 def _play(

@@ -109,25 +109,13 @@ def check_descent(seed: int = 0) -> list[Claim]:
     inside = sum(_violates(rng, within=True) for _ in range(QUADRATICS))
     outside = sum(_violates(rng, within=False) for _ in range(QUADRATICS))
     error, bound = _worst(1.0, 10.0, 0.199)
+    inner = f"Theorem 2 violated, eta in (0, 2/(mu+L)], {QUADRATICS} quadratics x {STEPS} steps"
+    outer = "Theorem 2 violated from the worst start, eta in ((2L-mu)/L^2, 2/L), where it is still claimed"
+    example = f"error over bound after {STEPS} steps, mu=1, L=10, eta=0.199"
     return [
-        Claim(
-            f"Theorem 2 violated, eta in (0, 2/(mu+L)], {QUADRATICS} quadratics x {STEPS} steps",
-            str(inside),
-            "0",
-            inside == 0,
-        ),
-        Claim(
-            "Theorem 2 violated from the worst start, eta in ((2L-mu)/L^2, 2/L), where it is still claimed",
-            f"{outside} of {QUADRATICS}",
-            "all",
-            outside == QUADRATICS,
-        ),
-        Claim(
-            f"error over bound after {STEPS} steps, mu=1, L=10, eta=0.199",
-            f"{error / bound:.3g}",
-            "above 1",
-            error > bound,
-        ),
+        Claim(inner, str(inside), "0", inside == 0),
+        Claim(outer, f"{outside} of {QUADRATICS}", "all", outside == QUADRATICS),
+        Claim(example, f"{error / bound:.3g}", "above 1", error > bound),
     ]
 
 

@@ -24,11 +24,6 @@ def method_label(method: str) -> str:
     return paper or method if paper is None or paper.lower() == method else f"{paper} ({method})"
 
 
-def bandwidth_label(bandwidth: float) -> str:
-    """`bandwidth 0.05`; the paper calls all of it ShareAll."""
-    return "ShareAll (bandwidth 1)" if bandwidth >= 1 else f"bandwidth {bandwidth:g}"
-
-
 def cell_label(method: str, bandwidth: float | None, variant: str = "") -> str:
     """As the paper writes it, `RSSM+Predictors-0.05`, with our name and what else varies in brackets."""
     paper = PAPER.get(method, method)
@@ -57,8 +52,10 @@ class Cell:
 
     @property
     def sweep_label(self) -> str:
-        """The label among cells that differ in their bandwidth only."""
-        return self.label if self.bandwidth is None else bandwidth_label(self.bandwidth)
+        """The label among cells that differ in their bandwidth only: `bandwidth 0.05`; the paper's ShareAll is 1."""
+        if self.bandwidth is None:
+            return self.label
+        return "ShareAll (bandwidth 1)" if self.bandwidth >= 1 else f"bandwidth {self.bandwidth:g}"
 
     @property
     def family(self) -> str:
@@ -84,7 +81,8 @@ def group(runs: Iterable[RunRecord]) -> tuple[list[Cell], list[str]]:
     cells: dict[Key, list[RunRecord]] = {}
     warnings = []
     for run in runs:
-        group_runs = cells.setdefault(_key(run), [])
+        key = run.map, run.method, run.bandwidth if run.shares else None, run.variant
+        group_runs = cells.setdefault(key, [])
         same_seed = next((other for other in group_runs if other.seed == run.seed), None)
         if same_seed is None:
             group_runs.append(run)
@@ -115,10 +113,6 @@ def best_bandwidths(cells: Iterable[Cell], score: Callable[[Cell], float]) -> li
         if old is None or score(cell) > score(old):
             best[cell.method] = cell
     return list(best.values())
-
-
-def _key(run: RunRecord) -> Key:
-    return run.map, run.method, run.bandwidth if run.shares else None, run.variant
 
 
 def _mixed(cell: Cell) -> str:

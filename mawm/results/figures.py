@@ -68,8 +68,8 @@ def _world_model(cells: Sequence[Cell], look: Look) -> Figure | str:
 def _actor_critic(cells: Sequence[Cell], look: Look) -> Figure | str:
     name = _loss_map(cells, look)
     mine = _widest(cells, name)
-    agents = [agent for agent in ("agent_0", "agent_1") if any(c.curves(f"{agent}/critic/loss") for c in mine)]
-    agents = agents or [agent for agent in ("team",) if any(c.curves(f"{agent}/critic/loss") for c in mine)]
+    logged = [agent for agent in ("agent_0", "agent_1", "team") if any(c.curves(f"{agent}/critic/loss") for c in mine)]
+    agents = [agent for agent in logged if agent != "team"] or logged
     if not agents:
         return f"no run on {name or 'any map'} logged a critic's loss"
     parts = ("critic", "actor")

@@ -136,11 +136,6 @@ class RunRecord:
         """Win rate of the last policy with greedy actions, as `final`."""
         return self.final("win_rate")
 
-    @property
-    def final_return(self) -> float:
-        """Mean return of the last policy with greedy actions, as `final`."""
-        return self.final("return")
-
     def final_interval(self, name: str) -> tuple[float, float]:
         """Low and high end of the interval of `win_rate` or `win_rate_sampled`, as `final`."""
         low, high = self.final(f"{name}_low"), self.final(f"{name}_high")

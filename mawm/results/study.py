@@ -49,14 +49,16 @@ class Study:
         return cls(cells, warnings + inconsistent + lengths(cells))
 
 
-def load_study(paths: tuple[Path, ...], unfinished: bool) -> Study:
-    """Load a study and print its warnings; exit code 2 if no run counts."""
+def load_study(paths: tuple[Path, ...], unfinished: bool, map_name: str = "") -> Study:
+    """Load a study and print its warnings; exit code 2 if no run counts, or none of a map."""
     try:
         study = Study.load(list(paths), unfinished)
     except ValueError as error:
         fail(str(error))
     for line in study.warnings:
         sys.stderr.write(f"mawm: {line}\n")
+    if map_name and map_name not in study.maps:
+        fail(f"--map {map_name}: no run; maps with runs: {', '.join(study.maps)}")
     return study
 
 

@@ -34,20 +34,12 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
     """One row per cell of a map: results, speed of learning, bytes sent."""
     mine = [cell for cell in cells if cell.map == name]
     horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(WIN_RATE)), default=0.0)
-    header: tuple[str, ...] = (
-        "method",
-        "bandwidth",
-        "other settings",
-        "seeds",
-        "final win rate",
-        "final win rate, sampled",
-        "final return",
-        "area under curve",
-    )
+    header: tuple[str, ...] = ("method", "bandwidth", "other settings", "seeds")
+    header += ("final win rate", "final win rate, sampled", "final return", "area under curve")
     header += (f"steps to {100 * LEVEL:g} %", f"MB to {100 * LEVEL:g} %", "realised bandwidth", "MB sent")
     rows = []
     for cell in mine:
-        returns = [run.final_return for run in cell.runs if math.isfinite(run.final_return)]
+        returns = list(cell.finals_of("return").values())
         rows.append(
             (
                 method_label(cell.method),

@@ -1,10 +1,12 @@
 """Limits on the bytes that a sender broadcasts: a share of the bytes produced, a rate per environment step, or none."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import ClassVar
+
+from mawm.types import Saved
 
 
-class Budget:
+class Budget(Saved):
     """Decides whether an item may be sent. By default a budget earns nothing and has no state."""
 
     def advance(self, env_steps: int) -> None:
@@ -17,16 +19,11 @@ class Budget:
         """Pay `size` bytes if the budget allows it; returns whether it does."""
         raise NotImplementedError
 
-    def state(self) -> dict[str, Any]:
-        """JSON-able state; by default none."""
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-
 
 class TokenBucket(Budget):
     """Holds at most `burst` bytes (tokens). It starts empty, so that a run begins without a burst."""
+
+    SAVED: ClassVar[tuple[str, ...]] = ("tokens",)
 
     def __init__(self, rate: float, burst: float) -> None:
         self.rate = rate
@@ -43,14 +40,6 @@ class TokenBucket(Budget):
             return False
         self.tokens -= size
         return True
-
-    def state(self) -> dict[str, Any]:
-        """JSON-able state."""
-        return {"tokens": self.tokens}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self.tokens = float(state["tokens"])
 
 
 class ShareBudget(TokenBucket):
@@ -84,23 +73,16 @@ class StepBudget(TokenBucket):
     bytes sent <= rate * n. Several kinds of item may share one budget: it pays in the order of the requests.
     """
 
+    SAVED = ("tokens", "env_steps")
+
     def __init__(self, rate: float, burst: float) -> None:
         super().__init__(rate, burst)
-        self._env_steps = 0
+        self.env_steps = 0
 
     def advance(self, env_steps: int) -> None:
         """Earn for the steps since the last call."""
-        self.earn(env_steps - self._env_steps)
-        self._env_steps = env_steps
-
-    def state(self) -> dict[str, Any]:
-        """JSON-able state."""
-        return {**super().state(), "env_steps": self._env_steps}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        super().load_state(state)
-        self._env_steps = int(state["env_steps"])
+        self.earn(env_steps - self.env_steps)
+        self.env_steps = env_steps
 
 
 class Unlimited(Budget):

@@ -9,24 +9,18 @@ import numpy as np
 
 from mawm.sharing.broadcast import Outbox
 from mawm.sharing.codec import scramble
+from mawm.types import Saved
 
 Message = tuple[int, bytes]
 """The number of the sender among the learners, and the encoded message."""
 
 
-class Delivery:
+class Delivery(Saved):
     """Turns the outboxes of all learners into the messages that each learner receives."""
 
     def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
         """The messages for each learner."""
         raise NotImplementedError
-
-    def state(self) -> dict[str, Any]:
-        """The state, for JSON; by default none."""
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
 
 
 class Direct(Delivery):

@@ -1,14 +1,12 @@
 """The interface of selectors."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.types import Bools, Ints
+from mawm.types import Bools, Ints, Saved
 
 
-class Selector:
+class Selector(Saved):
     """Decides from the losses of items, in the order in which they were finished, which items to offer."""
 
     active = True
@@ -24,10 +22,3 @@ class Selector:
     def diagnostics(self) -> dict[str, float]:
         """Numbers for the log; by default none."""
         return {}
-
-    def state(self) -> dict[str, Any]:
-        """JSON-able state; by default none."""
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""

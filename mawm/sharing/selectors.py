@@ -30,20 +30,20 @@ class RandomSelector(Selector):
     them in the choice alone.
     """
 
-    active = True
+    SAVED = ("seen", "refused_non_finite")
 
     def __init__(self, bandwidth: float, warm_up: int, rng: np.random.Generator) -> None:
         self.bandwidth = bandwidth
         self.warm_up = warm_up
         self._rng = rng
-        self._seen = 0
+        self.seen = 0
         self.refused_non_finite = 0
 
     def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
         """One draw per item."""
         finite = np.isfinite(losses).all(1)
-        numbers = self._seen + np.cumsum(finite)
-        self._seen += int(finite.sum())
+        numbers = self.seen + np.cumsum(finite)
+        self.seen += int(finite.sum())
         self.refused_non_finite += int((~finite).sum())
         drawn: Bools = self._rng.random(len(losses)) < self.bandwidth
         return drawn & finite & (numbers > self.warm_up)
@@ -54,17 +54,12 @@ class RandomSelector(Selector):
 
     def state(self) -> dict[str, Any]:
         """The generator and the counts."""
-        return {
-            "generator": self._rng.bit_generator.state,
-            "seen": self._seen,
-            "refused_non_finite": self.refused_non_finite,
-        }
+        return {"generator": self._rng.bit_generator.state, **super().state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         self._rng.bit_generator.state = state["generator"]
-        self._seen = int(state["seen"])
-        self.refused_non_finite = int(state["refused_non_finite"])
+        super().load_state(state)
 
 
 def _random(bandwidth: float, components: tuple[str, ...], window: int, rng: np.random.Generator) -> Selector:

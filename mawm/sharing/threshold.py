@@ -1,7 +1,4 @@
-"""The selection rule of Z section 4.2: windows, z-scores, their maximum, the threshold, the warm-up.
-
-Z is the paper of Zeng & Zhang (docs/paper.md).
-"""
+"""The selection rule of Z (docs/paper.md), section 4.2: windows, z-scores, their maximum, threshold, warm-up."""
 
 import math
 from statistics import NormalDist
