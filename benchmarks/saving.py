@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mawm.agents.learner import Learner
 from mawm.build import temporary_run
 from mawm.configs.train import TrainConfig
 from mawm.estimates import random_segment
@@ -73,7 +72,7 @@ def _fill(run: Run, rng: np.random.Generator, spaces: Spaces, steps: int) -> Non
             [random_segment(rng, spaces, SEGMENT, lane=i % lanes, agent=m[0], episode=i) for i in range(count)]
             for m in run.team.members
         ]
-        run.team.call(Learner.remember, new)
+        run.team.remember(new)
 
 
 def _saved(

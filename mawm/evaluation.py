@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mawm.agents.learner import Learner
 from mawm.collect import Collector
 from mawm.team import Actors, Team
 from mawm.types import Metrics, VectorEnv
@@ -109,5 +108,5 @@ def model_errors(env: VectorEnv, team: Team, mode: str, *, seq_len: int, discoun
     """
     collector = Collector(env, team, seq_len=seq_len, discount=discount)
     segments = collector.collect(2 * env.spaces.episode_limit, mode)
-    found = team.call(Learner.model_error, segments)
+    found = team.model_errors(segments)
     return {tag: float(np.mean([errors[tag] for errors in found])) for tag in found[0]}

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mawm.agents.learner import Learner
 from mawm.collect import Collector
 from mawm.configs.train import ScheduleConfig
 from mawm.evaluation import TeamEvaluation
@@ -89,21 +88,21 @@ def round_(run: Run) -> None:
     team, channel = run.team, run.channel
     mode = run.schedule.mode(run.collector.env_steps)
     segments = run.collector.collect(run.config.round_steps, mode)  # Alg. 1, lines 3-4
-    team.call(Learner.remember, segments)  # line 6
+    team.remember(segments)  # line 6
     steps = run.collector.env_steps
-    offers = team.call(Learner.offer_segments, segments, env_steps=steps)  # section 4.2: L_M >= mu_M + c sigma_M
+    offers = team.offer_segments(segments, env_steps=steps)  # section 4.2: L_M >= mu_M + c sigma_M
     run.log_offers("experience", offers)
-    run.log(team.call(Learner.admit, channel.exchange("experience", offers)))  # line 5; the gate checks roles
+    run.log(team.admit(channel.exchange("experience", offers)))  # line 5; the gate checks roles
     explored = run.explorer_hook.round(team, run.config.round_steps, steps)  # G Eq. 4; mode `policy`: G Eq. 3
     run.averages.add(explored, "explorers/")
     updates = run.schedule.due(steps)
-    run.log(team.call(Learner.fit_world_model, updates=updates.model))  # lines 9-10: Eq. 1 on own, Eqs. 2-3 on pooled
-    team.call(Learner.imagine, updates=updates.behaviour)  # lines 11-12; Alg. 2, line 7
-    offers = team.call(Learner.offer_rollouts, env_steps=steps)  # section 4.2: the critic's loss
+    run.log(team.fit_world_model(updates.model))  # lines 9-10: Eq. 1 on own, Eqs. 2-3 on pooled
+    team.imagine(updates.behaviour)  # lines 11-12; Alg. 2, line 7
+    offers = team.offer_rollouts(env_steps=steps)  # section 4.2: the critic's loss
     run.log_offers("rollouts", offers)
     received = channel.exchange("rollouts", offers)  # Alg. 2, line 8
     won = run.collector.share_won()
-    run.log(team.call(Learner.fit_behaviour, received, env_steps=steps, won=won))  # line 13; Alg. 2, lines 11-12
+    run.log(team.fit_behaviour(received, env_steps=steps, won=won))  # line 13; Alg. 2, lines 11-12
 
 
 def evaluate_log_and_save(run: Run) -> None:

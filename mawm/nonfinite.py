@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from mawm.agents.learner import Learner
 from mawm.storage.atomic_files import write_synced
 from mawm.team import Team
 from mawm.types import Metrics
@@ -42,7 +41,7 @@ class NonFiniteWatch:
                     self.seen[f"{name}/{tag}"], skipped = count, True
         if not skipped:
             return
-        for name, incidents in zip(names, team.call(Learner.incidents), strict=True):
+        for name, incidents in zip(names, team.incidents(), strict=True):
             for network, (in_a_row, arrays) in incidents.items():
                 self._report(name, network, in_a_row, arrays, env_steps)
 

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mawm.agents.learner import Learner
+from mawm.agents.learner import Incidents, Learner, State
 from mawm.runtime.processes import ignore_signals, start
-from mawm.types import Bools, Floats, Ints
+from mawm.sharing.broadcast import Outbox
+from mawm.types import Bools, Floats, Ints, Metrics, Segment, Since
 
 CLOSE_S = 5.0
 """Seconds in which workers must end after a request; then they are killed."""
@@ -46,17 +47,17 @@ class Actors:
 
 
 class Team(Actors, ABC):
-    """Learners i = 0..L-1; learner i acts for the environment agents `members[i]`."""
+    """Learners i = 0..L-1; learner i acts for the environment agents `members[i]`.
+
+    Each method calls the learners' method of that name. A list has an entry for each learner, and so have the results.
+    """
 
     def __init__(self, members: tuple[tuple[int, ...], ...]) -> None:
         self.members = members
 
     @abstractmethod
     def call(self, method: Callable[..., T], *lists: Sequence[Any], **shared: Any) -> list[T]:
-        """Call a method (say `Learner.remember`) on every learner, with its entry of each list and with `shared`.
-
-        The lists have an entry for each learner, and so has the result.
-        """
+        """Call a method (say `Learner.remember`) on every learner, with its entry of each list and with `shared`."""
 
     def close(self, *, at_once: bool = False) -> None:
         """Close the learners; `at_once`: without waiting for their current call."""
@@ -79,6 +80,50 @@ class Team(Actors, ABC):
         for m, own in zip(lanes, chosen, strict=True):
             actions[:, m] = own.reshape(len(m), -1).T
         return actions
+
+    def remember(self, segments: Sequence[list[Segment]]) -> None:
+        """Let each learner keep its own experience."""
+        self.call(Learner.remember, segments)
+
+    def offer_segments(self, segments: Sequence[list[Segment]], *, env_steps: int) -> list[Outbox]:
+        """The segments of this experience that each learner broadcasts."""
+        return self.call(Learner.offer_segments, segments, env_steps=env_steps)
+
+    def admit(self, messages: Sequence[list[bytes]]) -> list[Metrics]:
+        """Let each learner keep the experience that it received."""
+        return self.call(Learner.admit, messages)
+
+    def fit_world_model(self, updates: int) -> list[Metrics]:
+        """Gradient steps on each world model."""
+        return self.call(Learner.fit_world_model, [updates] * len(self.members))
+
+    def imagine(self, updates: int) -> None:
+        """Let each learner imagine rollouts for `updates` behaviour updates."""
+        self.call(Learner.imagine, [updates] * len(self.members))
+
+    def offer_rollouts(self, *, env_steps: int) -> list[Outbox]:
+        """The imagined rollouts that each learner broadcasts."""
+        return self.call(Learner.offer_rollouts, env_steps=env_steps)
+
+    def fit_behaviour(self, messages: Sequence[list[bytes]], *, env_steps: int, won: float = 0.0) -> list[Metrics]:
+        """Gradient steps on each actor and critic."""
+        return self.call(Learner.fit_behaviour, messages, env_steps=env_steps, won=won)
+
+    def incidents(self) -> list[Incidents]:
+        """Updates of each learner since the last call that were not finite."""
+        return self.call(Learner.incidents)
+
+    def model_errors(self, segments: Sequence[list[Segment]]) -> list[Metrics]:
+        """Errors of each world model on its segments."""
+        return self.call(Learner.model_error, segments)
+
+    def states(self, since: Sequence[Since | None] | None = None) -> list[State]:
+        """The state of each learner."""
+        return self.call(Learner.state, since or [None] * len(self.members))
+
+    def load_states(self, states: Sequence[State]) -> None:
+        """Continue from `states`."""
+        self.call(Learner.load_state, [arrays for arrays, _ in states], [values for _, values in states])
 
 
 class InlineTeam(Team):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from mawm.agents.learner import Learner
 from mawm.build import make_team
 from mawm.configs.presets import load_preset
 from mawm.envs.registry import make_env
@@ -152,9 +151,9 @@ def small() -> Iterator[Any]:
 def test_evaluation_changes_no_generator_or_learner_of_training(small: Any) -> None:
     config, _, team = small
     team.begin("train", 4)
-    before = team.call(Learner.state)
+    before = team.states()
     evaluate_both(lambda: make_env(config, "eval", 6), team)
-    for (arrays, rest), (arrays_then, rest_then) in zip(before, team.call(Learner.state), strict=True):
+    for (arrays, rest), (arrays_then, rest_then) in zip(before, team.states(), strict=True):
         assert {name for name in arrays_then if name not in arrays} <= {
             f"memory/eval/{part}" for part in ("deter", "stoch", "prev_action")
         }

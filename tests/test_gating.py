@@ -10,7 +10,7 @@ import pytest
 import resume_cases
 
 from mawm.agents.agent import Agent
-from mawm.agents.learner import Learner
+from mawm.agents.learner import GatedLearner
 from mawm.build import make_run, make_team
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
@@ -78,7 +78,7 @@ def same(a: Any, b: Any) -> bool:
 
 def primary_state(run: Run) -> list[Any]:
     """The state of the primary: learners, collector, channel, schedule."""
-    return [run.team.call(Learner.state), run.collector.state(), run.channel.state(), run.schedule.state()]
+    return [run.team.states(), run.collector.state(), run.channel.state(), run.schedule.state()]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_explorer_search_approaches_the_primary_and_random_search_does_not() -> 
         search = replace(config.gating.search, closeness=1.0)
         config = replace(config, gating=replace(config.gating, explorer=kind, search=search))
         explorers = make_explorer_hook(config, SPACES).explorers  # type: ignore[attr-defined]
-        weights = team_of(config).call(Agent.policy_weights)
+        weights = team_of(config).call(GatedLearner.policy_weights)
         explorers.explore(60)
         for _ in range(15):
             explorers.evolve([(f"agent_{i}", w) for i, w in enumerate(weights)])

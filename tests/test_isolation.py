@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from mawm.agents.agent import Agent
-from mawm.agents.learner import Learner
 from mawm.build import make_learner, make_run, make_team
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset, merge
@@ -192,7 +191,7 @@ def test_channel_controls_deliver_what_was_sent_with_equal_gradient_steps(channe
             under_way = last[kind] if channel == "stale" else 0
             delivered = sum(row["delivered"] for row in rows if row["kind"] == kind)
             assert delivered == 2 * (tally.sent_items - under_way) > 0, kind
-        for arrays, _ in team.call(Learner.state):
+        for arrays, _ in team.states():
             steps = [int(arrays[f"optimiser/{name}/step"].reshape(-1)[0]) for name in ("world_model", "actor")]
             assert steps == [11, 9], "the same in every channel"
 
@@ -211,16 +210,16 @@ def run_rounds(placement: str, method: Method = "both", mute: str = "", **sharin
         collector = Collector(env, team, seq_len=8, discount=0.99)
         for _ in range(3):
             lived = collector.collect(12, "sample")
-            team.call(Learner.remember, lived)
-            boxes = team.call(Learner.offer_segments, lived, env_steps=10)
+            team.remember(lived)
+            boxes = team.offer_segments(lived, env_steps=10)
             inbox = [[m for j, box in enumerate(boxes) if j != i for m in box.messages] for i in range(3)]
-            team.call(Learner.admit, inbox)
-            team.call(Learner.fit_world_model, updates=2)
-            team.call(Learner.imagine, updates=1)
-            boxes = team.call(Learner.offer_rollouts, env_steps=10)
+            team.admit(inbox)
+            team.fit_world_model(2)
+            team.imagine(1)
+            boxes = team.offer_rollouts(env_steps=10)
             inbox = [[m for j, box in enumerate(boxes) if j != i for m in box.messages] for i in range(3)]
-            team.call(Learner.fit_behaviour, inbox, env_steps=10)
-        return [arrays for arrays, _ in team.call(Learner.state)]
+            team.fit_behaviour(inbox, env_steps=10)
+        return [arrays for arrays, _ in team.states()]
     finally:
         team.close()
 

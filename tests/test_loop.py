@@ -71,8 +71,8 @@ def test_round_calls_follow_algorithms_1_and_2() -> None:
         {"env_steps": 64, "won": 0.25},
     )
     assert team.heard["offer_segments"][1] == team.heard["offer_rollouts"][1] == {"env_steps": 64}
-    assert team.heard["fit_world_model"][1] == {"updates": 3}
-    assert team.heard["imagine"][1] == {"updates": 0}
+    assert team.heard["fit_world_model"][0] == ([3, 3],)
+    assert team.heard["imagine"][0] == ([0, 0],)
     assert run.averages.flush()["explorers/out"] == 0.0
 
 

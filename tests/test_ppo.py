@@ -11,7 +11,6 @@ import pytest
 import torch
 from test_docs import documented_tags
 
-from mawm.agents.learner import Learner
 from mawm.agents.ppo.batch import PpoBatch, batch_of, gae
 from mawm.agents.ppo.battle_log import Battle, BattleLog
 from mawm.agents.ppo.learner import Ppo
@@ -251,7 +250,7 @@ def test_ppo_battle_log_returns_battles_as_played() -> None:
     learner, battles = team.learners[0], []
     for _ in range(30):
         lived = collector.collect(7, "sample")
-        team.call(Learner.remember, lived)
+        team.remember(lived)
         battles += learner.log.take()
     assert len(battles) > 4 and any(b.arrivals.min() < b.arrivals.max() for b in battles)
     batch = batch_from(learner, battles)

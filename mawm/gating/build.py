@@ -1,6 +1,6 @@
 """Builds the explorers of a run from its settings."""
 
-from mawm.agents.agent import Agent
+from mawm.agents.learner import GatedLearner
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import EXPLORER, make_env
 from mawm.gating.explorer_hook import ExplorerHook
@@ -13,7 +13,7 @@ from mawm.methods import METHODS, learner_names, members_of
 from mawm.seeds import named_generator
 from mawm.types import Spaces
 
-HANDOVER = {"strict": None, "policy": Agent.consider, "open": Agent.mix}
+HANDOVER = {"strict": None, "policy": GatedLearner.consider, "open": GatedLearner.mix}
 """For each mode of the gate, the learners' method that receives the explorers' segments."""
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from mawm.agents.learner import Learner
 from mawm.loop import Run
 from mawm.run_folder.checkpoint import Loaded, Part
 from mawm.storage.append_only_tables import Base
@@ -20,7 +19,7 @@ def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
     """
     names = [f"learner_{name}" for name in run.names]
     since = {part: {} if base is None else base.since(part) for part in (*names, EXPLORERS)}
-    learners = run.team.call(Learner.state, [since[name] for name in names])
+    learners = run.team.states([since[name] for name in names])
     parts: dict[str, Part] = dict(zip(names, learners, strict=True))
     arrays, collector = run.collector.state()
     values = {
@@ -59,5 +58,4 @@ def restore(run: Run, loaded: Loaded) -> None:
 
 def load_team(team: Team, names: tuple[str, ...], parts: dict[str, Any]) -> None:
     """Give every learner its part of a checkpoint."""
-    arrays, values = zip(*(parts[f"learner_{name}"] for name in names), strict=True)
-    team.call(Learner.load_state, arrays, values)
+    team.load_states([parts[f"learner_{name}"] for name in names])
