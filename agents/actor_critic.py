@@ -15,7 +15,7 @@ from mawm.agents.nets import FeatureLinear, Mlp
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.returns import advantages, lambda_returns, scalar_output
 from mawm.agents.rssm import Latent
-from mawm.agents.world_model import WorldModel
+from mawm.agents.world_model import Encoded, WorldModel
 
 DUAL_CLIP = 3.0
 """The dual clip: the objective of a received row with a negative advantage A is at least this number times A."""
@@ -69,6 +69,15 @@ class Rows(NamedTuple):
     returns: Tensor
     weight: Tensor
     received: Tensor
+
+
+class Replayed(NamedTuple):
+    """Rows (R, ...) for the critic: replayed states, lambda-returns of real rewards, and weights (0: unknown)."""
+
+    deter: Tensor
+    stoch: Tensor
+    returns: Tensor
+    weight: Tensor
 
 
 class Head(nn.Module):
@@ -215,7 +224,25 @@ class ActorCritic:
         )
         return Rows(*(rearrange(x, "steps rollouts ... -> (steps rollouts) ...") for x in rows))
 
-    def update(self, rows: Rows, entropy_weight: float) -> dict[str, float]:
+    @torch.no_grad()
+    def replayed(self, encoded: Encoded) -> tuple[Replayed, float]:
+        """Rows of replayed sequences, and the mean of value less return: how much the critic promises too much.
+
+        The return of state t holds the rewards of the arrivals t + 1, ... of its battle in the sequence, and the slow
+        critic's value of the last one. The policies that acted earned it, so it fits recent sequences best.
+        """
+        value = self.value_output.mean(self.slow_critic(*encoded.states))
+        known = ~encoded.reset[1:]
+        # Where the next arrival belongs to another battle, nothing is known: the return is the value itself.
+        reward = torch.where(known, encoded.reward[1:], value[:-1])
+        discount = self.config.discount * (known & ~encoded.terminal[1:])
+        returns = lambda_returns(reward, discount, value, self.config.lam)
+        weight = (known & encoded.usable[:-1]).to(value.dtype)
+        optimism = float((weight * (value[:-1] - returns)).sum() / weight.sum().clamp_min(1.0))
+        deter, stoch = (state[:-1].flatten(0, 1) for state in encoded.states)
+        return Replayed(rounded(deter), stoch, returns.flatten(), weight.flatten()), optimism
+
+    def update(self, rows: Rows, entropy_weight: float, replayed: Replayed | None = None) -> dict[str, float]:
         """One gradient step of actor and critic on rows (R, ...); returns losses for the log.
 
         The actor's loss is -min(r A, clip(r) A) - w x entropy, with the ratio r = pi(a)/mu(a) and w = `entropy_weight`.
@@ -226,7 +253,7 @@ class ActorCritic:
         agent may give any ratio. The dual clip is used there: max(min(r A, clip(r) A), 3 A).
 
         The critic's loss is the loss of the lambda-return (two-hot: -log p). Both losses are weighted by the
-        probability of being alive.
+        probability of being alive. `replay_critic` times the mean loss on `replayed` rows is added.
         """
         weight = rows.weight / rows.weight.sum().clamp_min(1e-6)
         logits = masked_logits(self.actor(rows.deter, rows.stoch), rows.avail)
@@ -241,7 +268,11 @@ class ActorCritic:
         actor_loss = -(weight * (objective + entropy_weight * entropy)).sum()
         actor_norm = self.actor_opt.step(actor_loss, rows._asdict())
         critic_loss = (weight * self.value_output.loss(self.critic(rows.deter, rows.stoch), rows.returns)).sum()
-        critic_norm = self.critic_opt.step(critic_loss, rows._asdict())
+        replay_loss = torch.zeros(())
+        if replayed is not None:
+            losses = self.value_output.loss(self.critic(replayed.deter, replayed.stoch), replayed.returns)
+            replay_loss = (replayed.weight * losses).sum() / replayed.weight.sum().clamp_min(1.0)
+        critic_norm = self.critic_opt.step(critic_loss + self.config.replay_critic * replay_loss, rows._asdict())
         with torch.no_grad():
             self.slow_critic_step()
         return {
@@ -252,6 +283,7 @@ class ActorCritic:
             "actor/grad_norm": actor_norm,
             "actor/clipped_share": float((weight * (ratio != clipped)).sum()),
             "critic/loss": float(critic_loss.detach()),
+            "critic/replay_loss": float(replay_loss.detach()),
             "critic/grad_norm": critic_norm,
             "critic/mean_return": float((weight * rows.returns).sum()),
         }

@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mawm.agents.actor_critic import ActorCritic, Imagined, Rows, Valued, imagine, joined, threshold_avail
+from mawm.agents.actor_critic import ActorCritic, Imagined, Replayed, Rows, Valued, imagine, joined, threshold_avail
 from mawm.agents.categorical import masked_logits
 from mawm.agents.information.term import Intrinsic
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.rssm import Latent
+from mawm.agents.world_model import Encoded
 from mawm.types import Metrics, Origin, Rollout
 
 
@@ -32,6 +33,8 @@ class BehaviourTrainer:
     imagined: Imagined | None = None
     valued: Valued | None = None
     """Values of `imagined`, computed when first needed."""
+    encoded: Encoded | None = None
+    """The agent's own sequences in which this round's rollouts start."""
     foreign: int = 0
     """Number of this round's rollouts that start in explorers' states; they come last."""
     round: int = 0
@@ -50,10 +53,10 @@ class BehaviourTrainer:
         self.foreign = self._foreign(count)
         count -= self.foreign
         replay = self.trainer.replay
-        start, avail = self.trainer.starts(count, self.rng, replay.sample_own)
+        start, avail, self.encoded = self.trainer.starts(count, self.rng, replay.sample_own)
         noise = self._noise(self.rng, count)
         if self.foreign:
-            foreign_start, foreign_avail = self.trainer.starts(
+            foreign_start, foreign_avail, _ = self.trainer.starts(
                 self.foreign, self.explorer_rng, replay.sample_considered
             )
             start = Latent(*(torch.cat(pair) for pair in zip(start, foreign_start, strict=True)))
@@ -128,14 +131,20 @@ class BehaviourTrainer:
         exploration = self.actor_critic.exploration
         size = min(config.minibatch, own_rows)
         steps = config.epochs * max(1, own_rows // size)
+        replayed: list[Replayed] | None = None
+        if config.replay_critic > 0.0:
+            assert self.encoded is not None
+            whole, metrics["critic/optimism"] = self.actor_critic.replayed(self.encoded)
+            replayed = [Replayed(*(x[i::steps] for x in whole)) for i in range(steps)]
         totals: dict[str, float] = {}
-        for index in self._minibatches(len(rows.action), size, steps):
+        for i, index in enumerate(self._minibatches(len(rows.action), size, steps)):
             minibatch = Rows(*(x.index_select(0, index) for x in rows))
-            losses = self.actor_critic.update(minibatch, exploration.weight(env_steps))
+            weight, real = exploration.weight(env_steps), replayed[i] if replayed else None
+            losses = self.actor_critic.update(minibatch, weight, real)
             exploration.adapt(losses["actor/entropy_share"], env_steps)
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + value
-        self.imagined = self.valued = None
+        self.imagined = self.valued = self.encoded = None
         self.intrinsic.remember(self.actor_critic.actor, env_steps)
         if self.gain == self.gain:
             metrics["information/gain"] = self.gain

@@ -104,6 +104,9 @@ class BehaviourConfig:
     averaging: Share = 0.999
     """Decay per update of the moving average of world model and actor by which the agent acts; 0: the agent acts by the
     learned weights."""
+    replay_critic: Weight = 0.5
+    """Weight of the critic's loss on replayed states, whose returns hold real rewards (DreamerV3); 0: only rollouts
+    train the critic."""
     target_decay: Share = 0.98
     """Decay per gradient step of the slow critic, whose values bootstrap the lambda-return."""
 

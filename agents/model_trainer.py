@@ -12,7 +12,7 @@ from mawm.agents.information.term import Intrinsic
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.rssm import Latent
-from mawm.agents.world_model import Batch, Losses, WorldModel, resets
+from mawm.agents.world_model import Batch, Encoded, Losses, WorldModel, resets
 from mawm.types import Metrics, Segment
 
 COMPARED = 1024
@@ -92,8 +92,7 @@ class ModelTrainer:
         counted = ~reset
         obs = (self.model.decode_observation(expected) - self.model.rssm.scale(batch.obs)).square().mean(-1)[counted]
         reward = self.model.reward_output.mean(self.model.predict(expected).reward) - batch.reward
-        # The model is not fitted on stale rewards.
-        return float(obs.mean()), float(reward.square()[counted & ~batch.stale].mean())
+        return float(obs.mean()), float(reward.square()[counted].mean())
 
     @torch.no_grad()
     def score(self, segments: Sequence[Segment], rng: np.random.Generator | None = None) -> NDArray[np.float64]:
@@ -128,15 +127,14 @@ class ModelTrainer:
                 out[: len(segment), i] = getattr(segment, name)
             return torch.from_numpy(out).to(self.device)
 
-        none = torch.zeros(length, count, dtype=torch.bool, device=self.device)
         # A segment lies in one battle, so the memory is reset where the battle begins.
         first, own = padded("is_first"), torch.ones(count, dtype=torch.bool, device=self.device)
         fields = [padded(name) for name in ("obs", "prev_action", "reward", "terminal")]
-        return Batch._make([*fields, first, first, none, padded("avail"), own]), torch.from_numpy(valid).to(self.device)
+        return Batch._make([*fields, first, first, padded("avail"), own]), torch.from_numpy(valid).to(self.device)
 
     @torch.no_grad()
-    def starts(self, count: int, rng: np.random.Generator, source: Sampler) -> tuple[Latent, Tensor]:
-        """`count` posterior states (B, ...) of sequences from `source`, with their true masks (B, A), without gradient.
+    def starts(self, count: int, rng: np.random.Generator, source: Sampler) -> tuple[Latent, Tensor, Encoded]:
+        """`count` posterior states (B, ...) of sequences from `source`, their true masks (B, A), and the sequences.
 
         Terminal states are excluded. The first `CONTEXT` states after an unknown past are used only if there are no
         others, because the model has observed too little there. It encodes 1.5 times as many states as it returns.
@@ -149,11 +147,13 @@ class ModelTrainer:
         states = self.model.rssm.states(batch.obs, batch.prev_action, reset, noise)
         running = ~batch.terminal.cpu().numpy()
         informed = running & _with_context(batch.is_first.cpu().numpy(), reset.cpu().numpy())
-        places = np.flatnonzero(informed if informed.any() else running)
+        usable = informed if informed.any() else running
+        places = np.flatnonzero(usable)
         picked = rng.choice(places, size=count, replace=len(places) < count)
         index = torch.from_numpy(picked).to(self.device)
         deter, stoch, avail = (x.flatten(0, 1)[index] for x in (states.deter, states.stoch, batch.avail))
-        return Latent(deter, stoch), avail
+        encoded = Encoded(states, batch.reward, batch.terminal, reset, torch.from_numpy(usable).to(self.device))
+        return Latent(deter, stoch), avail, encoded
 
 
 def _with_context(is_first: NDArray[np.bool_], reset: NDArray[np.bool_]) -> NDArray[np.bool_]:

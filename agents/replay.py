@@ -14,8 +14,7 @@ class Sequences(NamedTuple):
     """Sampled sequences, time first: obs (T, B, O), avail (T, B, A), all others (T, B).
 
     `is_first`: a battle begins here. `reset`: the memory must be reset here, because a battle begins or because the
-    previous row belongs to another stream (then the past is unknown). `stale`: the reward was written at an agent's
-    death (`Segment.death`), and the row is no longer recent.
+    previous row belongs to another stream (then the past is unknown).
     """
 
     obs: Floats
@@ -24,7 +23,6 @@ class Sequences(NamedTuple):
     terminal: Bools
     is_first: Bools
     reset: Bools
-    stale: Bools
     avail: Bools
 
 
@@ -52,7 +50,6 @@ class Replay:
             "terminal": np.zeros(rows, np.bool_),
             "is_first": np.zeros(rows, np.bool_),
             "reset": np.zeros(rows, np.bool_),
-            "death": np.zeros(rows, np.bool_),
             "avail": np.zeros((*rows, (spaces.n_actions + 7) // 8), np.uint8),
             "agent": np.zeros(rows, np.int16),
             "role": np.zeros(rows, np.uint8),
@@ -97,8 +94,6 @@ class Replay:
 
     def _append(self, lane: int, segment: Segment, reset: Bools) -> None:
         start, steps = int(self._written[lane]), len(segment)
-        death = np.zeros(steps, np.bool_)
-        death[-1] = segment.death
         self._grow(start + steps)
         at = np.arange(start, start + steps) % self.depth
         values: dict[str, NDArray[Any] | int] = {
@@ -108,7 +103,6 @@ class Replay:
             "terminal": segment.terminal,
             "is_first": segment.is_first,
             "reset": reset,
-            "death": death,
             "avail": np.packbits(segment.avail, axis=-1),
             "agent": segment.origin.agent,
             "role": ROLES.index(segment.origin.role),
@@ -162,7 +156,6 @@ class Replay:
         return Sequences(
             **{name: picked[name] for name in ("obs", "reward", "terminal", "is_first", "reset")},
             prev_action=picked["prev_action"].astype(np.int64),
-            stale=picked["death"] & (number < (self._written - self.recent)[lane]),
             avail=np.unpackbits(picked["avail"], axis=-1, count=self.spaces.n_actions).astype(np.bool_),
         )
 

@@ -18,10 +18,7 @@ SCORES = ("avail", "terminal", "reward", "kl")
 
 
 class Batch(NamedTuple):
-    """The tensors of `replay.Sequences`, time first; `own` (B,) marks the agent's own rows.
-
-    A `stale` reward was written at an agent's death long ago, so it depends on an old policy of the team.
-    """
+    """The tensors of `replay.Sequences`, time first; `own` (B,) marks the agent's own rows."""
 
     obs: Tensor
     prev_action: Tensor
@@ -29,9 +26,21 @@ class Batch(NamedTuple):
     terminal: Tensor
     is_first: Tensor
     reset: Tensor
-    stale: Tensor
     avail: Tensor
     own: Tensor
+
+
+class Encoded(NamedTuple):
+    """Replayed sequences, time first: posterior states (T, B, ...), reward, terminal, reset (T, B) as in `Batch`.
+
+    `usable` (T, B) marks the states in which a rollout may start.
+    """
+
+    states: Latent
+    reward: Tensor
+    terminal: Tensor
+    reset: Tensor
+    usable: Tensor
 
 
 class Losses(NamedTuple):
@@ -114,7 +123,7 @@ class WorldModel(nn.Module):
         The KL is balanced: `dyn` = KL(sg(q), p) trains the prior, `rep` = KL(q, sg(p)) the posterior. Some losses are
         zero: reward, previous action and KL at the first index of a sequence or segment that starts inside a battle,
         because they cannot be predicted without the past; reward and previous action at a battle's first arrival,
-        because they do not exist; and the loss of stale rewards.
+        because they do not exist.
         """
         reset = resets(batch.reset)
         post = self.rssm.observe(batch.obs, batch.prev_action, reset, noise)
@@ -131,7 +140,7 @@ class WorldModel(nn.Module):
         losses = Losses(
             obs=own * 0.5 * (obs_mean - self.rssm.scale(batch.obs)).square().sum(-1),
             action=own * arrived * action_loss.view_as(batch.reward),
-            reward=arrived * (~batch.stale).to(arrived.dtype) * self.reward_output.loss(predicted.reward, batch.reward),
+            reward=arrived * self.reward_output.loss(predicted.reward, batch.reward),
             terminal=functional.binary_cross_entropy_with_logits(
                 predicted.terminal, batch.terminal.to(batch.obs.dtype), reduction="none"
             ),

@@ -102,10 +102,10 @@ def measure(config: AgentConfig, agents: int, precision: str, repeats: int = 5) 
 
     Returns processor seconds of each unit per agent, of an iteration of all agents for both learners, the lower bound
     `floor_seconds` (the products of the package's learner at the rate of this machine's matrix product), and the ratio.
-    Both learners do one policy epoch per rollout. `precision` applies to the package's learner; the plain learner uses
-    float32.
+    Both learners do one policy epoch per rollout, without replayed states for the critic. `precision` applies to the
+    package's learner; the plain learner uses float32.
     """
-    config = replace(config, behaviour=replace(config.behaviour, epochs=1))
+    config = replace(config, behaviour=replace(config.behaviour, epochs=1, replay_critic=0.0))
     teams = {
         "ours": [our_units(config, seed) for seed in range(agents)],
         "plain": [plain_units(config, seed) for seed in range(agents)],

@@ -26,8 +26,6 @@ class _Stream:
     is_first: list[bool] = field(default_factory=list)
     avail: list[Bools] = field(default_factory=list)
     dead: bool = False
-    fought_on: bool = False
-    """Whether the battle continued after the agent's death."""
     death_discount: float = 1.0
 
     def arrive(self, obs: Floats, prev_action: int, reward: float, terminal: bool, first: bool, avail: Bools) -> None:
@@ -51,7 +49,7 @@ class _Stream:
         }
         for name in fields:
             del getattr(self, name)[:steps]
-        segment = Segment(origin, lane, self.start, **fields, death=self.fought_on and not self.reward)
+        segment = Segment(origin, lane, self.start, **fields)
         self.start += steps
         return segment
 
@@ -124,7 +122,6 @@ class Collector:
         for agent, streams in enumerate(self._streams):
             stream = streams[row]
             if stream.dead:
-                stream.fought_on = True
                 stream.death_discount *= self.discount
                 stream.reward[-1] += stream.death_discount * reward
                 continue

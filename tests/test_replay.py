@@ -201,28 +201,17 @@ def test_replay_recent_samples_start_in_the_newest_rows_of_every_lane():
     assert abs((mixed >= 946).mean() - (0.5 + 0.5 * 50 / 996)) < 0.01
 
 
-def test_replay_death_reward_is_stale_once_no_longer_recent():
-    replay = Replay(SPACES, 400, 1, Gate(Role.PRIMARY), recent_steps=20)
-    replay.add([replace(segment(0, 10, 0), death=True)])
-    for more, stale in ((19, False), (1, True)):
-        replay.add([segment(100, more, 0)])
-        whole = replay.sample(1, len(replay), np.random.default_rng(0))
-        assert whole.stale[9, 0] == stale and not np.delete(whole.stale, 9, 0).any()
-
-
 def test_pooled_received_rows_are_recent_as_long_as_own_rows_of_the_same_time():
     pooled = PooledReplay(SPACES, ReplayConfig(capacity=4000, recent_steps=100), 1, Gate(Role.PRIMARY), "cpu")
     pooled.remember([segment(0, 90, 0)])
-    pooled.admit([replace(segment(0, 10, 0), death=True)])
-    assert not pooled.sample_pooled(4, 10, np.random.default_rng(0)).stale.any()  # all of the run is recent
+    pooled.admit([segment(0, 10, 0)])
+    pooled.sample_pooled(4, 10, np.random.default_rng(0))
+    assert pooled.received.recent == 10  # all of the run is recent
     # A quarter of the 400 own rows is recent, so the newest 5 of the 20 received ones are.
     pooled.remember([segment(100, 310, 0)])
     pooled.admit([segment(100, 10, 0)])
-    batch = pooled.sample_pooled(400, 10, np.random.default_rng(0))
+    pooled.sample_pooled(400, 10, np.random.default_rng(0))
     assert pooled.received.recent == 5
-    theirs = ~batch.own.numpy()
-    deaths = batch.stale.numpy()[:, theirs]
-    assert theirs.sum() > 5 and deaths.any() and deaths.sum() == (batch.reward.numpy()[:, theirs] == 9).sum()
 
 
 def test_agent_of_a_whole_team_calls_the_same_time_recent_as_one_of_a_single_agent():

@@ -32,7 +32,6 @@ def make_batch(own=(True, True, True, True), seed=0):
         terminal=torch.from_numpy(rng.random((T, B)) < 0.2),
         is_first=torch.from_numpy(first),
         reset=torch.from_numpy(first),
-        stale=torch.zeros(T, B, dtype=torch.bool),
         avail=torch.from_numpy(rng.random((T, B, A)) < 0.5),
         own=torch.tensor(own),
     )
@@ -241,14 +240,6 @@ def test_imagination_starts_after_five_arrivals_or_a_whole_battle():
         [0, 0, 0, 1, 1, 1, 1, 1],
         [0, 0, 0, 0, 0, 0, 0, 1],
     ]
-
-
-def test_stale_reward_has_no_loss_and_other_losses_stay():
-    model, batch = make_model(), make_batch()
-    stale = batch._replace(stale=torch.ones(T, B, dtype=torch.bool))
-    fresh_losses, stale_losses = (model.losses(x, noise())[0]._asdict() for x in (batch, stale))
-    assert fresh_losses.pop("reward").any() and not stale_losses.pop("reward").any()
-    assert all(torch.equal(fresh_losses[name], stale_losses[name]) for name in fresh_losses)
 
 
 def test_score_is_a_mean_over_arrivals_that_have_the_loss():

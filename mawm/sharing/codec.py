@@ -23,8 +23,6 @@ _CHECKSUM = 8
 _SEGMENT, _ROLLOUT = 0, 1
 _REALS = ("float32", "float16")
 _DETER_STEPS = 127
-_DEATH = 2
-"""Terminal flag of an arrival that is an agent's death before the battle's end; 1: any other terminal arrival."""
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
@@ -120,13 +118,10 @@ def _pack(
 def encode_segment(segment: Segment, sequence: int, wire: Wire) -> bytes:
     """A segment as bytes; `sequence` counts the sender's messages."""
     steps, n_actions = segment.avail.shape
-    flags = np.stack([segment.terminal, segment.is_first]).astype(np.uint8)
-    if segment.death:
-        flags[0, -1] = _DEATH
     parts = [
         wire.real(segment.obs),
         wire.real(segment.reward),
-        flags.tobytes(),
+        np.stack([segment.terminal, segment.is_first]).astype(np.uint8).tobytes(),
         segment.prev_action.astype(_action_type(n_actions)).tobytes(),
         np.packbits(segment.avail, axis=-1).tobytes(),
     ]
@@ -218,13 +213,11 @@ def decode_segment(message: bytes) -> Segment:
     reader = _Reader(message, _SEGMENT)
     steps, obs_size, n_actions, lane = reader.sizes
     obs, reward = reader.reals(steps, obs_size), reader.reals(steps)
-    flags = reader.take(np.uint8, 2, steps)
-    terminal, is_first = flags.astype(np.bool_)
-    death = bool(steps) and int(flags[0, -1]) == _DEATH
+    terminal, is_first = reader.take(np.uint8, 2, steps).astype(np.bool_)
     prev_action = reader.take(_action_type(n_actions), steps).astype(np.int64)
     avail = reader.mask(steps, n_actions)
     reader.finish()
-    return Segment(reader.origin, lane, reader.last, obs, prev_action, reward, terminal, is_first, avail, death)
+    return Segment(reader.origin, lane, reader.last, obs, prev_action, reward, terminal, is_first, avail)
 
 
 def decode_rollout(message: bytes) -> Rollout:
