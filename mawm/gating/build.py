@@ -23,7 +23,7 @@ def make_explorer_hook(config: TrainConfig, spaces: Spaces) -> ExplorerHook:
     if gating.gate == "off":
         return ExplorerHook()
     members = members_of(config, spaces)
-    if not METHODS[config.method].imagines:
+    if not METHODS[config.method].world_model:
         raise ValueError(
             f"--gate {gating.gate} protects a world model, and --method {config.method} has none; use --gate off"
         )
