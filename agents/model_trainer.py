@@ -96,7 +96,7 @@ class ModelTrainer:
         return float(obs.mean()), float(reward.square()[counted & ~batch.stale].mean())
 
     @torch.no_grad()
-    def score(self, segments: Sequence[Segment], rng: np.random.Generator | None = None) -> NDArray[np.float64]:
+    def losses_of(self, segments: Sequence[Segment], rng: np.random.Generator | None = None) -> NDArray[np.float64]:
         """Losses (n, 4) of segments under the agent's own model, in the order of `SCORES`, in nats per arrival.
 
         Each loss is a mean over the arrivals that have it, so that the means of short and long segments are comparable:

@@ -13,7 +13,7 @@ from mawm.methods import METHODS, learner_names, members_of
 from mawm.seeds import named_generator
 from mawm.types import Spaces
 
-HANDOVER = {"strict": None, "policy": GatedLearner.consider, "open": GatedLearner.mix}
+HANDOVER = {"strict": None, "policy": GatedLearner.add_explorer_starts, "open": GatedLearner.learn_from_explorers}
 """For each mode of the gate, the learners' method that receives the explorers' segments."""
 
 
