@@ -55,7 +55,7 @@ class Broadcaster:
 
     @property
     def active(self) -> bool:
-        """Whether items need scores; False for a selector that never offers."""
+        """Whether items need losses; False for a selector that never offers."""
         return self.selector.active
 
     def silent(self, sizes: Sequence[int]) -> Outbox:
