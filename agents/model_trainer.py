@@ -1,4 +1,4 @@
-"""Fits one agent's world model on its pooled replay, computes losses of segments, and encodes rollouts' start states."""
+"""Fits one agent's world model, computes losses of segments under it, and encodes the start states of rollouts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
