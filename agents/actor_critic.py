@@ -154,7 +154,12 @@ class ActorCritic:
     """Policy pi(a|z,h) and value V(z,h) of one agent, with their optimisers and the normalisation of advantages."""
 
     def __init__(
-        self, n_actions: int, model: WorldModelConfig, config: BehaviourConfig, generator: torch.Generator
+        self,
+        n_actions: int,
+        model: WorldModelConfig,
+        config: BehaviourConfig,
+        generator: torch.Generator,
+        device: str = "cpu",
     ) -> None:
         self.config = config
         self.actor = Head(model, config, n_actions, generator, 0.01)
@@ -163,12 +168,10 @@ class ActorCritic:
         self.slow_critic = Head(model, config, self.value_output.size, generator, 0.0)
         self.advantages = advantages(config.advantage_scale)
         self.exploration = exploration(config)
-
-    def build(self, device: str) -> None:
-        """Move the networks to the device, then create the optimisers, whose flat parameters stay on that device."""
         for head in (self.actor, self.critic, self.slow_critic):
             head.to(device)
         self.value_output.to(device)
+        # The optimisers hold the parameters in flat arrays, which stay on the device of their creation.
         self.actor_opt = Optimiser(self.actor, self.config.actor_lr, self.config.clip)
         self.critic_opt = Optimiser(self.critic, self.config.critic_lr, self.config.clip)
         self.slow_critic.requires_grad_(False)

@@ -4,6 +4,7 @@ Z is the paper of Zeng & Zhang (docs/paper.md). Equations without a letter are Z
 """
 
 from dataclasses import KW_ONLY, InitVar, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class Agent(GatedLearner):
         self.rngs = {purpose: named_generator(seed, f"{role}/{self.name}/{purpose}") for purpose in GENERATORS}
         weights = torch.Generator().manual_seed(named_seed(seed, f"{role}/init"))
         model = WorldModel(spaces.obs_size, spaces.n_actions, config.world_model, config.behaviour.bins, weights)
-        self.actor_critic = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights)
+        self.actor_critic = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights, self.device)
         # The same time is recent for a learner of many agents as for a learner of one.
         replay = replace(config.replay, recent_steps=config.replay.recent_steps * len(self.members))
         self.replay = PooledReplay(spaces, replay, lanes, gate or Gate(role), self.device)
@@ -131,27 +132,25 @@ class Agent(GatedLearner):
         # Losses of a model that was never fitted carry no information and would distort the windows for K arrivals.
         if not segments or not self.experience.active or self.model_trainer.updates == 0:
             return self.experience.silent(sizes)
-        scores = self.model_trainer.score(segments)
-        arrivals, phases = (np.array([of(s) for s in segments], np.int64) for of in (len, phase))
+        losses = self.model_trainer.losses_of(segments)
+        lengths, phases = (np.array([of(s) for s in segments], np.int64) for of in (len, phase))
         return self.experience.publish(
-            sizes, scores, lambda i, sequence: codec.encode_segment(segments[i], sequence, self.wire), arrivals, phases
+            segments, sizes, losses, partial(codec.encode_segment, wire=self.wire), lengths, phases
         )
 
     def admit(self, messages: list[bytes]) -> Metrics:
-        """Store received experience that the gate admits."""
+        """Store received experience that the gate admits. The metrics show the replay and a loss before the fit."""
         received = [codec.decode_segment(m) for m in messages]
         self.replay.admit(received)
         self.examined = received[:EXAMINED]
-        return self._examine("before") | {
-            "replay/own_steps": float(len(self.replay.own)),
-            "replay/received_steps": float(len(self.replay.received)),
-        }
+        sizes = {"own_steps": len(self.replay.own), "received_steps": len(self.replay.received)}
+        return self._examine("before") | {f"replay/{name}": float(size) for name, size in sizes.items()}
 
-    def consider(self, segments: list[Segment]) -> None:
+    def add_explorer_starts(self, segments: list[Segment]) -> None:
         """Store explorers' segments as start states of rollouts (mode `policy` of the gate). They train no model."""
         self.replay.consider(segments)
 
-    def mix(self, segments: list[Segment]) -> None:
+    def learn_from_explorers(self, segments: list[Segment]) -> None:
         """Store explorers' segments like a peer's (mode `open` of the gate). ProvenanceError in other modes."""
         self.replay.admit(segments)
         self.learned_from |= {segment.origin.role for segment in segments}
@@ -173,7 +172,7 @@ class Agent(GatedLearner):
         """Mean loss of the agent's own model on newly received segments; `when`: "before" or "after" fitting."""
         if not self.examined or self.model_trainer.updates == 0:
             return {}
-        losses = self.model_trainer.score(self.examined, self.rngs["examine"]).sum(1)
+        losses = self.model_trainer.losses_of(self.examined, self.rngs["examine"]).sum(1)
         return {f"channel/received_loss_{when}": float(losses.mean())}
 
     def fit_world_model(self, updates: int) -> Metrics:
@@ -197,18 +196,15 @@ class Agent(GatedLearner):
         if not count or not self.rollouts.active or not self.actor_critic.critic_opt.moments:
             return self.rollouts.silent(sizes)
         origin = Origin(self.members[0], self.label, self.behaviour_trainer.round)
-        return self.rollouts.publish(
-            sizes,
-            self.behaviour_trainer.scores(),
-            lambda i, sequence: codec.encode_rollout(self.behaviour_trainer.rollout(i, origin), sequence, self.wire),
-        )
+        items, losses = self.behaviour_trainer.rollouts(origin), self.behaviour_trainer.critic_losses()
+        return self.rollouts.publish(items, sizes, losses, partial(codec.encode_rollout, wire=self.wire))
 
-    def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
+    def fit_behaviour(self, messages: list[bytes], *, env_steps: int, share_won: float = 0.0) -> Metrics:
         """Take gradient steps on Eqs. 4-5 with own and received rollouts.
 
-        `won`: share of the latest training battles that the team won; the entropy weight depends on it.
+        `share_won`: share of the latest training battles that the team won; the entropy weight depends on it.
         """
-        self.actor_critic.exploration.set_share_won(won)
+        self.actor_critic.exploration.set_share_won(share_won)
         received = [codec.decode_rollout(m) for m in messages]
         for rollout in received:
             self.replay.gate.check(rollout.origin)

@@ -22,7 +22,7 @@ class BehaviourTrainer:
     """Actor and critic of one agent. Rollouts are used in one round only: the policy's update needs fresh ones."""
 
     actor_critic: ActorCritic
-    trainer: ModelTrainer
+    model_trainer: ModelTrainer
     rng: np.random.Generator
     explorer_rng: np.random.Generator
     intrinsic: Intrinsic
@@ -35,62 +35,59 @@ class BehaviourTrainer:
     """Values of `imagined`, computed when first needed."""
     encoded: Encoded | None = None
     """The agent's own sequences in which this round's rollouts start."""
-    foreign: int = 0
+    explorer_starts: int = 0
     """Number of this round's rollouts that start in explorers' states; they come last."""
     round: int = 0
-
-    def __post_init__(self) -> None:
-        self.actor_critic.build(self.device)
 
     def imagine(self, updates: int) -> None:
         """Imagine rollouts for `updates` behaviour updates (Z Algorithm 2 line 7); they are kept until `fit`."""
         self.round += 1
         self.imagined = self.valued = None
         config = self.actor_critic.config
-        if updates == 0 or not self.trainer.replay.ready(self.trainer.model.config.seq_len):
+        if updates == 0 or not self.model_trainer.replay.ready(self.model_trainer.model.config.seq_len):
             return
         count = updates * config.starts
-        self.foreign = self._foreign(count)
-        count -= self.foreign
-        replay = self.trainer.replay
-        start, avail, self.encoded = self.trainer.starts(count, self.rng, replay.sample_own)
+        self.explorer_starts = self._explorer_starts(count)
+        count -= self.explorer_starts
+        replay = self.model_trainer.replay
+        start, avail, self.encoded = self.model_trainer.starts(count, self.rng, replay.sample_own)
         noise = self._noise(self.rng, count)
-        if self.foreign:
-            foreign_start, foreign_avail, _ = self.trainer.starts(
-                self.foreign, self.explorer_rng, replay.sample_considered
+        if self.explorer_starts:
+            explorer_start, explorer_avail, _ = self.model_trainer.starts(
+                self.explorer_starts, self.explorer_rng, replay.sample_considered
             )
-            start = Latent(*(torch.cat(pair) for pair in zip(start, foreign_start, strict=True)))
-            avail = torch.cat([avail, foreign_avail])
-            noise = torch.cat([noise, self._noise(self.explorer_rng, self.foreign)], 1)
-        model, actor = self.trainer.model, self.actor_critic.actor
+            start = Latent(*(torch.cat(pair) for pair in zip(start, explorer_start, strict=True)))
+            avail = torch.cat([avail, explorer_avail])
+            noise = torch.cat([noise, self._noise(self.explorer_rng, self.explorer_starts)], 1)
+        model, actor = self.model_trainer.model, self.actor_critic.actor
         rollouts = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
         self.imagined = self._with_gains(rollouts, noise)
 
     def _with_gains(self, imagined: Imagined, noise: Tensor) -> Imagined:
         """The rollouts, with lambda / H times the intrinsic gain of each arrival added to its reward."""
-        gains = self.intrinsic.gains(self.trainer.model, imagined, noise)
+        gains = self.intrinsic.gains(self.model_trainer.model, imagined, noise)
         if gains is None:
             self.gain = float("nan")
             return imagined
         self.gain = float(gains.mean())
         return imagined._replace(reward=imagined.reward + self.intrinsic_weight / len(gains) * gains)
 
-    def _foreign(self, count: int) -> int:
+    def _explorer_starts(self, count: int) -> int:
         """Number of rollouts that start in explorers' states: none before the replay holds such states."""
-        if not self.trainer.replay.considered.places(self.trainer.model.config.seq_len):
+        if not self.model_trainer.replay.considered.places(self.model_trainer.model.config.seq_len):
             return 0
         return min(count - 1, round(self.actor_critic.config.explorer_starts * count))
 
     def _noise(self, rng: np.random.Generator, count: int) -> Tensor:
-        shape = (self.actor_critic.config.horizon, count, self.trainer.model.config.groups + 1)
+        shape = (self.actor_critic.config.horizon, count, self.model_trainer.model.config.groups + 1)
         return torch.from_numpy(rng.random(shape, dtype=np.float32)).to(self.device)
 
     @property
     def count(self) -> int:
         """Number of rollouts of this round that may be sent: the first ones, which start in own experience."""
-        return 0 if self.imagined is None else self.imagined.action.shape[1] - self.foreign
+        return 0 if self.imagined is None else self.imagined.action.shape[1] - self.explorer_starts
 
-    def scores(self) -> NDArray[np.float64]:
+    def critic_losses(self) -> NDArray[np.float64]:
         """Critic loss (n, 1) of the rollouts that may be sent, for the selector."""
         if self.imagined is None:
             return np.zeros((0, 1))
@@ -103,12 +100,13 @@ class BehaviourTrainer:
             self.valued = self.actor_critic.value(imagined)
         return self.valued
 
-    def rollout(self, index: int, origin: Origin) -> Rollout:
-        """One of this round's rollouts, in the form that is sent."""
-        assert self.imagined is not None
-        row = Imagined(*(x[:, index].cpu() for x in self.imagined))
-        fields = {name: x.numpy() for name, x in row._asdict().items()}
-        return Rollout(origin, **{**fields, "stoch": fields["stoch"].astype(np.uint8)})
+    def rollouts(self, origin: Origin) -> list[Rollout]:
+        """The rollouts that may be sent, in the form that is sent. They are views of this round's arrays."""
+        if self.imagined is None:
+            return []
+        fields = {name: x.cpu().numpy() for name, x in self.imagined._asdict().items()}
+        fields["stoch"] = fields["stoch"].astype(np.uint8)
+        return [Rollout(origin, **{name: x[:, i] for name, x in fields.items()}) for i in range(self.count)]
 
     def fit(self, received: Sequence[Rollout], env_steps: int) -> Metrics:
         """Gradient steps on Eqs. 4-5, on this round's own rollouts and received ones.
@@ -171,5 +169,5 @@ class BehaviourTrainer:
     def _agreement(self, others: Imagined) -> float:
         """Share of mask bits on which this agent's predictor agrees with the sender's, at the sender's latents."""
         latent = Latent(others.deter[:-1], others.stoch[:-1])
-        predicted = threshold_avail(self.trainer.model.predict(latent).avail)
+        predicted = threshold_avail(self.model_trainer.model.predict(latent).avail)
         return float((predicted == others.avail).to(torch.float32).mean())

@@ -49,8 +49,11 @@ class Learner:
         """Messages with the imagined rollouts that the learner broadcasts; by default none."""
         return Outbox()
 
-    def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
-        """Take gradient steps on actor and critic; `won`: share of the latest training battles that the team won."""
+    def fit_behaviour(self, messages: list[bytes], *, env_steps: int, share_won: float = 0.0) -> Metrics:
+        """Take gradient steps on actor and critic.
+
+        `share_won`: share of the latest training battles that the team won.
+        """
         raise NotImplementedError
 
     def incidents(self) -> Incidents:
@@ -77,11 +80,11 @@ class GatedLearner(Learner):
         """Copies of the weights that the policy needs to act."""
         raise NotImplementedError
 
-    def consider(self, segments: list[Segment]) -> None:
+    def add_explorer_starts(self, segments: list[Segment]) -> None:
         """Store explorers' segments as start states of rollouts."""
         raise NotImplementedError
 
-    def mix(self, segments: list[Segment]) -> None:
+    def learn_from_explorers(self, segments: list[Segment]) -> None:
         """Store explorers' segments like received ones, so that the world model learns from them."""
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Fits one agent's world model on its pooled replay, scores segments, and encodes the start states of rollouts."""
+"""Fits one agent's world model, computes losses of segments under it, and encodes the start states of rollouts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Sampler = Callable[[int, int, np.random.Generator], Batch]
 
 @dataclass(eq=False, repr=False)
 class ModelTrainer:
-    """The world model with its optimiser. Scores have a generator of their own, so that they do not affect training."""
+    """The world model with its optimiser. `score_rng` is for the losses of segments, which must not affect training."""
 
     model: WorldModel
     replay: PooledReplay
@@ -95,12 +95,12 @@ class ModelTrainer:
         return float(obs.mean()), float(reward.square()[counted].mean())
 
     @torch.no_grad()
-    def score(self, segments: Sequence[Segment], rng: np.random.Generator | None = None) -> NDArray[np.float64]:
+    def losses_of(self, segments: Sequence[Segment], rng: np.random.Generator | None = None) -> NDArray[np.float64]:
         """Losses (n, 4) of segments under the agent's own model, in the order of `SCORES`, in nats per arrival.
 
         Each loss is a mean over the arrivals that have it, so that the means of short and long segments are comparable:
         the first arrival of a segment has no reward loss, and has a KL only if a battle begins there. Latents are
-        sampled with `rng`, or with the generator for scores.
+        sampled with `rng`, or with `score_rng`.
         """
         batch, mask = self._padded(segments)
         losses, _ = self.model.losses(batch, self._noise(rng or self.score_rng, *mask.shape))

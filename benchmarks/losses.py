@@ -11,6 +11,7 @@ from mawm.configs.train import TrainConfig
 from mawm.loop import round_
 from mawm.sharing.broadcast import Broadcaster
 from mawm.sharing.budgets import Unlimited
+from mawm.sharing.selector import Items
 from mawm.sharing.selectors import AllOrNone
 from mawm.team import InlineTeam
 from mawm.types import Bools, Ints
@@ -24,14 +25,14 @@ class Recorder(AllOrNone):
         self.active = True
         self.most = most
         self.losses: list[NDArray[np.float64]] = []
-        self.arrivals: list[Ints] = []
+        self.lengths: list[Ints] = []
         self.items = 0
 
-    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
+    def propose(self, losses: NDArray[np.float64], lengths: Ints, items: Items) -> Bools:
         """Record the losses and select no item."""
         kept = min(len(losses), self.most - self.items)
         self.losses.append(losses[:kept])
-        self.arrivals.append(arrivals[:kept])
+        self.lengths.append(lengths[:kept])
         self.items += kept
         self.active = self.items < self.most
         return np.zeros(len(losses), np.bool_)
@@ -56,6 +57,6 @@ def record(config: TrainConfig, most_rollouts: int, report: Callable[[str], None
                 report(f"{run.collector.env_steps} steps, {segments.items} segments, {rollouts.items} rollouts")
     return {
         "losses": np.concatenate(segments.losses).astype(np.float16),
-        "arrivals": np.concatenate(segments.arrivals).astype(np.uint8),
+        "arrivals": np.concatenate(segments.lengths).astype(np.uint8),
         "critic": np.concatenate(rollouts.losses)[:, 0].astype(np.float16),
     }

@@ -1,7 +1,11 @@
-"""The configuration of a run: all settings that determine its numbers."""
+"""The configuration of a run: all settings that determine its numbers.
+
+The annotations in quotes contain the names of a table. They are evaluated when a setting is parsed or checked, so that
+they contain the rows which a user's module adds after this module was imported.
+"""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 import tyro
 from annotated_types import Interval
@@ -15,14 +19,6 @@ from mawm.sharing.budgets import BUDGETS
 from mawm.sharing.deliveries import DELIVERIES
 from mawm.types import Common, Seed, Share, Steps, Weight
 
-if TYPE_CHECKING:
-    Method: TypeAlias = str
-    BudgetName: TypeAlias = str
-    ChannelName: TypeAlias = str
-else:  # the choices are the keys of the tables
-    Method = Literal[tuple(METHODS)]
-    BudgetName = Literal[tuple(BUDGETS)]
-    ChannelName = Literal[tuple(DELIVERIES)]
 GateMode = Literal["off", "strict", "policy", "open"]
 
 
@@ -41,12 +37,12 @@ class SharingConfig:
     rollout_window: Annotated[int, Interval(ge=2, le=10**6)] = 100
     """K of rollouts: number of rollouts in the running mean and deviation of the critic's loss (1500 imagined steps at
     H = 15)."""
-    budget: Annotated[BudgetName, Common] = "enforce"
+    budget: "Annotated[Literal[tuple(BUDGETS)], Common]" = "enforce"  # type: ignore[valid-type]
     """`enforce`: a token bucket in bytes limits the bandwidth; `report`: all selected items are sent and counted."""
     budget_bytes_per_step: Annotated[float, Interval(ge=0.0, le=1e12)] = 0.0
     """Bytes per environment step that the whole team may broadcast, instead of a share. Experience and rollouts use the
     same budget. 0: the bandwidth is the budget."""
-    channel: Annotated[ChannelName, Common] = "real"
+    channel: "Annotated[Literal[tuple(DELIVERIES)], Common]" = "real"  # type: ignore[valid-type]
     """`real`, or a control: random, stale, self, shuffled. Controls deliver equally many bytes: random items of the
     sender, old items, the receiver's own items, or the sent items with shuffled observations."""
     wire: Annotated[Literal["float32", "float16"], Common] = "float32"
@@ -131,7 +127,7 @@ class TrainConfig:
     map: Annotated[str, Common] = "3m"
     """Environment: a SMAC map, a map file (.toml), `market` (a trading task for the gate), or your PettingZoo
     ParallelEnv as module:factory (docs/own_environment.md)."""
-    method: Annotated[Method, Common] = "both"
+    method: "Annotated[Literal[tuple(METHODS)], Common]" = "both"  # type: ignore[valid-type]
     """Learning method: independent, experience, rollouts, both, centralized, ippo or mappo. Agents share no data
     (independent), experience, rollouts, or both; centralized has one model for the team.
 

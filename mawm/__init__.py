@@ -17,6 +17,11 @@ def plugins() -> list[str]:
     return [name.strip() for name in os.environ.get("MAWM_PLUGINS", "").split(",") if name.strip()]
 
 
+def not_loaded(recorded: object) -> list[str]:
+    """Those plugins of a run, recorded in its config.json, that `MAWM_PLUGINS` does not name now."""
+    return [str(name) for name in recorded if name not in plugins()] if isinstance(recorded, list) else []
+
+
 def _import_plugins() -> None:
     """Import the user's modules. A module that does not exist ends the process with one line and exit code 2."""
     for name in plugins():

@@ -44,8 +44,10 @@ from mawm.team import InlineTeam, ProcessTeam, Team
 from mawm.types import ROLES, Metrics, Role, Spaces, VectorEnv
 
 
-def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -> Agent:
-    """Learner `index` with a world model, and its broadcasters."""
+def world_model_learner(
+    index: int, config: TrainConfig, spaces: Spaces, device: str, learner: type[Agent] = Agent
+) -> Agent:
+    """Learner `index` with a world model, and its broadcasters. `learner` may be a subclass of `Agent`."""
     plan, members = METHODS[config.method], members_of(config, spaces)
     model, horizon = config.agent.world_model, config.agent.behaviour.horizon
     wire = Wire(config.sharing.wire, model.classes)
@@ -55,7 +57,7 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
     step_budget = _step_budget(config, len(members), max(segment, rollout))
     segments = step_budget or _share_budget(sharing, sharing.window, model.seq_len, segment)
     rollouts = step_budget or _share_budget(sharing, sharing.rollout_window, 1, rollout)
-    return Agent(
+    return learner(
         name,
         members[index],
         spaces,
@@ -70,15 +72,18 @@ def _world_model(index: int, config: TrainConfig, spaces: Spaces, device: str) -
     )
 
 
-def _ppo(index: int, config: TrainConfig, spaces: Spaces, device: str) -> Ppo:
-    """Learner `index` without a world model; it sends nothing."""
+def ppo_learner(index: int, config: TrainConfig, spaces: Spaces, device: str, learner: type[Ppo] = Ppo) -> Ppo:
+    """Learner `index` without a world model; it sends nothing. `learner` may be a subclass of `Ppo`."""
     members = members_of(config, spaces)
     lanes = len(members[index]) * config.schedule.battles
     name = learner_names(members)[index]
-    return Ppo(name, members[index], spaces, config.agent, seed=config.seed, lanes=lanes, device=device)
+    return learner(name, members[index], spaces, config.agent, seed=config.seed, lanes=lanes, device=device)
 
 
-LEARNERS: dict[str, Callable[[int, TrainConfig, Spaces, str], Learner]] = {"world_model": _world_model, "ppo": _ppo}
+LEARNERS: dict[str, Callable[[int, TrainConfig, Spaces, str], Learner]] = {
+    "world_model": world_model_learner,
+    "ppo": ppo_learner,
+}
 """Makes learner `index` of a method, on a device."""
 
 
@@ -133,7 +138,7 @@ def check_room(config: TrainConfig, spaces: Spaces) -> None:
     """ValueError if a replay is too small for its lanes: then no sequence could be sampled from it."""
     lanes = config.schedule.battles * len(members_of(config, spaces)[0])
     length, capacity = config.agent.world_model.seq_len, config.agent.replay.capacity
-    if METHODS[config.method].imagines and capacity < lanes * length:
+    if METHODS[config.method].world_model and capacity < lanes * length:
         raise ValueError(
             f"agent.replay.capacity is {capacity}; it must be at least {lanes * length}: {lanes} lanes (agents of a "
             f"learner x schedule.battles) of agent.world_model.seq_len {length} steps each"

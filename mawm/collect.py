@@ -37,8 +37,8 @@ class _Stream:
         self.is_first.append(first)
         self.avail.append(avail.copy())
 
-    def cut(self, origin: Origin, lane: int, steps: int) -> Segment:
-        """The first `steps` arrivals as a segment; they leave the stream."""
+    def cut(self, origin: Origin, lane: int, steps: int, won: bool | None) -> Segment:
+        """The first `steps` arrivals as a segment; they leave the stream. `won` is None before the battle's end."""
         fields: dict[str, Any] = {
             "obs": np.array(self.obs[:steps], np.float32),
             "prev_action": np.array(self.prev_action[:steps], np.int64),
@@ -49,7 +49,7 @@ class _Stream:
         }
         for name in fields:
             del getattr(self, name)[:steps]
-        segment = Segment(origin, lane, self.start, **fields)
+        segment = Segment(origin, lane, self.start, **fields, won=won)
         self.start += steps
         return segment
 
@@ -138,12 +138,13 @@ class Collector:
         stream, out = self._streams[agent][row], []
         lane = self._places[agent][1] * self.env.batch + row
         origin = Origin(agent, self.role, stream.episode)
+        won = bool(self._step.battle_won[row]) if self._first[row] else None
         while len(stream.reward) >= self.seq_len + (self.seq_len + 1) // 2:
-            out.append(stream.cut(origin, lane, self.seq_len))
+            out.append(stream.cut(origin, lane, self.seq_len, won))
         if self._first[row]:
             if len(stream.reward) > self.seq_len:
-                out.append(stream.cut(origin, lane, (len(stream.reward) + 1) // 2))
-            out.append(stream.cut(origin, lane, len(stream.reward)))
+                out.append(stream.cut(origin, lane, (len(stream.reward) + 1) // 2, won))
+            out.append(stream.cut(origin, lane, len(stream.reward), won))
         return out
 
     def _end(self, row: int) -> None:

@@ -1,4 +1,4 @@
-"""The training loop: Algorithms 1 and 2 of the paper, line by line. It contains no method's name.
+"""The training loop: Algorithms 1 and 2 of the paper, line by line. It is the same for all methods.
 
 In docstrings and comments, Z is the paper of Zeng & Zhang (docs/paper.md), G is the gating paper, and A is the
 asymmetric gating paper (docs/gating.md). Sections, algorithms and equations without a letter are Z's.
@@ -52,7 +52,7 @@ class Run:
     averages: Averages = field(default_factory=Averages)
     wall_s: float = 0.0
     saved_at_s: float = 0.0
-    """Seconds since the run's start at the last save."""
+    """Seconds of training at the last try to save, also at one that failed: the next try waits for its time, too."""
     stop: bool = False
     """Whether to end after the current round."""
 
@@ -92,7 +92,8 @@ def round_(run: Run) -> None:
     steps = run.collector.env_steps
     offers = team.offer_segments(segments, env_steps=steps)  # section 4.2: L_M >= mu_M + c sigma_M
     run.log_offers("experience", offers)
-    run.log(team.admit(channel.exchange("experience", offers)))  # line 5; the gate checks roles
+    received = channel.exchange("experience", offers)  # line 5; the gate checks roles
+    run.log(team.admit(received))
     explored = run.explorer_hook.round(team, run.config.round_steps, steps)  # G Eq. 4; mode `policy`: G Eq. 3
     run.averages.add(explored, "explorers/")
     updates = run.schedule.due(steps)
@@ -101,8 +102,8 @@ def round_(run: Run) -> None:
     offers = team.offer_rollouts(env_steps=steps)  # section 4.2: the critic's loss
     run.log_offers("rollouts", offers)
     received = channel.exchange("rollouts", offers)  # Alg. 2, line 8
-    won = run.collector.share_won()
-    run.log(team.fit_behaviour(received, env_steps=steps, won=won))  # line 13; Alg. 2, lines 11-12
+    share_won = run.collector.share_won()
+    run.log(team.fit_behaviour(received, env_steps=steps, share_won=share_won))  # line 13; Alg. 2, lines 11-12
 
 
 def evaluate_log_and_save(run: Run) -> None:

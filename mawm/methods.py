@@ -1,7 +1,7 @@
 """The methods that are compared. To add one, add a row to the table."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mawm.configs.train import TrainConfig
@@ -15,15 +15,12 @@ class MethodPlan:
     experience: bool
     rollouts: bool
     own_weights: bool = True
-    learner: Literal["world_model", "ppo"] = "world_model"
+    learner: str = "world_model"
     """A row of `mawm.build.LEARNERS`."""
+    world_model: bool = True
+    """Whether each learner has a world model. Only then can a gate protect it from explorers' data."""
     paper: str = ""
     """The name in the paper's figures; empty if the method is not in the paper."""
-
-    @property
-    def imagines(self) -> bool:
-        """Whether the method's learners have world models."""
-        return self.learner == "world_model"
 
     @property
     def selects(self) -> bool:
@@ -42,8 +39,8 @@ METHODS = {
     "both": MethodPlan(experience=True, rollouts=True, paper="Both"),
     "independent": MethodPlan(experience=False, rollouts=False, paper="Independent"),
     "centralized": MethodPlan(experience=True, rollouts=False, own_weights=False, paper="Centralized"),
-    "ippo": MethodPlan(experience=False, rollouts=False, learner="ppo"),
-    "mappo": MethodPlan(experience=False, rollouts=False, own_weights=False, learner="ppo"),
+    "ippo": MethodPlan(experience=False, rollouts=False, learner="ppo", world_model=False),
+    "mappo": MethodPlan(experience=False, rollouts=False, own_weights=False, learner="ppo", world_model=False),
 }
 """The methods by name, in the order of reports."""
 

@@ -105,9 +105,11 @@ class Team(Actors, ABC):
         """The imagined rollouts that each learner broadcasts."""
         return self.call(Learner.offer_rollouts, env_steps=env_steps)
 
-    def fit_behaviour(self, messages: Sequence[list[bytes]], *, env_steps: int, won: float = 0.0) -> list[Metrics]:
+    def fit_behaviour(
+        self, messages: Sequence[list[bytes]], *, env_steps: int, share_won: float = 0.0
+    ) -> list[Metrics]:
         """Gradient steps on each actor and critic."""
-        return self.call(Learner.fit_behaviour, messages, env_steps=env_steps, won=won)
+        return self.call(Learner.fit_behaviour, messages, env_steps=env_steps, share_won=share_won)
 
     def incidents(self) -> list[Incidents]:
         """Updates of each learner since the last call that were not finite."""

@@ -197,7 +197,7 @@ def _prepare_and_train(
     team = build.make_team(config, env.spaces, device, placement)
     try:
         run = build.make_run(config, env, team, explorer_hook, folder, Progress(display), resume)
-        code = _train(run, folder, stopping, display)
+        code = _train(run, config, folder, stopping, display)
     except BaseException:
         team.close(at_once=True)
         raise
@@ -220,10 +220,11 @@ def _facts(
     return facts
 
 
-def _train(run: "Run", folder: Path, stopping: Stopping, display: Display) -> int:
+def _train(run: "Run", config: TrainConfig, folder: Path, stopping: Stopping, display: Display) -> int:
     from mawm.envs.process import limit_waiting
     from mawm.loop import train
 
+    _compile_engine(config)
     stopping.stop, stopping.limit_waiting, stopping.display = run.end_soon, limit_waiting, display
     with display.showing(Row(run, {}, {})):
         train(run)
@@ -235,6 +236,13 @@ def _train(run: "Run", folder: Path, stopping: Stopping, display: Display) -> in
     steps, minutes = run.collector.env_steps, run.wall_s / 60
     print_stdout(f"done: {steps} steps in {minutes:.1f} min. Next: python -m mawm.evaluate {folder}")
     return 0
+
+
+def _compile_engine(config: TrainConfig) -> None:
+    """Play one step of a battle that does not count, so that the compilation does not count as training time."""
+    if not is_own(config.map):
+        with contextlib.closing(make_env(config, "train", 1)) as env:
+            env.step(env.reset().avail.argmax(-1))
 
 
 def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float, disk: int) -> None:

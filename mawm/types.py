@@ -75,6 +75,7 @@ class Origin:
     agent: int
     role: Role
     episode: int
+    """The number of the battle; for a rollout, the number of the round in which it was imagined."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,10 @@ class Segment:
 
     If the last arrival is the agent's death and its team continues to fight, the reward of this arrival is the
     discounted sum of the team's rewards after the death.
+
+    `won`: whether the team won the battle (False: it lost, or the time limit ended the battle). Only the sender knows
+    it, and only in segments that are cut at the battle's end: the last one or two of each agent, also of a dead one.
+    It is None in earlier segments, which are cut while the battle goes on, and in received ones.
     """
 
     origin: Origin
@@ -111,6 +116,7 @@ class Segment:
     terminal: Bools
     is_first: Bools
     avail: Bools
+    won: bool | None = None
 
     def __len__(self) -> int:
         return len(self.reward)

@@ -2,32 +2,26 @@
 
 import numpy as np
 
+from mawm.sharing.selector import Selector
 
-class EveryThird:
+
+class EveryThird(Selector):
     """Offers every third item, whatever its losses."""
 
-    active = True
+    SAVED = ("seen",)
 
     def __init__(self):
         self.seen = 0
 
-    def propose(self, losses, arrivals):
-        """Losses (n, m) and arrivals (n,) give (n,) proposals."""
-        numbers = self.seen + 1 + np.arange(len(losses))
-        self.seen += len(losses)
+    def propose(self, losses, lengths, items):
+        """Offers (n,) for n items."""
+        numbers = self.seen + 1 + np.arange(len(items))
+        self.seen += len(items)
         return numbers % 3 == 0
 
     def diagnostics(self):
         """What to log."""
         return {"seen": float(self.seen)}
-
-    def state(self):
-        """JSON-able, for checkpoints."""
-        return {"seen": self.seen}
-
-    def load_state(self, state):
-        """Continue from `state`."""
-        self.seen = state["seen"]
 
 
 def every_third(bandwidth, components, window, rng):
@@ -35,10 +29,10 @@ def every_third(bandwidth, components, window, rng):
     return EveryThird()
 
 
-class Broken(EveryThird):
+class Broken(Selector):
     """Raises an error when it is called."""
 
-    def propose(self, losses, arrivals):
+    def propose(self, losses, lengths, items):
         """Never answers."""
         raise RuntimeError("out of order")
 

@@ -20,9 +20,7 @@ N_ACTIONS = 6
 
 def make_behaviour(**changes: Any) -> ActorCritic:
     config = BehaviourConfig(**{"hidden": 8, "horizon": 4, "bins": 21, **changes})
-    behaviour = ActorCritic(N_ACTIONS, MODEL, config, torch.Generator().manual_seed(0))
-    behaviour.build("cpu")
-    return behaviour
+    return ActorCritic(N_ACTIONS, MODEL, config, torch.Generator().manual_seed(0))
 
 
 def make_model() -> WorldModel:

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mawm.sharing.channel import Channel
 from mawm.sharing.deliveries import Delivery, Own, Shuffled, Stale
 from mawm.sharing.ledger import FIELDS, ledger_file
 from mawm.sharing.provenance import Gate, ProvenanceError
+from mawm.sharing.selector import Items
 from mawm.sharing.selectors import AllOrNone
 from mawm.types import Origin, Role
 
@@ -39,20 +41,22 @@ def test_realised_bandwidth_is_the_share_of_bytes_sent() -> None:
 
 def test_broadcaster_encodes_only_items_within_budget() -> None:
     encoded: list[int] = []
+    items: list[Any] = list(range(8))
 
-    def encode(index: int, sequence: int) -> bytes:
-        encoded.append(index)
+    def encode(item: int, sequence: int) -> bytes:
+        encoded.append(item)
         return bytes(10)
 
     sender = Broadcaster(AllOrNone(True), ShareBudget(0.25, 1000))
-    counts = sender.publish([10] * 8, np.zeros((8, 1)), encode).counts
+    counts = sender.publish(items, [10] * 8, np.zeros((8, 1)), encode).counts
     assert encoded == [3, 7]
     assert (counts.produced_bytes, counts.offered_items, counts.sent_items, counts.sent_bytes) == (80, 8, 2, 20)
 
 
 def test_message_of_another_size_than_paid_for_is_refused() -> None:
+    items: list[Any] = [None]
     with pytest.raises(ValueError, match="announced"):
-        Broadcaster(AllOrNone(True), Unlimited()).publish([10], np.zeros((1, 1)), lambda i, s: bytes(11))
+        Broadcaster(AllOrNone(True), Unlimited()).publish(items, [10], np.zeros((1, 1)), lambda i, s: bytes(11))
 
 
 def test_gate_refuses_a_foreign_role() -> None:
@@ -118,17 +122,19 @@ def test_shuffled_delivery_keeps_bytes_and_is_equal_for_all_receivers() -> None:
 
 
 def test_broadcaster_with_a_generator_sends_as_many_items_at_random() -> None:
-    def encode(index: int, sequence: int) -> bytes:
-        return bytes([index])
+    def encode(item: int, sequence: int) -> bytes:
+        return bytes([item])
 
     class First(AllOrNone):
         """Offers the first item of each call."""
 
-        def propose(self, losses: np.ndarray, arrivals: np.ndarray) -> np.ndarray:
+        def propose(self, losses: np.ndarray, lengths: np.ndarray, items: Items) -> np.ndarray:
             return np.arange(len(losses)) == 0
+
+    items: list[Any] = list(range(10))
 
     plain = Broadcaster(First(True), Unlimited())
     drawn = Broadcaster(First(True), Unlimited(), np.random.default_rng(0))
-    sent = [drawn.publish([1] * 10, np.zeros((10, 1)), encode).messages[0][0] for _ in range(200)]
-    assert plain.publish([1] * 10, np.zeros((10, 1)), encode).messages == [b"\0"]
+    sent = [drawn.publish(items, [1] * 10, np.zeros((10, 1)), encode).messages[0][0] for _ in range(200)]
+    assert plain.publish(items, [1] * 10, np.zeros((10, 1)), encode).messages == [b"\0"]
     assert len(sent) == 200 and set(sent) == set(range(10))

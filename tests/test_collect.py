@@ -100,6 +100,15 @@ def test_agent_death_is_stored_at_the_end_of_the_battle() -> None:
     assert len(battles.collect(1, "sample")[1]) == 1
 
 
+def test_segments_cut_at_the_end_of_a_battle_know_whether_it_was_won() -> None:
+    battles = collector(seq_len=2)
+    alive, dead = battles.collect(LENGTH, "sample")
+    assert [s.won for s in alive] == [None, True, True]
+    assert [s.won for s in dead] == [None, True], "the last segment of a dead agent waits for the battle's end"
+    (segment,) = collector(truncates=True).collect(LENGTH, "sample")[0]
+    assert segment.won is False
+
+
 def test_time_limit_is_not_terminal() -> None:
     (segment,) = collector(truncates=True).collect(LENGTH, "sample")[0]
     assert not segment.terminal.any() and len(segment) == LENGTH + 1

@@ -1,4 +1,4 @@
-"""The script of docs/extending.md runs: one row makes a method, an environment, a selector, a budget, a delivery."""
+"""The script of docs/extending.md runs: rows make methods, a learner, an environment, a selector and more."""
 
 import json
 import math
@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mawm.agents.config import AgentConfig, ReplayConfig
+from mawm.build import check_room
 from mawm.configs.train import TrainConfig
 from mawm.envs.checked import EnvFault
 from mawm.envs.market.vector import MarketVectorEnv
@@ -37,26 +39,26 @@ def run(command: str, words: str, plugin: Path, plugins: str = "mine") -> subpro
     return subprocess.run(line, cwd=plugin.parent, env=environment, capture_output=True, text=True, check=False)
 
 
-def last_row(run_dir: Path) -> dict[str, float]:
-    row: dict[str, float] = json.loads((run_dir / "metrics.jsonl").read_text().splitlines()[-1])
-    return row
+def rows_of(run_dir: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
 
 
 SMALL = "--preset debug --map short_market --env-steps 200"
 
 
-def test_extending_example_is_at_most_ten_lines() -> None:
-    assert len(BLOCKS) == 6 and max(block.count("\n") for block in BLOCKS) <= 10
+def test_extending_example_is_at_most_a_dozen_lines() -> None:
+    lengths = [len([line for line in block.splitlines() if line]) for block in BLOCKS[1:]]
+    assert len(lengths) == 6 and max(lengths) <= 13
 
 
 @pytest.mark.parametrize("placement", ["inline", "process"])  # worker processes import the plugin, too
 def test_run_uses_the_rows_of_a_plugin(placement: str, plugin: Path, tmp_path: Path) -> None:
-    rows = "--method both --selector newest --budget double --channel nobody"
+    rows = "--method both --selector lost --budget double --channel nobody"
     done = run("train", f"{SMALL} {rows} --run-dir {tmp_path}/run --placement {placement}", plugin)
     assert done.returncode == 0, done.stderr
     assert "the market, with no explorers in it" in done.stdout
-    last = last_row(tmp_path / "run")
-    assert last["channel/sent_items"] > 0
+    last = rows_of(tmp_path / "run")[-1]
+    assert 0 < last["channel/sent_items"] == last["channel/experience/sent_items"]  # of rollouts none is offered
     received = [value for tag, value in last.items() if tag.endswith("replay/received_steps")]
     assert received and sum(received) == 0  # the delivery "nobody"
 
@@ -66,7 +68,7 @@ def test_sweep_evaluation_and_report_know_the_method_of_a_plugin(plugin: Path, t
     done = run("sweep", f"{grid} --jobs 1 --out {tmp_path}/runs", plugin)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = [path.parent for path in (tmp_path / "runs").rglob("config.json")]
-    last = last_row(folder)
+    last = rows_of(folder)[-1]
     assert "team/world_model/loss" in last and last["channel/sent_items"] == 0  # one learner, which sends nothing
     shown = run("evaluate", f"{folder} --episodes 4", plugin)
     assert shown.returncode == 0, shown.stderr
@@ -74,6 +76,25 @@ def test_sweep_evaluation_and_report_know_the_method_of_a_plugin(plugin: Path, t
     assert without.returncode == 2 and "MAWM_PLUGINS=mine; set it again" in without.stderr
     page = run("report", f"{tmp_path}/runs -o {tmp_path}/page.html", plugin)
     assert page.returncode == 0 and "one_model" in (tmp_path / "page.html").read_text(), page.stderr
+
+
+def test_learner_of_a_plugin_logs_and_keeps_its_number_and_is_protected_by_the_gate(
+    plugin: Path, tmp_path: Path
+) -> None:
+    words = f"{SMALL} --method counting --selector all --gate strict --run-dir {tmp_path}/run"
+    for steps in (200, 300):  # the second command continues the run
+        done = run("train", f"{words} --env-steps {steps}", plugin)
+        assert done.returncode == 0, done.stderr
+    counts = [row["agent_0/channel/messages"] for row in rows_of(tmp_path / "run")]
+    assert counts == sorted(counts) and len(counts) >= 2
+
+
+def test_plan_without_a_world_model_needs_no_room_in_the_replay() -> None:
+    config = TrainConfig(agent=replace(AgentConfig(), replay=replace(ReplayConfig(), capacity=1)))
+    spaces = Spaces(3, 2, 3, 4, 5)
+    check_room(replace(config, method="mappo"), spaces)
+    with pytest.raises(ValueError, match="capacity"):
+        check_room(config, spaces)
 
 
 def test_command_line_accepts_the_rows_of_a_plugin(plugin: Path) -> None:

@@ -111,10 +111,10 @@ def test_policy_gate_uses_explorer_states_for_imagination_starts_only(alone: Run
         assert agent.label is Role.PRIMARY
         agent.imagine(2)
         assert (
-            0 < agent.behaviour_trainer.foreign == round(0.25 * 16)
-            and agent.behaviour_trainer.count == 16 - agent.behaviour_trainer.foreign
+            0 < agent.behaviour_trainer.explorer_starts == round(0.25 * 16)
+            and agent.behaviour_trainer.count == 16 - agent.behaviour_trainer.explorer_starts
         )
-        assert len(agent.behaviour_trainer.scores()) == agent.behaviour_trainer.count
+        assert len(agent.behaviour_trainer.critic_losses()) == agent.behaviour_trainer.count
 
 
 def test_open_gate_mixes_explorer_data_and_reports_it(opened: tuple[Run, Path]) -> None:
@@ -139,9 +139,9 @@ def test_explorer_data_enter_the_replay_under_the_open_gate_only() -> None:
     segments = make_explorer_hook(config_of("policy"), SPACES).explorers.explore(70)  # type: ignore[attr-defined]
     agent, theirs = team_of(config_of("policy")).learners[0], [s for s in segments if s.origin.agent == 0]
     with pytest.raises(ProvenanceError, match="role explorer"):
-        agent.mix(theirs)
+        agent.learn_from_explorers(theirs)
     assert len(agent.replay.received) == 0 and agent.label is Role.PRIMARY
-    agent.consider(theirs)
+    agent.add_explorer_starts(theirs)
     assert len(agent.replay.considered) > 0
 
 

@@ -48,7 +48,7 @@ def decided(run: str, kind: str, rule: str = "adaptive") -> Decided:
     budget = ShareBudget(BANDWIDTH, BANDWIDTH * items * int(sizes.max()))
     components = SCORES if kind == "segments" else ("critic",)
     selector = make_selector(rule, BANDWIDTH, components, window, np.random.default_rng(0))
-    offered, sent = selector.propose(losses, arrivals), []
+    offered, sent = selector.propose(losses, arrivals, []), []
     for size, chosen in zip(sizes.tolist(), offered, strict=True):
         budget.produce(size)
         sent.append(bool(chosen) and budget.spend(size))
@@ -73,9 +73,9 @@ def test_selector_share_on_recorded_losses_holds_in_every_stretch(run: str, kind
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_composite_maximum_on_recorded_losses_is_not_won_by_one_loss(run: str) -> None:
-    won = {name: decided(run, "segments").said[f"won_by_{name}"] for name in SCORES}
-    assert sum(won.values()) == pytest.approx(1.0) and max(won.values()) < 0.8
+def test_composite_maximum_on_recorded_losses_is_not_always_the_same_loss(run: str) -> None:
+    largest = {name: decided(run, "segments").said[f"won_by_{name}"] for name in SCORES}
+    assert sum(largest.values()) == pytest.approx(1.0) and max(largest.values()) < 0.8
 
 
 def test_gaussian_rule_misses_the_share_on_recorded_losses() -> None:

@@ -15,7 +15,7 @@ from mawm.agents.agent import Agent
 from mawm.build import make_learner, make_run, make_team
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset, merge
-from mawm.configs.train import Method, TrainConfig
+from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.gating.build import make_explorer_hook
@@ -196,7 +196,7 @@ def test_channel_controls_deliver_what_was_sent_with_equal_gradient_steps(channe
             assert steps == [11, 9], "the same in every channel"
 
 
-def run_rounds(placement: str, method: Method = "both", mute: str = "", **sharing: Any) -> list[dict[str, Any]]:
+def run_rounds(placement: str, method: str = "both", mute: str = "", **sharing: Any) -> list[dict[str, Any]]:
     """Arrays of three learners after three rounds at bandwidth 1; `mute` silences one kind of item."""
     config = replace(load_preset("debug"), method=method)
     config = replace(config, sharing=replace(config.sharing, **{"bandwidth": 1.0, **sharing}))
@@ -244,7 +244,7 @@ def test_centralized_is_one_learner_with_a_lane_per_agent() -> None:
 
 @pytest.mark.parametrize(("mute", "method"), [("rollouts", "experience"), ("experience", "rollouts")])
 def test_method_both_with_one_kind_muted_equals_the_other_method(
-    mute: str, method: Method, inline: list[dict[str, Any]]
+    mute: str, method: str, inline: list[dict[str, Any]]
 ) -> None:
     muted, alone = run_rounds("inline", "both", mute), run_rounds("inline", method)
     assert all(same(a, b) for a, b in zip(muted, alone, strict=True))

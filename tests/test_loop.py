@@ -68,7 +68,7 @@ def test_round_calls_follow_algorithms_1_and_2() -> None:
     assert team.heard["admit"][0] == ([[b"offer_segments\x01"], [b"offer_segments\x00"]],)
     assert team.heard["fit_behaviour"] == (
         ([[b"offer_rollouts\x01"], [b"offer_rollouts\x00"]],),
-        {"env_steps": 64, "won": 0.25},
+        {"env_steps": 64, "share_won": 0.25},
     )
     assert team.heard["offer_segments"][1] == team.heard["offer_rollouts"][1] == {"env_steps": 64}
     assert team.heard["fit_world_model"][0] == ([3, 3],)

@@ -85,6 +85,14 @@ def test_study_reports_torn_lines_empty_folders_and_missing_paths(tmp_path: Path
     assert all(word in told for word in ("line 3", "no win_rate", "empty folder", "no such folder"))
 
 
+def test_study_names_plugins_that_are_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(2):
+        write_run(tmp_path / f"{seed}", win_rate_rows({1: 0.5}), method="lost", seed=seed, facts={"plugins": ["mine"]})
+    assert [line for line in Study.load([tmp_path]).warnings if "MAWM_PLUGINS=mine" in line] != []
+    monkeypatch.setenv("MAWM_PLUGINS", "mine")
+    assert Study.load([tmp_path]).warnings == []
+
+
 def test_study_ignores_checkpoints_below_a_run(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", win_rate_rows({1: 0.5}))
     (run / "ck-1").mkdir()

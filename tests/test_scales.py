@@ -103,7 +103,7 @@ def units(agent: Agent) -> tuple[list[float], float]:
 def test_scales_follow_own_experience_only() -> None:
     agent, before = make(0), units(make(0))
     agent.replay.admit([segment([0.0, 5000.0], obs=255.0, agent=1)])
-    agent.consider([])
+    agent.add_explorer_starts([])
     assert units(agent) == before
     for _ in range(4):
         agent.remember([segment([0.0, 5000.0], obs=255.0)])

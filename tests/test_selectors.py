@@ -2,6 +2,7 @@
 
 import json
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ def make(name: str, bandwidth: float, window: int = 1500, components: tuple[str,
 
 def ask(selector: Selector, losses: np.ndarray, arrivals: int | np.ndarray = 1) -> np.ndarray:
     """Proposals for items of one arrival each, or of as many as said."""
-    return selector.propose(losses, np.broadcast_to(np.asarray(arrivals, np.int64), len(losses)))
+    items: list[Any] = [None] * len(losses)
+    return selector.propose(losses, np.broadcast_to(np.asarray(arrivals, np.int64), len(losses)), items)
 
 
 FOLLOWERS = ("adaptive", "random")
@@ -147,7 +149,7 @@ def test_selector_refuses_and_counts_non_finite_losses() -> None:
     assert dirty.refused_non_finite == 1
 
 
-def test_selector_counts_which_loss_won_the_maximum() -> None:
+def test_selector_counts_which_loss_was_the_largest() -> None:
     losses = np.random.default_rng(2).normal(size=(200, 2))
     selector = Threshold(0.05, ("a", "b"))
     ask(selector, losses)
@@ -228,8 +230,10 @@ def test_budget_holds_in_every_window_of_every_stream() -> None:
         losses[rng.random(800) < 0.02] = np.nan
         selector = make(("gaussian", "adaptive", "quantile", "all")[seed % 4], share, window=300)
         sender, budget = Broadcaster(selector, ShareBudget(share, burst)), []
+        items: list[Any] = [None]
         for loss in losses:
-            budget.append(sender.publish([size], np.array([[loss]]), lambda i, s: bytes(size)).counts.sent_bytes)
+            box = sender.publish(items, [size], np.array([[loss]]), lambda item, sequence: bytes(size))
+            budget.append(box.counts.sent_bytes)
         total = np.concatenate([[0], np.cumsum(budget)])
         for n in (1, 2, 5, 20, 100, 500, 800):
             assert (total[n:] - total[:-n]).max() <= share * n * size + burst + 1e-6

@@ -267,7 +267,7 @@ def test_score_is_a_mean_over_arrivals_that_have_the_loss():
         )
 
     def scores(*pieces):
-        return trainer.score(list(pieces), np.random.default_rng(3))
+        return trainer.losses_of(list(pieces), np.random.default_rng(3))
 
     (inside,) = scores(piece(5, 7))
     (opening,) = scores(piece(5, 0))

@@ -103,7 +103,7 @@ class Ppo(Learner):
         assert not messages
         return {"replay/own_steps": float(self.log.steps)}
 
-    def fit_behaviour(self, messages: list[bytes], *, env_steps: int, won: float = 0.0) -> Metrics:
+    def fit_behaviour(self, messages: list[bytes], *, env_steps: int, share_won: float = 0.0) -> Metrics:
         """Run all epochs of an update if enough battles have ended; then discard these battles."""
         assert not messages
         if self.log.steps < self.config.rollout * len(self.log.rows):

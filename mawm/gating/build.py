@@ -13,7 +13,7 @@ from mawm.methods import METHODS, learner_names, members_of
 from mawm.seeds import named_generator
 from mawm.types import Spaces
 
-HANDOVER = {"strict": None, "policy": GatedLearner.consider, "open": GatedLearner.mix}
+HANDOVER = {"strict": None, "policy": GatedLearner.add_explorer_starts, "open": GatedLearner.learn_from_explorers}
 """For each mode of the gate, the learners' method that receives the explorers' segments."""
 
 
@@ -23,7 +23,7 @@ def make_explorer_hook(config: TrainConfig, spaces: Spaces) -> ExplorerHook:
     if gating.gate == "off":
         return ExplorerHook()
     members = members_of(config, spaces)
-    if not METHODS[config.method].imagines:
+    if not METHODS[config.method].world_model:
         raise ValueError(
             f"--gate {gating.gate} protects a world model, and --method {config.method} has none; use --gate off"
         )

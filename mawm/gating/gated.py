@@ -21,10 +21,10 @@ Arrays = dict[str, NDArray[Any]]
 class GatedExplorers(ExplorerHook):
     """Explorers read copies of the primary's weights; only `handover` sends their data to the primary.
 
-    handover: None in mode `strict`: no data reaches the primary. `GatedLearner.consider` in mode `policy`: a part of
-    the imagination starts in explorers' segments, and the world model is never fitted on them. `GatedLearner.mix` in
-    mode `open` (the ablation): their segments enter the replay of the world model. In the last two modes, `policy_mi`
-    uses their policies.
+    handover: None in mode `strict`: no data reaches the primary. `GatedLearner.add_explorer_starts` in mode `policy`: a
+    part of the imagination starts in explorers' segments, and the world model is never fitted on them.
+    `GatedLearner.learn_from_explorers` in mode `open` (the ablation): their segments enter the replay of the world
+    model. In the last two modes, `policy_mi` uses their policies.
 
     If explorers raise an error, need more than `patience_s` for a round, or return segments of a foreign origin, they
     are disabled for the rest of the run. The primary continues.

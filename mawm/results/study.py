@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from mawm import not_loaded
 from mawm.configs.command_line import fail
 from mawm.results.cells import Cell, group, lengths, maps_of
 from mawm.results.load import load_runs
@@ -34,6 +35,11 @@ class Study:
     def load(cls, paths: list[Path], unfinished: bool = False) -> "Study":
         """The runs below some folders. ValueError if none counts."""
         runs, warnings = load_runs(paths)
+        if missing := sorted({name for run in runs for name in not_loaded(run.facts.get("plugins"))}):
+            warnings.append(
+                f"runs were started with MAWM_PLUGINS={','.join(missing)}, which is not loaded now: without it the "
+                "bandwidth, selector and channel of their methods are not shown; set it again"
+            )
         kept = [run for run in runs if unfinished or run.finished]
         for run in runs:
             if not run.finished:

@@ -5,7 +5,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mawm import __version__, plugins
+from mawm import __version__, not_loaded, plugins
 from mawm.configs.presets import merge
 from mawm.configs.train import TrainConfig
 from mawm.storage.safe_read import digest, read_json
@@ -41,8 +41,7 @@ def read_config(folder: Path) -> TrainConfig:
     path = folder / "config.json"
     saved = read_json(path)
     settings, used = saved.get("config"), saved.get("plugins", [])
-    missing = [name for name in used if name not in plugins()] if isinstance(used, list) else []
-    if missing:
+    if not_loaded(used):
         raise ValueError(f"{path}: the run was started with MAWM_PLUGINS={','.join(map(str, used))}; set it again")
     if not isinstance(settings, dict):
         raise ValueError(f"{path} holds no settings")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from mawm.sharing.budgets import Budget
 from mawm.sharing.selection_statistics import Picks
 from mawm.sharing.selector import Selector
-from mawm.types import Ints, Metrics
+from mawm.types import Ints, Metrics, Rollout, Segment
+
+Item = TypeVar("Item", Segment, Rollout)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Broadcaster:
 
     @property
     def active(self) -> bool:
-        """Whether items need scores; False for a selector that never offers."""
+        """Whether items need losses; False for a selector that never offers."""
         return self.selector.active
 
     def silent(self, sizes: Sequence[int]) -> Outbox:
@@ -62,19 +64,24 @@ class Broadcaster:
 
     def publish(
         self,
+        items: Sequence[Item],
         sizes: Sequence[int],
         losses: NDArray[np.float64],
-        encode: Callable[[int, int], bytes],
-        arrivals: Ints | None = None,
+        encode: Callable[[Item, int], bytes],
+        lengths: Ints | None = None,
         phases: Ints | None = None,
     ) -> Outbox:
         """Send items of these sizes with losses (n, m), in the order in which they were finished.
 
-        `encode(index, sequence)` makes the message of one item and is called for sent items only. `arrivals` (n,) is
-        the number of arrivals of each item (None: one each). `phases` (n,) are indices of
-        `selection_statistics.PHASES`, for the log. Raises ValueError if a message does not have its item's size.
+        `encode(item, sequence)` makes the message of one item and is called for sent items only. `lengths` (n,) is the
+        number of arrivals of each item (None: one each). `phases` (n,) are indices of `selection_statistics.PHASES`,
+        for the log. Raises ValueError if a message does not have its item's size.
+
+        Pass all finished items: the budget earns a share of the bytes of these items. To send fewer of them, use a
+        selector. A learner that drops items before this call earns less.
         """
-        proposed = self.selector.propose(losses, np.ones(len(losses), np.int64) if arrivals is None else arrivals)
+        ones = np.ones(len(losses), np.int64)
+        proposed = self.selector.propose(losses, ones if lengths is None else lengths, items)
         self.picks.add(proposed, phases)
         messages: list[bytes] = []
         rng = self.substitute_rng
@@ -83,7 +90,7 @@ class Broadcaster:
             sent = int(rng.integers(len(sizes))) if offered and rng is not None else index
             if not offered or not self.budget.spend(sizes[sent]):
                 continue
-            message = encode(sent, self.sequence)
+            message = encode(items[sent], self.sequence)
             if len(message) != sizes[sent]:
                 raise ValueError(f"a message has {len(message)} bytes; its announced size is {sizes[sent]}")
             self.sequence += 1

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mawm.runtime.import_user_code import load_factory
-from mawm.sharing.selector import Selector
+from mawm.sharing.selector import Items, Selector
 from mawm.sharing.threshold import AIM, WARM_UP, Quantile, Threshold
 from mawm.types import Bools, Ints
 
@@ -18,7 +18,7 @@ class AllOrNone(Selector):
     def __init__(self, answer: bool) -> None:
         self.active = answer
 
-    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
+    def propose(self, losses: NDArray[np.float64], lengths: Ints, items: Items) -> Bools:
         """The same answer for each of the n items."""
         return np.full(len(losses), self.active)
 
@@ -39,7 +39,7 @@ class RandomSelector(Selector):
         self.seen = 0
         self.refused_non_finite = 0
 
-    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
+    def propose(self, losses: NDArray[np.float64], lengths: Ints, items: Items) -> Bools:
         """One draw per item."""
         finite = np.isfinite(losses).all(1)
         numbers = self.seen + np.cumsum(finite)

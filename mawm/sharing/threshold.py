@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.sharing.selector import Selector
+from mawm.sharing.selector import Items, Selector
 from mawm.types import Bools, Ints
 
 WARM_UP = 20
@@ -92,27 +92,27 @@ class Threshold(Selector):
         self.bandwidth, self.components, self.follows = bandwidth, components, follows
         self.c = NormalDist().inv_cdf(1.0 - bandwidth)
         self._loss_window, self._composite_window = Window(window, len(components)), Window(window, 1)
-        self._won = np.zeros(len(components), np.int64)
-        """For each loss, the number of offers whose L_M is the z-score of this loss."""
+        self._largest = np.zeros(len(components), np.int64)
+        """For each loss, the number of offers in which its z-score is the largest, and so is L_M."""
         self._z_of_offers = 0.0
         """Sum of (L_M - mu_M) / sigma_M over the offers."""
         self.refused_non_finite = 0
 
-    def propose(self, losses: NDArray[np.float64], arrivals: Ints) -> Bools:
+    def propose(self, losses: NDArray[np.float64], lengths: Ints, items: Items) -> Bools:
         """Whether to offer each item, in order. ValueError unless `losses` has the shape (n, components)."""
         if losses.ndim != 2 or losses.shape[1] != len(self.components):
             raise ValueError(
                 f"expected losses of shape (n, {len(self.components)}) for {self.components}; got {losses.shape}"
             )
-        return np.array([self._offers(*item) for item in zip(losses, arrivals.tolist(), strict=True)], np.bool_)
+        return np.array([self._offers(*item) for item in zip(losses, lengths.tolist(), strict=True)], np.bool_)
 
     def _offers(self, losses: NDArray[np.float64], arrivals: int) -> bool:
         if not np.isfinite(losses).all():
             self.refused_non_finite += 1
             return False
-        scores = self._scores(losses, arrivals)
-        winner = int(np.argmax(scores))
-        composite = float(scores[winner])
+        z_scores = self._z_scores(losses, arrivals)
+        largest = int(np.argmax(z_scores))
+        composite = float(z_scores[largest])
         if composite == -np.inf:
             return False
         mean, sigma = (float(x[0]) for x in self._composite_window.moments())
@@ -121,12 +121,15 @@ class Threshold(Selector):
         if sigma > 0.0 and self.follows:
             self.c = min(MOST, max(LEAST, self.c + GAIN * (offered / self.bandwidth - AIM)))
         if offered:
-            self._won[winner] += 1
+            self._largest[largest] += 1
             self._z_of_offers += (composite - mean) / sigma
         return offered
 
-    def _scores(self, losses: NDArray[np.float64], arrivals: int) -> NDArray[np.float64]:
-        """z-scores (m,) of an item, -inf where sigma is 0. The losses are then added to their window."""
+    def _z_scores(self, losses: NDArray[np.float64], arrivals: int) -> NDArray[np.float64]:
+        """z-scores (m,) of an item, -inf where sigma is 0. The losses are then added to their window.
+
+        A single loss is returned as it is.
+        """
         if len(losses) == 1:
             return losses
         mean, sigma = self._loss_window.moments(of_an_arrival=True)
@@ -140,13 +143,13 @@ class Threshold(Selector):
 
     def diagnostics(self) -> dict[str, float]:
         """Threshold, c, number of non-finite items, mean z-score of the offers, each loss's share of the maxima."""
-        total = max(1, int(self._won.sum()))
+        total = max(1, int(self._largest.sum()))
         return {
             "threshold": self.threshold(*(float(x[0]) for x in self._composite_window.moments())),
             "c": self.c,
             "non_finite": float(self.refused_non_finite),
             "offered_z": self._z_of_offers / total,
-            **{f"won_by_{name}": float(n) / total for name, n in zip(self.components, self._won, strict=True)},
+            **{f"won_by_{name}": float(n) / total for name, n in zip(self.components, self._largest, strict=True)},
         }
 
     def state(self) -> dict[str, Any]:
@@ -155,7 +158,7 @@ class Threshold(Selector):
             "losses": self._loss_window.state(),
             "past": self._composite_window.state(),
             "sigmas": self.c,
-            "won": self._won.tolist(),
+            "won": self._largest.tolist(),
             "sigmas_above": self._z_of_offers,
             "refused_non_finite": self.refused_non_finite,
         }
@@ -165,7 +168,7 @@ class Threshold(Selector):
         self._loss_window.load_state(state["losses"])
         self._composite_window.load_state(state["past"])
         self.c = float(state["sigmas"])
-        self._won = np.array(state["won"], np.int64)
+        self._largest = np.array(state["won"], np.int64)
         self._z_of_offers = float(state["sigmas_above"])
         self.refused_non_finite = int(state["refused_non_finite"])
 
