@@ -78,7 +78,7 @@ def test_condensed_study_skips_and_reports_an_invalid_line(line: str, tmp_path: 
     assert [said for said in study.warnings if "line 2 is no run" in said and str(file) in said]
 
 
-@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(json.dumps({"a": 1}).encode())[:-6]])
+@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(json.dumps({"a": 1}).encode(), mtime=0)[:-6]])
 def test_condensed_study_that_is_damaged_is_named(damage: bytes, tmp_path: Path) -> None:
     file = tmp_path / "s.jsonl.gz"
     file.write_bytes(damage)
