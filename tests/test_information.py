@@ -59,7 +59,7 @@ def batch(own: list[bool], offset: float = 0.0) -> tuple[Batch, Posteriors]:
     obs = torch.rand(steps, rows, OBS, generator=drawn(9)) + offset * (~mine)[:, None]
     none = torch.zeros(steps, rows, dtype=torch.bool)
     avail = torch.ones(steps, rows, ACTIONS, dtype=torch.bool)
-    data = Batch(obs, torch.zeros(steps, rows).long(), torch.zeros(steps, rows), none, none, none, none, avail, mine)
+    data = Batch(obs, torch.zeros(steps, rows).long(), torch.zeros(steps, rows), none, none, none, avail, mine)
     post = Posteriors(torch.rand(steps, rows, 16, generator=drawn(10)), torch.zeros(steps, rows, 2).long(), obs)
     return data, post
 
