@@ -4,6 +4,8 @@ Parameters, sums and values between products stay float32. Each process sets the
 learner. On a processor with AMX torch rounds the factors; with AVX512-BF16 only, this module rounds them.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -26,6 +28,12 @@ def set_precision(name: str) -> None:
 def has_bf16_units() -> bool:
     """Whether this processor multiplies bf16 numbers faster than float32 ones."""
     return _supports("_is_avx512_bf16_supported") or _supports("_is_amx_tile_supported")
+
+
+@cache
+def _has_fused_bf16() -> bool:
+    """Whether this processor can run the fused operation on bf16 numbers; one without AVX512 cannot."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _supports(probe: str) -> bool:
@@ -92,8 +100,8 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def relu_affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The hidden layer relu(x W' + b) of `rounded` tensors, without autograd; one fused operation for bf16."""
-    if x.dtype is torch.bfloat16 and x.device.type == "cpu":
+    """The hidden layer relu(x W' + b) of `rounded` tensors, without autograd; one fused operation for bf16, where it exists."""
+    if x.dtype is torch.bfloat16 and x.device.type == "cpu" and _has_fused_bf16():
         out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
         return out
     return torch.addmm(bias, x, weight.t()).relu_()
