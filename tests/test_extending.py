@@ -63,6 +63,7 @@ def test_run_uses_the_rows_of_a_plugin(placement: str, plugin: Path, tmp_path: P
     assert received and sum(received) == 0  # the delivery "nobody"
 
 
+@pytest.mark.slow  # six processes
 def test_sweep_evaluation_and_report_know_the_method_of_a_plugin(plugin: Path, tmp_path: Path) -> None:
     grid = "--maps short_market --methods one_model --seeds 1 --env-steps 200 --train-preset debug"
     done = run("sweep", f"{grid} --jobs 1 --out {tmp_path}/runs", plugin)
