@@ -72,7 +72,7 @@ class Rows(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """Rows (R, ...) for the critic: replayed states, lambda-returns of real rewards, and weights (0: unknown)."""
+    """Rows (R, ...) for the critic: replayed states, lambda-returns of real rewards, weights (0: no return)."""
 
     deter: Tensor
     stoch: Tensor
@@ -229,7 +229,7 @@ class ActorCritic:
 
     @torch.no_grad()
     def replayed(self, encoded: Encoded) -> tuple[Replayed, float]:
-        """Rows of replayed sequences, and the mean of value less return: how much the critic promises too much.
+        """Rows of replayed sequences, and the mean of value less return, which is positive for a critic that overrates.
 
         The return of state t holds the rewards of the arrivals t + 1, ... of its battle in the sequence, and the slow
         critic's value of the last one. The policies that acted earned it, so it fits recent sequences best.
@@ -241,9 +241,9 @@ class ActorCritic:
         discount = self.config.discount * (known & ~encoded.terminal[1:])
         returns = lambda_returns(reward, discount, value, self.config.lam)
         weight = (known & encoded.usable[:-1]).to(value.dtype)
-        optimism = float((weight * (value[:-1] - returns)).sum() / weight.sum().clamp_min(1.0))
+        bias = float((weight * (value[:-1] - returns)).sum() / weight.sum().clamp_min(1.0))
         deter, stoch = (state[:-1].flatten(0, 1) for state in encoded.states)
-        return Replayed(rounded(deter), stoch, returns.flatten(), weight.flatten()), optimism
+        return Replayed(rounded(deter), stoch, returns.flatten(), weight.flatten()), bias
 
     def update(self, rows: Rows, entropy_weight: float, replayed: Replayed | None = None) -> dict[str, float]:
         """One gradient step of actor and critic on rows (R, ...); returns losses for the log.
@@ -271,11 +271,12 @@ class ActorCritic:
         actor_loss = -(weight * (objective + entropy_weight * entropy)).sum()
         actor_norm = self.actor_opt.step(actor_loss, rows._asdict())
         critic_loss = (weight * self.value_output.loss(self.critic(rows.deter, rows.stoch), rows.returns)).sum()
-        replay_loss = torch.zeros(())
+        replay_loss, inputs = torch.zeros_like(critic_loss), rows._asdict()
         if replayed is not None:
+            inputs |= {f"replayed_{name}": x for name, x in replayed._asdict().items()}
             losses = self.value_output.loss(self.critic(replayed.deter, replayed.stoch), replayed.returns)
             replay_loss = (replayed.weight * losses).sum() / replayed.weight.sum().clamp_min(1.0)
-        critic_norm = self.critic_opt.step(critic_loss + self.config.replay_critic * replay_loss, rows._asdict())
+        critic_norm = self.critic_opt.step(critic_loss + self.config.replay_critic * replay_loss, inputs)
         with torch.no_grad():
             self.slow_critic_step()
         return {

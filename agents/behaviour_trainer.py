@@ -1,5 +1,6 @@
 """Imagines rollouts with one agent's model, and fits its actor and critic on its own and on received rollouts."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ class BehaviourTrainer:
     valued: Valued | None = None
     """Values of `imagined`, computed when first needed."""
     encoded: Encoded | None = None
-    """The agent's own sequences in which this round's rollouts start."""
+    """The agent's own sequences in which this round's rollouts start; None with an information term."""
     explorer_starts: int = 0
     """Number of this round's rollouts that start in explorers' states; they come last."""
     round: int = 0
@@ -62,6 +63,8 @@ class BehaviourTrainer:
         model, actor = self.model_trainer.model, self.actor_critic.actor
         rollouts = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
         self.imagined = self._with_gains(rollouts, noise)
+        if not math.isnan(self.gain):
+            self.encoded = None  # real arrivals have no intrinsic reward, so their returns are of another kind
 
     def _with_gains(self, imagined: Imagined, noise: Tensor) -> Imagined:
         """The rollouts, with lambda / H times the intrinsic gain of each arrival added to its reward."""
@@ -130,9 +133,8 @@ class BehaviourTrainer:
         size = min(config.minibatch, own_rows)
         steps = config.epochs * max(1, own_rows // size)
         replayed: list[Replayed] | None = None
-        if config.replay_critic > 0.0:
-            assert self.encoded is not None
-            whole, metrics["critic/optimism"] = self.actor_critic.replayed(self.encoded)
+        if config.replay_critic > 0.0 and self.encoded is not None:
+            whole, metrics["critic/value_bias"] = self.actor_critic.replayed(self.encoded)
             replayed = [Replayed(*(x[i::steps] for x in whole)) for i in range(steps)]
         totals: dict[str, float] = {}
         for i, index in enumerate(self._minibatches(len(rows.action), size, steps)):
@@ -144,7 +146,7 @@ class BehaviourTrainer:
                 totals[name] = totals.get(name, 0.0) + value
         self.imagined = self.valued = self.encoded = None
         self.intrinsic.remember(self.actor_critic.actor, env_steps)
-        if self.gain == self.gain:
+        if not math.isnan(self.gain):
             metrics["information/gain"] = self.gain
         metrics |= {name: value / steps for name, value in totals.items()}
         metrics["actor/entropy_weight"] = exploration.weight(env_steps)

@@ -172,12 +172,12 @@ def test_replayed_returns_hold_real_rewards_up_to_the_end_of_the_battle() -> Non
         for p in behaviour.slow_critic.parameters():
             p.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(4)))
         value = behaviour.value_output.mean(behaviour.slow_critic(*sequence.states)).flatten().tolist()
-    rows, optimism = behaviour.replayed(sequence)
+    rows, bias = behaviour.replayed(sequence)
     # G_1 = 4 at the end; G_0 = 1 + 0.5 (0.2 v_1 + 0.8 G_1); G_3 = 2 + 0.5 v_4. Nothing is known after state 2.
     expected = [1.0 + 0.5 * (0.2 * value[1] + 0.8 * 4.0), 4.0, value[2], 2.0 + 0.5 * value[4]]
     assert rows.returns.tolist() == pytest.approx(expected, abs=1e-5)
     assert rows.weight.tolist() == [0.0, 1.0, 0.0, 1.0]
-    assert optimism == pytest.approx((value[1] - expected[1] + value[3] - expected[3]) / 2, abs=1e-5)
+    assert bias == pytest.approx((value[1] - expected[1] + value[3] - expected[3]) / 2, abs=1e-5)
     assert torch.equal(rows.deter.float(), sequence.states.deter[:-1, 0])
 
 
