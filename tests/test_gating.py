@@ -213,18 +213,29 @@ def test_train_refuses_an_impossible_gate_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
+def imagining_agent(information: str) -> Agent:
+    """An agent without a gate that has imagined one round of rollouts."""
+    agent: Agent = team_of(config_of("off", information=information)).learners[0]
+    segments = make_explorer_hook(config_of("policy"), SPACES).explorers.explore(70)  # type: ignore[attr-defined]
+    own = [replace(s, origin=replace(s.origin, role=Role.PRIMARY), lane=s.lane % 4) for s in segments]
+    agent.remember([s for s in own if s.origin.agent == 0])
+    agent.imagine(1)
+    return agent
+
+
 def test_rollout_reward_includes_lambda_times_mean_information_gain() -> None:
-    plain, with_term = (team_of(config_of("off", information=kind)).learners[0] for kind in ("none", "param_ig"))
-    for agent in (plain, with_term):
-        segments = make_explorer_hook(config_of("policy"), SPACES).explorers.explore(70)  # type: ignore[attr-defined]
-        own = [replace(s, origin=replace(s.origin, role=Role.PRIMARY), lane=s.lane % 4) for s in segments]
-        agent.remember([s for s in own if s.origin.agent == 0])
-        agent.imagine(1)
+    plain, with_term = imagining_agent("none"), imagining_agent("param_ig")
     with_, without = with_term.behaviour_trainer.imagined, plain.behaviour_trainer.imagined
     assert with_ is not None and without is not None
     extra = (with_.reward - without.reward).sum(0).mean()
     assert float(extra) == pytest.approx(0.3 * with_term.behaviour_trainer.gain, rel=1e-4)
     assert np.array_equal(with_.action, without.action) and with_term.behaviour_trainer.gain != 0.0
+
+
+def test_replayed_returns_train_the_critic_only_without_an_information_term() -> None:
+    plain, with_term = (imagining_agent(kind).fit_behaviour([], env_steps=70) for kind in ("none", "param_ig"))
+    assert plain["critic/replay_loss"] > 0.0 and "critic/value_bias" in plain
+    assert with_term["critic/replay_loss"] == 0.0 and "critic/value_bias" not in with_term
 
 
 def test_explorer_environment_failure_stops_explorers_only(
