@@ -173,9 +173,9 @@ class Step:
     @classmethod
     def begun(cls, obs: Floats, avail: Bools, alive: Bools, state: Floats) -> "Step":
         """The first arrivals of battles that have just begun: without reward and end."""
-        reward, none = np.zeros(len(obs), np.float32), np.zeros(len(obs), np.bool_)
+        reward, (terminated, truncated, won) = np.zeros(len(obs), np.float32), np.zeros((3, len(obs)), np.bool_)
         last = np.zeros_like(obs), np.zeros_like(avail), np.zeros_like(alive)
-        return cls(obs, avail, alive, state, reward, none, none, none, *last)
+        return cls(obs, avail, alive, state, reward, terminated, truncated, won, *last)
 
 
 class VectorEnv(Protocol):
