@@ -72,7 +72,7 @@ class Rows(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """Rows (R, ...) for the critic: replayed states, lambda-returns of real rewards, weights (0: no return)."""
+    """Rows (R, ...) for the critic: replayed states, lambda-returns of real rewards, weights."""
 
     deter: Tensor
     stoch: Tensor
@@ -232,7 +232,8 @@ class ActorCritic:
         """Rows of replayed sequences, and the mean of value less return, which is positive for a critic that overrates.
 
         The return of state t holds the rewards of the arrivals t + 1, ... of its battle in the sequence, and the slow
-        critic's value of the last one. The policies that acted earned it, so it fits recent sequences best.
+        critic's value of the last one. Past policies earned these rewards, so the returns suit the present policy only
+        in recent sequences. The weight is 1, or 0 if the return is unknown or no rollout may start in the state.
         """
         value = self.value_output.mean(self.slow_critic(*encoded.states))
         known = ~encoded.reset[1:]

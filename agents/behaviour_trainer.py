@@ -1,6 +1,5 @@
 """Imagines rollouts with one agent's model, and fits its actor and critic on its own and on received rollouts."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,13 +28,13 @@ class BehaviourTrainer:
     intrinsic: Intrinsic
     intrinsic_weight: float
     device: str
-    gain: float = float("nan")
-    """Mean gain of this round's rollouts in nats."""
+    gain: float | None = None
+    """Mean gain of this round's rollouts in nats; None if the information term added no reward."""
     imagined: Imagined | None = None
     valued: Valued | None = None
     """Values of `imagined`, computed when first needed."""
     encoded: Encoded | None = None
-    """The agent's own sequences in which this round's rollouts start; None with an information term."""
+    """The agent's own sequences in which this round's rollouts start; None if the information term added a reward."""
     explorer_starts: int = 0
     """Number of this round's rollouts that start in explorers' states; they come last."""
     round: int = 0
@@ -43,7 +42,7 @@ class BehaviourTrainer:
     def imagine(self, updates: int) -> None:
         """Imagine rollouts for `updates` behaviour updates (Z Algorithm 2 line 7); they are kept until `fit`."""
         self.round += 1
-        self.imagined = self.valued = None
+        self.imagined = self.valued = self.encoded = None
         config = self.actor_critic.config
         if updates == 0 or not self.model_trainer.replay.ready(self.model_trainer.model.config.seq_len):
             return
@@ -63,14 +62,14 @@ class BehaviourTrainer:
         model, actor = self.model_trainer.model, self.actor_critic.actor
         rollouts = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
         self.imagined = self._with_gains(rollouts, noise)
-        if not math.isnan(self.gain):
+        if self.gain is not None:
             self.encoded = None  # real arrivals have no intrinsic reward, so their returns are of another kind
 
     def _with_gains(self, imagined: Imagined, noise: Tensor) -> Imagined:
         """The rollouts, with lambda / H times the intrinsic gain of each arrival added to its reward."""
         gains = self.intrinsic.gains(self.model_trainer.model, imagined, noise)
         if gains is None:
-            self.gain = float("nan")
+            self.gain = None
             return imagined
         self.gain = float(gains.mean())
         return imagined._replace(reward=imagined.reward + self.intrinsic_weight / len(gains) * gains)
@@ -134,19 +133,19 @@ class BehaviourTrainer:
         steps = config.epochs * max(1, own_rows // size)
         replayed: list[Replayed] | None = None
         if config.replay_critic > 0.0 and self.encoded is not None:
-            whole, metrics["critic/value_bias"] = self.actor_critic.replayed(self.encoded)
-            replayed = [Replayed(*(x[i::steps] for x in whole)) for i in range(steps)]
+            all_replayed, metrics["critic/value_bias"] = self.actor_critic.replayed(self.encoded)
+            replayed = [Replayed(*(x[i::steps] for x in all_replayed)) for i in range(steps)]
         totals: dict[str, float] = {}
         for i, index in enumerate(self._minibatches(len(rows.action), size, steps)):
             minibatch = Rows(*(x.index_select(0, index) for x in rows))
-            weight, real = exploration.weight(env_steps), replayed[i] if replayed else None
-            losses = self.actor_critic.update(minibatch, weight, real)
+            part = replayed[i] if replayed else None
+            losses = self.actor_critic.update(minibatch, exploration.weight(env_steps), part)
             exploration.adapt(losses["actor/entropy_share"], env_steps)
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + value
         self.imagined = self.valued = self.encoded = None
         self.intrinsic.remember(self.actor_critic.actor, env_steps)
-        if not math.isnan(self.gain):
+        if self.gain is not None:
             metrics["information/gain"] = self.gain
         metrics |= {name: value / steps for name, value in totals.items()}
         metrics["actor/entropy_weight"] = exploration.weight(env_steps)

@@ -106,7 +106,7 @@ class BehaviourConfig:
     learned weights."""
     replay_critic: Weight = 0.5
     """Weight of the critic's loss on replayed states, whose returns hold real rewards (DreamerV3); 0: only rollouts
-    train the critic. Without effect if the information term is on, because real rewards do not contain it."""
+    train the critic. Without effect in rounds in which the information term adds a reward: real rewards have none."""
     target_decay: Share = 0.98
     """Decay per gradient step of the slow critic, whose values bootstrap the lambda-return."""
 

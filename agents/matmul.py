@@ -100,7 +100,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def relu_affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The hidden layer relu(x W' + b) of `rounded` tensors, without autograd; in one operation where bf16 allows it."""
+    """The hidden layer relu(x W' + b) of `rounded` tensors, without autograd; for bf16 in one operation if possible."""
     if x.dtype is torch.bfloat16 and x.device.type == "cpu" and _has_fused_bf16():
         out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
         return out

@@ -83,7 +83,7 @@ class PooledReplay:
         return self._batch([self.considered.sample(batch, length, rng, self.config.recent_starts)], 0)
 
     def _recent_of(self, ring: Replay) -> int:
-        """Number of recent rows of another ring, which has fewer rows per step than the own one.
+        """Number of recent rows of another ring, which may have more or fewer rows per step than the own ring.
 
         The same period is recent in all rings: a ring's share of recent rows is that of the own ring.
         """

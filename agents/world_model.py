@@ -31,9 +31,10 @@ class Batch(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """Replayed sequences, time first: posterior states (T, B, ...), reward, terminal, reset (T, B) as in `Batch`.
+    """Replayed sequences, time first: posterior states (T, B, ...), reward and terminal (T, B) as in `Batch`.
 
-    `usable` (T, B) marks the states in which a rollout may start.
+    `reset` (T, B) marks every step before which the memory was reset, also the first one (`resets`). `usable` (T, B)
+    marks the states in which a rollout may start.
     """
 
     states: Latent

@@ -46,8 +46,8 @@ class SharingConfig:
     """`real`, or a control: random, stale, self, shuffled. Controls deliver equally many bytes: random items of the
     sender, old items, the receiver's own items, or the sent items with shuffled observations."""
     wire: Annotated[Literal["float32", "float16"], Common] = "float32"
-    """Encoding of numbers: float32 is exact; float16 needs half the bytes of a segment and a third of a rollout's. With
-    float16 a unit of a latent state has 8 bits."""
+    """Encoding of numbers: float32 is exact; float16 needs about half the bytes of a segment and 28 % of a
+    rollout's. With float16 a unit of a latent state has 8 bits."""
     stale_rounds: Annotated[int, Interval(ge=1, le=10**6)] = 100
     """Delay of `--channel stale` in rounds."""
 

@@ -41,6 +41,8 @@ class Environment:
     """Its description in the first line of a run."""
     has_rules: bool = False
     """Whether it uses `--rules.NAME`."""
+    compiles: bool = False
+    """Whether its first step compiles code. A run plays such a step in a battle of its own before its clock starts."""
 
 
 def _own(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> VectorEnv:
@@ -85,6 +87,7 @@ ENVIRONMENTS = {
             f"map {settings.map}, engine skirmish with rules {settings.rules.version} (embedded; not StarCraft II)"
         ),
         has_rules=True,
+        compiles=True,
     ),
     "market": Environment(
         lambda name: name == "market",

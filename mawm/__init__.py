@@ -1,8 +1,8 @@
 """Decentralized, Dreamer-style world models for cooperative multi-agent reinforcement learning.
 
-The environment variable `MAWM_PLUGINS` names modules of a user, separated by commas. They are imported before every
-other module of the package, in every process. So all commands know the rows that they add to its tables
-(docs/extending.md).
+The environment variable `MAWM_PLUGINS` names modules of a user, separated by commas. They are imported first in
+every process, before a command imports anything else of the package. So all commands know the rows that they add to its
+tables (docs/extending.md).
 """
 
 import importlib

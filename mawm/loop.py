@@ -52,7 +52,7 @@ class Run:
     averages: Averages = field(default_factory=Averages)
     wall_s: float = 0.0
     saved_at_s: float = 0.0
-    """Seconds of training at the last try to save, also at one that failed: the next try waits for its time, too."""
+    """Seconds of training at the last attempt to save. A failed attempt counts: the next one waits as long."""
     stop: bool = False
     """Whether to end after the current round."""
 

@@ -240,7 +240,7 @@ def _train(run: "Run", config: TrainConfig, folder: Path, stopping: Stopping, di
 
 def _compile_engine(config: TrainConfig) -> None:
     """Play one step of a battle that does not count, so that the compilation does not count as training time."""
-    if not is_own(config.map):
+    if environment_of(config.map).compiles:
         with contextlib.closing(make_env(config, "train", 1)) as env:
             env.step(env.reset().avail.argmax(-1))
 

@@ -46,7 +46,7 @@ def rows_of(run_dir: Path) -> list[dict[str, float]]:
 SMALL = "--preset debug --map short_market --env-steps 200"
 
 
-def test_extending_example_is_at_most_a_dozen_lines() -> None:
+def test_extending_examples_have_at_most_thirteen_lines() -> None:
     lengths = [len([line for line in block.splitlines() if line]) for block in BLOCKS[1:]]
     assert len(lengths) == 6 and max(lengths) <= 13
 

@@ -108,3 +108,16 @@ def test_train_resumes_a_run_of_an_earlier_release(tmp_path: Path) -> None:
     assert train.main(["--resume", str(folder), "--env-steps", "450"]) == 0
     assert newest(folder).env_steps >= 450
     assert "learner_agent_2" in newest(folder).parts
+
+
+def test_engine_is_compiled_before_the_clock_and_other_environments_are_not_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    make_env = train.make_env
+    monkeypatch.setattr(train, "make_env", lambda config, *rest: made.append(config.map) or make_env(config, *rest))
+    for name, battles in (("3m", 2), ("market", 1)):  # the battles of the run, and before them one that does not count
+        made.clear()
+        words = ["--preset", "debug", "--map", name, "--env-steps", "8", "--placement", "inline"]
+        assert train.main([*words, "--run-dir", str(tmp_path / name)]) == 0
+        assert made == battles * [name]

@@ -9,8 +9,6 @@ import numpy as np
 from mawm.methods import METHODS
 from mawm.results.record import RunRecord, flat
 
-PAPER = {name: plan.paper for name, plan in METHODS.items() if plan.paper}
-"""The paper's names of methods."""
 PLACES = ("seed", "placement", "device", "method")
 """Settings that may differ within a cell; `placement` and `device` do not change numbers."""
 
@@ -20,13 +18,18 @@ Key = tuple[str, str, float | None, str]
 
 def method_label(method: str) -> str:
     """The paper's name and ours: `RSSM+Predictors (experience)`; a method the paper has no name for keeps its own."""
-    paper = PAPER.get(method)
-    return paper or method if paper is None or paper.lower() == method else f"{paper} ({method})"
+    paper = _paper(method)
+    return paper if paper.lower() == method else f"{paper} ({method})"
+
+
+def _paper(method: str) -> str:
+    """The paper's name of a method; our name if the paper has none."""
+    return METHODS[method].paper or method if method in METHODS else method
 
 
 def cell_label(method: str, bandwidth: float | None, variant: str = "") -> str:
     """As the paper writes it, `RSSM+Predictors-0.05`, with our name and what else varies in brackets."""
-    paper = PAPER.get(method, method)
+    paper = _paper(method)
     sent = "" if bandwidth is None else "-ShareAll" if bandwidth >= 1 else f"-{bandwidth:g}"
     ours = "" if paper.lower() == method else method
     inside = ", ".join(part for part in (ours, variant) if part)

@@ -17,7 +17,7 @@ class PlainLines:
     """Prints every body and every line once, for pipes, files and terminals that cannot redraw."""
 
     def showing(self, body: object) -> contextlib.AbstractContextManager[None]:
-        """The time of the display. Nothing is printed before the first call of `show`."""
+        """A context in which bodies are shown. Nothing is printed before the first call of `show`."""
         return contextlib.nullcontext()
 
     def show(self, body: object) -> None:

@@ -25,7 +25,7 @@ LAST_FRAME_S = 0.5
 class LiveDisplay:
     """Redraws the body once a second, if it has changed, in a thread of its own: a round of training can take long.
 
-    A signal handler must not print by rich: it may have interrupted rich itself. So its messages become part of the
+    A signal handler must not print with rich: it may have interrupted rich itself. So its messages become part of the
     body, and the thread draws them.
     """
 
@@ -50,7 +50,7 @@ class LiveDisplay:
 
     @contextlib.contextmanager
     def showing(self, body: RenderableType) -> Iterator[None]:
-        """The time of the display. An error of the terminal is ignored: the run continues without one."""
+        """A context in which the body is shown. If the terminal fails, the run continues without a display."""
         self._body = body
         thread = threading.Thread(target=self._redraw, name="mawm-display", daemon=True)
         try:
