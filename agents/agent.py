@@ -148,7 +148,7 @@ class Agent(GatedLearner):
 
     def add_explorer_starts(self, segments: list[Segment]) -> None:
         """Store explorers' segments as start states of rollouts (mode `policy` of the gate). They train no model."""
-        self.replay.consider(segments)
+        self.replay.remember_explorers(segments)
 
     def learn_from_explorers(self, segments: list[Segment]) -> None:
         """Store explorers' segments like a peer's (mode `open` of the gate). ProvenanceError in other modes."""

@@ -54,7 +54,7 @@ class BehaviourTrainer:
         noise = self._noise(self.rng, count)
         if self.explorer_starts:
             explorer_start, explorer_avail, _ = self.model_trainer.starts(
-                self.explorer_starts, self.explorer_rng, replay.sample_considered
+                self.explorer_starts, self.explorer_rng, replay.sample_explorers
             )
             start = Latent(*(torch.cat(pair) for pair in zip(start, explorer_start, strict=True)))
             avail = torch.cat([avail, explorer_avail])
@@ -76,7 +76,7 @@ class BehaviourTrainer:
 
     def _explorer_starts(self, count: int) -> int:
         """Number of rollouts that start in explorers' states: none before the replay holds such states."""
-        if not self.model_trainer.replay.considered.places(self.model_trainer.model.config.seq_len):
+        if not self.model_trainer.replay.explorers.places(self.model_trainer.model.config.seq_len):
             return 0
         return min(count - 1, round(self.actor_critic.config.explorer_starts * count))
 

@@ -21,7 +21,7 @@ class PooledReplay:
 
     With two rings, peers cannot evict the agent's own experience. A pooled batch draws each row from one of the rings,
     in proportion to their sizes and at least half from the own ring. It marks own rows: Eq. 1 is fitted on them, Eqs.
-    2-3 on all. Explorers' experience (`considered`, in policy mode) is in a third ring, which the model is never fitted
+    2-3 on all. Explorers' experience (`explorers`, in policy mode) is in a third ring, which the model is never fitted
     on.
     """
 
@@ -29,7 +29,7 @@ class PooledReplay:
         self.config = config
         self.own = Replay(spaces, config.capacity, lanes, gate, config.recent_steps)
         self.received = Replay(spaces, config.capacity, 1, gate, config.recent_steps)
-        self.considered = Replay(spaces, config.capacity, 1, Gate(Role.EXPLORER), config.recent_steps)
+        self.explorers = Replay(spaces, config.capacity, 1, Gate(Role.EXPLORER), config.recent_steps)
         self.gate = gate
         self.device = device
 
@@ -50,12 +50,12 @@ class PooledReplay:
         """Append received segments, without joining them. ProvenanceError for an origin that the gate refuses."""
         self.received.add(segments, joined=False)
 
-    def consider(self, segments: Sequence[Segment]) -> None:
+    def remember_explorers(self, segments: Sequence[Segment]) -> None:
         """Append explorers' segments to their ring. ProvenanceError for other origins.
 
         Segments with non-finite observations are skipped, because no rollout can start there.
         """
-        self.considered.add([s for s in segments if np.isfinite(s.obs).all()], joined=False)
+        self.explorers.add([s for s in segments if np.isfinite(s.obs).all()], joined=False)
 
     def sample_pooled(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
         """`batch` sequences from both rings, time first; at most half of them are received ones.
@@ -77,10 +77,10 @@ class PooledReplay:
         """`batch` own sequences, time first, as start states of rollouts."""
         return self._batch([self.own.sample(batch, length, rng, self.config.recent_starts)], 0)
 
-    def sample_considered(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
+    def sample_explorers(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
         """`batch` explorers' sequences, time first, as start states of rollouts; the model is never fitted on them."""
-        self.considered.recent = self._recent_of(self.considered)
-        return self._batch([self.considered.sample(batch, length, rng, self.config.recent_starts)], 0)
+        self.explorers.recent = self._recent_of(self.explorers)
+        return self._batch([self.explorers.sample(batch, length, rng, self.config.recent_starts)], 0)
 
     def _recent_of(self, ring: Replay) -> int:
         """Number of recent rows of another ring, which may have more or fewer rows per step than the own ring.
@@ -113,4 +113,4 @@ class PooledReplay:
             replay.load_state(under(arrays, f"{TABLES}{ring}/"))
 
     def _rings(self) -> tuple[tuple[str, Replay], ...]:
-        return ("own", self.own), ("received", self.received), ("considered", self.considered)
+        return ("own", self.own), ("received", self.received), ("considered", self.explorers)

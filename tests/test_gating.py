@@ -106,7 +106,7 @@ def test_policy_gate_uses_explorer_states_for_imagination_starts_only(alone: Run
     for agent in agents_of(run):
         held = agent.replay.state({})
         assert (held["rows/considered/role"] == ROLES.index(Role.EXPLORER)).all()
-        assert len(agent.replay.considered) > 0
+        assert len(agent.replay.explorers) > 0
         assert (held["rows/own/role"] == 0).all() and (held["rows/received/role"] == 0).all()
         assert agent.label is Role.PRIMARY
         agent.imagine(2)
@@ -142,7 +142,7 @@ def test_explorer_data_enter_the_replay_under_the_open_gate_only() -> None:
         agent.learn_from_explorers(theirs)
     assert len(agent.replay.received) == 0 and agent.label is Role.PRIMARY
     agent.add_explorer_starts(theirs)
-    assert len(agent.replay.considered) > 0
+    assert len(agent.replay.explorers) > 0
 
 
 def test_explorer_search_approaches_the_primary_and_random_search_does_not() -> None:
