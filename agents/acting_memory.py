@@ -15,12 +15,14 @@ class ActingMemory:
     """Acts in L independent lanes at once, from the agent's own observations.
 
     Each call of `act` draws one uniform number for each latent and one for each action. All modes draw equally many, so
-    the mode does not change later random numbers.
+    the mode does not change later random numbers. Lanes with a true value in `greedy` (L,) take the mode of the policy
+    where the others sample.
     """
 
-    def __init__(self, policy: AveragedPolicy, lanes: int, device: str) -> None:
+    def __init__(self, policy: AveragedPolicy, lanes: int, device: str, greedy: Bools | None = None) -> None:
         self.policy = policy
         self.device = device
+        self.greedy = self._tensor(np.zeros(lanes, np.bool_) if greedy is None else greedy)
         self.state = policy.model.rssm.initial(lanes)
         self.prev_action = np.zeros(lanes, np.int64)
 
@@ -44,7 +46,12 @@ class ActingMemory:
             probs = allowed.to(torch.float32) / allowed.sum(-1, keepdim=True)
         else:
             probs = torch.softmax(self.policy.logits(self.state, allowed), -1)
-        action = probs.argmax(-1) if mode == "greedy" else sample(probs, self._tensor(noise[:, -1]))
+        likeliest, sampled = probs.argmax(-1), sample(probs, self._tensor(noise[:, -1]))
+        action = {
+            "greedy": likeliest,
+            "sample": torch.where(self.greedy, likeliest, sampled),
+            "random": sampled,
+        }[mode]
         self.prev_action = action.cpu().numpy().astype(np.int64)
         return self.prev_action.copy()
 

@@ -105,7 +105,9 @@ class Agent(GatedLearner):
 
     def begin(self, slot: str, lanes: int) -> None:
         """Reset the acting memory of `slot` ("train" or "eval") to `lanes` lanes."""
-        self.memories[slot] = ActingMemory(self.acting, lanes, self.device)
+        battles = lanes // len(self.members)
+        greedy = round(self.config.behaviour.greedy_battles * battles) if slot == "train" else 0
+        self.memories[slot] = ActingMemory(self.acting, lanes, self.device, np.arange(lanes) % battles < greedy)
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
         """Actions (L,) of the L lanes of a slot, from their own observations (L, O) and memories."""

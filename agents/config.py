@@ -81,6 +81,10 @@ class BehaviourConfig:
     entropy_decay: Share = 1.0
     """Factor on the target per 100 environment steps, for environments that report no won battles (0.9931: half after
     10 000 steps). With another rule: factor on the weight, per 100 environment steps or per update."""
+    greedy_battles: Share = 0.5
+    """Share of the parallel training battles in which agents take their likeliest actions; in the others they sample.
+    The entropy's target depends on the battles won in both: so it falls when the policy is good, although sampled
+    actions may still lose."""
     actor_lr: Annotated[Rate, Common] = 5e-4
     """Learning rate of the actor."""
     critic_lr: Rate = 1e-3

@@ -26,8 +26,8 @@ CORE = (
     # engine
     "contract", "engine_determinism", "engine_fidelity", "engine_rules", "golden_command", "skirmish_maps", "targeting",
     # learner
-    "actor_critic", "averaged", "collect", "entropy_weight", "information", "loop", "nets", "ppo", "replay", "returns",
-    "scales", "world_model",
+    "acting_memory", "actor_critic", "averaged", "collect", "entropy_weight", "information", "loop", "nets", "ppo",
+    "replay", "returns", "scales", "world_model",
     # sharing
     "budget", "channel", "codec", "golden_losses", "isolation", "selectors",
 )  # fmt: skip
