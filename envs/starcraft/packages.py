@@ -116,7 +116,7 @@ def _check_map(package: str, map_name: str) -> None:
     drawn = map_name.startswith("10gen_")
     if package == "smacv2" and not drawn:
         raise ValueError(
-            f"--map is {map_name}, and --env smacv2 plays only maps whose teams are drawn, such as 10gen_terran_5_vs_5. "
+            f"--map is {map_name}, and --env smacv2 plays only maps with drawn teams, such as 10gen_terran_5_vs_5. "
             "SMAC's maps need --env smac or --env skirmish, because SMACv2 hangs at their second battle"
         )
     if package == "smac" and drawn:
