@@ -142,8 +142,9 @@ def imagine(
         arrivals.append(inputs)
         avail = threshold_avail(avail_of(*inputs))
     # All steps of one head, then the next head: the head's weights stay in the processor's cache.
-    reward = model.reward_output.mean(torch.stack([reward_of(*arrival) for arrival in arrivals]))
-    survival = torch.sigmoid(-torch.stack([terminal_of(*arrival) for arrival in arrivals]).squeeze(-1))
+    rewards = torch.stack([reward_of(*arrival) for arrival in arrivals])
+    terminal = torch.stack([terminal_of(*arrival) for arrival in arrivals]).squeeze(-1)
+    reward, survival = model.expected_reward(rewards, terminal), torch.sigmoid(-terminal)
     weight = torch.cat([torch.ones_like(survival[:1]), survival[:-1].cumprod(0)])
     deter, stoch = (torch.stack(x) for x in zip(*states, strict=True))
     masks, logits, actions = (torch.stack(x) for x in zip(*steps, strict=True))

@@ -31,6 +31,9 @@ class WorldModelConfig:
     reward_output: Scalar = "two_hot"
     """Output of the reward predictor: `two_hot`, a distribution over `behaviour.bins` (DreamerV3), or one number with a
     `huber` or `squared` error."""
+    end_rewards: Literal["apart", "shared"] = "apart"
+    """`apart`: outputs of their own predict the reward of a terminal arrival, and imagination weights both predictions
+    by the predicted probability of termination; `shared`: the same outputs predict all rewards."""
     unimix: Share = 0.01
     """Share of a uniform distribution mixed into every latent, so that the KL stays finite."""
     free_nats: Weight = 1.0

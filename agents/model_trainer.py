@@ -91,7 +91,8 @@ class ModelTrainer:
         expected = Latent(deter, self.model.rssm.prior(deter).argmax(-1))
         counted = ~reset
         obs = (self.model.decode_observation(expected) - self.model.rssm.scale(batch.obs)).square().mean(-1)[counted]
-        reward = self.model.reward_output.mean(self.model.predict(expected).reward) - batch.reward
+        predicted = self.model.predict(expected)
+        reward = self.model.expected_reward(predicted.reward, predicted.terminal) - batch.reward
         return float(obs.mean()), float(reward.square()[counted].mean())
 
     @torch.no_grad()

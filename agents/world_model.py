@@ -57,7 +57,10 @@ class Losses(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """Predictions at latent states: reward (..., size), logits of terminal (...), logits of avail (..., A)."""
+    """Predictions at latent states: reward (..., R), logits of terminal (...), logits of avail (..., A).
+
+    The reward's outputs are those of an arrival that is not terminal, then (`end_rewards` "apart") of a terminal one.
+    """
 
     reward: Tensor
     terminal: Tensor
@@ -89,7 +92,8 @@ class WorldModel(nn.Module):
         self.action_decoder = Mlp([*widths, n_actions], generator)
         self.reward_output = scalar_output(c.reward_output, bins)
         widths = [c.hidden] * c.predictor_layers
-        self.reward_head = Mlp([*widths, self.reward_output.size], generator, out_scale=0.0)
+        rewards = 2 if c.end_rewards == "apart" else 1
+        self.reward_head = Mlp([*widths, rewards * self.reward_output.size], generator, out_scale=0.0)
         self.terminal_head = Mlp([*widths, 1], generator)
         self.avail_head = Mlp([*widths, n_actions], generator)
 
@@ -111,6 +115,25 @@ class WorldModel(nn.Module):
         """Reward, termination and available actions at latent states (Z: the predictors)."""
         reward, terminal, avail = self.predictors_in(latent.deter, latent.stoch, probs).chunk(3, -1)
         return Prediction(self.reward_head(reward), self.terminal_head(terminal).squeeze(-1), self.avail_head(avail))
+
+    def reward_loss(self, outputs: Tensor, reward: Tensor, terminal: Tensor) -> Tensor:
+        """Loss (...) of the reward's outputs (..., R) for rewards and terminal flags (...) of real arrivals."""
+        if self.config.end_rewards == "apart":
+            going, ended = outputs.chunk(2, -1)
+            outputs = torch.where(terminal.unsqueeze(-1), ended, going)
+        return self.reward_output.loss(outputs, reward)
+
+    def expected_reward(self, outputs: Tensor, terminal: Tensor) -> Tensor:
+        """Expected reward (...) at imagined arrivals from the outputs (..., R) and the logits of termination (...).
+
+        A latent state often leaves open whether the battle has ended. The reward of the end is weighted by the same
+        probability that ends the rollout, so that a rollout contains it once at most. With shared outputs, several
+        states in a row could each predict a part of it, and the sum of the parts was larger than the reward.
+        """
+        if self.config.end_rewards == "shared":
+            return self.reward_output.mean(outputs)
+        going, ended = (self.reward_output.mean(half) for half in outputs.chunk(2, -1))
+        return torch.lerp(going, ended, torch.sigmoid(terminal))
 
     def fixed_predictors(self, count: int) -> list[FixedHead]:
         """The predictors of reward, termination and mask with their present weights, for `count` states at a time."""
@@ -141,7 +164,7 @@ class WorldModel(nn.Module):
         losses = Losses(
             obs=own * 0.5 * (obs_mean - self.rssm.scale(batch.obs)).square().sum(-1),
             action=own * arrived * action_loss.view_as(batch.reward),
-            reward=arrived * self.reward_output.loss(predicted.reward, batch.reward),
+            reward=arrived * self.reward_loss(predicted.reward, batch.reward, batch.terminal),
             terminal=functional.binary_cross_entropy_with_logits(
                 predicted.terminal, batch.terminal.to(batch.obs.dtype), reduction="none"
             ),

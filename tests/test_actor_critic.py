@@ -59,6 +59,28 @@ def test_imagined_step_weight_is_the_product_of_earlier_discounts() -> None:
     assert torch.allclose(imagined.weight[1:], torch.cumprod(lived, 0)[:-1])
 
 
+@pytest.mark.parametrize(
+    ("end_rewards", "total"), [("apart", 5.0 * (1.0 - 0.7**20)), ("shared", 5.0 / 0.3 * (1.0 - 0.7**20))]
+)
+def test_rollout_contains_the_reward_of_an_uncertain_end_once_at_most(end_rewards: Any, total: float) -> None:
+    config = WorldModelConfig(deter=8, groups=3, classes=4, hidden=8, reward_output="squared", end_rewards=end_rewards)
+    model = WorldModel(5, N_ACTIONS, config, bins=21, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for head in (model.reward_head, model.terminal_head):
+            for weight in head.parameters():
+                weight.zero_()
+        list(model.reward_head.parameters())[-1][-1] = 5.0  # the reward of an end, or of every state if shared
+        list(model.terminal_head.parameters())[-1][:] = math.log(0.3 / 0.7)  # each state ends with probability 0.3
+    start, avail = (
+        Latent(torch.zeros(2, 8), torch.zeros(2, 3, dtype=torch.long)),
+        torch.ones(2, N_ACTIONS, dtype=torch.bool),
+    )
+    imagined = imagine(
+        model, make_behaviour().actor, start, avail, 1.0, torch.full((20, 2), 0.5), torch.full((20, 2, 3), 0.5)
+    )
+    assert (imagined.weight * imagined.reward).sum(0).tolist() == pytest.approx([total, total], rel=1e-5)
+
+
 def rows_of(behaviour: ActorCritic, advantage: list[float], ratio: list[float]) -> Rows:
     """One state a row, with an old policy chosen so that the ratio of the taken action is known."""
     n = len(advantage)

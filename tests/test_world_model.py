@@ -198,6 +198,23 @@ def test_observation_loss_is_the_gaussian_formula():
     assert torch.allclose(losses.obs, expected)
 
 
+def test_reward_of_a_terminal_arrival_is_predicted_by_outputs_of_its_own():
+    model = make_model(reward_output="squared", end_rewards="apart")
+    outputs = torch.tensor([[1.0, 7.0], [1.0, 7.0]])  # 1 if the battle goes on, 7 if it ends
+    loss = model.reward_loss(outputs, torch.tensor([3.0, 3.0]), torch.tensor([False, True]))
+    assert loss.tolist() == [2.0, 8.0]  # (1 - 3)^2 / 2, (7 - 3)^2 / 2
+    # Odds 1 to 3 and 1 to 1: 0.25 x 7 + 0.75 x 1 and 0.5 x 7 + 0.5 x 1.
+    expected = model.expected_reward(outputs, torch.tensor([1.0 / 3.0, 1.0]).log())
+    assert expected.tolist() == pytest.approx([2.5, 4.0])
+
+
+def test_shared_outputs_predict_the_reward_of_every_arrival():
+    model = make_model(reward_output="squared", end_rewards="shared")
+    outputs, ended = torch.tensor([[1.0], [7.0]]), torch.tensor([False, True])
+    assert model.reward_loss(outputs, torch.tensor([3.0, 3.0]), ended).tolist() == [2.0, 8.0]
+    assert model.expected_reward(outputs, torch.tensor([0.0, 9.0])).tolist() == [1.0, 7.0]
+
+
 def test_one_step_errors_match_hand_computation():
     spaces = Spaces(n_agents=1, n_actions=A, obs_size=OBS, state_size=0, episode_limit=20)
     config = WorldModelConfig(deter=8, groups=3, classes=4, hidden=8, batch=4, seq_len=3)
