@@ -75,9 +75,7 @@ def load_map(name_or_path: str | Path, cliff_margin: int = 0) -> MapSpec:
             raise ValueError(f"map file '{path}' cannot be read ({error})") from None
         return parse_map(content, path.stem, text, cliff_margin)
     if text in DRAWN_MAPS:
-        raise ValueError(
-            f"map '{text}' draws its teams and has no map file: play it by make_battles('{text}')"
-        )
+        raise ValueError(f"map '{text}' draws its teams and has no map file: play it by make_battles('{text}')")
     if text not in map_names():
         near = _nearest(text, [*map_names(), *DRAWN_MAPS])
         raise ValueError(f"map '{text}' is unknown{near}; a map of your own is a path ending in .toml")

@@ -1,4 +1,4 @@
-"""Steps of B battles on SMACv2's maps: the game loop of SMAC's maps, with drawn teams, hunting enemies and a contract."""
+"""Steps of B battles on SMACv2's maps: the game loop of SMAC's maps, with drawn teams and hunting enemies."""
 
 from typing import NamedTuple
 

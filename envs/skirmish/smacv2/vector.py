@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from mawm.envs.skirmish.battle_rows import BattleRows, Views
 from mawm.envs.skirmish.layout import STAT
-from mawm.envs.skirmish.movement import ways_round
 from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.setup import grid_offsets, kind_stats
 from mawm.envs.skirmish.smacv2 import kernel
@@ -50,7 +49,7 @@ class DrawnVectorEnv(BattleRows):
             rules=self.rules.array(),
             tables=np.array([kind_stats(kind, self.rules) for kind in both]).reshape(2, len(both) // 2, STAT),
             grounds=np.stack([c.grid, c.grid]),
-            toward=ways_round(c.grid),
+            toward=np.full((1, 1), -1, np.int16),  # as `movement.ways_round` of open ground, which takes a second
             offsets=np.array(grid_offsets(units), np.float64),
         )
         self._battles = kernel.Battles(
