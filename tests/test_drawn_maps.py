@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from math import comb, factorial, sqrt
 
 import numpy as np
 import pytest
 from pettingzoo.test import parallel_api_test
 
+from mawm.configs.presets import load_preset
+from mawm.envs.registry import make_env
 from mawm.envs.skirmish.battles import make_battles
 from mawm.envs.skirmish.layout import HP, S_CREATED, X, Y
 from mawm.envs.skirmish.maps import load_map
@@ -16,6 +19,7 @@ from mawm.envs.skirmish.pettingzoo_env import parallel_env
 from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.smacv2.contract import drawn_contract
 from mawm.envs.skirmish.smacv2.maps import DRAWN_MAPS, SIZES
+from mawm.types import Spaces
 from tests.engine_arena import random_actions
 
 BATTLES = 20_000
@@ -250,6 +254,15 @@ def test_hunting_enemies_reach_and_kill_agents_that_stand_still():
     assert ended.all(), "agents fire only on orders"
 
 
+def test_drawn_map_is_an_environment_of_runs_whose_purposes_have_their_own_battles():
+    config = replace(load_preset("debug"), map="10gen_zerg_10_vs_11")
+    train, test = (make_env(config, purpose, 3) for purpose in ("train", "test"))
+    assert vars(train.spaces) == vars(Spaces(10, 17, 170, 306, 200))
+    first, other = train.reset(), test.reset()
+    assert not np.array_equal(first.obs, other.obs)
+    assert train.step(first.alive.astype(np.int64)).obs.shape == (3, 10, 170)
+
+
 def test_drawn_maps_are_named_in_errors_of_unknown_maps():
     with pytest.raises(ValueError, match="did you mean '10gen_terran_5_vs_5'"):
         make_battles("terran_5_vs_5", 1, 0)
@@ -274,6 +287,8 @@ def test_pettingzoo_api_test_passes_on_drawn_maps(name):
 
 PROGRAM = """
 import hashlib, numpy as np
+from mawm.configs.presets import load_preset
+from mawm.envs.registry import make_env
 from mawm.envs.skirmish.battles import make_battles
 digest = hashlib.sha256()
 for name in ("10gen_terran", "10gen_protoss"):

@@ -1,6 +1,6 @@
 """What the engine's vector environments share: the arrays of B rows of battles, steps, events and snapshots."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,10 @@ EVENT_FIELDS = ("loop", "kind", "source", "target", "amount")
 """Columns of the event log; kind 0 is a hit (damage before armour), 1 healing."""
 
 
-class Views(NamedTuple):
-    """Arrays that a kernel fills: obs (B, N, O), avail (B, N, A), alive (B, N), state (B, S)."""
-
-    obs: Floats
-    avail: Bools
-    alive: Bools
-    state: Floats
+Views = tuple[Floats, Bools, Bools, Floats]
+"""Arrays that a kernel fills: obs (B, N, O), avail (B, N, A), alive (B, N), state (B, S)."""
+Final = tuple[Floats, Bools, Bools]
+"""Arrays for the last arrivals of battles that end: obs, avail, alive."""
 
 
 class BattleRows:
@@ -50,8 +47,8 @@ class BattleRows:
         """Start the next battle in every row and write its first arrival."""
         raise NotImplementedError
 
-    def _advance(self, actions: Ints, views: Views, final: Views, reward: Floats, flags: Bools) -> int:
-        """Play a step in every row; `final` gets the last arrivals of battles that end, without their states.
+    def _advance(self, actions: Ints, views: Views, final: Final, reward: Floats, flags: Bools) -> int:
+        """Play a step in every row; `final` gets the last arrivals of battles that end.
 
         Returns -1, or the index b * N + i of the first forbidden action; then no step is played.
         """
@@ -71,7 +68,7 @@ class BattleRows:
 
     def _arrays(self) -> Views:
         s, b = self.spaces, self.batch
-        return Views(
+        return (
             np.empty((b, s.n_agents, s.obs_size), np.float32),
             np.empty((b, s.n_agents, s.n_actions), np.bool_),
             np.empty((b, s.n_agents), np.bool_),
@@ -94,14 +91,14 @@ class BattleRows:
         if not self._begun:
             raise ValueError("no battle has begun yet: call reset() before step()")
         views = self._arrays()
-        final = Views(np.zeros_like(views.obs), np.zeros_like(views.avail), np.zeros_like(views.alive), views.state)
+        final = np.zeros_like(views[0]), np.zeros_like(views[1]), np.zeros_like(views[2])
         reward, flags = np.empty(self.batch, np.float32), np.empty((self.batch, 3), np.bool_)
         if self._logs.shape[1] > 1:
             self._logs[:, 0] = 0.0
         wrong = self._advance(actions, views, final, reward, flags)
         if wrong >= 0:
             self._refuse(actions, wrong)
-        return Step(*views, reward, flags[:, TERMINATED], flags[:, TRUNCATED], flags[:, BATTLE_WON], *final[:3])
+        return Step(*views, reward, flags[:, TERMINATED], flags[:, TRUNCATED], flags[:, BATTLE_WON], *final)
 
     def _refuse(self, actions: Ints, index: int) -> None:
         row, agent = divmod(index, self.spaces.n_agents)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from mawm.envs.skirmish import kernel
-from mawm.envs.skirmish.battle_rows import BattleRows, Views
+from mawm.envs.skirmish.battle_rows import BattleRows, Final, Views
 from mawm.envs.skirmish.contract import available, build_contract
 from mawm.envs.skirmish.layout import S_CREATED, STAT
 from mawm.envs.skirmish.maps import MapSpec, load_map
@@ -58,11 +58,11 @@ class SkirmishVectorEnv(BattleRows):
             self._seed, self._stride, self.bodies, self._books, self._last, *views,
         )  # fmt: skip
 
-    def _advance(self, actions: Ints, views: Views, final: Views, reward: Floats, flags: Bools) -> int:
+    def _advance(self, actions: Ints, views: Views, final: Final, reward: Floats, flags: Bools) -> int:
         wrong: int = kernel.advance(
             self.contract, self._stats, self._numbers, self._grounds, self._toward, self._spawns, self._attack,
             self._seed, self._stride, self._options, actions, self.bodies, self._books, self._last, self._logs,
-            self._scratch, *views, reward, flags, *final[:3], self.deaths,
+            self._scratch, *views, reward, flags, *final, self.deaths,
         )  # fmt: skip
         return wrong
 

@@ -45,6 +45,15 @@ class Battles(NamedTuple):
     places: NDArray[np.float64]
 
 
+class Views(NamedTuple):
+    """One arrival in B battles: obs (B, N, O), avail (B, N, A), alive (B, N), state (B, S)."""
+
+    obs: NDArray[np.float32]
+    avail: Bools
+    alive: Bools
+    state: NDArray[np.float32]
+
+
 class Work(NamedTuple):
     """Working memory: scratch (3, U, 4) as in `skirmish.kernel.advance`, points (U, 3), groups (4, 3), order (N,)."""
 
@@ -100,19 +109,19 @@ def fill_stats(world, kinds, stats, n_agents):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def show(c, battles, work, b, to, views):  # type: ignore[no-untyped-def]
-    """Write the present arrival of battle b into row `to` of `views`. A second call writes the same.
+def show(c, battles, work, b, views):  # type: ignore[no-untyped-def]
+    """Write the present arrival of battle b into its row of `views`. A second call writes the same.
 
     Agents observe in a random order of this step, as in SMACv2, because the first one that sees an enemy matters.
     """
     body, sighters = battles.bodies[b], battles.sighters[b]
     for i in range(c.n_agents):
-        views.alive[to, i] = body[i, col.HP] > 0.0
+        views.alive[b, i] = body[i, col.HP] > 0.0
     _copy(sighters[0], sighters[1])
     shuffle(battles.books[b], battles.books[b, col.STEPS], work.order)
     write_views(
         c, battles.kinds[b], battles.stats[b], body, battles.last[b], sighters[1], battles.places[b], work.order,
-        views.obs[to], views.avail[to], views.state[to],
+        views.obs[b], views.avail[b], views.state[b],
     )  # fmt: skip
 
 
@@ -140,13 +149,14 @@ def begin(c, world, work, seed, stride, battles, views):  # type: ignore[no-unty
     """Start the next battle in every row."""
     for b in range(len(battles.bodies)):
         _next(c, world, work, seed, stride, battles, b)
-        show(c, battles, work, b, b, views)
+        show(c, battles, work, b, views)
 
 
 @scalar
 def advance(c, world, work, seed, stride, options, actions, battles, logs, views, final, reward, flags, deaths):  # type: ignore[no-untyped-def]
     """Play one step of B battles. A row whose battle ends starts its next battle; `final` holds its last arrival.
 
+    `final` and `views` share one state (B, S), which holds the new arrival in the end.
     Enemies hunt at the beginning of a step: the map's trigger runs every 8 loops. `options`: (sparse, signed) rewards.
     Returns -1, or the index of the first action that its mask forbids (see `unavailable`); then no step is played.
     """
@@ -181,7 +191,7 @@ def advance(c, world, work, seed, stride, options, actions, battles, logs, views
         forget_sighters(c, body, battles.sighters[b, 0])
         remember_places(c, body, battles.places[b])
         if over:
-            show(c, battles, work, b, b, final)
+            show(c, battles, work, b, final)
             _next(c, world, work, seed, stride, battles, b)
-        show(c, battles, work, b, b, views)
+        show(c, battles, work, b, views)
     return -1

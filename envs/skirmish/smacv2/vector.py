@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.skirmish.battle_rows import BattleRows, Views
+from mawm.envs.skirmish.battle_rows import BattleRows, Final, Views
 from mawm.envs.skirmish.layout import STAT
 from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.setup import grid_offsets, kind_stats
@@ -49,7 +49,7 @@ class DrawnVectorEnv(BattleRows):
             rules=self.rules.array(),
             tables=np.array([kind_stats(kind, self.rules) for kind in both]).reshape(2, len(both) // 2, STAT),
             grounds=np.stack([c.grid, c.grid]),
-            toward=np.full((1, 1), -1, np.int16),  # as `movement.ways_round` of open ground, which takes a second
+            toward=np.full((1, 1), -1, np.int16),  # open ground: no ways around obstacles
             offsets=np.array(grid_offsets(units), np.float64),
         )
         self._battles = kernel.Battles(
@@ -68,12 +68,14 @@ class DrawnVectorEnv(BattleRows):
         self._options = (sparse, signed)
 
     def _begin(self, views: Views) -> None:
-        kernel.begin(self.contract, self._world, self._work, self._seed, self._stride, self._battles, views)
+        kernel.begin(
+            self.contract, self._world, self._work, self._seed, self._stride, self._battles, kernel.Views(*views)
+        )
 
-    def _advance(self, actions: Ints, views: Views, final: Views, reward: Floats, flags: Bools) -> int:
+    def _advance(self, actions: Ints, views: Views, final: Final, reward: Floats, flags: Bools) -> int:
         wrong: int = kernel.advance(
             self.contract, self._world, self._work, self._seed, self._stride, self._options, actions, self._battles,
-            self._logs, views, final, reward, flags, self.deaths,
+            self._logs, kernel.Views(*views), kernel.Views(*final, views[3]), reward, flags, self.deaths,
         )  # fmt: skip
         return wrong
 
@@ -83,7 +85,7 @@ class DrawnVectorEnv(BattleRows):
         return mask
 
     def _view(self, row: int, views: Views) -> None:
-        kernel.show(self.contract, self._battles, self._work, row, row, views)
+        kernel.show(self.contract, self._battles, self._work, row, kernel.Views(*views))
 
     def _kept(self) -> dict[str, NDArray[Any]]:
         return self._battles._asdict()
