@@ -136,8 +136,9 @@ class TrainConfig:
     """Seed of all random numbers of the run."""
     env_steps: Annotated[Steps, Common] = 50_000
     """Environment steps to train for."""
-    env: Literal["skirmish", "smac"] = "skirmish"
-    """`skirmish`: the embedded engine, without StarCraft II; `smac`: StarCraft II (not available in this version)."""
+    env: Literal["skirmish", "smac", "smacv2"] = "skirmish"
+    """`skirmish`: the embedded engine, without StarCraft II; `smac` or `smacv2`: the original package with StarCraft II
+    or a stand-in for it (docs/starcraft.md)."""
     placement: Annotated[Literal["auto", "inline", "process"], Common] = "auto"
     """Processes of learners: `process`, one for each learner; `inline`, one for all; or `auto`. Each learner uses one
     thread. The placement does not change the results."""

@@ -133,13 +133,17 @@ class CheckedEnv:
         own = {"guard/steps": self._steps.copy(), "guard/battles": self._battles.copy()}
         return {**self._call("snapshot", self.env.snapshot), **own}
 
-    def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
-        """Continue from a snapshot."""
+    def restore(self, snapshot: dict[str, NDArray[Any]]) -> Step | None:
+        """Continue from a snapshot, or return the start of new battles."""
         inner = {name: array for name, array in snapshot.items() if not name.startswith("guard/")}
         # The last argument: errors for a snapshot of another environment are the caller's mistake.
-        self._call("restore", lambda: self.env.restore(inner), (ValueError, KeyError, IndexError, TypeError))
+        begun = self._call("restore", lambda: self.env.restore(inner), (ValueError, KeyError, IndexError, TypeError))
         self._steps, self._battles = snapshot["guard/steps"].copy(), snapshot["guard/battles"].copy()
         self._begun = 1
+        if begun is None:
+            return None
+        self._steps, self._battles = np.zeros_like(self._steps), self._battles + self.batch
+        return self._call("restore", lambda: self._checked("restore", begun))
 
     def close(self) -> None:
         """Close the environment."""

@@ -85,9 +85,9 @@ class ProcessEnv:
         """The environment's snapshot."""
         return cast(dict[str, NDArray[Any]], self._call("snapshot"))
 
-    def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
-        """Continue from a snapshot."""
-        self._call("restore", snapshot)
+    def restore(self, snapshot: dict[str, NDArray[Any]]) -> Step | None:
+        """Continue from a snapshot, or return the start of new battles."""
+        return cast(Step | None, self._call("restore", snapshot))
 
     def close(self) -> None:
         """Close the environment and end its process."""

@@ -33,8 +33,8 @@ class OwnEnvConfig:
 class Environment:
     """One kind of environment."""
 
-    plays: Callable[[str], bool]
-    """Whether a map name belongs to this environment."""
+    plays: Callable[["TrainConfig"], bool]
+    """Whether the settings choose this environment."""
     make: Callable[["TrainConfig", str, int, int], VectorEnv]
     """Parallel battles from settings, purpose ("train", "eval", "test", EXPLORER), number of battles and seed."""
     about: Callable[["TrainConfig"], str]
@@ -69,6 +69,37 @@ def _skirmish(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> V
     return make_battles(settings.map, batch, seed, settings.rules)
 
 
+def _games(package: str, settings: "TrainConfig", purpose: str, batch: int, seed: int) -> VectorEnv:
+    """Games of StarCraft II, each in a process. There are at most as many for an evaluation as for training."""
+    from mawm.envs.checked import CheckedEnv
+    from mawm.envs.process import ProcessEnv
+    from mawm.envs.starcraft.game import make_game
+    from mawm.envs.starcraft.games import Games
+
+    name = f"{settings.map} ({package}, {purpose})"
+    rows = batch if purpose in ("train", EXPLORER) else min(batch, settings.schedule.battles)
+
+    def make(first: int) -> VectorEnv:
+        game = partial(make_game, package, settings.map, seed, first, rows)
+        return CheckedEnv(ProcessEnv(game, settings.own.timeout_s), name)
+
+    return Games(make, rows, name)
+
+
+def _original(package: str) -> Environment:
+    """The row of one of the original packages."""
+
+    def plays(settings: "TrainConfig") -> bool:
+        return settings.env == package
+
+    def about(settings: "TrainConfig") -> str:
+        from mawm.envs.starcraft.packages import game_name
+
+        return f"map {settings.map}, the package {package} with the game {game_name()}"
+
+    return Environment(plays, partial(_games, package), about)
+
+
 def is_own(map_name: str) -> bool:
     """Whether a map name is a user's environment, `module:factory` (docs/own_environment.md)."""
     return ":" in map_name and not map_name.endswith(".toml")
@@ -81,7 +112,7 @@ def short_name(map_name: str) -> str:
 
 ENVIRONMENTS = {
     "skirmish": Environment(
-        lambda name: True,
+        lambda settings: True,
         _skirmish,
         lambda settings: (
             f"map {settings.map}, engine skirmish with rules {settings.rules.version} (embedded; not StarCraft II)"
@@ -90,22 +121,24 @@ ENVIRONMENTS = {
         compiles=True,
     ),
     "market": Environment(
-        lambda name: name == "market",
+        lambda settings: settings.map == "market",
         _market,
         lambda settings: "the market of docs/market.md; a session with a profit counts as won",
     ),
     "own": Environment(
-        is_own,
+        lambda settings: is_own(settings.map),
         _own,
         lambda settings: f"environment {settings.map}, your own (docs/own_environment.md), in a separate process",
     ),
+    "smac": _original("smac"),
+    "smacv2": _original("smacv2"),
 }
-"""The last row that plays a map is its environment; the first one plays all maps that no other row does."""
+"""The last row that plays the map of the settings is its environment; the first row plays all other maps."""
 
 
-def environment_of(map_name: str) -> Environment:
-    """The environment that plays a map."""
-    return next(row for row in reversed(ENVIRONMENTS.values()) if row.plays(map_name))
+def environment_of(settings: "TrainConfig") -> Environment:
+    """The environment of a run."""
+    return next(row for row in reversed(ENVIRONMENTS.values()) if row.plays(settings))
 
 
 def make_env(settings: "TrainConfig", purpose: str, batch: int) -> VectorEnv:
@@ -116,8 +149,9 @@ def make_env(settings: "TrainConfig", purpose: str, batch: int) -> VectorEnv:
     """
     from mawm.envs.checked import CheckedEnv
     from mawm.envs.restarting import RestartingEnv
+    from mawm.envs.starcraft.games import Games
 
     seed = named_seed(settings.seed, f"battles/{purpose}")
-    env = environment_of(settings.map).make(settings, purpose, batch, seed)
-    checks_itself = isinstance(env, RestartingEnv)
+    env = environment_of(settings).make(settings, purpose, batch, seed)
+    checks_itself = isinstance(env, RestartingEnv | Games)
     return env if checks_itself else CheckedEnv(env, f"{short_name(settings.map)} ({purpose})")

@@ -232,7 +232,8 @@ def temporary_run(config: TrainConfig, cores: int = 1) -> Iterator[Run]:
 
 
 def _evaluate(config: TrainConfig, team: Team) -> TeamEvaluation:
-    return evaluate_both(partial(make_env, config, "eval", config.schedule.eval_battles), team)
+    battles = config.schedule.eval_battles
+    return evaluate_both(partial(make_env, config, "eval", battles), team, battles)
 
 
 def write_config(folder: Path, config: TrainConfig, facts: Metrics | dict[str, Any]) -> None:

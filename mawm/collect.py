@@ -195,7 +195,7 @@ class Collector:
 
     def load_state(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self.env.restore({k.removeprefix("env/"): v for k, v in arrays.items() if k.startswith("env/")})
+        begun = self.env.restore({k.removeprefix("env/"): v for k, v in arrays.items() if k.startswith("env/")})
         self._step = Step(**{k.removeprefix("step/"): v.copy() for k, v in arrays.items() if k.startswith("step/")})
         self._returns, self._lengths, self._first = (arrays[k].copy() for k in ("returns", "lengths", "first"))
         self.env_steps, self.episodes = int(values["env_steps"]), int(values["episodes"])
@@ -205,3 +205,7 @@ class Collector:
             for row in range(len(row_streams)):
                 obs, avail = arrays[f"stream/{agent}/{row}/obs"], arrays[f"stream/{agent}/{row}/avail"]
                 row_streams[row] = _Stream(obs=list(obs), avail=list(avail), **next(saved))
+        if begun is not None:  # the saved battles cannot be continued: their last arrivals are lost
+            self._step, self._first[:] = begun, True
+            for row in range(self.env.batch):
+                self._begin(row)

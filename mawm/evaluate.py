@@ -80,7 +80,7 @@ def _named_rules(command: Command, args: list[str]) -> dict[str, Any]:
 def shift(config: TrainConfig, named: dict[str, Any]) -> TrainConfig:
     """A run's settings with other rules. ValueError if its environment has no rules, or a value is out of range."""
     flag = f"{RULES}{next(iter(named)).replace('_', '-')}"
-    if not environment_of(config.map).has_rules:
+    if not environment_of(config).has_rules:
         raise ValueError(
             f"{flag} is a rule of the embedded engine's battles, and the run's environment {shown(config.map)} has no "
             f"such rules; leave {flag} out"
@@ -116,12 +116,12 @@ def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack)
         fail(f"{command.run}: {error}")
     except (KeyError, IndexError, TypeError) as error:
         fail(f"{command.run}: its checkpoint lacks {error}: it was saved by another version")
-    rows = {"as trained": evaluate_both(play(config), team)}
+    rows = {"as trained": evaluate_both(play(config), team, command.episodes)}
     agent = config.agent
     errors = model_errors(env, team, "greedy", seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
     if shifted is not None:
         load()  # this also resets the generators, so that the second row does not depend on the first
-        rows[_label(named)] = evaluate_both(play(shifted), team)
+        rows[_label(named)] = evaluate_both(play(shifted), team, command.episodes)
     if command.json:
         print(json.dumps(_facts(rows, named) | {"env_steps": checkpoint.env_steps} | errors))
         return 0

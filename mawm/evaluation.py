@@ -18,7 +18,7 @@ SIGMAS_95 = 1.959964
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Outcome of `episodes` battles, the first one of each row; long battles are not dropped."""
+    """Outcome of `episodes` battles; long battles are not dropped."""
 
     episodes: int
     wins: int
@@ -71,33 +71,37 @@ class TeamEvaluation:
         }
 
 
-def evaluate_both(make_env: Callable[[], VectorEnv], team: Actors) -> TeamEvaluation:
-    """Play the first battle in every row of a fresh environment with greedy actions, then again with sampled ones."""
+def evaluate_both(make_env: Callable[[], VectorEnv], team: Actors, battles: int) -> TeamEvaluation:
+    """Play the first `battles` of a fresh environment with greedy actions, then again with sampled ones."""
     with closing(make_env()) as env:
-        greedy = evaluate(env, team, "greedy")
+        greedy = evaluate(env, team, battles, "greedy")
     with closing(make_env()) as env:
-        return TeamEvaluation(greedy, evaluate(env, team, "sample"))
+        return TeamEvaluation(greedy, evaluate(env, team, battles, "sample"))
 
 
-def evaluate(env: VectorEnv, team: Actors, mode: str = "greedy") -> Evaluation:
-    """Play one battle in every row of `env` to its end, every agent acting on its own observation and memory alone."""
+def evaluate(env: VectorEnv, team: Actors, battles: int, mode: str = "greedy") -> Evaluation:
+    """Play `battles` battles to their ends, every agent acting on its own observation and memory alone.
+
+    Row b plays battles b, b + B, ...: a fixed number per row, so that short battles do not count more often.
+    """
     step, batch = env.reset(), env.batch
     team.begin("eval", batch)
-    first, done, won = np.ones(batch, np.bool_), np.zeros(batch, np.bool_), np.zeros(batch, np.bool_)
-    returns, lengths = np.zeros(batch, np.float64), np.zeros(batch, np.int64)
-    played = [hashlib.blake2b(digest_size=16) for _ in range(batch)]
-    while not done.all():
+    battle = np.arange(batch)  # of each row; a row has finished when its battle is not below `battles`
+    first = np.ones(batch, np.bool_)
+    won, returns, lengths = np.zeros(battles, np.bool_), np.zeros(battles, np.float64), np.zeros(battles, np.int64)
+    played = [hashlib.blake2b(digest_size=16) for _ in range(battles)]
+    while (rows := np.flatnonzero(battle < battles)).size:
         actions = team.act(step.obs, step.avail, first, slot="eval", mode=mode)
-        for row in np.flatnonzero(~done):
-            played[row].update(actions[row].tobytes())
+        for row in rows:
+            played[battle[row]].update(actions[row].tobytes())
         step = env.step(actions)
         first = step.terminated | step.truncated
-        returns += np.where(done, 0.0, step.reward)
-        lengths += ~done
-        won |= step.battle_won & first & ~done
-        done |= first
-    distinct = len({battle.digest() for battle in played})
-    return Evaluation(batch, int(won.sum()), float(returns.mean()), float(lengths.mean()), distinct)
+        returns[battle[rows]] += step.reward[rows]
+        lengths[battle[rows]] += 1
+        won[battle[rows]] |= step.battle_won[rows] & first[rows]
+        battle += batch * first
+    distinct = len({one.digest() for one in played})
+    return Evaluation(battles, int(won.sum()), float(returns.mean()), float(lengths.mean()), distinct)
 
 
 def model_errors(env: VectorEnv, team: Team, mode: str, *, seq_len: int, discount: float) -> Metrics:

@@ -92,11 +92,6 @@ def _checked(config: TrainConfig) -> TrainConfig:
         check(config)
     except ValueError as error:
         fail(str(error))
-    if config.env == "smac":
-        fail(
-            "--env is 'smac', but its StarCraft II driver is not part of this version; it must be --env skirmish, the "
-            "embedded engine"
-        )
     return config
 
 
@@ -210,9 +205,11 @@ def _facts(
 ) -> dict[str, Any]:
     """The facts in config.json beside the settings. Facts that changed since the last save are printed."""
     from mawm.agents.compute import resolve_precision
+    from mawm.envs.starcraft.packages import game_name
     from mawm.run_folder.manifest import facts_now, map_digest, read_facts, resumed_facts
 
-    now = facts_now(**chosen, precision=resolve_precision(config.precision), map_sha256=map_digest(config))
+    game = {} if config.env == "skirmish" else {"game": game_name()}
+    now = facts_now(**chosen, **game, precision=resolve_precision(config.precision), map_sha256=map_digest(config))
     before, steps = ({}, 0) if resume is None else (read_facts(folder), resume.env_steps)
     facts, changes = resumed_facts(before, now, steps, command_line)
     for line in facts["not_exact"][-changes:] if changes else []:
@@ -240,7 +237,7 @@ def _train(run: "Run", config: TrainConfig, folder: Path, stopping: Stopping, di
 
 def _compile_engine(config: TrainConfig) -> None:
     """Play one step of a battle that does not count, so that the compilation does not count as training time."""
-    if environment_of(config.map).compiles:
+    if environment_of(config).compiles:
         with contextlib.closing(make_env(config, "train", 1)) as env:
             env.step(env.reset().avail.argmax(-1))
 
@@ -251,7 +248,7 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
     if minutes == minutes:  # nan: learners of this kind are not timed
         eta = f"ETA about {minutes:.1f} min on an idle machine"
     for line in (
-        f"mawm {__version__}: {environment_of(config.map).about(config)}",
+        f"mawm {__version__}: {environment_of(config).about(config)}",
         f"method {config.method}, nominal bandwidth {config.sharing.bandwidth:g} of all bytes, seed {config.seed}",
         f"device {facts['device']}, {learners} learner(s) in {where}, one thread each, {facts['cores']} core(s), "
         f"matrix products in {facts['precision']}",

@@ -196,8 +196,8 @@ class VectorEnv(Protocol):
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Everything that `restore` needs to continue bit for bit: plain arrays by name."""
 
-    def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
-        """Continue from a snapshot."""
+    def restore(self, snapshot: dict[str, NDArray[Any]]) -> "Step | None":
+        """Continue from a snapshot. An environment that cannot do so begins new battles and returns their start."""
 
     def close(self) -> None:
         """Release processes, windows and files. Called once, after all other calls."""

@@ -1,6 +1,7 @@
 """Evaluation: greedy and sampled win rates, their intervals, and the number of distinct battles."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -95,9 +96,29 @@ class Script:
 
 def test_distinct_battles_differ_in_a_joint_action_or_in_length() -> None:
     script: Any = Script()
-    found = evaluate(script, script)
+    found = evaluate(script, script, 5)
     assert (found.episodes, found.wins, found.distinct) == (5, 1, 4)
     assert found.mean_return == pytest.approx(2.8) and found.mean_length == pytest.approx(2.8)
+
+
+class LastAction:
+    """Agents without memory that take the last available action: an attack if there is a target."""
+
+    def begin(self, slot: str, batch: int) -> None:
+        """Nothing to forget."""
+
+    def act(self, obs: Any, avail: Any, is_first: Any, *, slot: str, mode: str) -> Ints:
+        """The last available action."""
+        last: Ints = avail.shape[-1] - 1 - avail[..., ::-1].argmax(-1)
+        return last
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_evaluation_in_few_rows_plays_the_same_battles_as_in_many(rows: int) -> None:
+    config = load_preset("debug")
+    team: Any = LastAction()
+    with closing(make_env(config, "eval", 7)) as wide, closing(make_env(config, "eval", rows)) as narrow:
+        assert evaluate(narrow, team, 7) == evaluate(wide, team, 7)
 
 
 def test_greedy_and_sampled_evaluation_use_own_environments_and_close_them() -> None:
@@ -109,7 +130,7 @@ def test_greedy_and_sampled_evaluation_use_own_environments_and_close_them() -> 
         team.act = made[-1].act
         return made[-1]
 
-    found = evaluate_both(make, team)
+    found = evaluate_both(make, team, 5)
     assert found.greedy == found.sampled and [env.closed for env in made] == [True, True]
 
 
@@ -152,7 +173,7 @@ def test_evaluation_changes_no_generator_or_learner_of_training(small: Any) -> N
     config, _, team = small
     team.begin("train", 4)
     before = team.states()
-    evaluate_both(lambda: make_env(config, "eval", 6), team)
+    evaluate_both(lambda: make_env(config, "eval", 6), team, 6)
     for (arrays, rest), (arrays_then, rest_then) in zip(before, team.states(), strict=True):
         assert {name for name in arrays_then if name not in arrays} <= {
             f"memory/eval/{part}" for part in ("deter", "stoch", "prev_action")

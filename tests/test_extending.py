@@ -123,7 +123,9 @@ def test_environment_of_a_row_is_checked(monkeypatch: pytest.MonkeyPatch) -> Non
             step = super().reset()
             return replace(step, obs=np.full_like(step.obs, np.nan))
 
-    row = Environment(lambda name: name == "broken", lambda s, p, batch, seed: Broken(batch, seed, s.market), str)
+    row = Environment(
+        lambda settings: settings.map == "broken", lambda s, p, batch, seed: Broken(batch, seed, s.market), str
+    )
     monkeypatch.setitem(ENVIRONMENTS, "broken", row)
     env = make_env(TrainConfig(map="broken"), "train", 2)
     with pytest.raises(EnvFault, match="obs"):

@@ -40,14 +40,23 @@ class RunRecord:
 
     @property
     def map(self) -> str:
-        """The map's name; for a map file the file's name, so that it differs from the built-in map's."""
-        return Path(self.config["map"]).name
+        """The map's name; for a map file the file's name, so that it differs from the built-in map's.
+
+        With the packages `smac` and `smacv2` the game is a part of the name: so no table mixes different games.
+        """
+        name = Path(self.config["map"]).name
+        return f"{name} ({self.facts.get('game')})" if self._original else name
+
+    @property
+    def _original(self) -> bool:
+        """Whether battles were played by the package `smac` or `smacv2`."""
+        return str(self.config.get("env", "skirmish")) != "skirmish"
 
     @property
     def engine(self) -> str:
         """The engine, with the version of its unit data; empty for StarCraft II itself."""
-        if self.config.get("env", "skirmish") == "smac":
-            return ""
+        if self._original:
+            return "" if self.facts.get("game") == "StarCraft II" else "stand-in for StarCraft II"
         version = self.config.get("rules", {}).get("version")
         return f"embedded engine, rules {version}" if version else "embedded engine of mawm 0.1"
 

@@ -76,5 +76,7 @@ def resumed_facts(
         for key in EXACT
         if key in before and before[key] != now[key]
     ]
+    if before and "game" in now:
+        new.append(f"from {env_steps} steps on: new battles, because running battles of {now['game']} cannot be saved")
     lines = {"commands": [*before.get("commands", []), command], "not_exact": [*before.get("not_exact", []), *new]}
     return {**now, **lines}, len(new)

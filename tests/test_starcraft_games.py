@@ -1,0 +1,114 @@
+"""Games of StarCraft II in processes: equal to the embedded engine behind a test double; faults replace the game."""
+
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import pytest
+from package_double import SEED, double_games, make_double
+
+from mawm.envs.checked import EnvFault
+from mawm.envs.skirmish.vector import SkirmishVectorEnv
+from mawm.envs.starcraft.game import GameCrashed
+from mawm.types import Step, VectorEnv
+
+
+def played(env: VectorEnv, steps: int) -> list[tuple[Step, Any]]:
+    """Answers to the last available actions, and the actions."""
+    step, answers = env.reset(), []
+    for _ in range(steps):
+        actions = step.avail.shape[-1] - 1 - step.avail[..., ::-1].argmax(-1)
+        step = env.step(actions)
+        answers.append((step, actions))
+    return answers
+
+
+def assert_equal(one: Step, other: Step, rows: Any = slice(None)) -> None:
+    """All fields equal; `final_*` are compared where a battle ended."""
+    over = (one.terminated | one.truncated)[rows]
+    for name, value in vars(one).items():
+        mine, theirs = value[rows], getattr(other, name)[rows]
+        if name.startswith("final_"):
+            mine, theirs = mine[over], theirs[over]
+        np.testing.assert_array_equal(mine, theirs, name)
+
+
+def test_games_play_the_battles_of_their_rows_and_report_ends_like_the_engine() -> None:
+    with closing(double_games(2, processes=True)) as games:
+        answers = played(games, 70)
+    engine = played(SkirmishVectorEnv("3m", 2, seed=SEED), 70)
+    for (step, _), (expected, _) in zip(answers, engine, strict=True):
+        assert_equal(step, expected)
+    assert sum(int((step.terminated | step.truncated).sum()) for step, _ in answers) >= 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("crash", "GameCrashed: the game ended or gave an error"),
+        ("kill", "was killed by SIGKILL"),
+        ("hang", "no answer within 2 s"),
+        ("nan", "reward holds nan"),
+    ],
+)
+def test_faulty_game_is_replaced_and_its_battle_is_truncated(
+    fault: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A game that is killed or hangs needs a process.
+    where = {"kill": {"processes": True}, "hang": {"processes": True, "timeout_s": 2.0}}.get(fault, {})
+    with closing(double_games(2, 1, fault, **where)) as games:
+        before, (cut, _), (after, _) = played(games, 4)[1:]
+    assert cut.truncated.tolist() == [False, True] and cut.terminated.tolist() == [False, False]
+    assert cut.reward[1] == 0.0 and not cut.battle_won[1]
+    np.testing.assert_array_equal(cut.final_obs[1], before[0].obs[1])
+    undisturbed = SkirmishVectorEnv("3m", 1, seed=SEED, first_battle=3, stride=2)
+    for step, (expected, _) in zip((after,), played(undisturbed, 1), strict=True):
+        np.testing.assert_array_equal(step.obs[1], expected.obs[0])
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and said in line and "the game is replaced and its battle is cut (1 of 3)" in line
+
+
+def test_faults_that_repeat_end_with_one_error() -> None:
+    with closing(double_games(1, faulty=0)) as games:
+        games._make = games_that_crash_at_the_start  # type: ignore[method-assign]
+        games.reset()
+        with pytest.raises(EnvFault, match="after 3 new games within 1000 environment steps it is not replaced"):
+            for _ in range(3):
+                games.step(games._now[0].avail.argmax(-1))
+
+
+def games_that_crash_at_the_start(first: int) -> VectorEnv:
+    raise EnvFault("the game does not start")
+
+
+def test_games_begin_new_battles_after_a_restore(capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(double_games(2)) as games:
+        played(games, 3)
+        saved = games.snapshot()
+    with closing(double_games(2)) as again:
+        begun = again.restore(saved)
+        assert begun is not None
+        assert_equal(begun, SkirmishVectorEnv("3m", 2, seed=SEED, first_battle=2).reset())
+        assert again.snapshot()["battle"].tolist() == [2, 3]
+    assert "not exact: 3m (double) cannot continue running battles, so new ones begin" in capsys.readouterr().err
+
+
+def test_unavailable_action_is_an_error_before_any_game_plays() -> None:
+    with closing(double_games(2)) as games:
+        first = games.reset()
+        actions = first.avail.argmax(-1)
+        actions[1, 2] = 0
+        with pytest.raises(ValueError, match=r"battle 1, agent 2: action 0 is not available; available now: \[1, "):
+            games.step(actions)
+        step = games.step(first.avail.argmax(-1))
+    expected = SkirmishVectorEnv("3m", 2, seed=SEED)
+    assert_equal(step, expected.step(expected.reset().avail.argmax(-1)))
+
+
+def test_game_does_not_start_again_by_itself() -> None:
+    game = make_double(0, 1, faulty=0, fault="crash")
+    step = game.reset()
+    for _ in range(2):
+        step = game.step(step.avail.argmax(-1))
+    with pytest.raises(GameCrashed):
+        game.step(step.avail.argmax(-1))
