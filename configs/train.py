@@ -125,8 +125,8 @@ class TrainConfig:
     """One run."""
 
     map: Annotated[str, Common] = "3m"
-    """Environment: a SMAC map, a map file (.toml), `market` (a trading task for the gate), or your PettingZoo
-    ParallelEnv as module:factory (docs/own_environment.md)."""
+    """Environment: a map of SMAC or SMACv2 (e.g. 10gen_terran_5_vs_5), a map file (.toml), `market` (a trading task for
+    the gate), or your PettingZoo ParallelEnv as module:factory (docs/own_environment.md)."""
     method: "Annotated[Literal[tuple(METHODS)], Common]" = "both"  # type: ignore[valid-type]
     """Learning method: independent, experience, rollouts, both, centralized, ippo or mappo. Agents share no data
     (independent), experience, rollouts, or both; centralized has one model for the team.

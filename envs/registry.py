@@ -64,9 +64,9 @@ def _market(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> Vec
 
 
 def _skirmish(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> VectorEnv:
-    from mawm.envs.skirmish.vector import SkirmishVectorEnv  # numba loads slowly, so only if battles are played
+    from mawm.envs.skirmish.battles import make_battles  # numba loads slowly, so only if battles are played
 
-    return SkirmishVectorEnv(settings.map, batch, seed, settings.rules)
+    return make_battles(settings.map, batch, seed, settings.rules)
 
 
 def _games(package: str, settings: "TrainConfig", purpose: str, batch: int, seed: int) -> VectorEnv:

@@ -24,7 +24,8 @@ LONGEST = (
 
 CORE = (
     # engine
-    "contract", "engine_determinism", "engine_fidelity", "engine_rules", "golden_command", "skirmish_maps", "targeting",
+    "contract", "drawn_contract", "drawn_golden", "drawn_maps", "engine_determinism", "engine_fidelity", "engine_rules",
+    "golden_command", "hunting", "skirmish_maps", "targeting",
     # learner
     "acting_memory", "actor_critic", "averaged", "collect", "entropy_weight", "information", "loop", "nets", "ppo",
     "replay", "returns", "scales", "world_model",

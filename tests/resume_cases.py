@@ -72,8 +72,9 @@ CHANNELS: dict[str, dict[str, Any]] = {
     "both, their own": {"sharing": {"channel": "self", "wire": "float16"}},
     "both, shuffled": {"sharing": {"channel": "shuffled"}},
     "the market": {"map": "market", "gating": {"gate": "policy"}},
+    "a map of SMACv2": {"map": "10gen_terran_5_vs_5"},
 }
-"""Other ways of sharing, and the other map."""
+"""Other ways of sharing, and other maps."""
 CASES = METHODS | CHANNELS
 
 
@@ -119,7 +120,7 @@ def children(node: Any) -> Iterable[tuple[str, Any]]:
 
 LEFT_OUT = ("run.wall_s", "run.saved_at_s", "run.writers", "run.nonfinite", "run.save", "run.write_ledger")
 """The clock, and files that are written to."""
-SCRATCH = ("env.env._scratch", "explorer_hook.explorers.view")
+SCRATCH = ("env.env._scratch", "env.env._work", "explorer_hook.explorers.view")
 """Buffers that are overwritten before they are read."""
 
 

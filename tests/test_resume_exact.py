@@ -82,7 +82,7 @@ def test_resume_is_bit_exact_in_every_round(case: str, request: pytest.FixtureRe
     kept, again = folder / "kept" / name_of(case), folder / name_of(case)
     assert rows(kept) == rows(again) and len(rows(again)) >= 5
     assert (kept / "channel.csv").read_text() == (again / "channel.csv").read_text()
-    what = "methods and gates" if case in METHODS else "other channels, and the market"
+    what = "methods and gates" if case in METHODS else "other channels and maps"
     figure(f"going on in another process: {what}", f"{AFTER} rounds, each bit for bit")
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from mawm.envs.skirmish.battles import make_battles
 from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.rng import mix
-from mawm.envs.skirmish.vector import SkirmishVectorEnv
 
 
 @scalar
@@ -30,7 +30,7 @@ def random_actions(avail, counter, out):  # type: ignore[no-untyped-def]
 
 def measure(map_name: str, batch: int, seconds: float = 2.0) -> dict[str, Any]:
     """Steps per second of `batch` parallel battles with random valid actions, in one thread, over about `seconds`."""
-    env = SkirmishVectorEnv(map_name, batch, seed=0)
+    env = make_battles(map_name, batch, seed=0)
     actions = np.zeros((batch, env.spaces.n_agents), np.int64)
     counter = np.zeros(1, np.uint64)
     start = time.perf_counter()

@@ -58,7 +58,7 @@ def _cache_folder(chosen: str) -> Path:
     """The folder with machine code of these sources: in NUMBA_CACHE_DIR, next to them, or in the user's cache."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for source in sorted(here.glob("*.py")):
+    for source in sorted(here.rglob("*.py")):
         digest.update(source.name.encode() + source.read_bytes())
     for root in (Path(chosen),) if chosen else (here / "__pycache__", _user_cache()):
         folder = root / f"mawm-kernels-{digest.hexdigest()[:16]}"

@@ -16,8 +16,6 @@ LEAST_TURN = named.INDEX["least_turn"]
 JITTER = named.INDEX["spawn_jitter"]
 SHIELD_DELAY, SHIELD_REGEN = 160.0, 0.125
 """Facts of the game's data: loops without damage before shields recover; shield points recovered a loop."""
-# Columns of `flags` (B, ...).
-TERMINATED, TRUNCATED, BATTLE_WON = 0, 1, 2
 
 
 @scalar
@@ -158,7 +156,8 @@ def advance(
         book[col.STEPS] += np.uint64(1)
         steps = np.int64(book[col.STEPS])
         reward[b], code, over, timeout = settle(c, before, body, steps, options[0], options[1])
-        flags[b, TERMINATED], flags[b, TRUNCATED], flags[b, BATTLE_WON] = over and not timeout, timeout, code == WON
+        flags[b, col.TERMINATED], flags[b, col.TRUNCATED] = over and not timeout, timeout
+        flags[b, col.BATTLE_WON] = code == WON
         deaths[b, 0], deaths[b, 1] = 0, 0
         for u in range(units):
             if body[u, col.HP] <= 0.0:

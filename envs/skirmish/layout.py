@@ -43,3 +43,6 @@ STAT = 51
 KEY, DRAWS, BATTLE, STEPS, LOOPS = 0, 1, 2, 3, 4
 FLYING = 5  # number of missiles and beams in flight
 BOOK = 6
+
+# Columns of a battle's row in `flags` (B, 3), bool: how the step just taken ended the battle.
+TERMINATED, TRUNCATED, BATTLE_WON = 0, 1, 2

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from mawm.envs.skirmish.smacv2.maps import DRAWN_MAPS
 from mawm.envs.skirmish.units import units
 
 SIZE = 32
@@ -50,7 +51,7 @@ class MapSpec:
 
 
 def map_names() -> list[str]:
-    """The maps of the package: SMAC's 23."""
+    """The map files of the package: SMAC's 23."""
     files = (resources.files("mawm.envs.skirmish") / "maps").iterdir()
     return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml") and f.name != "terrain.toml")
 
@@ -73,8 +74,10 @@ def load_map(name_or_path: str | Path, cliff_margin: int = 0) -> MapSpec:
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"map file '{path}' cannot be read ({error})") from None
         return parse_map(content, path.stem, text, cliff_margin)
+    if text in DRAWN_MAPS:
+        raise ValueError(f"map '{text}' draws its teams and has no map file: play it by make_battles('{text}')")
     if text not in map_names():
-        near = _nearest(text, map_names())
+        near = _nearest(text, [*map_names(), *DRAWN_MAPS])
         raise ValueError(f"map '{text}' is unknown{near}; a map of your own is a path ending in .toml")
     source = resources.files("mawm.envs.skirmish") / "maps" / f"{text}.toml"
     return parse_map(source.read_text(encoding="utf-8"), text, f"{text}.toml", cliff_margin)

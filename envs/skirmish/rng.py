@@ -8,6 +8,7 @@ from mawm.envs.skirmish.layout import DRAWS, KEY
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
+_ORDERS = np.uint64(1 << 62)  # keeps the numbers of `shuffle` apart from those of `coin`
 
 
 @scalar
@@ -35,3 +36,15 @@ def uniform(book):  # type: ignore[no-untyped-def]
     """The next number in [0, 1) of a battle (its row of `books`)."""
     book[DRAWS] += np.uint64(1)
     return (mix(book[KEY] + book[DRAWS] * _GOLDEN) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@scalar
+def shuffle(book, number, out):  # type: ignore[no-untyped-def]
+    """Write random order number `number` (uint64) of 0 .. N - 1 into `out` (N,), independent of the other numbers."""
+    z = mix(book[KEY] ^ mix(number + _ORDERS))
+    for k in range(len(out)):
+        out[k] = k
+    for k in range(len(out) - 1, 0, -1):
+        z = mix(z + _GOLDEN)
+        other = np.int64(z % np.uint64(k + 1))
+        out[k], out[other] = out[other], out[k]

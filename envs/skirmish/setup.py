@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mawm.envs.skirmish import layout as col
 from mawm.envs.skirmish.maps import MapSpec
 from mawm.envs.skirmish.rules import Rules
-from mawm.envs.skirmish.units import ATTRIBUTES, kinds_of, units
+from mawm.envs.skirmish.units import ATTRIBUTES, Unit, kinds_of, units
 
 LOOPS_PER_SECOND = 16.0
 SCAN_MARGIN = 0.5
@@ -26,57 +26,62 @@ CREATED = (
 def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
     """Unit data (U, STAT) of each unit's kind, allies first; `layout` names the columns (S_...)."""
     kinds = kinds_of(spec.allies, spec.enemies, rules.version)
-    table = np.zeros((len(kinds), col.STAT), np.float64)
-    for row, kind in zip(table, kinds, strict=True):
-        plain = {
-            col.S_HP: kind.hp,
-            col.S_SHIELD: kind.shield,
-            col.S_ARMOR: kind.armor,
-            col.S_DMG: kind.dmg,
-            # The two hits of a colossus are two sweeps at the same time, so it has no second-hit delay.
-            col.S_HITS: kind.hits,
-            col.S_SECOND: kind.second_hit_delay,
-            col.S_PERIOD: kind.period,
-            col.S_RANGE: kind.range,
-            col.S_SLOP: kind.range_slop,
-            col.S_SCAN: max(kind.scan_range, kind.range) + (SCAN_MARGIN if kind.speed > 0.0 else 0.0),
-            col.S_POINT: kind.damage_point,
-            col.S_BACKSWING: kind.backswing,
-            col.S_MISSILE: kind.missile_speed / LOOPS_PER_SECOND if rules.missiles > 0.0 else 0.0,
-            col.S_SPEED: kind.speed,
-            col.S_ACCEL: kind.accel,
-            col.S_RADIUS: kind.radius,
-            col.S_SEP: kind.sep_radius,
-            col.S_AIR: float(kind.flies),
-            col.S_HITS_AIR: float("air" in kind.targets),
-            col.S_REGEN: kind.hp_regen,
-            col.S_SUICIDE: float(kind.suicide),
-            col.S_BURST: kind.splash_radius,
-            col.S_STRUCTURE_DMG: kind.structure_dmg,
-            col.S_STRUCTURE: float("structure" in kind.attrs),
-            col.S_BIO: float("biological" in kind.attrs),
-            col.S_HEAL: kind.heal_per_s,
-            col.S_HEAL_COST: kind.energy_per_hp,
-            col.S_HEAL_RANGE: kind.heal_range,
-            col.S_HEAL_SCAN: kind.autocast_range,
-            col.S_ENERGY: kind.energy_start,
-            col.S_ENERGY_MAX: kind.energy_max,
-            col.S_ENERGY_REGEN: kind.energy_regen,
-            col.S_SWEEP: float(kind.name == "colossus"),
-            col.S_CLIFFS: float(kind.name == "colossus"),
-            col.S_MELEE: kind.melee_range,
-            col.S_MELEE_POINT: kind.melee_damage_point,
-            col.S_MELEE_PERIOD: kind.melee_period,
-            col.S_ALWAYS: float(kind.always_threatens),
-        }
-        for column, value in plain.items():
-            row[column] = value
-        for k, attribute in enumerate(ATTRIBUTES):
-            row[col.S_BONUS + k] = kind.bonus.get(attribute, 0.0)
-            row[col.S_ATTR + k] = float(attribute in kind.attrs)
+    table = np.array([kind_stats(kind, rules) for kind in kinds])
     agents = len(spec.allies)
     table[agents:, col.S_ALWAYS] = table[:agents, col.S_ALWAYS].max()
     return table
+
+
+def kind_stats(kind: Unit, rules: Rules) -> NDArray[np.float64]:
+    """The row (STAT,) of `stats` of a kind; S_ALWAYS is that of an ally, S_CREATED is 0."""
+    plain = {
+        col.S_HP: kind.hp,
+        col.S_SHIELD: kind.shield,
+        col.S_ARMOR: kind.armor,
+        col.S_DMG: kind.dmg,
+        # The two hits of a colossus are two sweeps at the same time, so it has no second-hit delay.
+        col.S_HITS: kind.hits,
+        col.S_SECOND: kind.second_hit_delay,
+        col.S_PERIOD: kind.period,
+        col.S_RANGE: kind.range,
+        col.S_SLOP: kind.range_slop,
+        col.S_SCAN: max(kind.scan_range, kind.range) + (SCAN_MARGIN if kind.speed > 0.0 else 0.0),
+        col.S_POINT: kind.damage_point,
+        col.S_BACKSWING: kind.backswing,
+        col.S_MISSILE: kind.missile_speed / LOOPS_PER_SECOND if rules.missiles > 0.0 else 0.0,
+        col.S_SPEED: kind.speed,
+        col.S_ACCEL: kind.accel,
+        col.S_RADIUS: kind.radius,
+        col.S_SEP: kind.sep_radius,
+        col.S_AIR: float(kind.flies),
+        col.S_HITS_AIR: float("air" in kind.targets),
+        col.S_REGEN: kind.hp_regen,
+        col.S_SUICIDE: float(kind.suicide),
+        col.S_BURST: kind.splash_radius,
+        col.S_STRUCTURE_DMG: kind.structure_dmg,
+        col.S_STRUCTURE: float("structure" in kind.attrs),
+        col.S_BIO: float("biological" in kind.attrs),
+        col.S_HEAL: kind.heal_per_s,
+        col.S_HEAL_COST: kind.energy_per_hp,
+        col.S_HEAL_RANGE: kind.heal_range,
+        col.S_HEAL_SCAN: kind.autocast_range,
+        col.S_ENERGY: kind.energy_start,
+        col.S_ENERGY_MAX: kind.energy_max,
+        col.S_ENERGY_REGEN: kind.energy_regen,
+        col.S_SWEEP: float(kind.name == "colossus"),
+        col.S_CLIFFS: float(kind.name == "colossus"),
+        col.S_MELEE: kind.melee_range,
+        col.S_MELEE_POINT: kind.melee_damage_point,
+        col.S_MELEE_PERIOD: kind.melee_period,
+        col.S_ALWAYS: float(kind.always_threatens),
+    }
+    row = np.zeros(col.STAT, np.float64)
+    for column, value in plain.items():
+        row[column] = value
+    for k, attribute in enumerate(ATTRIBUTES):
+        row[col.S_BONUS + k] = kind.bonus.get(attribute, 0.0)
+        row[col.S_ATTR + k] = float(attribute in kind.attrs)
+    return row
 
 
 def formation(spec: MapSpec, rules: Rules) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -110,15 +115,19 @@ def formation(spec: MapSpec, rules: Rules) -> tuple[NDArray[np.float64], NDArray
     return np.array(starts, np.float64), np.array(created, np.float64)
 
 
+def grid_offsets(count: int) -> list[tuple[int, int]]:
+    """The places of a square grid around its centre (0, 0), nearest first: more than enough for `count` units."""
+    reach = 2 * math.ceil(math.sqrt(count)) + 8
+    offsets = [(i, j) for i in range(-reach, reach + 1) for j in range(-reach, reach + 1)]
+    # Of equal distances the north and south positions come first, so that small teams stand in a column.
+    return sorted(offsets, key=lambda o: (o[0] ** 2 + o[1] ** 2, abs(o[0]), o[0], o[1]))
+
+
 def _places(
     point: tuple[float, float], count: int, spacing: float, side: float, grid: NDArray[np.bool_], flies: bool
 ) -> list[tuple[float, float]]:
-    reach = 2 * math.ceil(math.sqrt(count)) + 8
-    offsets = [(i, j) for i in range(-reach, reach + 1) for j in range(-reach, reach + 1)]
-    # Nearest first. Of equal distances the north and south positions come first, so that small teams stand in a column.
-    offsets.sort(key=lambda o: (o[0] ** 2 + o[1] ** 2, abs(o[0]), o[0], o[1]))
     places = []
-    for i, j in offsets:
+    for i, j in grid_offsets(count):
         x, y = point[0] + side * i * spacing, point[1] + j * spacing
         inside = 0.0 <= x < grid.shape[0] and 0.0 <= y < grid.shape[1]
         if inside and (flies or grid[int(x), int(y)]):
