@@ -35,19 +35,31 @@ HELP_RADIUS, HELP_LOOPS = 4.0, 32.0
 
 
 @scalar
-def give_order(body, stat, action, n_agents):  # type: ignore[no-untyped-def]
-    """Replace an agent's order by that of its action. Attacking the same target again does not restart the attack."""
-    if action >= NO_ATTACK_ACTIONS:
-        target = float(action - NO_ATTACK_ACTIONS + (0 if stat[col.S_HEAL] > 0.0 else n_agents))
+def command(body, order, target, x, y):  # type: ignore[no-untyped-def]
+    """Give a unit an order: STOP, MOVE to (x, y), or ATTACK (a medivac: heal) unit `target`.
+
+    The order to attack the target that it attacks already does not restart the attack.
+    """
+    if order == col.ATTACK:
         if body[col.ORDER] != col.ATTACK or body[col.TARGET] != target:
             cancel(body)
         body[col.ORDER], body[col.TARGET] = col.ATTACK, target
         return
     cancel(body)
     body[col.TARGET] = -1.0
-    body[col.ORDER] = col.MOVE if action >= 2 else col.STOP
-    body[col.GOAL_X] = body[col.X] + (MOVE_AMOUNT if action == 4 else 0.0) - (MOVE_AMOUNT if action == 5 else 0.0)
-    body[col.GOAL_Y] = body[col.Y] + (MOVE_AMOUNT if action == 2 else 0.0) - (MOVE_AMOUNT if action == 3 else 0.0)
+    body[col.ORDER], body[col.GOAL_X], body[col.GOAL_Y] = order, x, y
+
+
+@scalar
+def give_order(body, stat, action, n_agents):  # type: ignore[no-untyped-def]
+    """Replace an agent's order by that of its action."""
+    if action >= NO_ATTACK_ACTIONS:
+        target = float(action - NO_ATTACK_ACTIONS + (0 if stat[col.S_HEAL] > 0.0 else n_agents))
+        command(body, col.ATTACK, target, 0.0, 0.0)
+        return
+    x = body[col.X] + (MOVE_AMOUNT if action == 4 else 0.0) - (MOVE_AMOUNT if action == 5 else 0.0)
+    y = body[col.Y] + (MOVE_AMOUNT if action == 2 else 0.0) - (MOVE_AMOUNT if action == 3 else 0.0)
+    command(body, col.MOVE if action >= 2 else col.STOP, -1.0, x, y)
 
 
 @scalar
@@ -152,6 +164,10 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     if stats[a, col.S_HEAL] > 0.0:
         _think_of_healing(bodies, stats, a, n_agents)
         return
+    if body[col.ORDER] == col.ATTACK:
+        if bodies[int(body[col.TARGET]), col.HP] > 0.0:
+            return  # an order to attack a unit holds until that unit is dead (`hunt`)
+        body[col.ORDER], body[col.HOME_X], body[col.HOME_Y] = col.STOP, body[col.X], body[col.Y]
     home = (body[col.X] - body[col.HOME_X]) ** 2 + (body[col.Y] - body[col.HOME_Y]) ** 2
     if body[col.ORDER] == col.RETURN and home > LEASH_RESET**2:
         return
@@ -218,12 +234,37 @@ def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped
 
 @scalar
 def _keeps_target(bodies, stats, rules, a):  # type: ignore[no-untyped-def]
-    """Whether enemy a has a living target that is a threat to it or in its weapon range."""
+    """Whether enemy a has a living target that it was ordered to attack, that is a threat, or in its weapon range."""
     target = int(bodies[a, col.TARGET])
     if target < 0 or bodies[target, col.HP] <= 0.0:
         return False
+    if bodies[a, col.ORDER] == col.ATTACK:
+        return True
     distance = gap(bodies, stats, a, target)
     return distance <= stats[a, col.S_RANGE] or threatens(bodies, stats, rules, a, target, distance)
+
+
+@called
+def hunt(bodies, stats, n_agents):  # type: ignore[no-untyped-def]
+    """Order each enemy that has neither an order nor a target to attack the nearest agent, at any distance.
+
+    The trigger of SMACv2's map does so every half game second. An order to attack a unit that the enemy's weapon cannot
+    hit fails, so a ground weapon idles while the nearest agent is a medivac. Medivacs have no attack, and are not ordered.
+    """
+    for a in range(n_agents, len(bodies)):
+        body, target = bodies[a], int(bodies[a, col.TARGET])
+        if body[col.HP] <= 0.0 or body[col.ORDER] != col.STOP or stats[a, col.S_HEAL] > 0.0:
+            continue
+        if target >= 0 and bodies[target, col.HP] > 0.0:
+            continue
+        nearest, least = -1, 0.0
+        for b in range(n_agents):
+            distance = (bodies[b, col.X] - body[col.X]) ** 2 + (bodies[b, col.Y] - body[col.Y]) ** 2
+            if bodies[b, col.HP] > 0.0 and (nearest < 0 or distance < least):
+                nearest, least = b, distance
+        if nearest >= 0 and can_hit(stats, a, nearest):
+            _aim(body, float(nearest))
+            body[col.ORDER] = col.ATTACK
 
 
 @scalar

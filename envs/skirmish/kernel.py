@@ -4,7 +4,7 @@ import numpy as np
 
 from mawm.envs.skirmish import layout as col
 from mawm.envs.skirmish import rules as named
-from mawm.envs.skirmish.behaviour import act, alarm, give_order, think
+from mawm.envs.skirmish.behaviour import act, alarm, give_order, hunt, think
 from mawm.envs.skirmish.combat import bury, doomed, fly
 from mawm.envs.skirmish.compiled import scalar
 from mawm.envs.skirmish.contract import WON, may, settle, write_views
@@ -99,6 +99,21 @@ def game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log)
                 turn(bodies[u], want[u, 1], want[u, 2])
             step_towards(grounds, toward, bodies[u], stats[u], want[u, 1], want[u, 2])
     separate(grounds, bodies, stats, rules, want, c.n_agents)
+
+
+@scalar
+def play(c, stats, rules, grounds, toward, bodies, book, scratch, log, loops, hunting):  # type: ignore[no-untyped-def]
+    """Play game loops of one battle; with `hunting`, enemies get orders (`hunt`) at its loops 0, 8, 16, ...
+
+    `scratch` (2, U, 4) is working memory: `wounds` (`combat`) and `want` (`behaviour.act`).
+    """
+    wounds, want = scratch[0], scratch[1]
+    wounds[:] = 0.0
+    wounds[:, 2] = -1.0
+    for _ in range(loops):
+        if hunting and book[col.LOOPS] % np.uint64(LOOPS_PER_STEP) == np.uint64(0):
+            hunt(bodies, stats, c.n_agents)
+        game_loop(c, stats, rules, grounds, toward, bodies, book, wounds, want, log)
 
 
 @scalar

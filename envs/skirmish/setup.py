@@ -75,7 +75,7 @@ def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
             row[col.S_BONUS + k] = kind.bonus.get(attribute, 0.0)
             row[col.S_ATTR + k] = float(attribute in kind.attrs)
     agents = len(spec.allies)
-    table[agents:, col.S_ALWAYS] = table[:agents, col.S_ALWAYS].max()
+    table[agents:, col.S_ALWAYS] = table[:agents, col.S_ALWAYS].max(initial=0.0)
     return table
 
 
