@@ -168,8 +168,8 @@ class Field:
                     return
         if lived:
             kernel.play(
-                self._teams, self._stats, self._numbers, self._grounds, self._toward, self._bodies, self._book,
-                self._scratch, self._log, loops, self.mode == "hunt",
+                self._stats, self._numbers, self._grounds, self._toward, self._bodies, self._book, self._scratch,
+                self._log, self._teams.n_agents, loops, self.mode == "hunt",
             )  # fmt: skip
 
     def units(self) -> list[FieldUnit]:
