@@ -164,13 +164,15 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     if stats[a, col.S_HEAL] > 0.0:
         _think_of_healing(bodies, stats, a, n_agents)
         return
-    if body[col.ORDER] == col.ATTACK:
-        if bodies[int(body[col.TARGET]), col.HP] > 0.0:
-            return  # an order to attack a unit holds until that unit is dead (`hunt`)
-        body[col.ORDER], body[col.HOME_X], body[col.HOME_Y] = col.STOP, body[col.X], body[col.Y]
     home = (body[col.X] - body[col.HOME_X]) ** 2 + (body[col.Y] - body[col.HOME_Y]) ** 2
-    if body[col.ORDER] == col.RETURN and home > LEASH_RESET**2:
-        return
+    if body[col.ORDER] >= col.ATTACK:  # one test for the two rare orders
+        if body[col.ORDER] == col.RETURN:
+            if home > LEASH_RESET**2:
+                return
+        elif bodies[int(body[col.TARGET]), col.HP] > 0.0:
+            return  # an order to attack a unit holds until that unit is dead (`hunt`)
+        else:
+            body[col.ORDER], body[col.HOME_X], body[col.HOME_Y], home = col.STOP, body[col.X], body[col.Y], 0.0
     if body[col.ORDER] == col.STOP and body[col.TARGET] >= 0.0 and home > LEASH**2:
         _aim(body, -1.0)
         body[col.ORDER], body[col.GOAL_X], body[col.GOAL_Y] = col.RETURN, body[col.HOME_X], body[col.HOME_Y]
@@ -249,7 +251,7 @@ def hunt(bodies, stats, n_agents):  # type: ignore[no-untyped-def]
     """Order each enemy that has neither an order nor a target to attack the nearest agent, at any distance.
 
     The trigger of SMACv2's map does so every half game second. An order to attack a unit that the enemy's weapon cannot
-    hit fails, so a ground weapon idles while the nearest agent is a medivac. Medivacs have no attack, and are not ordered.
+    hit fails: an enemy with a ground weapon idles while the nearest agent is a medivac. Medivacs cannot attack.
     """
     for a in range(n_agents, len(bodies)):
         body, target = bodies[a], int(bodies[a, col.TARGET])

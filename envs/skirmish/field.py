@@ -59,7 +59,7 @@ class _Arrival(NamedTuple):
 
 
 class Field:
-    """One battle after another on the ground of a map. It shares the kernel, and so the rules, with the vector environment.
+    """One battle after another on the ground of a map, by the kernel, and so the rules, of the vector environment.
 
     `mode` says what happens while no unit lives. "respawn": the map's units come back, as the trigger of SMAC's maps
     makes them; battle k, with the same seed, is battle k of `SkirmishVectorEnv`. "empty": nothing. "hunt": nothing, and
@@ -134,7 +134,7 @@ class Field:
         return self._order(unit, layout.STOP, -1.0, x, y)
 
     def move(self, unit: int, x: float, y: float) -> bool:
-        """Order an ally to walk to a point in cells. Returns whether it obeys. ValueError if the point is not finite."""
+        """Order an ally to walk to a point in cells. Returns whether it obeys. ValueError for NaN or infinity."""
         if not (math.isfinite(x) and math.isfinite(y)):
             raise ValueError(f"unit {unit} is to move to ({x}, {y}); a point has two finite numbers")
         return self._order(unit, layout.MOVE, -1.0, x, y)
@@ -278,10 +278,12 @@ class Field:
         for at in dict.fromkeys(unit.at for unit in arrivals):
             group = [unit for unit in arrivals if unit.at == at]
             kinds, points = tuple(unit.kind for unit in group), (at,) * len(group)
-            team = {"allies": kinds, "ally_spawns": points, "enemies": (), "enemy_spawns": ()}
-            if group[0].owner == ENEMY:
-                team = {"allies": (), "ally_spawns": (), "enemies": kinds, "enemy_spawns": points}
-            places, numbers = formation(replace(self.spec, **team), self.rules)
+            alone = replace(self.spec, allies=(), ally_spawns=(), enemies=(), enemy_spawns=())
+            if group[0].owner == ALLY:
+                alone = replace(alone, allies=kinds, ally_spawns=points)
+            else:
+                alone = replace(alone, enemies=kinds, enemy_spawns=points)
+            places, numbers = formation(alone, self.rules)
             rows = [self._rows[unit.id] for unit in group]
             starts[rows] = places
             self._stats[rows, layout.S_CREATED] = self._created + numbers
