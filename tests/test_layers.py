@@ -109,20 +109,8 @@ def test_every_module_has_a_layer() -> None:
 
 
 def test_at_most_12_modules_lie_directly_in_the_package() -> None:
-    commands = {
-        "audit",
-        "bench",
-        "evaluate",
-        "export",
-        "plot",
-        "report",
-        "standin",
-        "sweep",
-        "train",
-        "verify",
-        "__main__",
-    }
-    assert len({name for name in sources() if "." not in name} - {*FOLDED, *commands}) <= 12
+    commands = {"audit", "bench", "evaluate", "export", "plot", "report", "standin", "sweep", "train", "verify"}
+    assert len({name for name in sources() if "." not in name} - {*FOLDED, *commands, "__main__"}) <= 12
 
 
 def test_imports_go_to_strictly_lower_layers() -> None:

@@ -99,8 +99,8 @@ def _flat_ground(name: str) -> MapSpec:
 def pathing_bytes(grid: NDArray[np.bool_], bits: int) -> bytes:
     """A grid (X, Y), indexed [x, y], as the game sends it.
 
-    1 bit a cell: row by row from the south, the western cell in the highest bit of a byte. 8 bits a cell: as old versions
-    send it and SMAC reads it, transposed and flipped, with 255 where no unit may walk.
+    1 bit a cell: row by row from the south, the western cell in the highest bit of a byte. 8 bits a cell: as old
+    versions send it and SMAC reads it, transposed and flipped, with 255 where no unit may walk.
     """
     if bits == 1:
         return np.packbits(grid.T, axis=1).tobytes()
