@@ -30,5 +30,7 @@ soak:  ## A million environment steps, watched: memory, threads, file handles, d
 slow:  ## The tests that take more than a few seconds each.
 	$(PYTHON) -m pytest -m slow
 
+SMAC = smac_package conversations standin standin_process
+
 smac:  ## The packages smac and smacv2 on the stand-in, all maps (docs/starcraft.md says how to install them).
-	$(PYTHON) -m pytest -m "slow or not slow" tests/test_smac_package.py tests/test_conversations.py tests/test_standin.py
+	$(PYTHON) -m pytest -m "slow or not slow" $(SMAC:%=tests/test_%.py)

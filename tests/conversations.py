@@ -76,8 +76,8 @@ def replayed_units(data, game):
 class Renumbered:
     """Arrays of the embedded engine in SMAC's numbers.
 
-    SMAC numbers the allies of each battle by kind, x and y. The engine's agents of one kind are numbered by their places
-    before the random shift, so agent a of SMAC is agent `order[a]` of the engine.
+    SMAC numbers the allies of each battle by kind, x and y. The engine numbers agents of one kind by their places before
+    the random shift, so agent a of SMAC is agent `order[a]` of the engine.
     """
 
     def __init__(self, contract, order):
@@ -95,12 +95,14 @@ class Renumbered:
         return out
 
     def avail(self, avail):
+        """Masks (N, A)."""
         out = avail[self.order].copy()
         for a in self.healers:
             out[a, 6 : 6 + len(self.order)] = avail[self.order[a], 6 + self.order]
         return out
 
     def obs(self, obs, avail):
+        """Observations (N, O) of agents with these masks, which are in SMAC's numbers already."""
         out, first = obs[self.order].copy(), 4 + self.c.n_enemies * self.enemy
         for a, row in enumerate(self.order):
             others = [b for b in self.order if b != row]
@@ -114,6 +116,7 @@ class Renumbered:
         return out
 
     def state(self, state, actions):
+        """The state (S,), with SMAC's last actions (-1: none)."""
         out, width = state.copy(), self.ally - 1
         for a, row in enumerate(self.order):
             out[a * width : (a + 1) * width] = state[row * width : (row + 1) * width]
@@ -168,7 +171,7 @@ def main():
         for package, names in RECORDED.items():
             for name in names:
                 data = record(package, name, GOLDEN / f"{name}.npz", SEED, root=folder)
-                print(name, len(data["at"]), "arrivals,", data["won"].sum(), "won")
+                sys.stdout.write(f"{name}: {len(data['at'])} arrivals, {data['won'].sum()} won\n")
     (GOLDEN / "rules.json").write_text(json.dumps(asdict(Rules()), indent=1) + "\n", encoding="utf-8")
 
 
