@@ -76,8 +76,8 @@ def replayed_units(data, game):
 class Renumbered:
     """Arrays of the embedded engine in SMAC's numbers.
 
-    SMAC numbers the allies of each battle by kind, x and y. The engine numbers agents of one kind by their places before
-    the random shift, so agent a of SMAC is agent `order[a]` of the engine.
+    SMAC numbers the allies of each battle by kind, x and y. The engine numbers agents of one kind by their places
+    before the random shift, so agent a of SMAC is agent `order[a]` of the engine.
     """
 
     def __init__(self, contract, order):

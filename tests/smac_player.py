@@ -4,8 +4,8 @@
 smacv2 RACE_N_vs_M. It runs in a process of its own, because PySC2 knows the maps of only one of the two packages.
 
 Arrays: `sent` (bytes of all requests, one after another) and `lengths`; for each of T arrivals (a reset or a step) `at`
-(number of the request whose answer it shows), `first` (whether it begins a battle), `actions` (N,), `units` (N + M, 6: x,
-y, health, shield, energy, cooldown; a dead unit has health 0 and its last other values), `tags` (N + M), `state`,
+(number of the request whose answer it shows), `first` (whether it begins a battle), `actions` (N,), `units` (N + M, 6:
+x, y, health, shield, energy, cooldown; a dead unit has health 0 and its last other values), `tags` (N + M), `state`,
 `avail`, `reward`, `ended`, `won`, `limit`; `obs` of every `OBS_EVERY`-th arrival.
 """
 
@@ -96,8 +96,9 @@ def main(package, name, seed, battles, out):
         avail = np.array(env.get_avail_actions(), np.bool_)
         values = {
             "at": len(sent) - 1, "first": info is None, "actions": actions.astype(np.int8), "units": units,
-            "tags": tags, "state": np.asarray(env.get_state(), np.float32), "avail": avail, "reward": np.float64(reward),
-            "ended": ended, "won": bool(info and info["battle_won"]), "limit": bool(info and info.get("episode_limit")),
+            "tags": tags, "state": np.asarray(env.get_state(), np.float32), "avail": avail,
+            "reward": np.float64(reward), "ended": ended, "won": bool(info and info["battle_won"]),
+            "limit": bool(info and info.get("episode_limit")),
         }  # fmt: skip
         if len(rows.get("at", [])) % OBS_EVERY == 0:
             values["obs"] = np.array(env.get_obs(), np.float32)
