@@ -1,7 +1,7 @@
 # What CI and CONTRIBUTING call. `make check PYTHON=.venv/bin/python` uses another interpreter.
 PYTHON ?= python
 
-.PHONY: check format core test slow storm soak
+.PHONY: check format core test slow storm soak smac
 
 check:  ## Lint, formatting, types.
 	$(PYTHON) -m ruff check .
@@ -29,3 +29,8 @@ soak:  ## A million environment steps, watched: memory, threads, file handles, d
 
 slow:  ## The tests that take more than a few seconds each.
 	$(PYTHON) -m pytest -m slow
+
+SMAC = smac_package conversations standin standin_process
+
+smac:  ## The packages smac and smacv2 on the stand-in, all maps (docs/starcraft.md says how to install them).
+	$(PYTHON) -m pytest -m "slow or not slow" $(SMAC:%=tests/test_%.py)

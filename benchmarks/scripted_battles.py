@@ -102,7 +102,7 @@ def _play(c, stats, rules, grounds, toward, bodies, books, scratch, log, script,
                     shooter = _alternate(body, stats, n, shooter)
                 else:
                     _attack(body, stats, n, script)
-            game_loop(c, stats, rules, grounds, toward, body, books[b], scratch[0], scratch[1], log)
+            game_loop(stats, rules, grounds, toward, body, books[b], scratch[0], scratch[1], log, c.n_agents)
             living = _living(body, n)
             died, alive = living < alive, living
             if living == 0 or _health(body, n, units, col.HP) <= 0.0:

@@ -9,6 +9,7 @@ COMMANDS = {
     "report": "a page about runs: tables with intervals, figures, versions, commands",
     "plot": "the paper's figures from runs",
     "export": "runs in one file: for marl-eval, or condensed for a repository",
+    "standin": "a stand-in for StarCraft II: SMAC's own code, and programs that use it, run without the game",
     "bench": "speed of engine, learner, codec and checkpoints; fidelity of the engine; speed of learning",
     "audit": "check on this machine that explorers do not change the primary world model",
     "verify": "check statements of the papers on cases with a known answer",

@@ -172,7 +172,7 @@ def _mirrored(c, stats, rules, grounds, toward, bodies, books, scratch, log, out
                     body[a, TARGET], body[a, ORDER] = _nearest(body, stats, a, n), ATTACKING
             scratch[0, :, :2] = 0.0
             scratch[0, :, 2] = -1.0
-            game_loop(c, stats, rules, grounds, toward, body, books[b], scratch[0], scratch[1], log)
+            game_loop(stats, rules, grounds, toward, body, books[b], scratch[0], scratch[1], log, c.n_agents)
             own, foes = 0.0, 0.0
             for u in range(n):
                 own += body[u, HP]

@@ -35,19 +35,31 @@ HELP_RADIUS, HELP_LOOPS = 4.0, 32.0
 
 
 @scalar
-def give_order(body, stat, action, n_agents):  # type: ignore[no-untyped-def]
-    """Replace an agent's order by that of its action. Attacking the same target again does not restart the attack."""
-    if action >= NO_ATTACK_ACTIONS:
-        target = float(action - NO_ATTACK_ACTIONS + (0 if stat[col.S_HEAL] > 0.0 else n_agents))
+def command(body, order, target, x, y):  # type: ignore[no-untyped-def]
+    """Give a unit an order: STOP, MOVE to (x, y), or ATTACK (a medivac: heal) unit `target`.
+
+    The order to attack the target that it attacks already does not restart the attack.
+    """
+    if order == col.ATTACK:
         if body[col.ORDER] != col.ATTACK or body[col.TARGET] != target:
             cancel(body)
         body[col.ORDER], body[col.TARGET] = col.ATTACK, target
         return
     cancel(body)
     body[col.TARGET] = -1.0
-    body[col.ORDER] = col.MOVE if action >= 2 else col.STOP
-    body[col.GOAL_X] = body[col.X] + (MOVE_AMOUNT if action == 4 else 0.0) - (MOVE_AMOUNT if action == 5 else 0.0)
-    body[col.GOAL_Y] = body[col.Y] + (MOVE_AMOUNT if action == 2 else 0.0) - (MOVE_AMOUNT if action == 3 else 0.0)
+    body[col.ORDER], body[col.GOAL_X], body[col.GOAL_Y] = order, x, y
+
+
+@scalar
+def give_order(body, stat, action, n_agents):  # type: ignore[no-untyped-def]
+    """Replace an agent's order by that of its action."""
+    if action >= NO_ATTACK_ACTIONS:
+        target = float(action - NO_ATTACK_ACTIONS + (0 if stat[col.S_HEAL] > 0.0 else n_agents))
+        command(body, col.ATTACK, target, 0.0, 0.0)
+        return
+    x = body[col.X] + (MOVE_AMOUNT if action == 4 else 0.0) - (MOVE_AMOUNT if action == 5 else 0.0)
+    y = body[col.Y] + (MOVE_AMOUNT if action == 2 else 0.0) - (MOVE_AMOUNT if action == 3 else 0.0)
+    command(body, col.MOVE if action >= 2 else col.STOP, -1.0, x, y)
 
 
 @scalar
@@ -129,40 +141,6 @@ def _aim(body, target):  # type: ignore[no-untyped-def]
     body[col.TARGET] = target
 
 
-@called
-def _end_order(body):  # type: ignore[no-untyped-def]
-    """End an enemy's order to attack a unit: it stands idle, and its position becomes its home."""
-    cancel(body)
-    body[col.ORDER], body[col.TARGET] = col.STOP, -1.0
-    body[col.HOME_X], body[col.HOME_Y] = body[col.X], body[col.Y]
-
-
-@called
-def hunt(bodies, stats, n_agents):  # type: ignore[no-untyped-def]
-    """Order every enemy that has no order to attack the agent nearest to it, wherever it is on the map.
-
-    The trigger of SMACv2's map, which the caller runs every 8 game loops. An enemy has an order while it walks by an
-    attack-move, or while the agent that an earlier call named is alive. Distances are between centres; of equal ones
-    the first agent counts. An enemy that cannot hit the nearest agent gets no order and behaves as any idle enemy.
-    Medivacs have no attack and get none.
-    """
-    for a in range(n_agents, len(bodies)):
-        body, target = bodies[a], int(bodies[a, col.TARGET])
-        busy = body[col.ORDER] == col.ATTACK and target >= 0 and bodies[target, col.HP] > 0.0
-        if body[col.HP] <= 0.0 or stats[a, col.S_HEAL] > 0.0 or body[col.ORDER] == col.MOVE or busy:
-            continue
-        nearest, least = -1, 0.0
-        for b in range(n_agents):
-            square = (bodies[b, col.X] - body[col.X]) ** 2 + (bodies[b, col.Y] - body[col.Y]) ** 2
-            if bodies[b, col.HP] > 0.0 and (nearest < 0 or square < least):
-                nearest, least = b, square
-        if nearest < 0 or not can_hit(stats, a, nearest):
-            continue
-        if target != nearest:
-            cancel(body)
-        body[col.ORDER], body[col.TARGET] = col.ATTACK, float(nearest)
-
-
 @scalar
 def _strikes(body):  # type: ignore[no-untyped-def]
     """Whether a unit is between the two hits of an attack or in its backswing; it changes no target then."""
@@ -188,13 +166,15 @@ def think(bodies, stats, rules, a, n_agents):  # type: ignore[no-untyped-def]
     if stats[a, col.S_HEAL] > 0.0:
         _think_of_healing(bodies, stats, a, n_agents)
         return
-    if body[col.ORDER] == col.ATTACK:
-        if bodies[int(body[col.TARGET]), col.HP] > 0.0:
-            return
-        _end_order(body)
     home = (body[col.X] - body[col.HOME_X]) ** 2 + (body[col.Y] - body[col.HOME_Y]) ** 2
-    if body[col.ORDER] == col.RETURN and home > LEASH_RESET**2:
-        return
+    if body[col.ORDER] >= col.ATTACK:  # one test for the two rare orders
+        if body[col.ORDER] == col.RETURN:
+            if home > LEASH_RESET**2:
+                return
+        elif bodies[int(body[col.TARGET]), col.HP] > 0.0:
+            return  # an order to attack a unit holds until that unit is dead (`hunt`)
+        else:
+            body[col.ORDER], body[col.HOME_X], body[col.HOME_Y], home = col.STOP, body[col.X], body[col.Y], 0.0
     if body[col.ORDER] == col.STOP and body[col.TARGET] >= 0.0 and home > LEASH**2:
         _aim(body, -1.0)
         body[col.ORDER], body[col.GOAL_X], body[col.GOAL_Y] = col.RETURN, body[col.HOME_X], body[col.HOME_Y]
@@ -258,7 +238,7 @@ def alarm(bodies, stats, wounds, rules, a, n_agents):  # type: ignore[no-untyped
 
 @scalar
 def _keeps_target(bodies, stats, rules, a):  # type: ignore[no-untyped-def]
-    """Whether enemy a has a living target that it was ordered to attack, or that is a threat or in weapon range."""
+    """Whether enemy a has a living target that it was ordered to attack, that is a threat, or in its weapon range."""
     target = int(bodies[a, col.TARGET])
     if target < 0 or bodies[target, col.HP] <= 0.0:
         return False
@@ -266,6 +246,30 @@ def _keeps_target(bodies, stats, rules, a):  # type: ignore[no-untyped-def]
         return True
     distance = gap(bodies, stats, a, target)
     return distance <= stats[a, col.S_RANGE] or threatens(bodies, stats, rules, a, target, distance)
+
+
+@called
+def hunt(bodies, stats, n_agents):  # type: ignore[no-untyped-def]
+    """Order each enemy that has neither an order nor a target to attack the nearest agent, at any distance.
+
+    The trigger of SMACv2's map, which the caller runs every 8 game loops. Distances are between centres; of equal ones
+    the first agent counts. An order to attack a unit that the enemy's weapon cannot hit fails: an enemy with a ground
+    weapon idles while the nearest agent is a medivac. Medivacs cannot attack.
+    """
+    for a in range(n_agents, len(bodies)):
+        body, target = bodies[a], int(bodies[a, col.TARGET])
+        walks = body[col.ORDER] == col.MOVE or body[col.ORDER] == col.RETURN
+        busy = target >= 0 and bodies[target, col.HP] > 0.0
+        if body[col.HP] <= 0.0 or walks or busy or stats[a, col.S_HEAL] > 0.0:
+            continue
+        nearest, least = -1, 0.0
+        for b in range(n_agents):
+            distance = (bodies[b, col.X] - body[col.X]) ** 2 + (bodies[b, col.Y] - body[col.Y]) ** 2
+            if bodies[b, col.HP] > 0.0 and (nearest < 0 or distance < least):
+                nearest, least = b, distance
+        if nearest >= 0 and can_hit(stats, a, nearest):
+            _aim(body, float(nearest))
+            body[col.ORDER] = col.ATTACK
 
 
 @scalar

@@ -28,7 +28,7 @@ def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
     kinds = kinds_of(spec.allies, spec.enemies, rules.version)
     table = np.array([kind_stats(kind, rules) for kind in kinds])
     agents = len(spec.allies)
-    table[agents:, col.S_ALWAYS] = table[:agents, col.S_ALWAYS].max()
+    table[agents:, col.S_ALWAYS] = table[:agents, col.S_ALWAYS].max(initial=0.0)
     return table
 
 

@@ -177,7 +177,7 @@ def advance(c, world, work, seed, stride, options, actions, battles, logs, views
                 give_order(body[i], stats[i], actions[b, i], n)
         hunt(body, stats, n)
         for _ in range(LOOPS_PER_STEP):
-            game_loop(c, stats, world.rules, world.grounds, world.toward, body, book, wounds, want, logs[b])
+            game_loop(stats, world.rules, world.grounds, world.toward, body, book, wounds, want, logs[b], n)
         book[col.STEPS] += np.uint64(1)
         steps = np.int64(book[col.STEPS])
         reward[b], code, over, timeout = settle(c, kinds, stats, before, body, steps, options[0], options[1])
