@@ -30,7 +30,7 @@ soak:  ## A million environment steps, watched: memory, threads, file handles, d
 slow:  ## The tests that take more than a few seconds each.
 	$(PYTHON) -m pytest -m slow
 
-SMAC = smac_package conversations standin standin_process
+SMAC = smac_driver smac_package conversations standin standin_process starcraft_games
 
 smac:  ## The packages smac and smacv2 on the stand-in, all maps (docs/starcraft.md says how to install them).
 	$(PYTHON) -m pytest -m "slow or not slow" $(SMAC:%=tests/test_%.py)

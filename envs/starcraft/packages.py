@@ -1,27 +1,19 @@
 """Constructs the environments of the original packages `smac` and `smacv2`, and finds the game behind them."""
 
 import os
-import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from mawm.envs.skirmish.smacv2.maps import DRAWN_MAPS, MAY_FILL_A_TEAM, SHARES
+from mawm.envs.standin.settings import GAME, MARKER
 
 COMMITS = {
     "smac": "d6aab33f76abc3849c50463a8592a84f59a5ef84",
     "smacv2": "577ab5a2cff2391f8df582da5731ea9cd6adf3c6",
 }
 """The tested commit of each package."""
-MARKER = "mawm-standin.json"
-"""The file that marks a folder as a stand-in."""
 ALTERNATIVES = "--env skirmish, the embedded engine, needs no StarCraft II"
-
-
-KINDS = {
-    "protoss": ("stalker", "zealot", "colossus"),
-    "terran": ("marine", "marauder", "medivac"),
-    "zerg": ("zergling", "hydralisk", "baneling"),
-}
-"""The kinds of unit of SMACv2's teams, in the order of their type bits."""
 
 
 def game_folder() -> Path:
@@ -31,7 +23,7 @@ def game_folder() -> Path:
 
 def game_name() -> str:
     """The game in `game_folder`: "StarCraft II", or "stand-in"."""
-    return "stand-in" if (game_folder() / MARKER).is_file() else "StarCraft II"
+    return GAME if (game_folder() / MARKER).is_file() else "StarCraft II"
 
 
 def package_env(package: str, map_name: str, seed: int) -> Any:
@@ -73,22 +65,22 @@ def _smacv2(map_name: str, seed: int) -> Any:
     """SMACv2's environment with the settings of its published results."""
     from smacv2.env.starcraft2.wrapper import StarCraftCapabilityEnvWrapper
 
-    race, allies, enemies = _drawn(map_name)
+    drawn = DRAWN_MAPS[map_name]
     capabilities = {
-        "n_units": allies,
-        "n_enemies": enemies,
+        "n_units": drawn.n_agents,
+        "n_enemies": drawn.n_enemies,
         "team_gen": {
             "dist_type": "weighted_teams",
-            "unit_types": list(KINDS[race]),
-            "weights": [0.45, 0.45, 0.1],
+            "unit_types": list(drawn.kinds),
+            "weights": list(SHARES),
             "observe": True,
-            "exception_unit_types": [] if race == "protoss" else [KINDS[race][2]],
+            "exception_unit_types": [kind for kind in drawn.kinds[2:] if kind not in MAY_FILL_A_TEAM],
         },
         "start_positions": {"dist_type": "surrounded_and_reflect", "p": 0.5, "map_x": 32, "map_y": 32},
     }
     return StarCraftCapabilityEnvWrapper(
         capability_config=capabilities,
-        map_name=f"10gen_{race}",
+        map_name=f"10gen_{drawn.race}",
         seed=seed,
         continuing_episode=True,
         debug=False,
@@ -100,26 +92,14 @@ def _smacv2(map_name: str, seed: int) -> Any:
     )
 
 
-def _drawn(map_name: str) -> tuple[str, int, int]:
-    """Race, allies and enemies of `10gen_RACE_N_vs_M`; without sizes 5 and 5. ValueError for another name."""
-    found = re.fullmatch(rf"10gen_({'|'.join(KINDS)})(?:_(\d+)_vs_(\d+))?", map_name)
-    if found is None:
-        raise ValueError(
-            f"--map is {map_name}; a map of SMACv2 is 10gen_RACE_N_vs_M, with a race of {', '.join(KINDS)}, N agents "
-            "and M enemies: 10gen_terran_5_vs_5"
-        )
-    return found[1], int(found[2] or 5), int(found[3] or 5)
-
-
 def _check_map(package: str, map_name: str) -> None:
     """ValueError if the map belongs to the other package."""
-    drawn = map_name.startswith("10gen_")
-    if package == "smacv2" and not drawn:
+    if package == "smacv2" and map_name not in DRAWN_MAPS:
         raise ValueError(
-            f"--map is {map_name}, and --env smacv2 plays only maps with drawn teams, such as 10gen_terran_5_vs_5. "
+            f"--map is {map_name}, and --env smacv2 plays only maps with drawn teams: {', '.join(DRAWN_MAPS)}. "
             "SMAC's maps need --env smac or --env skirmish, because SMACv2 hangs at their second battle"
         )
-    if package == "smac" and drawn:
+    if package == "smac" and map_name in DRAWN_MAPS:
         raise ValueError(f"--map is {map_name}, a map of SMACv2: use --env smacv2 or --env skirmish")
 
 
@@ -141,7 +121,7 @@ def _check_game(map_name: str, env: Any) -> None:
         )
     file = f"{getattr(env, 'env', env).map_name}.SC2Map"
     found = {path.name for path in (folder / "Maps").rglob("*.SC2Map")}
-    needed = "32x32_flat.SC2Map" if map_name.startswith("10gen_") else file
+    needed = "32x32_flat.SC2Map" if map_name in DRAWN_MAPS else file
     if needed not in found:
         raise ValueError(
             f"{folder / 'Maps'} does not hold {needed}: copy the folder SMAC_Maps of the package there; {help_}"

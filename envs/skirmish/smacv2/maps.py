@@ -11,7 +11,9 @@ KINDS = {
     "terran": ("marine", "marauder", "medivac"),
     "zerg": ("zergling", "hydralisk", "baneling"),
 }
-"""The kinds of each race, in the order of the type bits; the last one is the rare one (`teams.SHARES`)."""
+"""The kinds of each race, in the order of the type bits; the last one is the rare one."""
+SHARES = (0.45, 0.45, 0.1)
+"""The chance of each kind of a race, in the same order."""
 MAY_FILL_A_TEAM = frozenset({"colossus"})
 """Rare kinds of which a whole team may consist. A team of medivacs or banelings alone is drawn again."""
 SIZES = ((5, 5), (10, 10), (10, 11), (20, 20), (20, 23))

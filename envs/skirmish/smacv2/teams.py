@@ -8,9 +8,8 @@ from mawm.envs.skirmish import layout as col
 from mawm.envs.skirmish import rules as named
 from mawm.envs.skirmish.compiled import called, scalar
 from mawm.envs.skirmish.rng import uniform
+from mawm.envs.skirmish.smacv2.maps import SHARES
 
-SHARES = (0.45, 0.45, 0.1)
-"""The chance of each kind of a race, in the order of the type bits."""
 SURROUNDED = 0.5
 """The chance that the allies start in the centre, surrounded by enemies; otherwise the two teams mirror each other."""
 BUFFER = 1.0
