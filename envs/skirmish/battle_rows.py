@@ -11,7 +11,6 @@ from mawm.types import Bools, Floats, Ints, Spaces, Step
 EVENT_FIELDS = ("loop", "kind", "source", "target", "amount")
 """Columns of the event log; kind 0 is a hit (damage before armour), 1 healing."""
 
-
 Views = tuple[Floats, Bools, Bools, Floats]
 """Arrays that a kernel fills: obs (B, N, O), avail (B, N, A), alive (B, N), state (B, S)."""
 Final = tuple[Floats, Bools, Bools]
