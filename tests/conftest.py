@@ -24,7 +24,8 @@ LONGEST = (
 
 CORE = (
     # engine
-    "contract", "engine_determinism", "engine_fidelity", "engine_rules", "field", "golden_command", "skirmish_maps", "targeting",
+    "contract", "engine_determinism", "engine_fidelity", "engine_rules", "field", "golden_command",
+    "skirmish_maps", "targeting",
     # learner
     "actor_critic", "averaged", "collect", "entropy_weight", "information", "loop", "nets", "ppo", "replay", "returns",
     "scales", "world_model",
