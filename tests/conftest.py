@@ -25,7 +25,7 @@ LONGEST = (
 CORE = (
     # engine
     "contract", "drawn_contract", "drawn_golden", "drawn_maps", "engine_determinism", "engine_fidelity", "engine_rules",
-    "golden_command", "hunting", "skirmish_maps", "targeting",
+    "field", "golden_command", "hunting", "skirmish_maps", "targeting",
     # learner
     "acting_memory", "actor_critic", "averaged", "collect", "entropy_weight", "information", "loop", "nets", "ppo",
     "replay", "returns", "scales", "world_model",

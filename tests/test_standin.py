@@ -267,3 +267,5 @@ def test_damaged_marker_is_one_line_that_says_how_to_write_it_again(tmp_path):
     (tmp_path / "mawm-standin.json").write_text("{")
     with pytest.raises(ValueError, match=r"is damaged .* python -m mawm\.standin"):
         read_marker(tmp_path)
+    install(tmp_path)
+    assert read_marker(tmp_path) == Settings()

@@ -103,8 +103,8 @@ def game_loop(stats, rules, grounds, toward, bodies, book, wounds, want, log, n_
 def play(stats, rules, grounds, toward, bodies, book, scratch, log, n_agents, loops, hunting):  # type: ignore[no-untyped-def]
     """Play game loops of one battle; with `hunting`, enemies get orders (`hunt`) at its loops 0, 8, 16, ...
 
-    `scratch` (2, U, 4) is working memory: `wounds` (`combat`) and `want` (`behaviour.act`). `advance` has a loop of its
-    own: a call of this function in each step cost it 2.6 % of its speed on 3m.
+    `scratch` (2, U, 4) is working memory: `wounds` (`combat`) and `want` (`behaviour.act`). `advance` does not call
+    this: it has the same loop with its own working memory.
     """
     wounds, want = scratch[0], scratch[1]
     wounds[:] = 0.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mawm.envs.skirmish.maps import load_map, map_names
 from mawm.envs.standin.played_map import FLAT, FLAT_TEXT
-from mawm.envs.standin.settings import MARKER, Settings, read_marker, write_marker
+from mawm.envs.standin.settings import MARKER, Settings, write_marker
 
 EXECUTABLES = ("SC2_x64", "SC2.app/Contents/MacOS/SC2")
 """Where PySC2 looks for the executable of a version: on Linux, on macOS."""
@@ -73,7 +73,7 @@ def warm(settings: Settings | None = None) -> None:
 def _check_folder(root: Path) -> None:
     if root.exists() and not root.is_dir():
         raise ValueError(f"{root} is a file; name a folder")
-    if read_marker(root) is not None or not root.exists() or not any(root.iterdir()):
+    if (root / MARKER).is_file() or not root.exists() or not any(root.iterdir()):
         return
     if any((root / sign).exists() for sign in _SIGNS):
         raise ValueError(f"{root} holds a StarCraft II (and no {MARKER}): it stays as it is; name a new folder")
