@@ -1,4 +1,4 @@
-"""`python -m mawm.bench engine|fidelity|learner|learning|losses|wire|saving`: measures speed and fidelity."""
+"""`python -m mawm.bench engine|fidelity|learner|learning|losses|values|wire|saving`: measures speed and fidelity."""
 
 import contextlib
 import json
@@ -22,6 +22,7 @@ DESCRIPTION = """Measure speed on one thread of this machine, and compare the en
   python -m mawm.bench learning --maps 3m --methods ippo mappo   speed of learning, and published results
   python -m mawm.bench learner --agents 3 --preset paper --json  time of one iteration of learning, and of plain code
   python -m mawm.bench losses --map 3m --out 3m.npz              inputs of a selector in a real run
+  python -m mawm.bench values RUN                                values, imagined returns and real returns of a run
   python -m mawm.bench wire --map 3m --preset paper              bytes of a message, and errors of half precision
   python -m mawm.bench saving --map 3m                           time of checkpoints in a run with full replays"""
 
@@ -184,6 +185,28 @@ class Losses(Measurement):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Values(Measurement):
+    """Compare each agent's values and imagined returns with real returns, at random states of real battles.
+
+    The real return is the mean over continuations of the battle from the same state, with sampled actions. A critic or
+    a world model that overrates states has a positive bias.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of a run whose agents have world models of their own."""
+    states: Annotated[int, Interval(ge=2, le=10**5)] = 60
+    """Number of compared states of each agent."""
+    copies: Annotated[int, Interval(ge=1, le=10**4)] = 64
+    """Number of continuations, and of imagined rollouts, from each state."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each agent."""
+        from mawm.benchmarks.values import compare
+
+        return compare(self.run, self.states, self.copies)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Wire(Measurement):
     """Bytes of a segment and of a rollout with each `--wire` of mawm.train: ratio, error, microseconds."""
 
@@ -215,7 +238,7 @@ class Saving(Measurement):
         return [measure(config, os.cpu_count() or 1)]
 
 
-Command = tyro.conf.OmitSubcommandPrefixes[Engine | Fidelity | Learning | Learner | Losses | Wire | Saving]
+Command = tyro.conf.OmitSubcommandPrefixes[Engine | Fidelity | Learning | Learner | Losses | Values | Wire | Saving]
 
 
 @dataclass(frozen=True)
