@@ -10,7 +10,7 @@ from mawm.envs.skirmish.layout import BODY, COOLDOWN, ENERGY, HP, SHIELD, X, Y
 from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.setup import kind_stats
 from mawm.envs.skirmish.smacv2.contract import drawn_contract, forget_sighters, remember_places, settle, write_views
-from mawm.envs.skirmish.smacv2.maps import DRAWN_MAPS
+from mawm.envs.skirmish.smacv2.maps import DRAWN_MAPS, KINDS
 from mawm.envs.skirmish.units import kinds_of
 
 MAPS = ("10gen_terran_5_vs_5", "10gen_protoss_5_vs_5", "10gen_zerg_10_vs_11")
@@ -87,3 +87,51 @@ def test_recorded_battles_contain_wins_losses_healing_and_hidden_enemies(request
             found["heals"] += (s.actions[:, healers] >= 6).sum()
             found["hidden"] += (views(s)[0] != views(s, hide=False)[0]).any((1, 2)).sum()
     assert found["won"] >= 3 and found["lost"] >= 3 and found["heals"] >= 10 and found["hidden"] >= 50, found
+
+
+@pytest.mark.parametrize("race", KINDS)
+def test_contract_equals_the_smacv2_package_on_the_stand_in(race, request):
+    """Recorded battles of the package, which played on the stand-in: states, masks, rewards, and observations.
+
+    In which order the agents observed was not recorded. It decides only which enemies are hidden at a first sighting.
+    So the features of an enemy must be ours or all zero.
+    """
+    with np.load(request.path.parent / "golden" / "conversations" / f"{race}_5_vs_5.npz", allow_pickle=False) as file:
+        data = dict(file)
+    spec = DRAWN_MAPS[f"10gen_{race}_5_vs_5"]
+    c, n, order = drawn_contract(spec), spec.n_agents, np.arange(spec.n_agents)
+    every = -(-len(data["units"]) // len(data["obs"]))  # observations were recorded at every fourth arrival
+    compared, places = 0, np.zeros((c.n_enemies, 2))
+    for t, units in enumerate(data["units"]):
+        body = np.zeros((len(units), BODY))
+        body[:, COLUMNS] = units
+        if data["first"][t]:
+            known = kinds_of(spec.kinds, spec.kinds, "4.10")  # allied copies may have another health
+            teams = [{unit.hp: k for k, unit in enumerate(team)} for team in (known[:3], known[3:])]
+            kinds = np.array([teams[u >= n][float(health)] for u, health in enumerate(units[:, 2])])
+            names = [spec.kinds[kind] for kind in kinds]
+            stats = np.array([kind_stats(unit, Rules()) for unit in kinds_of(names[:n], names[n:], "4.10")])
+        else:
+            before = np.ascontiguousarray(data["units"][t - 1][:, 2:4], np.float64)
+            reward, code, over, _ = settle(c, kinds, stats, before, body, 1, False, False)
+            assert over or not data["ended"][t] or data["limit"][t]
+            assert (code == WON) == data["won"][t]
+            compared += reward > 0.0
+        obs = np.zeros((n, c.obs_size), np.float32)
+        avail, state = np.zeros((n, c.n_actions), np.bool_), np.zeros(c.state_size, np.float32)
+        remember_places(c, body, places)
+        sighters = np.zeros(c.n_enemies, np.int64)  # every enemy counts as sighted
+        last = data["actions"][t].astype(np.int64)
+        write_views(c, kinds, stats, body, last, sighters, places, order, obs, avail, state)
+        np.testing.assert_array_equal(avail, data["avail"][t])
+        np.testing.assert_allclose(state, data["state"][t], atol=1e-6)
+        if t % every == 0 and t // every < len(data["obs"]):
+            theirs = data["obs"][t // every]
+            width = 4 + 1 + int(c.shields) + len(spec.kinds)
+            enemies = slice(4, 4 + c.n_enemies * width)
+            np.testing.assert_allclose(np.delete(obs, enemies, 1), np.delete(theirs, enemies, 1), atol=1e-6)
+            for mine, seen in zip(
+                obs[:, enemies].reshape(-1, width), theirs[:, enemies].reshape(-1, width), strict=True
+            ):
+                assert np.allclose(mine, seen, atol=1e-6) or not seen.any()
+    assert compared > 20
