@@ -46,9 +46,11 @@ class CheckedEnv:
     without available action, a battle that is both terminated and truncated, or one that is won before its end. After a
     fault every call raises it again, because the environment's state is unknown. A caller's mistake (an unavailable
     action) is a ValueError.
+
+    Messages name row b's battles `first_battle` + b, then + `stride` (default: B), and so on.
     """
 
-    def __init__(self, env: VectorEnv, name: str) -> None:
+    def __init__(self, env: VectorEnv, name: str, *, first_battle: int = 0, stride: int | None = None) -> None:
         self.env, self.name = env, name
         self.spaces, self.batch = env.spaces, env.batch
         sizes = {**vars(env.spaces), "batch": env.batch}
@@ -56,14 +58,15 @@ class CheckedEnv:
             field: (tuple(sizes[axis] for axis in axes), np.dtype(kind)) for field, (axes, kind) in FIELDS.items()
         }
         self._steps = np.zeros(env.batch, np.int64)
-        self._battles = np.arange(env.batch, dtype=np.int64)
+        self._battles = np.arange(first_battle, first_battle + env.batch, dtype=np.int64)
+        self._stride = env.batch if stride is None else stride
         self._begun = 0
         self._fault: EnvFault | None = None
 
     def reset(self) -> Step:
         """Begin B new battles."""
         step = self._call("reset", lambda: self._checked("reset", self.env.reset()))
-        self._battles += self.batch * self._begun
+        self._battles += self._stride * self._begun
         self._begun = 1
         self._steps[:] = 0
         return step
@@ -73,7 +76,7 @@ class CheckedEnv:
         step = self._call("step", lambda: self._checked("step", self.env.step(actions)))
         over = step.terminated | step.truncated
         self._steps = np.where(over, 0, self._steps + 1)
-        self._battles = np.where(over, self._battles + self.batch, self._battles)
+        self._battles = np.where(over, self._battles + self._stride, self._battles)
         return step
 
     def _call(self, method: str, call: Callable[[], T], mistakes: tuple[type[Exception], ...] = (ValueError,)) -> T:
@@ -142,7 +145,7 @@ class CheckedEnv:
         self._begun = 1
         if begun is None:
             return None
-        self._steps, self._battles = np.zeros_like(self._steps), self._battles + self.batch
+        self._steps, self._battles = np.zeros_like(self._steps), self._battles + self._stride
         return self._call("restore", lambda: self._checked("restore", begun))
 
     def close(self) -> None:

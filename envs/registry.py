@@ -81,7 +81,7 @@ def _games(package: str, settings: "TrainConfig", purpose: str, batch: int, seed
 
     def make(first: int) -> VectorEnv:
         game = partial(make_game, package, settings.map, seed, first, rows)
-        return CheckedEnv(ProcessEnv(game, settings.own.timeout_s), name)
+        return CheckedEnv(ProcessEnv(game, settings.own.timeout_s), name, first_battle=first, stride=rows)
 
     return Games(make, rows, name)
 

@@ -102,6 +102,7 @@ def double_games(
 
     def make(first: int) -> VectorEnv:
         game = partial(make_double, first, rows, faulty, fault)
-        return CheckedEnv(ProcessEnv(game, timeout_s) if processes else game(), "3m (double)")
+        env = ProcessEnv(game, timeout_s) if processes else game()
+        return CheckedEnv(env, "3m (double)", first_battle=first, stride=rows)
 
     return Games(make, rows, "3m (double)")

@@ -66,6 +66,15 @@ def test_faulty_game_is_replaced_and_its_battle_is_truncated(
         np.testing.assert_array_equal(step.obs[1], expected.obs[0])
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and said in line and "the game is replaced and its battle is cut (1 of 3)" in line
+    assert "environment 3m (double), battle 1, step 3: " in line
+
+
+def test_fault_of_a_later_battle_names_its_number(capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(double_games(2, 5)) as games:
+        for _ in range(2):  # rows 0 and 1 play battles 0 and 1, then 2 and 3, then 4 and 5
+            games.reset()
+        played(games, 3)
+    assert "environment 3m (double), battle 5, step 3: " in capsys.readouterr().err
 
 
 def test_faults_that_repeat_end_with_one_error() -> None:
