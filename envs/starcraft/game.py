@@ -91,7 +91,10 @@ class PackageGame:
 
 def make_game(package: str, map_name: str, seed: int, first: int, stride: int) -> PackageGame:
     """A game of `smac` or `smacv2`. ValueError if the package, the game or the map is missing."""
-    return PackageGame(package_env(package, map_name, seed % 2**31), seed, first, stride)
+    # The game's own random numbers begin anew with each process. With one seed for all, each of the B games would play
+    # the same battles, and a game that replaces another one would repeat battles.
+    own = int(np.random.SeedSequence((seed, first)).generate_state(1)[0]) % 2**31
+    return PackageGame(package_env(package, map_name, own), seed, first, stride)
 
 
 def _crashed() -> NoReturn:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.checked import EnvFault
+from mawm.envs.checked import EnvFault, describe_failure
 from mawm.runtime.console import print_stderr
 from mawm.types import Ints, Step, VectorEnv
 
@@ -27,6 +27,7 @@ class Games:
     After a fault of a game (it ended, hangs or gave a wrong answer) its process is replaced. The running battle cannot
     be continued: it is truncated at its last arrival, without reward, and the row's next battle begins. Every fault is
     printed. At the fourth fault within 1000 environment steps (one step of B battles counts B) step raises EnvFault.
+    Faults in the construction of a new game count too.
     """
 
     def __init__(self, make: Callable[[int], VectorEnv], batch: int, name: str) -> None:
@@ -38,10 +39,11 @@ class Games:
         """Environment steps at which games were replaced."""
         self._pool = ThreadPoolExecutor(batch, "mawm-game")
         self._games: list[VectorEnv] = []
+        self._closed = False
         try:
-            # One after the other: games that start at the same time may choose the same port.
+            # One after the other: after an error (the game is missing, say) no further process starts.
             for row in range(batch):
-                self._games.append(make(row))
+                self._games.append(self._made(row))
         except BaseException:
             self.close()
             raise
@@ -59,6 +61,9 @@ class Games:
         """Play one step in every battle. ValueError for an unavailable action; it lists the available ones."""
         if not self._now:
             raise ValueError("no battle has begun yet: call reset() before step()")
+        if actions.shape != (self.batch, self.spaces.n_agents):
+            expected = (self.batch, self.spaces.n_agents)
+            raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {expected}")
         for row, agent in np.ndindex(actions.shape):
             mask = self._now[row].avail[0, agent]
             if not 0 <= actions[row, agent] < len(mask) or not mask[actions[row, agent]]:
@@ -85,9 +90,11 @@ class Games:
 
     def close(self) -> None:
         """End all games."""
+        # After an error in one row the other rows may still play or start a game: those calls end first.
+        self._closed = True
+        self._pool.shutdown(cancel_futures=True)
         for game in self._games:
             game.close()
-        self._pool.shutdown()
 
     def _answers(self, ask: Callable[[int], Step]) -> Step:
         """The answers of all games, each asked in a thread of its own, as one step."""
@@ -118,14 +125,27 @@ class Games:
         while True:
             self._games[row].close()
             try:
-                self._games[row] = self._make(int(self._battles[row]) + later)
+                self._games[row] = self._made(int(self._battles[row]) + later)
                 return self._games[row].reset()
             except EnvFault as fault:
                 self._count(fault)
 
+    def _made(self, first: int) -> VectorEnv:
+        """A new game. EnvFault if its construction fails, ValueError if the package, the game or the map is missing."""
+        try:
+            return self._make(first)
+        except (EnvFault, ValueError):
+            raise
+        except Exception as error:
+            raise EnvFault(
+                f"environment {self.name}, battle {first}: {describe_failure('construction', error)}"
+            ) from None
+
     def _count(self, fault: EnvFault) -> None:
-        """Print a fault, or raise it if there were too many."""
+        """Print a fault, or raise it if there were too many or no game may be started any more."""
         with self._lock:
+            if self._closed:
+                raise fault
             recent = [at for at in self._replaced if self._env_steps - at < WITHIN]
             if len(recent) >= MOST:
                 raise EnvFault(f"{fault} (after {MOST} new games within {WITHIN} environment steps it is not replaced)")
