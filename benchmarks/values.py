@@ -19,6 +19,7 @@ from mawm.build import make_team
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import environment_of
 from mawm.envs.skirmish.layout import KEY
+from mawm.envs.skirmish.smacv2.maps import DRAWN_MAPS
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 from mawm.methods import learner_names
 from mawm.run_folder.checkpoint import newest
@@ -124,8 +125,11 @@ def compare(folder: Path, states: int, copies: int) -> list[dict[str, Any]]:
     """
     config = replace(read_config(folder), device="cpu")
     prepare_process(config.precision)
-    if not environment_of(config).has_rules or config.map.startswith("10gen_"):
-        raise ValueError(f"{folder}: battles of --map {config.map} cannot be continued in copies; use a map of SMAC")
+    if not environment_of(config).has_rules or config.map in DRAWN_MAPS:
+        raise ValueError(
+            f"{folder}: battles of --map {config.map} (--env {config.env}) cannot be continued in copies; "
+            "use a run on a map of SMAC with --env skirmish"
+        )
     env = SkirmishVectorEnv(config.map, 1, 0, config.rules)
     team = make_team(config, env.spaces, "cpu", "inline")
     load_team(team, learner_names(team.members), newest(folder).parts)

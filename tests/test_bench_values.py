@@ -33,7 +33,8 @@ def test_bench_values_refuses_an_environment_whose_battles_cannot_be_copied(
     assert code == 0, err
     with pytest.raises(SystemExit) as end:
         bench.main(["values", str(tmp_path / "run")])
-    assert end.value.code == 2 and "battles of --map market cannot be continued in copies" in capsys.readouterr().err
+    assert end.value.code == 2
+    assert "battles of --map market (--env skirmish) cannot be continued in copies" in capsys.readouterr().err
 
 
 def test_real_return_of_a_battle_about_to_be_won_is_its_last_reward() -> None:

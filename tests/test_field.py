@@ -192,7 +192,7 @@ def test_orders_to_dead_units_and_at_wrong_targets_have_no_effect():
     played(field, 8, 8), played(other, 8, 8)
     assert field.units() == other.units()
     field.kill([marine])
-    assert not field.stop(marine) and not field.move(marine, 3.0, 3.0) and not field.attack(foe, marine)
+    assert not field.stop(marine) and not field.move(marine, 3.0, 3.0) and not field.attack(medivac, marine)
     assert field.find(marine) is None
 
 
@@ -200,6 +200,8 @@ def test_orders_to_enemies_and_unknown_units_are_refused():
     field = Field(load_map("3m"), 1)
     with pytest.raises(ValueError, match="unit 4 is an enemy"):
         field.stop(4)
+    with pytest.raises(ValueError, match="unit 4 is an enemy"):
+        field.attack(4, 1)
     with pytest.raises(ValueError, match="unit 99 does not exist"):
         field.move(99, 1.0, 1.0)
     with pytest.raises(ValueError, match="unit 99 does not exist"):

@@ -111,6 +111,22 @@ def test_creation_of_a_game_on_a_wrong_map_is_refused_with_details(name, data, s
     assert answer.status == sc_pb.launched
 
 
+@pytest.mark.parametrize("x", [float("nan"), float("inf"), -float("inf")])
+def test_move_to_a_point_that_is_not_finite_gets_an_error(x):
+    game = playing()
+    command = raw_pb2.ActionRawUnitCommand(ability_id=MOVE, unit_tags=[TAG + 1])
+    command.target_world_space_pos.x, command.target_world_space_pos.y = x, 16.0
+    action = sc_pb.Action(action_raw=raw_pb2.ActionRaw(unit_command=command))
+    answer = ask(game, action=sc_pb.RequestAction(actions=[action]))
+    assert len(answer.error) == 1 and f"unit 1 is to move to ({x}, 16.0)" in answer.error[0]
+
+
+def test_failed_creation_of_a_second_game_leaves_no_game_running():
+    game, local = playing(), sc_pb.LocalMap(map_path="SMAC_Maps/4m.SC2Map")
+    answer = ask(game, create_game=sc_pb.RequestCreateGame(local_map=local))
+    assert answer.create_game.HasField("error") and answer.status == sc_pb.launched
+
+
 def test_quit_has_no_answer():
     assert Game().answer(sc_pb.Request(quit=sc_pb.RequestQuit()).SerializeToString()) is None
 

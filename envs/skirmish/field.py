@@ -144,7 +144,7 @@ class Field:
 
         It does not if it or the target is dead, or if the target belongs to the wrong owner.
         """
-        row, aim = self._row_of(unit), self._row_of(target)
+        row, aim = self._own_row_of(unit), self._row_of(target)
         if row is None or aim is None or aim == row:
             return False
         heals = self._stats[row, layout.S_HEAL] > 0.0
@@ -202,15 +202,20 @@ class Field:
         row = self._rows.get(unit)
         return None if row is None or self._bodies[row, layout.HP] <= 0.0 else row
 
+    def _own_row_of(self, unit: int) -> int | None:
+        """As `_row_of`, for a unit that is to get an order. ValueError for an enemy."""
+        row = self._row_of(unit)
+        if row is not None and self._owner(row) == ENEMY:
+            raise ValueError(f"unit {unit} is an enemy, which the engine plays; only allies take orders")
+        return row
+
     def _fail_unknown(self, unit: int) -> NoReturn:
         raise ValueError(f"unit {unit} does not exist: use an id that create() returned or units() lists")
 
     def _order(self, unit: int, order: float, target: float, x: float, y: float) -> bool:
-        row = self._row_of(unit)
+        row = self._own_row_of(unit)
         if row is None:
             return False
-        if self._owner(row) == ENEMY:
-            raise ValueError(f"unit {unit} is an enemy, which the engine plays; only allies take orders")
         command(self._bodies[row], order, target, x, y)
         return True
 

@@ -1,5 +1,6 @@
 """Answers requests of the s2client protocol, as bytes, with a field of the embedded engine. No socket is needed."""
 
+import math
 import os
 from collections import Counter
 from typing import Any
@@ -83,7 +84,7 @@ class Game:
         answer.data_version, answer.data_build = GAME, answer.base_build
 
     def _create_game(self, request: Any, answer: Any) -> None:
-        self._field, self._map = None, None
+        self._field, self._map, self._status = None, None, sc_pb.launched
         self._seed = request.random_seed if request.HasField("random_seed") else int.from_bytes(os.urandom(4), "little")
         self._path = request.local_map.map_path
         try:
@@ -215,5 +216,7 @@ def _obeys(field: Field, order: Any, unit: int) -> bool:
 
 def _snapped(own: float, goal: float) -> float:
     """The coordinate of a goal, with a float32's rounding error taken away (`SNAP`)."""
+    if not math.isfinite(goal):
+        return goal  # `Field.move` explains it
     cells = float(round(goal - own))
     return own + cells if abs(goal - own - cells) < SNAP else goal

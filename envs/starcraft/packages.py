@@ -105,7 +105,8 @@ def _check_map(package: str, map_name: str) -> None:
 
 def _missing(package: str, error: ImportError) -> str:
     return (
-        f"--env {package} needs the package {error.name}, which is not installed: pip install -e '.[starcraft]', then "
+        f"--env {package} needs the package {error.name or package}, which is not installed: "
+        "pip install -e '.[starcraft]', then "
         f"pip install --no-deps pysc2 git+https://github.com/oxwhirl/{package}.git@{COMMITS[package]} (PyPI's smac is "
         f"another project). {ALTERNATIVES} and none of these packages"
     )
