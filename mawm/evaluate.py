@@ -49,7 +49,8 @@ class Command:
     """Battles to play with greedy actions, and again with sampled actions. They are played twice if a rule is named."""
     json: bool = False
     """Print one JSON line instead of a table: win_rate, win_rate_sampled (each also with _low and _high), return,
-    length, distinct_battles (each also with _sampled), episodes; the same under `shifted` if a rule is named."""
+    length, distinct_battles (each also with _sampled), episodes; the same under `shifted` if a rule is named;
+    with --env smac or smacv2 also game."""
     rules: Rules = field(default_factory=Rules)
     """Rules of the embedded engine for a second row; the first row has the rules of the training."""
 
@@ -93,6 +94,7 @@ def shift(config: TrainConfig, named: dict[str, Any]) -> TrainConfig:
 def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack) -> int:
     from mawm.build import make_team  # torch and numba load only once the command line is right
     from mawm.envs.registry import make_env
+    from mawm.envs.starcraft.packages import game_name
     from mawm.evaluation import evaluate_both, model_errors
     from mawm.methods import learner_names
     from mawm.run_folder.checkpoint import newest
@@ -122,12 +124,12 @@ def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack)
     if shifted is not None:
         load()  # this also resets the generators, so that the second row does not depend on the first
         rows[_label(named)] = evaluate_both(play(shifted), team, command.episodes)
+    game = {} if config.env == "skirmish" else {"game": game_name()}
     if command.json:
-        print(json.dumps(_facts(rows, named) | {"env_steps": checkpoint.env_steps} | errors))
+        print(json.dumps(_facts(rows, named) | {"env_steps": checkpoint.env_steps} | game | errors))
         return 0
-    print(
-        f"{config.map}, {checkpoint.env_steps} environment steps; {command.episodes} battles greedy, the same sampled"
-    )
+    about = f"{config.map} (the package {config.env} with the game {game['game']})" if game else config.map
+    print(f"{about}, {checkpoint.env_steps} environment steps; {command.episodes} battles greedy, the same sampled")
     print("\n".join(_table(rows)))
     if errors:
         print(_error_text(errors))

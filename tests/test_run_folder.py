@@ -9,7 +9,7 @@ from mawm.build import write_config
 from mawm.configs.presets import load_preset
 from mawm.run_folder.checkpoint import write
 from mawm.run_folder.locate import RunFolder, find_run_folder
-from mawm.run_folder.manifest import map_digest
+from mawm.run_folder.manifest import map_digest, resumed_facts
 from mawm.run_folder.saver import UNSAVED
 
 CONFIG = load_preset("debug")
@@ -126,3 +126,15 @@ def test_run_that_never_saved_restarts_despite_its_log() -> None:
     (place.folder / UNSAVED).unlink()  # it was saved once: its checkpoints were moved away
     with pytest.raises(ValueError, match="holds no run with these settings that could go on"):
         find_run_folder(CONFIG, place.folder, fresh=False)
+
+
+def test_run_of_one_game_is_not_resumed_with_another() -> None:
+    with pytest.raises(
+        ValueError, match=r"the game stand-in, and SC2PATH leads to StarCraft II: set SC2PATH to the run"
+    ):
+        resumed_facts({"game": "stand-in"}, {"game": "StarCraft II"}, 100, "train")
+
+
+def test_resumed_run_of_the_same_game_has_one_line_about_its_new_battles() -> None:
+    facts, new = resumed_facts({"game": "stand-in"}, {"game": "stand-in"}, 100, "train")
+    assert new == 1 and facts["not_exact"][0].startswith("from 100 steps on: new battles")

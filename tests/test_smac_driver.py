@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from mawm.envs.standin.settings import MARKER
 
 pytestmark = pytest.mark.slow
 SMALL = ["--preset", "debug", "--schedule.battles", "2", "--schedule.eval-battles", "3", "--placement", "inline"]
@@ -66,7 +69,18 @@ def test_package_is_trained_resumed_and_evaluated_and_leaves_no_process(
         command("evaluate", str(folder), "--episodes", "5", "--json"), env=game, capture_output=True, text=True
     )
     assert played.returncode == 0, played.stderr
-    assert json.loads(played.stdout)["episodes"] == 5
+    assert (found := json.loads(played.stdout))["episodes"] == 5 and found["game"] == "stand-in"
+    other = tmp_path / "other"  # the folder of a real game, as far as its files tell
+    shutil.copytree(game["SC2PATH"], other)
+    (other / MARKER).unlink()
+    resumed = subprocess.run(
+        command("train", "--resume", str(folder), "--env-steps", "400"),
+        env=game | {"SC2PATH": str(other)},
+        capture_output=True,
+        text=True,
+    )
+    assert resumed.returncode == 2 and resumed.stderr.count("\n") == 1
+    assert "the run was played with the game stand-in, and SC2PATH leads to StarCraft II" in resumed.stderr
     assert games_of(game["SC2PATH"]) == []
 
 

@@ -69,8 +69,13 @@ def resumed_facts(
     """The facts of a run that is resumed at `env_steps` with `command`, and the number of new lines in `not_exact`.
 
     `not_exact` has one line for each fact that has changed: from there on, numbers may differ in their last bits from
-    those of an uninterrupted run.
+    those of an uninterrupted run. ValueError if the run was played with another game: its results would be of both.
     """
+    if before.get("game", now.get("game")) != now.get("game"):
+        raise ValueError(
+            f"the run was played with the game {before['game']}, and SC2PATH leads to {now['game']}: "
+            "set SC2PATH to the run's game, or begin a new run"
+        )
     new = [
         f"from {env_steps} steps on: {key} {now[key]}, before {before[key]}"
         for key in EXACT
