@@ -68,8 +68,9 @@ def resumed_facts(
 ) -> tuple[dict[str, Any], int]:
     """The facts of a run that is resumed at `env_steps` with `command`, and the number of new lines in `not_exact`.
 
-    `not_exact` has one line for each fact that has changed: from there on, numbers may differ in their last bits from
-    those of an uninterrupted run. ValueError if the run was played with another game: its results would be of both.
+    `not_exact` has one line for each fact that has changed, and with the packages smac and smacv2 one about the running
+    battles, which are lost. From there on, numbers may differ from those of an uninterrupted run. ValueError if the run
+    was played with another game: its results would be of both.
     """
     if before.get("game", now.get("game")) != now.get("game"):
         raise ValueError(
