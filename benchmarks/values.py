@@ -120,8 +120,8 @@ def compare(folder: Path, states: int, copies: int) -> list[dict[str, Any]]:
     """One row for each agent of a run: means over `states` states of value, imagined return and real return.
 
     `value_bias` and `imagined_bias` are the means of their differences from the real return. `correlation` is that of
-    value and real return over the states. ValueError for a run without world models of its own for each agent, or in
-    another environment.
+    value and real return over the states; it is left out if one of the two is the same in all states. ValueError for a
+    run without a world model for each agent, or in another environment.
     """
     config = replace(read_config(folder), device="cpu")
     prepare_process(config.precision)
@@ -151,6 +151,7 @@ def compare(folder: Path, states: int, copies: int) -> list[dict[str, Any]]:
 
 def _row(name: str, rows: NDArray[np.float64]) -> dict[str, Any]:
     value, imagined, real = rows.T
+    constant = bool(np.ptp(value) == 0.0 or np.ptp(real) == 0.0)  # then there is no correlation
     return {
         "agent": name,
         "states": len(rows),
@@ -159,5 +160,5 @@ def _row(name: str, rows: NDArray[np.float64]) -> dict[str, Any]:
         "real": float(real.mean()),
         "value_bias": float((value - real).mean()),
         "imagined_bias": float((imagined - real).mean()),
-        "correlation": float(np.corrcoef(value, real)[0, 1]),
+        **({} if constant else {"correlation": float(np.corrcoef(value, real)[0, 1])}),
     }

@@ -8,7 +8,7 @@ import pytest
 from real_runs import train_here
 
 from mawm import bench
-from mawm.benchmarks.values import Battles, real_return
+from mawm.benchmarks.values import Battles, _row, real_return
 from mawm.build import make_learner
 from mawm.configs.presets import load_preset
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
@@ -48,3 +48,9 @@ def test_real_return_of_a_battle_about_to_be_won_is_its_last_reward() -> None:
     battle = Battles(env, [agent.memories["eval"] for agent in agents], step, np.ones(1, np.bool_))
     won = 200.0 / (env.contract.max_reward / 20.0)
     assert real_return(battle, agents, 5, np.random.default_rng(0)) == pytest.approx(won, rel=1e-5)
+
+
+def test_row_of_states_with_one_return_has_no_correlation_and_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    row = _row("agent_0", np.array([[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]]))
+    assert "correlation" not in row and row["value_bias"] == 2.0 and not recwarn.list
+    assert _row("agent_0", np.array([[1.0, 2.0, 0.0], [3.0, 4.0, 1.0]]))["correlation"] == pytest.approx(1.0)
