@@ -179,10 +179,14 @@ def test_study_separates_centralized_with_a_wire_and_reports_changed_map_files(
 def test_runs_in_the_game_on_its_stand_in_and_on_the_engine_are_different_maps(tmp_path: Path) -> None:
     rows = win_rate_rows({1000: 0.5})
     write_run(tmp_path / "engine", rows)
-    for name, game in (("game", "StarCraft II"), ("other", "stand-in")):
-        write_run(tmp_path / name, rows, env="smac", facts={"version": "0.2.0", "game": game})
+    for name, game in (("game", {"game": "StarCraft II"}), ("other", {"game": "stand-in"}), ("unknown", {})):
+        write_run(tmp_path / name, rows, env="smac", facts={"version": "0.2.0", **game})
     runs = load_runs([tmp_path])[0]
-    assert sorted(run.map for run in runs) == ["3m", "3m (StarCraft II)", "3m (stand-in)"]
-    assert {run.map: run.engine for run in runs}["3m (stand-in)"] == "stand-in for StarCraft II"
-    assert {run.map: run.engine for run in runs}["3m (StarCraft II)"] == ""
-    assert len({cell.map for cell in group(runs)[0]}) == 3
+    engines = {run.map: run.engine for run in runs}
+    assert engines.pop("3m").startswith("embedded engine")
+    assert engines == {
+        "3m (StarCraft II)": "",
+        "3m (stand-in)": "stand-in for StarCraft II",
+        "3m (unknown game)": "unknown game",
+    }
+    assert len({cell.map for cell in group(runs)[0]}) == 4

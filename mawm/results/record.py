@@ -45,7 +45,7 @@ class RunRecord:
         With the packages `smac` and `smacv2` the game is a part of the name: so no table mixes different games.
         """
         name = Path(self.config["map"]).name
-        return f"{name} ({self.facts.get('game')})" if self._original else name
+        return f"{name} ({self._game})" if self._original else name
 
     @property
     def _original(self) -> bool:
@@ -53,10 +53,14 @@ class RunRecord:
         return str(self.config.get("env", "skirmish")) != "skirmish"
 
     @property
+    def _game(self) -> str:
+        return str(self.facts.get("game", "unknown game"))
+
+    @property
     def engine(self) -> str:
         """The engine, with the version of its unit data; empty for StarCraft II itself."""
         if self._original:
-            return "" if self.facts.get("game") == "StarCraft II" else "stand-in for StarCraft II"
+            return {"StarCraft II": "", "stand-in": "stand-in for StarCraft II"}.get(self._game, self._game)
         version = self.config.get("rules", {}).get("version")
         return f"embedded engine, rules {version}" if version else "embedded engine of mawm 0.1"
 
