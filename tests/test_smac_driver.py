@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,3 +123,30 @@ def test_missing_game_is_one_line_that_says_where_it_must_be(game: dict[str, str
     )
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert f"there is no StarCraft II in {tmp_path}" in done.stderr and "python -m mawm.standin DIR" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("faults", "code", "said"),
+    [
+        ({"delay_s": 0.01}, 0, ""),
+        ({"shuffled": True}, 0, ""),
+        ({"late": 3}, 0, ""),
+        ({"dies_after": 150}, 1, "after 3 new games within 1000 environment steps it is not replaced"),
+        ({"hangs_after": 150}, 1, "gave no answer within 2 s (after 3 new games"),
+    ],
+    ids=["delay", "shuffled", "late", "dies", "hangs"],
+)
+def test_run_with_an_unkind_game_ends_or_says_why_and_leaves_no_process(
+    faults: dict[str, Any], code: int, said: str, game: dict[str, str], tmp_path: Path
+) -> None:
+    from mawm.envs.standin.install import install
+    from mawm.envs.standin.settings import Faults, Settings
+
+    unkind = game | {"SC2PATH": str(tmp_path / "game")}
+    install(tmp_path / "game", Settings(faults=Faults(**faults)))
+    args = ["--env", "smac", "--map", "3m", *SMALL, "--env-steps", "300", "--own.timeout-s", "2" if code else "60"]
+    args += ["--schedule.eval-every", "1000", "--run-dir", str(tmp_path / "run")]
+    done = subprocess.run(command("train", *args), env=unkind, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert games_of(unkind["SC2PATH"]) == []
