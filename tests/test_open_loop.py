@@ -60,6 +60,23 @@ def test_open_loop_policy_wins_at_most_a_tenth_of_drawn_battles(race, figure):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("race", ["protoss", "terran", "zerg"])
+def test_random_preferences_over_allowed_actions_win_few_drawn_battles(race, figure):
+    """For each step and agent a random order of actions, attacks first; the mask says which one is the first allowed.
+
+    Such a policy sees no observation, but the mask tells it who is in range.
+    """
+    name, rng, rates = f"10gen_{race}_5_vs_5", np.random.default_rng(4), []
+    for _ in range(40):
+        env = make_battles(name, 256, 5)
+        order = rng.random((env.contract.limit, 1, env.contract.n_agents, env.contract.n_actions))
+        order[..., ATTACK:] += 1.0
+        rates.append(play(env, lambda step, t, order=order: np.where(step.avail, order[t], -1.0).argmax(2))[1].mean())
+    figure(f"random preferences over allowed actions on {name}", f"win {np.mean(rates):.3f}, the best {max(rates):.3f}")
+    assert np.mean(rates) < 0.25
+
+
+@pytest.mark.slow
 def test_open_loop_policy_wins_most_battles_of_a_map_of_smac(figure):
     script, best = best_open_loop("2s3z")
     figure("a fixed sequence of actions on 2s3z", f"wins {best:.3f} (the script: {script:.2f})")
