@@ -48,7 +48,8 @@ class Steered(Exploration):
     The target depends on the share w of the last 100 training battles that the team won, and by default not on time:
     it is `entropy_final` + (1 - w)^2 (`entropy_target` - `entropy_final`), times `entropy_decay` (1 by default) per 100
     environment steps. It is quadratic so that the first wins lower it strongly: a policy that draws half of its actions
-    at random wins few battles, even if its other actions are good.
+    at random wins few battles, even if its other actions are good. For the same reason w also counts the battles with
+    greedy actions (`greedy_battles`).
     """
 
     SAVED = ("slow", "error", "won")

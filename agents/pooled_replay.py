@@ -112,5 +112,6 @@ class PooledReplay:
         for ring, replay in self._rings():
             replay.load_state(under(arrays, f"{TABLES}{ring}/"))
 
+    # "considered" is the third ring's name in checkpoints, which older ones have too.
     def _rings(self) -> tuple[tuple[str, Replay], ...]:
         return ("own", self.own), ("received", self.received), ("considered", self.explorers)

@@ -42,7 +42,7 @@ class Row:
     greedy: Curves
     """The same with greedy actions."""
     training: Curves
-    """Win rate of the last hundred training battles, with sampled actions."""
+    """Win rate of the last hundred training battles; half of them have greedy actions (`behaviour.greedy_battles`)."""
     minutes: float
     """Median wall time of one run."""
     published: dict[str, str]

@@ -41,6 +41,8 @@ class Battles:
     memories: list[ActingMemory]
     step: Step
     first: NDArray[np.bool_]
+    time: int = 0
+    """Steps since the start of the first row's battle."""
 
     def play(self, rng: np.random.Generator) -> Ints:
         """Play one step with sampled actions; returns the actions (B, N)."""
@@ -48,6 +50,7 @@ class Battles:
         actions = np.stack([memory.act(obs, avail, self.first, "sample", rng) for memory, obs, avail in seen], 1)
         self.step = self.env.step(actions)
         self.first = self.step.terminated | self.step.truncated
+        self.time = 0 if self.first[0] else self.time + 1
         return actions
 
 
@@ -117,11 +120,10 @@ def _states(
 
 
 def compare(folder: Path, states: int, copies: int) -> list[dict[str, Any]]:
-    """One row for each agent of a run: means over `states` states of value, imagined return and real return.
+    """One row for each compared state of each agent of a run, at least `states` for each.
 
-    `value_bias` and `imagined_bias` are the means of their differences from the real return. `correlation` is that of
-    value and real return over the states; it is left out if one of the two is the same in all states. ValueError for a
-    run without a world model for each agent, or in another environment.
+    A row has the agent, the step of the battle (`time`), the number of living agents, and value, imagined return and
+    real return. ValueError for a run without a world model for each agent, or in another environment.
     """
     config = replace(read_config(folder), device="cpu")
     prepare_process(config.precision)
@@ -138,18 +140,37 @@ def compare(folder: Path, states: int, copies: int) -> list[dict[str, Any]]:
         raise ValueError(f"{folder}: --method {config.method} has no world model of its own for each agent")
     agents = cast(list[Agent], learners)
     rng = named_generator(config.seed, "bench/values")
-    found: list[list[tuple[float, float, float]]] = [[] for _ in agents]
+    found: list[dict[str, Any]] = []
+    count = dict.fromkeys((agent.name for agent in agents), 0)
     source = _states(config, agents, rng)
-    while min(map(len, found)) < states:
+    while min(count.values()) < states:
         battle, learned = next(source)
-        real = real_return(battle, agents, copies, rng)
+        real, alive = real_return(battle, agents, copies, rng), battle.step.alive[0]
         for number, (agent, memory) in enumerate(zip(agents, learned, strict=True)):
-            if battle.step.alive[0, number]:
-                found[number].append((*imagined_return(agent, memory, battle, number, copies), real))
-    return [_row(agent.name, np.array(rows)) for agent, rows in zip(agents, found, strict=True)]
+            if alive[number]:
+                value, imagined = imagined_return(agent, memory, battle, number, copies)
+                state = {"agent": agent.name, "time": battle.time, "alive": int(alive.sum())}
+                found.append({**state, "value": value, "imagined": imagined, "real": real})
+                count[agent.name] += 1
+    order = list(count)
+    return sorted(found, key=lambda row: order.index(row["agent"]))
 
 
-def _row(name: str, rows: NDArray[np.float64]) -> dict[str, Any]:
+def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each agent: means of value, imagined return and real return over its states.
+
+    `value_bias` and `imagined_bias` are the means of their differences from the real return. `correlation` is that of
+    value and real return over the states; it is left out if one of the two is the same in all states.
+    """
+    names = dict.fromkeys(row["agent"] for row in rows)
+    numbers = ("value", "imagined", "real")
+    return [
+        _means(name, np.array([[row[number] for number in numbers] for row in rows if row["agent"] == name]))
+        for name in names
+    ]
+
+
+def _means(name: str, rows: NDArray[np.float64]) -> dict[str, Any]:
     value, imagined, real = rows.T
     constant = bool(np.ptp(value) == 0.0 or np.ptp(real) == 0.0)  # then there is no correlation
     return {

@@ -198,12 +198,15 @@ class Values(Measurement):
     """Number of compared states of each agent."""
     copies: Annotated[int, Interval(ge=1, le=10**4)] = 64
     """Number of continuations, and of imagined rollouts, from each state."""
+    each: bool = False
+    """Print a row for each state: the step of the battle, the number of living agents, value and returns."""
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each agent."""
-        from mawm.benchmarks.values import compare
+        """A row for each agent, or for each state."""
+        from mawm.benchmarks.values import compare, summary
 
-        return compare(self.run, self.states, self.copies)
+        found = compare(self.run, self.states, self.copies)
+        return found if self.each else summary(found)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,6 +131,7 @@ def test_process_ends_when_its_launching_process_is_killed(tmp_path, connected):
         parent.wait()
         parent.stdout.close()
         wait_for(lambda: gone(pid), 20.0)
+        assert gone(pid)
 
 
 @pytest.mark.slow
