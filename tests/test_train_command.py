@@ -12,6 +12,7 @@ import pytest
 
 from mawm import evaluate, train
 from mawm.run_folder.checkpoint import newest
+from mawm.run_folder.manifest import read_config
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -121,3 +122,20 @@ def test_engine_is_compiled_before_the_clock_and_other_environments_are_not_play
         words = ["--preset", "debug", "--map", name, "--env-steps", "8", "--placement", "inline"]
         assert train.main([*words, "--run-dir", str(tmp_path / name)]) == 0
         assert made == battles * [name]
+
+
+def test_early_run_goes_on_by_the_settings_with_which_it_began(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(ROOT / "tests/golden/run-0.2.0", folder)
+    config = json.loads((folder / "config.json").read_text())
+    assert read_config(folder).agent.world_model.end_rewards == "apart"
+    for group, name in (
+        ("world_model", "end_rewards"),
+        ("behaviour", "greedy_battles"),
+        ("behaviour", "replay_critic"),
+    ):
+        del config["config"]["agent"][group][name]
+    (folder / "config.json").write_text(json.dumps(config))
+    agent = read_config(folder).agent
+    assert agent.world_model.end_rewards == "shared"
+    assert (agent.behaviour.greedy_battles, agent.behaviour.replay_critic) == (0.0, 0.0)

@@ -1,6 +1,7 @@
 """The content of config.json: settings, versions, machine, commands, and where a run stopped being exact."""
 
 import platform
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,17 @@ def read_config(folder: Path) -> TrainConfig:
             f"{path} is from mawm 0.1, whose settings, battles and model-free learners differ from those of mawm "
             f"{__version__}: the run cannot go on here; start it again, or use mawm 0.1"
         )
-    return merge(TrainConfig(), settings, str(path))
+    return merge(_earlier(TrainConfig()), settings, str(path))
+
+
+def _earlier(config: TrainConfig) -> TrainConfig:
+    """Default settings, but a setting that early runs of 0.2 did not have gets the value by which they learned.
+
+    So such a run goes on as it began, and its checkpoints have the right sizes.
+    """
+    model = replace(config.agent.world_model, end_rewards="shared")
+    behaviour = replace(config.agent.behaviour, greedy_battles=0.0, replay_critic=0.0)
+    return replace(config, agent=replace(config.agent, world_model=model, behaviour=behaviour))
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
