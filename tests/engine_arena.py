@@ -103,3 +103,14 @@ def duel(env, steps):
         count = logs[:, 0, 0].astype(int)
         last = np.where(count > 0, logs[np.arange(env.batch), count, 0], last)
     return last
+
+
+def played(env, steps, keys):
+    """Random play in which row b's choices follow from keys[b] alone: every array of every step."""
+    streams = [np.random.default_rng(key) for key in keys]
+    step, seen = env.reset(), []
+    for _ in range(steps):
+        noise = np.stack([stream.random(step.avail.shape[1:]) for stream in streams])
+        step = env.step(np.where(step.avail, noise, -1.0).argmax(2))
+        seen.append([*(array.copy() for array in vars(step).values()), *env.snapshot().values()])
+    return [np.stack(arrays) for arrays in zip(*seen, strict=True)]

@@ -20,7 +20,7 @@ from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.smacv2.contract import drawn_contract
 from mawm.envs.skirmish.smacv2.maps import DRAWN_MAPS, SIZES
 from mawm.types import Spaces
-from tests.engine_arena import random_actions
+from tests.engine_arena import played, random_actions
 
 BATTLES = 20_000
 # Sizes of observation, actions and state, by SMACv2's own functions of size.
@@ -165,17 +165,6 @@ def test_spawn_jitter_shifts_surrounded_starts_and_leaves_mirrored_ones():
     moved = np.abs(np.sort(exact.bodies[:, 5:, X]) - np.sort(shifted.bodies[:, 5:, X])).max(1)
     mirror = mirrored(exact.bodies[:, :, [X, Y]], exact._battles.stats[:, :, S_CREATED], 5)
     assert moved.max() <= 0.1 and (moved[mirror] == 0.0).all() and (moved[~mirror] > 0.0).all()
-
-
-def played(env, steps, keys):
-    """Random play in which row b's choices follow from keys[b] alone: every array of every step."""
-    streams = [np.random.default_rng(key) for key in keys]
-    step, seen = env.reset(), []
-    for _ in range(steps):
-        noise = np.stack([stream.random(step.avail.shape[1:]) for stream in streams])
-        step = env.step(np.where(step.avail, noise, -1.0).argmax(2))
-        seen.append([*(array.copy() for array in vars(step).values()), *env.snapshot().values()])
-    return [np.stack(arrays) for arrays in zip(*seen, strict=True)]
 
 
 @pytest.mark.parametrize("name", ["10gen_terran", "10gen_protoss_10_vs_11"])

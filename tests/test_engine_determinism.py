@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,27 +12,16 @@ import pytest
 from mawm.envs.skirmish.layout import BATTLE
 from mawm.envs.skirmish.maps import load_map
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
-from tests.engine_arena import random_actions
+from tests.engine_arena import played, random_actions
 
 BOTH = ("3m", "2s3z")
 
 
-def play(env, steps, keys):
-    """Random play in which row b's choices follow from keys[b] alone; every array of every step, and the bodies."""
-    streams = [np.random.default_rng(key) for key in keys]
-    step, seen = env.reset(), []
-    for _ in range(steps):
-        noise = np.stack([stream.random(step.avail.shape[1:]) for stream in streams])
-        step = env.step(np.where(step.avail, noise, -1.0).argmax(2))
-        seen.append([getattr(step, field.name).copy() for field in fields(step)] + [env.bodies.copy()])
-    return [np.stack(arrays) for arrays in zip(*seen, strict=True)]
-
-
 @pytest.mark.parametrize("name", BOTH)
 def test_battle_in_a_batch_equals_the_battle_alone_bit_for_bit(name):
-    many = play(SkirmishVectorEnv(name, 64, 7), 200, range(64))
+    many = played(SkirmishVectorEnv(name, 64, 7), 200, range(64))
     for row in (0, 13, 63):
-        alone = play(SkirmishVectorEnv(name, 1, 7, first_battle=row, stride=64), 200, [row])
+        alone = played(SkirmishVectorEnv(name, 1, 7, first_battle=row, stride=64), 200, [row])
         # Terminated or truncated: several battles have ended on the way.
         assert (alone[5] | alone[6]).sum() >= 2
         for one, all_ in zip(alone, many, strict=True):
@@ -160,7 +149,7 @@ def test_battles_of_other_seeds_or_numbers_differ():
 
 def test_battle_does_not_depend_on_the_number_of_threads():
     def one(row):
-        return play(SkirmishVectorEnv("2s3z", 1, 7, first_battle=row, stride=4), 60, [row])
+        return played(SkirmishVectorEnv("2s3z", 1, 7, first_battle=row, stride=4), 60, [row])
 
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(one, range(4)))
