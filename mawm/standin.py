@@ -35,7 +35,7 @@ class Command:
 def main(args: list[str] | None = None) -> int:
     """Parse, write, compile."""
     command = parse(Command, prog="python -m mawm.standin", description=DESCRIPTION, args=args)
-    from mawm.envs.standin.install import install, warm  # slow imports: only for valid arguments
+    from mawm.envs.standin.install import compile_engine, install  # slow imports: only for valid arguments
     from mawm.envs.standin.settings import Settings
 
     settings = Settings(Rules(version=command.version))
@@ -45,7 +45,7 @@ def main(args: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         fail(str(error))
     print("mawm: compiling the engine, once for each version of its sources ...", flush=True)
-    warm(settings)
+    compile_engine(settings)
     print(f"mawm: {root} holds a stand-in: SMAC's battles on the embedded engine, rules {command.version}.")
     print("mawm: It is not StarCraft II: use it for code, not for results. Programs find it by")
     print(f"export SC2PATH={shlex.quote(str(root))}")

@@ -162,11 +162,11 @@ def errors_against_engine(data, name, seed=1, rules=None):
 
 def main():
     """Record all golden conversations, with the rules under which they hold."""
-    from mawm.envs.standin.install import install, warm
+    from mawm.envs.standin.install import compile_engine, install
 
     with tempfile.TemporaryDirectory() as folder:
         install(Path(folder))
-        warm()
+        compile_engine()
         GOLDEN.mkdir(exist_ok=True)
         for package, names in RECORDED.items():
             for name in names:

@@ -25,11 +25,11 @@ def game(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for name in ("smac", "smacv2", "pysc2", "s2clientprotocol", "websockets"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"the package {name} is not installed (docs/starcraft.md)")
-    from mawm.envs.standin.install import install, warm
+    from mawm.envs.standin.install import compile_engine, install
 
     folder = tmp_path_factory.mktemp("game")
     install(folder)
-    warm()
+    compile_engine()
     return os.environ | {"SC2PATH": str(folder)}
 
 
@@ -136,17 +136,17 @@ def test_missing_game_is_one_line_that_says_where_it_must_be(game: dict[str, str
     ],
     ids=["delay", "shuffled", "late", "dies", "hangs"],
 )
-def test_run_with_an_unkind_game_ends_or_says_why_and_leaves_no_process(
+def test_run_with_a_faulty_game_ends_or_says_why_and_leaves_no_process(
     faults: dict[str, Any], code: int, said: str, game: dict[str, str], tmp_path: Path
 ) -> None:
     from mawm.envs.standin.install import install
     from mawm.envs.standin.settings import Faults, Settings
 
-    unkind = game | {"SC2PATH": str(tmp_path / "game")}
+    faulty = game | {"SC2PATH": str(tmp_path / "game")}
     install(tmp_path / "game", Settings(faults=Faults(**faults)))
     args = ["--env", "smac", "--map", "3m", *SMALL, "--env-steps", "300", "--own.timeout-s", "2" if code else "60"]
     args += ["--schedule.eval-every", "1000", "--run-dir", str(tmp_path / "run")]
-    done = subprocess.run(command("train", *args), env=unkind, capture_output=True, text=True)
+    done = subprocess.run(command("train", *args), env=faulty, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     assert said in done.stderr and "Traceback" not in done.stderr
-    assert games_of(unkind["SC2PATH"]) == []
+    assert games_of(faulty["SC2PATH"]) == []

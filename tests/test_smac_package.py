@@ -26,11 +26,11 @@ def need(package):
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     pytest.importorskip("s2clientprotocol", reason="the extra starcraft is not installed")
-    from mawm.envs.standin.install import install, warm
+    from mawm.envs.standin.install import compile_engine, install
 
     folder = tmp_path_factory.mktemp("game")
     install(folder)
-    warm()
+    compile_engine()
     return folder
 
 

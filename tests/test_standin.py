@@ -1,4 +1,4 @@
-"""The stand-in: its answers to requests, its unkind modes, and what its command writes."""
+"""The stand-in: its answers to requests, its faults on purpose, and what its command writes."""
 
 import json
 import os

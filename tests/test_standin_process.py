@@ -1,4 +1,4 @@
-"""The process of the stand-in: its websocket, its end with its client, its unkind modes, and PySC2 as a client."""
+"""The process of the stand-in: its websocket, its end with its client, its faults on purpose, and PySC2 as a client."""
 
 import contextlib
 import importlib.util

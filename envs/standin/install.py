@@ -61,7 +61,7 @@ def install(root: Path, settings: Settings | None = None, maps: tuple[Path, ...]
     write_marker(root, settings)
 
 
-def warm(settings: Settings | None = None) -> None:
+def compile_engine(settings: Settings | None = None) -> None:
     """Compile the engine once, so that the first battle of a client does not wait for it."""
     from mawm.envs.skirmish.field import Field
 

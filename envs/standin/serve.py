@@ -17,8 +17,8 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 PATH = "/sc2api"
-LOOK_S = 0.5
-"""Seconds between two looks whether the launching process still lives."""
+POLL_S = 0.5
+"""Seconds between two checks that the launching process still lives."""
 CONNECT_S = 360.0
 """Seconds within which a client must connect."""
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
@@ -42,7 +42,7 @@ class Client:
 
     def wait(self) -> None:
         """Read what the client sends next; answer handshake, pings and the closing handshake."""
-        while not select.select([self._socket], [], [], LOOK_S)[0]:
+        while not select.select([self._socket], [], [], POLL_S)[0]:
             if os.getppid() != self._launcher:
                 raise ClientEndedError
         try:
@@ -96,7 +96,7 @@ def connect(listener: socket.socket, launcher: int) -> Client | None:
     """
     end = time.monotonic() + CONNECT_S
     while os.getppid() == launcher and time.monotonic() < end:
-        if not select.select([listener], [], [], LOOK_S)[0]:
+        if not select.select([listener], [], [], POLL_S)[0]:
             continue
         sock, _ = listener.accept()
         client = Client(sock, launcher)

@@ -15,7 +15,7 @@ GAME = "stand-in"
 
 @dataclass(frozen=True)
 class Faults:
-    """Unkind behaviour, for tests of its clients. Nothing is wrong by default."""
+    """Faults on purpose, for tests of its clients. There are none by default."""
 
     dies_after: int | None = None
     """Number of requests that it answers; at the next one its process ends."""
