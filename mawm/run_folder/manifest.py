@@ -94,6 +94,6 @@ def resumed_facts(
         if key in before and before[key] != now[key]
     ]
     if before and "game" in now:
-        new.append(f"from {env_steps} steps on: new battles, because running battles of {now['game']} cannot be saved")
+        new.append(f"from {env_steps} steps on: new battles, because a running game cannot be saved")
     lines = {"commands": [*before.get("commands", []), command], "not_exact": [*before.get("not_exact", []), *new]}
     return {**now, **lines}, len(new)
