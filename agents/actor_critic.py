@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from mawm.agents import dense
 from mawm.agents.categorical import log_softmax, masked_logits, sample, softmax
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
 from mawm.agents.entropy_weight import exploration
@@ -95,8 +96,10 @@ class Head(nn.Module):
         out: Tensor = self.tail(self.first(deter, stoch))
         return out
 
-    def fixed(self, count: int) -> FixedHead:
+    def fixed(self, count: int) -> FixedHead | dense.Head:
         """This perceptron with its present weights, without autograd, for `count` latent states at a time."""
+        if dense.is_dense():
+            return dense.Head(self.first, self.tail, slice(None))
         return FixedHead(self.first, self.tail, count)
 
 
@@ -107,7 +110,7 @@ def log_prob(logits: Tensor, action: Tensor) -> Tensor:
 
 def threshold_avail(logits: Tensor) -> Tensor:
     """Predicted available actions (..., A): all with a logit above 0; the likeliest one if there is none."""
-    best = torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(torch.bool)
+    best = logits.argmax(-1, keepdim=True) == torch.arange(logits.shape[-1], device=logits.device)
     return (logits > 0) | best
 
 
@@ -169,9 +172,8 @@ class ActorCritic:
         self.slow_critic = Head(model, config, self.value_output.size, generator, 0.0)
         self.advantages = advantages(config.advantage_scale)
         self.exploration = exploration(config)
-        for head in (self.actor, self.critic, self.slow_critic):
-            head.to(device)
-        self.value_output.to(device)
+        for part in (self.actor, self.critic, self.slow_critic, self.value_output):
+            part.to(device)
         # The optimisers hold the parameters in flat arrays, which stay on the device of their creation.
         self.actor_opt = Optimiser(self.actor, self.config.actor_lr, self.config.clip)
         self.critic_opt = Optimiser(self.critic, self.config.critic_lr, self.config.clip)
@@ -269,7 +271,7 @@ class ActorCritic:
         floor = torch.where(rows.received & (rows.advantage < 0), DUAL_CLIP * rows.advantage, -torch.inf)
         objective = torch.maximum(objective, floor)
         entropy = -(log_probs.exp() * log_probs.clamp_min(-50.0)).sum(-1)
-        max_entropy = (weight * rows.avail.sum(-1).to(torch.float32).log()).sum()
+        max_entropy = (weight * rows.avail.sum(-1).to(weight.dtype).log()).sum()
         actor_loss = -(weight * (objective + entropy_weight * entropy)).sum()
         actor_norm = self.actor_opt.step(actor_loss, rows._asdict())
         critic_loss = (weight * self.value_output.loss(self.critic(rows.deter, rows.stoch), rows.returns)).sum()

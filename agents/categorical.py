@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mawm.agents import dense
+
 LEAST = 1e-8
 """Smallest probability in a KL: smaller ones count as this. With a unimix all probabilities are larger."""
 SHORT_ROW = 16
@@ -36,7 +38,7 @@ class _Softmax(torch.autograd.Function):
 
 def softmax(logits: Tensor) -> Tensor:
     """Probabilities (..., C) of logits."""
-    if logits.shape[-1] >= SHORT_ROW:
+    if logits.shape[-1] >= SHORT_ROW or dense.is_dense():
         return torch.softmax(logits, -1)
     probs: Tensor = _Softmax.apply(logits)  # type: ignore[no-untyped-call]
     return probs
@@ -60,7 +62,7 @@ class _LogSoftmax(torch.autograd.Function):
 
 def log_softmax(logits: Tensor) -> Tensor:
     """Log-probabilities (..., C) of logits."""
-    if logits.shape[-1] >= SHORT_ROW:
+    if logits.shape[-1] >= SHORT_ROW or dense.is_dense():
         return torch.log_softmax(logits, -1)
     log_probs: Tensor = _LogSoftmax.apply(logits)  # type: ignore[no-untyped-call]
     return log_probs
@@ -78,6 +80,8 @@ def sample(probs: Tensor, uniform: Tensor) -> Tensor:
     A class of probability zero is never drawn, because its CDF step is empty. It is ten times cheaper than a Gumbel
     draw and needs one uniform number per variable.
     """
+    if dense.is_dense():
+        return dense.draw(probs, uniform)
     cdf = probs.cumsum(-1)
     # Rounding may leave the last value of the CDF below one: scale the draw to it.
     draw = uniform.unsqueeze(-1) * cdf[..., -1:]
@@ -180,6 +184,8 @@ def balanced_kl(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
 
     The logarithms replace probabilities below `LEAST` by `LEAST`, because without unimix some are zero.
     """
+    if dense.is_dense():
+        return dense.divergences(p, q, LEAST)
     dyn, rep = _Divergences.apply(p, q)  # type: ignore[no-untyped-call]
     return dyn, rep
 

@@ -36,7 +36,7 @@ class ModelTrainer:
     updates: int = 0
 
     def __post_init__(self) -> None:
-        self.model.to(self.device).reward_output.to(self.device)
+        self.model.to(self.device)
         config = self.model.config
         self.optimiser = Optimiser(self.model, config.lr, config.clip, config.lr_warmup)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mawm.agents import dense
 from mawm.agents.matmul import affine, linear, matmul, relu_affine, rounded, uses_bf16, widened
 
 
@@ -125,6 +126,9 @@ class StochLinear(nn.Module):
 
     def forward(self, index: Tensor, probs: Tensor | None = None) -> Tensor:
         """Products (..., out) of class indices (..., G); gradients also reach `probs` (..., G * C)."""
+        if dense.is_dense():
+            z = dense.latents(index, len(self.weight) // self.groups, probs)
+            return z.flatten(-2) @ self.weight
         flat = self.rows(index).reshape(-1, self.groups)
         rows = None if probs is None else probs.reshape(len(flat), -1)
         out: Tensor = _GatherProduct.apply(flat, rows, self.weight)  # type: ignore[no-untyped-call]
@@ -200,6 +204,9 @@ class FeatureLinear(nn.Module):
 
     def forward(self, deter: Tensor, stoch: Tensor, probs: Tensor | None = None) -> Tensor:
         """Outputs (..., out) at latent states; gradients also reach `probs`."""
+        if dense.is_dense():
+            x: Tensor = self.deter(deter) + self.stoch(stoch, probs)
+            return x
         index = self.stoch.rows(stoch).flatten(0, -2)
         rows = None if probs is None else probs.reshape(len(index), -1)
         weights = self.deter.weight, self.deter.bias, self.stoch.weight
@@ -221,5 +228,7 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Outputs (..., widths[-1]) of first products (..., widths[0])."""
         weights = [w for layer in self.layers for w in layer.parameters()]
+        if dense.is_dense():
+            return dense.perceptron(x, weights)
         out: Tensor = _Layers.apply(x.flatten(0, -2), *weights)  # type: ignore[no-untyped-call]
         return out.reshape(*x.shape[:-1], -1)

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mawm.agents.config import AdvantageScale, Scalar
@@ -18,33 +18,30 @@ def lambda_returns(reward: Tensor, discount: Tensor, value: Tensor, lam: float) 
     `reward` and `discount` (H, B) belong to the arrivals at states 1..H, `value` (H + 1, B) to states 0..H.
     """
     assert reward.shape == discount.shape and value.shape == (len(reward) + 1, *reward.shape[1:])
-    out = torch.empty_like(reward)
-    carry = value[-1]
+    carry, out = value[-1], []
     for t in range(len(reward) - 1, -1, -1):
         carry = reward[t] + discount[t] * ((1.0 - lam) * value[t + 1] + lam * carry)
-        out[t] = carry
-    return out
+        out.append(carry)
+    return torch.stack(out[::-1])
 
 
-class TwoHot:
+class TwoHot(nn.Module):
     """A scalar as a distribution over bins that are evenly spaced in symlog (DreamerV3).
 
     symlog(x) = sign(x) ln(1 + |x|); `limit` is the |symlog| of the outermost bins, 5 for 147 units.
     """
 
     def __init__(self, bins: int, limit: float = 5.0) -> None:
+        super().__init__()
         self.size = bins
         grid = torch.linspace(-limit, limit, bins, dtype=torch.float64)
         self.grid = grid.sign() * (grid.abs().exp() - 1.0)
-        self.values = self.grid.to(torch.float32)
-
-    def to(self, device: str) -> None:
-        """Move the bins."""
-        self.values = self.values.to(device)
+        self.values: Tensor
+        self.register_buffer("values", self.grid.to(torch.get_default_dtype()), persistent=False)
 
     def set_unit(self, unit: float) -> None:
         """Scale the bins, so that the outermost ones are at 147 times `unit`."""
-        self.values = (self.grid * unit).to(self.values)
+        self.values.copy_(self.grid * unit)
 
     def mean(self, logits: Tensor) -> Tensor:
         """Expected value (...) of logits (..., bins)."""
@@ -56,8 +53,8 @@ class TwoHot:
         The weights are linear in the bins' **values**, so that the mean of the fitted distribution is the mean of the
         targets.
         """
-        clipped = target.clamp(float(self.values[0]), float(self.values[-1]))
-        above = torch.searchsorted(self.values, clipped.contiguous()).clamp_(1, self.size - 1)
+        clipped = torch.clamp(target, self.values[0], self.values[-1])
+        above = torch.searchsorted(self.values, clipped.contiguous()).clamp(1, self.size - 1)
         low, high = self.values[above - 1], self.values[above]
         share = (clipped - low) / (high - low)
         log_probs = torch.log_softmax(logits, -1)
@@ -66,7 +63,7 @@ class TwoHot:
         return -((1.0 - share) * below_term + share * above_term)
 
 
-class Plain:
+class Plain(nn.Module):
     """A scalar as one output x per state, with a loss of the error e = x - target / unit.
 
     `huber`: e^2 / 2 for |e| <= 1, else |e| - 1/2 (the rewards of MAMBA, which Z builds on). `squared`: e^2 / 2 (the
@@ -76,15 +73,14 @@ class Plain:
     size = 1
 
     def __init__(self, kind: Scalar) -> None:
+        super().__init__()
         self.kind = kind
-        self.unit = 1.0
-
-    def to(self, device: str) -> None:
-        """It has no tensors."""
+        self.unit: Tensor
+        self.register_buffer("unit", torch.ones(()), persistent=False)
 
     def set_unit(self, unit: float) -> None:
         """Let an output of 1 represent `unit` rewards."""
-        self.unit = unit
+        self.unit.fill_(unit)
 
     def mean(self, out: Tensor) -> Tensor:
         """Value (...) of outputs (..., 1)."""

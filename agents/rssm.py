@@ -8,6 +8,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mawm.agents import dense
 from mawm.agents.categorical import DrawByClass, mixed_probs, sample
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.fixed_heads import FixedLinear
@@ -71,24 +72,29 @@ class Rssm(nn.Module):
         candidate = outer[2].addcmul_(reset, inner[2]).tanh_()
         return torch.lerp(candidate, deter, update)
 
-    def _mixed(self, logits: Tensor) -> Tensor:
+    def mixed(self, logits: Tensor) -> Tensor:
+        """Probabilities (..., G, C) of logits (..., G C)."""
         return mixed_probs(logits.unflatten(-1, (self.config.groups, self.config.classes)), self.config.unimix)
 
     def prior(self, deter: Tensor) -> Tensor:
         """Probabilities (..., G, C) of the transition model p(z|h)."""
-        return self._mixed(self.prior_out(self.prior_in(deter)))
+        return self.mixed(self.prior_out(self.prior_in(deter)))
 
     def observe(self, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor) -> Posteriors:
         """Posterior states of sequences: obs (T, B, O), prev_action, reset (T, B), noise (T, B, G) in [0, 1).
 
         Where `reset` is true, the previous h, z and a are zero. It must be true at the first index.
         """
+        if dense.is_dense():
+            return Posteriors(*dense.observe(self, obs, prev_action, reset, noise))
         given, embedded, weights = self._observed(obs, prev_action, reset, noise)
         return Posteriors(*Observe.apply(given, embedded, *weights))  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def states(self, obs: Tensor, prev_action: Tensor, reset: Tensor, noise: Tensor) -> Latent:
         """The states of `observe`, without probabilities and without gradient."""
+        if dense.is_dense():
+            return Latent(*dense.observe(self, obs, prev_action, reset, noise)[:2])
         tape = observed(*self._observed(obs, prev_action, reset, noise))
         return Latent(tape.deter, tape.stoch)
 
@@ -113,12 +119,12 @@ class Rssm(nn.Module):
         gates_in = (functional.embedding(prev_action, self.action_in) + self.stoch_in(state.stoch)) * keep
         kept = state.deter * keep
         deter = self.gates_(kept, gates_in.chunk(3, -1), self.recurrent(kept).chunk(3, -1))
-        probs = self._mixed(self.posterior_out(self.embed(obs) + self.posterior_in(deter)))
+        probs = self.mixed(self.posterior_out(self.embed(obs) + self.posterior_in(deter)))
         return Latent(deter, probs.argmax(-1) if noise is None else sample(probs, noise))
 
-    def transition(self, noise: Tensor) -> "Transition":
+    def transition(self, noise: Tensor) -> "Transition | dense.Transition":
         """The prior's step for rollouts with noise (H, ..., G), with the present weights, without gradients."""
-        return Transition(self, noise)
+        return dense.Transition(self, noise) if dense.is_dense() else Transition(self, noise)
 
 
 class Transition:
