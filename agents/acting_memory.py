@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mawm.agents.averaged import AveragedPolicy
 from mawm.agents.categorical import sample
+from mawm.agents.compute import to_tensor
 from mawm.agents.rssm import Latent
 from mawm.types import Bools, Floats, Ints
 
@@ -43,7 +44,7 @@ class ActingMemory:
             self._tensor(noise[:, :-1]),
         )
         if mode == "random":
-            probs = allowed.to(torch.float32) / allowed.sum(-1, keepdim=True)
+            probs = allowed / allowed.sum(-1, keepdim=True)
         else:
             probs = torch.softmax(self.policy.logits(self.state, allowed), -1)
         likeliest, sampled = probs.argmax(-1), sample(probs, self._tensor(noise[:, -1]))
@@ -56,7 +57,7 @@ class ActingMemory:
         return self.prev_action.copy()
 
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        return to_tensor(array, self.device)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The state as arrays by name."""

@@ -16,7 +16,7 @@ from mawm.agents.nets import FeatureLinear, Mlp
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.returns import advantages, lambda_returns, scalar_output
 from mawm.agents.rssm import Latent
-from mawm.agents.world_model import Encoded, WorldModel
+from mawm.agents.world_model import Starts, WorldModel, resets
 
 DUAL_CLIP = 3.0
 """The dual clip: the objective of a received row with a negative advantage A is at least this number times A."""
@@ -79,6 +79,31 @@ class Replayed(NamedTuple):
     stoch: Tensor
     returns: Tensor
     weight: Tensor
+
+
+class UpdateLosses(NamedTuple):
+    """The losses of actor and critic in one gradient step, and the values of `LOGGED` (7,)."""
+
+    actor: Tensor
+    critic: Tensor
+    logged: Tensor
+
+
+LOGGED = (
+    "actor/loss", "actor/entropy", "actor/entropy_share", "actor/clipped_share", "critic/loss", "critic/replay_loss",
+    "critic/mean_return",
+)  # fmt: skip
+
+
+def update_inputs(rows: Rows, replayed: tuple[Replayed, ...]) -> dict[str, Tensor]:
+    """The inputs of a gradient step by name, for the report of a step that was skipped."""
+    return rows._asdict() | {f"replayed_{name}": x for real in replayed for name, x in real._asdict().items()}
+
+
+def update_metrics(logged: list[float], actor_norm: float, critic_norm: float) -> dict[str, float]:
+    """The metrics of a gradient step from the values of `LOGGED` and the norms of both gradients."""
+    named = dict(zip(LOGGED, logged, strict=True))
+    return named | {"actor/grad_norm": actor_norm, "critic/grad_norm": critic_norm}
 
 
 class Head(nn.Module):
@@ -154,7 +179,22 @@ def imagine(
     return Imagined(deter, stoch, masks, logits, actions, reward, discount * survival, weight)
 
 
-class ActorCritic:
+@torch.no_grad()
+def imagine_from(
+    model: WorldModel, actor_critic: "ActorCritic", starts: tuple[Starts, ...], noise: Tensor
+) -> tuple[Imagined, Latent]:
+    """Rollouts from the chosen states of one or two sets of sequences, and the states of the first set's sequences.
+
+    Uniform noise (H, B, G + 1): of latents, then of actions.
+    """
+    states, avails, sequences = zip(*(model.start_states(each) for each in starts), strict=True)
+    start = Latent(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+    discount = actor_critic.config.discount
+    latents, actions = noise[..., :-1], noise[..., -1]
+    return imagine(model, actor_critic.actor, start, torch.cat(avails), discount, actions, latents), sequences[0]
+
+
+class ActorCritic(nn.Module):
     """Policy pi(a|z,h) and value V(z,h) of one agent, with their optimisers and the normalisation of advantages."""
 
     def __init__(
@@ -165,6 +205,7 @@ class ActorCritic:
         generator: torch.Generator,
         device: str = "cpu",
     ) -> None:
+        super().__init__()
         self.config = config
         self.actor = Head(model, config, n_actions, generator, 0.01)
         self.value_output = scalar_output(config.critic_output, config.bins)
@@ -172,8 +213,7 @@ class ActorCritic:
         self.slow_critic = Head(model, config, self.value_output.size, generator, 0.0)
         self.advantages = advantages(config.advantage_scale)
         self.exploration = exploration(config)
-        for part in (self.actor, self.critic, self.slow_critic, self.value_output):
-            part.to(device)
+        self.to(device)
         # The optimisers hold the parameters in flat arrays, which stay on the device of their creation.
         self.actor_opt = Optimiser(self.actor, self.config.actor_lr, self.config.clip)
         self.critic_opt = Optimiser(self.critic, self.config.critic_lr, self.config.clip)
@@ -231,26 +271,27 @@ class ActorCritic:
         return Rows(*(rearrange(x, "steps rollouts ... -> (steps rollouts) ...") for x in rows))
 
     @torch.no_grad()
-    def replayed(self, encoded: Encoded) -> tuple[Replayed, float]:
+    def replayed(self, starts: Starts, states: Latent) -> tuple[Replayed, Tensor]:
         """Rows of replayed sequences, and the mean of value less return, which is positive for a critic that overrates.
 
-        The return of state t holds the rewards of the arrivals t + 1, ... of its battle in the sequence, and the slow
-        critic's value of the last one. Past policies earned these rewards, so the returns suit the present policy only
-        in recent sequences. The weight is 1, or 0 if the return is unknown or no rollout may start in the state.
+        `states` (T, B, ...) are the sequences' posterior states. The return of state t holds the rewards of the
+        arrivals t + 1, ... of its battle in the sequence, and the slow critic's value of the last one. Past policies
+        earned these rewards, so the returns suit the present policy only in recent sequences. The weight is 1, or 0 if
+        the return is unknown or no rollout may start in the state.
         """
-        value = self.value_output.mean(self.slow_critic(*encoded.states))
-        known = ~encoded.reset[1:]
+        batch, value = starts.batch, self.value_output.mean(self.slow_critic(*states))
+        known = ~resets(batch.reset)[1:]
         # Where the next arrival belongs to another battle, nothing is known: the return is the value itself.
-        reward = torch.where(known, encoded.reward[1:], value[:-1])
-        discount = self.config.discount * (known & ~encoded.terminal[1:])
+        reward = torch.where(known, batch.reward[1:], value[:-1])
+        discount = self.config.discount * (known & ~batch.terminal[1:])
         returns = lambda_returns(reward, discount, value, self.config.lam)
-        weight = (known & encoded.usable[:-1]).to(value.dtype)
-        bias = float((weight * (value[:-1] - returns)).sum() / weight.sum().clamp_min(1.0))
-        deter, stoch = (state[:-1].flatten(0, 1) for state in encoded.states)
+        weight = (known & starts.usable[:-1]).to(value.dtype)
+        bias = (weight * (value[:-1] - returns)).sum() / weight.sum().clamp_min(1.0)
+        deter, stoch = (state[:-1].flatten(0, 1) for state in states)
         return Replayed(rounded(deter), stoch, returns.flatten(), weight.flatten()), bias
 
-    def update(self, rows: Rows, entropy_weight: float, replayed: Replayed | None = None) -> dict[str, float]:
-        """One gradient step of actor and critic on rows (R, ...); returns losses for the log.
+    def losses(self, rows: Rows, entropy_weight: float | Tensor, replayed: tuple[Replayed, ...]) -> UpdateLosses:
+        """The losses of actor and critic on rows (R, ...) of rollouts, and on none or one set of replayed rows.
 
         The actor's loss is -min(r A, clip(r) A) - w x entropy, with the ratio r = pi(a)/mu(a) and w = `entropy_weight`.
         pi is this agent's present policy. mu is the policy that acted in the rollout: this agent's policy before the
@@ -260,7 +301,7 @@ class ActorCritic:
         agent may give any ratio. The dual clip is used there: max(min(r A, clip(r) A), 3 A).
 
         The critic's loss is the loss of the lambda-return (two-hot: -log p). Both losses are weighted by the
-        probability of being alive. `replay_critic` times the mean loss on `replayed` rows is added.
+        probability of being alive. `replay_critic` times the mean loss on replayed rows is added.
         """
         weight = rows.weight / rows.weight.sum().clamp_min(1e-6)
         logits = masked_logits(self.actor(rows.deter, rows.stoch), rows.avail)
@@ -273,28 +314,32 @@ class ActorCritic:
         entropy = -(log_probs.exp() * log_probs.clamp_min(-50.0)).sum(-1)
         max_entropy = (weight * rows.avail.sum(-1).to(weight.dtype).log()).sum()
         actor_loss = -(weight * (objective + entropy_weight * entropy)).sum()
-        actor_norm = self.actor_opt.step(actor_loss, rows._asdict())
         critic_loss = (weight * self.value_output.loss(self.critic(rows.deter, rows.stoch), rows.returns)).sum()
-        replay_loss, inputs = torch.zeros_like(critic_loss), rows._asdict()
-        if replayed is not None:
-            inputs |= {f"replayed_{name}": x for name, x in replayed._asdict().items()}
-            losses = self.value_output.loss(self.critic(replayed.deter, replayed.stoch), replayed.returns)
-            replay_loss = (replayed.weight * losses).sum() / replayed.weight.sum().clamp_min(1.0)
-        critic_norm = self.critic_opt.step(critic_loss + self.config.replay_critic * replay_loss, inputs)
-        with torch.no_grad():
-            self.slow_critic_step()
-        return {
-            "actor/loss": float(actor_loss.detach()),
-            "actor/entropy": float((weight * entropy).sum().detach()),
-            # NaN if no row has more than one available action.
-            "actor/entropy_share": float((weight * entropy).sum().detach() / max_entropy),
-            "actor/grad_norm": actor_norm,
-            "actor/clipped_share": float((weight * (ratio != clipped)).sum()),
-            "critic/loss": float(critic_loss.detach()),
-            "critic/replay_loss": float(replay_loss.detach()),
-            "critic/grad_norm": critic_norm,
-            "critic/mean_return": float((weight * rows.returns).sum()),
-        }
+        replay_loss = torch.zeros_like(critic_loss)
+        for real in replayed:
+            losses = self.value_output.loss(self.critic(real.deter, real.stoch), real.returns)
+            replay_loss = (real.weight * losses).sum() / real.weight.sum().clamp_min(1.0)
+        mean_entropy = (weight * entropy).sum()
+        logged = (
+            actor_loss,
+            mean_entropy,
+            mean_entropy / max_entropy,  # NaN if no row has more than one available action
+            (weight * (ratio != clipped)).sum(),
+            critic_loss,
+            replay_loss,
+            (weight * rows.returns).sum(),
+        )
+        return UpdateLosses(
+            actor_loss, critic_loss + self.config.replay_critic * replay_loss, torch.stack(logged).detach()
+        )
+
+    def update(self, rows: Rows, entropy_weight: float, replayed: tuple[Replayed, ...] = ()) -> dict[str, float]:
+        """One gradient step of actor and critic (see `losses`); returns losses for the log."""
+        losses = self.losses(rows, entropy_weight, replayed)
+        inputs = update_inputs(rows, replayed)
+        norms = self.actor_opt.step(losses.actor, inputs), self.critic_opt.step(losses.critic, inputs)
+        self.slow_critic_step()
+        return update_metrics(losses.logged.tolist(), *norms)
 
     @torch.no_grad()
     def received_ratios(self, rows: Rows) -> dict[str, float]:
@@ -318,6 +363,7 @@ class ActorCritic:
             "actor/received_bounded_share": float(bounded.float().mean()),
         }
 
+    @torch.no_grad()
     def slow_critic_step(self) -> None:
         """Move the weights of the slow critic towards those of the critic."""
         for slow, fast in zip(self.slow_critic.parameters(), self.critic.parameters(), strict=True):

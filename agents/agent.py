@@ -73,7 +73,7 @@ class Agent(GatedLearner):
         self.actor_critic = ActorCritic(spaces.n_actions, config.world_model, config.behaviour, weights, self.device)
         # The same time is recent for a learner of many agents as for a learner of one.
         replay = replace(config.replay, recent_steps=config.replay.recent_steps * len(self.members))
-        self.replay = PooledReplay(spaces, replay, lanes, gate or Gate(role), self.device)
+        self.replay = PooledReplay(spaces, replay, lanes, gate or Gate(role))
         self.intrinsic = self._intrinsic(seed)
         self.model_trainer = ModelTrainer(
             model, self.replay, self.rngs["model"], self.rngs["score"], self.intrinsic, self.device

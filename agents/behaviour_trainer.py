@@ -2,19 +2,49 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mawm.agents.actor_critic import ActorCritic, Imagined, Replayed, Rows, Valued, imagine, joined, threshold_avail
+from mawm.agents.actor_critic import (
+    ActorCritic,
+    Imagined,
+    Replayed,
+    Rows,
+    Valued,
+    imagine_from,
+    joined,
+    threshold_avail,
+)
 from mawm.agents.categorical import masked_logits
+from mawm.agents.compute import on_device, to_tensor
 from mawm.agents.information.term import Intrinsic
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.rssm import Latent
-from mawm.agents.world_model import Encoded
+from mawm.agents.world_model import Starts
 from mawm.types import Metrics, Origin, Rollout
+
+
+class Plan(NamedTuple):
+    """The random choices of a round's imagination: start states, and noise (H, B, G + 1) of latents and actions.
+
+    `starts` are the agent's own sequences, then explorers' sequences if rollouts start there too.
+    """
+
+    starts: tuple[Starts, ...]
+    noise: Tensor
+
+
+class FitPlan(NamedTuple):
+    """The data of a round's gradient steps: rows (R, ...), the rows of each step (S,), replayed rows of each step."""
+
+    rows: Rows
+    minibatches: list[Tensor]
+    replayed: list[tuple[Replayed, ...]]
+    metrics: Metrics
 
 
 @dataclass(eq=False, repr=False)
@@ -33,46 +63,50 @@ class BehaviourTrainer:
     imagined: Imagined | None = None
     valued: Valued | None = None
     """Values of `imagined`, computed when first needed."""
-    encoded: Encoded | None = None
-    """The agent's own sequences in which this round's rollouts start; None if the information term added a reward."""
+    real: tuple[Replayed, Tensor] | None = None
+    """Replayed rows for the critic, and its bias on them (`ActorCritic.replayed`); None if the critic uses none."""
     explorer_starts: int = 0
     """Number of this round's rollouts that start in explorers' states; they come last."""
     round: int = 0
 
     def imagine(self, updates: int) -> None:
         """Imagine rollouts for `updates` behaviour updates (Z Algorithm 2 line 7); they are kept until `fit`."""
+        plan = self.plan(updates)
+        if plan is not None:
+            plan = on_device(plan, self.device)
+            imagined, states = imagine_from(self.model_trainer.model, self.actor_critic, *plan)
+            self.keep(plan, imagined)
+            if self.uses_replay:
+                self.real = self.actor_critic.replayed(plan.starts[0], states)
+
+    def plan(self, updates: int) -> Plan | None:
+        """Begin a round: draw start states and noise on the CPU; None if there is nothing to imagine."""
         self.round += 1
-        self.imagined = self.valued = self.encoded = None
-        config = self.actor_critic.config
-        if updates == 0 or not self.model_trainer.replay.ready(self.model_trainer.model.config.seq_len):
-            return
-        count = updates * config.starts
+        self.imagined = self.valued = self.real = None
+        trainer, replay = self.model_trainer, self.model_trainer.replay
+        if not trainer.ready(updates):
+            return None
+        count = updates * self.actor_critic.config.starts
         self.explorer_starts = self._explorer_starts(count)
         count -= self.explorer_starts
-        replay = self.model_trainer.replay
-        start, avail, self.encoded = self.model_trainer.starts(count, self.rng, replay.sample_own)
-        noise = self._noise(self.rng, count)
+        starts, noise = [trainer.draw_starts(count, self.rng, replay.sample_own)], [self._noise(self.rng, count)]
         if self.explorer_starts:
-            explorer_start, explorer_avail, _ = self.model_trainer.starts(
-                self.explorer_starts, self.explorer_rng, replay.sample_explorers
-            )
-            start = Latent(*(torch.cat(pair) for pair in zip(start, explorer_start, strict=True)))
-            avail = torch.cat([avail, explorer_avail])
-            noise = torch.cat([noise, self._noise(self.explorer_rng, self.explorer_starts)], 1)
-        model, actor = self.model_trainer.model, self.actor_critic.actor
-        rollouts = imagine(model, actor, start, avail, config.discount, noise[..., -1], noise[..., :-1])
-        self.imagined = self._with_gains(rollouts, noise)
-        if self.gain is not None:
-            self.encoded = None  # real arrivals have no intrinsic reward, so their returns are of another kind
+            starts.append(trainer.draw_starts(self.explorer_starts, self.explorer_rng, replay.sample_explorers))
+            noise.append(self._noise(self.explorer_rng, self.explorer_starts))
+        return Plan(tuple(starts), torch.cat(noise, 1))
 
-    def _with_gains(self, imagined: Imagined, noise: Tensor) -> Imagined:
-        """The rollouts, with lambda / H times the intrinsic gain of each arrival added to its reward."""
-        gains = self.intrinsic.gains(self.model_trainer.model, imagined, noise)
-        if gains is None:
-            self.gain = None
-            return imagined
-        self.gain = float(gains.mean())
-        return imagined._replace(reward=imagined.reward + self.intrinsic_weight / len(gains) * gains)
+    def keep(self, plan: Plan, imagined: Imagined) -> None:
+        """Keep this round's rollouts, with lambda / H times the intrinsic gain of each arrival added to its reward."""
+        gains = self.intrinsic.gains(self.model_trainer.model, imagined, plan.noise)
+        self.gain = None if gains is None else float(gains.mean())
+        if gains is not None:
+            imagined = imagined._replace(reward=imagined.reward + self.intrinsic_weight / len(gains) * gains)
+        self.imagined = imagined
+
+    @property
+    def uses_replay(self) -> bool:
+        """Whether replayed rows train the critic; real arrivals have no intrinsic reward, so their returns differ."""
+        return self.actor_critic.config.replay_critic > 0.0 and self.gain is None
 
     def _explorer_starts(self, count: int) -> int:
         """Number of rollouts that start in explorers' states: none before the replay holds such states."""
@@ -82,7 +116,7 @@ class BehaviourTrainer:
 
     def _noise(self, rng: np.random.Generator, count: int) -> Tensor:
         shape = (self.actor_critic.config.horizon, count, self.model_trainer.model.config.groups + 1)
-        return torch.from_numpy(rng.random(shape, dtype=np.float32)).to(self.device)
+        return to_tensor(rng.random(shape, dtype=np.float32))
 
     @property
     def count(self) -> int:
@@ -116,8 +150,20 @@ class BehaviourTrainer:
         The number of gradient steps is that of `epochs` passes over the agent's own rows. It does not depend on the
         number of received rows.
         """
-        if self.imagined is None:
+        plan = self.plan_fit(received)
+        if plan is None:
             return {}
+        exploration, logged = self.actor_critic.exploration, []
+        for index, replayed in zip(plan.minibatches, plan.replayed, strict=True):
+            minibatch = Rows(*(x.index_select(0, index) for x in plan.rows))
+            logged.append(self.actor_critic.update(minibatch, exploration.weight(env_steps), replayed))
+            exploration.adapt(logged[-1]["actor/entropy_share"], env_steps)
+        return plan.metrics | self.finish_fit(logged, env_steps)
+
+    def plan_fit(self, received: Sequence[Rollout]) -> FitPlan | None:
+        """The rows of this round and their order; None without rollouts."""
+        if self.imagined is None:
+            return None
         config = self.actor_critic.config
         own_rows = self.imagined.action.numel()
         metrics: Metrics = {}
@@ -128,27 +174,22 @@ class BehaviourTrainer:
             pool, valued = joined(pool, others), joined(valued, self.actor_critic.value(others))
         rows = self.actor_critic.prepare(pool, valued, len(received))
         metrics |= self.actor_critic.received_ratios(rows)
-        exploration = self.actor_critic.exploration
         size = min(config.minibatch, own_rows)
         steps = config.epochs * max(1, own_rows // size)
-        replayed: list[Replayed] | None = None
-        if config.replay_critic > 0.0 and self.encoded is not None:
-            all_replayed, metrics["critic/value_bias"] = self.actor_critic.replayed(self.encoded)
-            replayed = [Replayed(*(x[i::steps] for x in all_replayed)) for i in range(steps)]
-        totals: dict[str, float] = {}
-        for i, index in enumerate(self._minibatches(len(rows.action), size, steps)):
-            minibatch = Rows(*(x.index_select(0, index) for x in rows))
-            part = replayed[i] if replayed else None
-            losses = self.actor_critic.update(minibatch, exploration.weight(env_steps), part)
-            exploration.adapt(losses["actor/entropy_share"], env_steps)
-            for name, value in losses.items():
-                totals[name] = totals.get(name, 0.0) + value
-        self.imagined = self.valued = self.encoded = None
+        replayed: list[tuple[Replayed, ...]] = [()] * steps
+        if self.real is not None:
+            real, bias = self.real
+            metrics["critic/value_bias"] = float(bias)
+            replayed = [(Replayed(*(x[i::steps] for x in real)),) for i in range(steps)]
+        return FitPlan(rows, self._minibatches(len(rows.action), size, steps), replayed, metrics)
+
+    def finish_fit(self, logged: list[dict[str, float]], env_steps: int) -> Metrics:
+        """Forget this round's rollouts; returns means over the gradient steps, and the present weights."""
+        self.imagined = self.valued = self.real = None
         self.intrinsic.remember(self.actor_critic.actor, env_steps)
-        if self.gain is not None:
-            metrics["information/gain"] = self.gain
-        metrics |= {name: value / steps for name, value in totals.items()}
-        metrics["actor/entropy_weight"] = exploration.weight(env_steps)
+        metrics = {} if self.gain is None else {"information/gain": self.gain}
+        metrics |= {name: sum(step[name] for step in logged) / len(logged) for name in logged[0]}
+        metrics["actor/entropy_weight"] = self.actor_critic.exploration.weight(env_steps)
         metrics["critic/advantage_scale"] = self.actor_critic.advantages.scale
         metrics["behaviour/skipped_updates"] = float(
             self.actor_critic.actor_opt.skipped + self.actor_critic.critic_opt.skipped
@@ -161,7 +202,7 @@ class BehaviourTrainer:
 
     def _stacked(self, received: Sequence[Rollout]) -> Imagined:
         def stack(name: str) -> Tensor:
-            return torch.from_numpy(np.stack([getattr(r, name) for r in received], 1)).to(self.device)
+            return to_tensor(np.stack([getattr(r, name) for r in received], 1), self.device)
 
         others = Imagined(*(stack(name) for name in Imagined._fields))
         return others._replace(stoch=others.stoch.long(), logits=masked_logits(others.logits, others.avail))

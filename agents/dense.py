@@ -51,7 +51,7 @@ def latents(stoch: Tensor, classes: int, probs: Tensor | None) -> Tensor:
 
 
 def perceptron(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """x -> W relu(x) + b for each pair W (out, in), b (out,) of `weights`."""
+    """X -> W relu(x) + b for each pair W (out, in), b (out,) of `weights`."""
     for weight, bias in zip(weights[::2], weights[1::2], strict=True):
         x = functional.linear(functional.relu(x), weight, bias)
     return x

@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mawm.agents.compute import on_device, to_tensor
 from mawm.agents.information.term import Intrinsic
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.pooled_replay import PooledReplay
-from mawm.agents.rssm import Latent
-from mawm.agents.world_model import Batch, Encoded, Losses, WorldModel, resets
+from mawm.agents.rssm import Latent, Posteriors
+from mawm.agents.world_model import MEANS, Batch, Starts, WorldModel, resets
 from mawm.types import Metrics, Segment
 
 COMPARED = 1024
@@ -41,24 +42,40 @@ class ModelTrainer:
         self.optimiser = Optimiser(self.model, config.lr, config.clip, config.lr_warmup)
 
     def _noise(self, rng: np.random.Generator, *shape: int) -> Tensor:
-        return torch.from_numpy(rng.random((*shape, self.model.config.groups), dtype=np.float32)).to(self.device)
+        return to_tensor(rng.random((*shape, self.model.config.groups), dtype=np.float32))
+
+    def ready(self, updates: int) -> bool:
+        """Whether there are updates to do, and the replay can be sampled."""
+        return updates > 0 and self.replay.ready(self.model.config.seq_len)
+
+    def draw(self) -> tuple[Batch, Tensor]:
+        """The batch of the next gradient step and uniform noise (T, B, G) for its latents."""
+        config = self.model.config
+        batch = self.replay.sample_pooled(config.batch, config.seq_len, self.rng)
+        return batch, self._noise(self.rng, config.seq_len, config.batch)
 
     def fit(self, updates: int) -> Metrics:
         """Run `updates` gradient steps on Eqs. 1-3; returns the mean losses, or {} before the replay can be sampled."""
-        config = self.model.config
-        if updates == 0 or not self.replay.ready(config.seq_len):
+        if not self.ready(updates):
             return {}
-        self.updates += updates
-        totals: dict[str, float] = {}
+        logged = []
         for _ in range(updates):
-            batch = self.replay.sample_pooled(config.batch, config.seq_len, self.rng)
-            losses, post = self.model.losses(batch, self._noise(self.rng, config.seq_len, config.batch))
-            objective = self.model.objective(losses, batch.own)
-            norm = self.optimiser.step(objective, batch._asdict())
-            self.intrinsic.learn(batch._replace(obs=self.model.rssm.scale(batch.obs)), post)
-            for name, value in {**_means(losses, batch), "loss": float(objective.detach()), "grad_norm": norm}.items():
-                totals[name] = totals.get(name, 0.0) + value
-        metrics = {f"world_model/{name}": value / updates for name, value in totals.items()}
+            batch, noise = on_device(self.draw(), self.device)
+            fitted = self.model.fitted(batch, noise)
+            norm = self.optimiser.step(fitted.objective, batch._asdict())
+            self.stepped(batch, fitted.states)
+            logged.append([*fitted.means.tolist(), float(fitted.objective.detach()), norm])
+        return self.metrics(logged)
+
+    def stepped(self, batch: Batch, states: Posteriors) -> None:
+        """Count a gradient step on a batch, and let the information term learn from it."""
+        self.updates += 1
+        self.intrinsic.learn(batch._replace(obs=self.model.rssm.scale(batch.obs)), states)
+
+    def metrics(self, logged: list[list[float]]) -> Metrics:
+        """Means over gradient steps; a row of `logged` has the losses of `MEANS`, the objective and the norm."""
+        columns = zip((*MEANS, "loss", "grad_norm"), zip(*logged, strict=True), strict=True)
+        metrics = {f"world_model/{name}": sum(values) / len(values) for name, values in columns}
         metrics["world_model/skipped_updates"] = float(self.optimiser.skipped)
         return metrics
 
@@ -85,8 +102,8 @@ class ModelTrainer:
 
     def _prediction_errors(self, batch: Batch, rng: np.random.Generator) -> tuple[float, float]:
         """Mean squared errors of observation and reward."""
+        batch, noise = on_device((batch, self._noise(rng, *batch.reset.shape)), self.device)
         reset = resets(batch.reset)
-        noise = self._noise(rng, *reset.shape)
         deter = self.model.rssm.observe(batch.obs, batch.prev_action, reset, noise).deter
         expected = Latent(deter, self.model.rssm.prior(deter).argmax(-1))
         counted = ~reset
@@ -104,7 +121,7 @@ class ModelTrainer:
         sampled with `rng`, or with `score_rng`.
         """
         batch, mask = self._padded(segments)
-        losses, _ = self.model.losses(batch, self._noise(rng or self.score_rng, *mask.shape))
+        losses, _ = self.model.losses(batch, self._noise(rng or self.score_rng, *mask.shape).to(self.device))
         arrived = mask & ~resets(batch.reset)
         picked = (
             (losses.avail, mask),
@@ -126,35 +143,29 @@ class ModelTrainer:
             out = np.zeros((length, count, *first.shape[1:]), first.dtype)
             for i, segment in enumerate(segments):
                 out[: len(segment), i] = getattr(segment, name)
-            return torch.from_numpy(out).to(self.device)
+            return to_tensor(out, self.device)
 
         # A segment lies in one battle, so the memory is reset where the battle begins.
         first, own = padded("is_first"), torch.ones(count, dtype=torch.bool, device=self.device)
         fields = [padded(name) for name in ("obs", "prev_action", "reward", "terminal")]
         return Batch._make([*fields, first, first, padded("avail"), own]), torch.from_numpy(valid).to(self.device)
 
-    @torch.no_grad()
-    def starts(self, count: int, rng: np.random.Generator, source: Sampler) -> tuple[Latent, Tensor, Encoded]:
-        """`count` posterior states (B, ...) of sequences from `source`, their true masks (B, A), and the sequences.
+    def draw_starts(self, count: int, rng: np.random.Generator, source: Sampler) -> Starts:
+        """Sequences from `source`, and `count` of their states in which rollouts start.
 
         Terminal states are excluded. The first `CONTEXT` states after an unknown past are used only if there are no
-        others, because the model has observed too little there. It encodes 1.5 times as many states as it returns.
+        others, because the model has observed too little there. There are 1.5 times as many states as are picked.
         """
         config = self.model.config
         rows = -(-3 * count // (2 * config.seq_len))
         batch = source(rows, config.seq_len, rng)
         noise = self._noise(rng, config.seq_len, rows)
-        reset = resets(batch.reset)
-        states = self.model.rssm.states(batch.obs, batch.prev_action, reset, noise)
-        running = ~batch.terminal.cpu().numpy()
-        informed = running & _with_context(batch.is_first.cpu().numpy(), reset.cpu().numpy())
+        running = ~batch.terminal.numpy()
+        informed = running & _with_context(batch.is_first.numpy(), resets(batch.reset).numpy())
         usable = informed if informed.any() else running
         places = np.flatnonzero(usable)
         picked = rng.choice(places, size=count, replace=len(places) < count)
-        index = torch.from_numpy(picked).to(self.device)
-        deter, stoch, avail = (x.flatten(0, 1)[index] for x in (states.deter, states.stoch, batch.avail))
-        encoded = Encoded(states, batch.reward, batch.terminal, reset, torch.from_numpy(usable).to(self.device))
-        return Latent(deter, stoch), avail, encoded
+        return Starts(batch, noise, torch.from_numpy(usable), torch.from_numpy(picked))
 
 
 def _with_context(is_first: NDArray[np.bool_], reset: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -166,16 +177,3 @@ def _with_context(is_first: NDArray[np.bool_], reset: NDArray[np.bool_]) -> NDAr
         arrivals = np.where(reset[t], 0, arrivals + 1)
         out[t] = known | (arrivals >= CONTEXT)
     return out
-
-
-def _means(losses: Losses, batch: Batch) -> Metrics:
-    losses = Losses(*(x.detach() for x in losses))
-    own_rows = max(float(batch.own.sum()), 1.0) / len(batch.own)
-    return {
-        "obs_loss": float(losses.obs.mean()) / own_rows,
-        "action_loss": float(losses.action.mean()) / own_rows,
-        "reward_loss": float(losses.reward.mean()),
-        "terminal_loss": float(losses.terminal.mean()),
-        "avail_loss": float(losses.avail.mean()),
-        "kl": float(losses.dyn.mean()),
-    }

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from mawm.agents.compute import to_tensor
 from mawm.agents.config import ReplayConfig
 from mawm.agents.replay import Replay, Sequences
 from mawm.agents.snapshot_weights import under
@@ -22,23 +22,22 @@ class PooledReplay:
     With two rings, peers cannot evict the agent's own experience. A pooled batch draws each row from one of the rings,
     in proportion to their sizes and at least half from the own ring. It marks own rows: Eq. 1 is fitted on them, Eqs.
     2-3 on all. Explorers' experience (`explorers`, in policy mode) is in a third ring, which the model is never fitted
-    on.
+    on. Batches are on the CPU.
     """
 
-    def __init__(self, spaces: Spaces, config: ReplayConfig, lanes: int, gate: Gate, device: str) -> None:
+    def __init__(self, spaces: Spaces, config: ReplayConfig, lanes: int, gate: Gate) -> None:
         self.config = config
         self.own = Replay(spaces, config.capacity, lanes, gate, config.recent_steps)
         self.received = Replay(spaces, config.capacity, 1, gate, config.recent_steps)
         self.explorers = Replay(spaces, config.capacity, 1, Gate(Role.EXPLORER), config.recent_steps)
         self.gate = gate
-        self.device = device
 
     def like(self, segments: Sequence[Segment]) -> "PooledReplay":
         """A new replay with these segments of the agent, for measuring only."""
         lanes = 1 + max(segment.lane for segment in segments)
         steps = sum(len(segment) for segment in segments)
         config = replace(self.config, capacity=steps * lanes)
-        replay = PooledReplay(self.own.spaces, config, lanes, self.gate, self.device)
+        replay = PooledReplay(self.own.spaces, config, lanes, self.gate)
         replay.remember(segments)
         return replay
 
@@ -97,7 +96,7 @@ class PooledReplay:
         fields = [np.concatenate(parts, 1) if len(parts) > 1 else parts[0] for parts in zip(*rows, strict=True)]
         size = fields[0].shape[1]
         own = np.arange(size) < size - n_received
-        return Batch(*(torch.from_numpy(x).to(self.device) for x in (*fields, own)))
+        return Batch(*(to_tensor(x) for x in (*fields, own)))
 
     def state(self, since: Since) -> dict[str, NDArray[np.generic]]:
         """Each ring as a table, with the rows appended after `since`."""

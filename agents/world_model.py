@@ -31,18 +31,16 @@ class Batch(NamedTuple):
     own: Tensor
 
 
-class Encoded(NamedTuple):
-    """Replayed sequences, time first: posterior states (T, B, ...), reward and terminal (T, B) as in `Batch`.
+class Starts(NamedTuple):
+    """Sequences (T, B) in whose states rollouts start: their noise (T, B, G), and the chosen states (S,).
 
-    `reset` (T, B) marks every step before which the memory was reset, also the first one (`resets`). `usable` (T, B)
-    marks the states in which a rollout may start.
+    `usable` (T, B) marks the states in which a rollout may start; `picked` are indices into all T x B states.
     """
 
-    states: Latent
-    reward: Tensor
-    terminal: Tensor
-    reset: Tensor
+    batch: Batch
+    noise: Tensor
     usable: Tensor
+    picked: Tensor
 
 
 class Losses(NamedTuple):
@@ -55,6 +53,18 @@ class Losses(NamedTuple):
     avail: Tensor
     dyn: Tensor
     rep: Tensor
+
+
+class Fitted(NamedTuple):
+    """The objective of a gradient step, the means of `MEANS` (6,), and the states of the batch."""
+
+    objective: Tensor
+    means: Tensor
+    states: Posteriors
+
+
+MEANS = ("obs_loss", "action_loss", "reward_loss", "terminal_loss", "avail_loss", "kl")
+"""Losses in the log, in nats per step; those of the decoders per own step."""
 
 
 class Prediction(NamedTuple):
@@ -179,6 +189,24 @@ class WorldModel(nn.Module):
         )
         assert all(x.shape == batch.reward.shape for x in losses), [x.shape for x in losses]
         return losses, post
+
+    def fitted(self, batch: Batch, noise: Tensor) -> Fitted:
+        """The objective of one gradient step on a batch, with uniform noise (T, B, G)."""
+        losses, states = self.losses(batch, noise)
+        share = batch.own.to(losses.obs.dtype).sum().clamp_min(1.0) / len(batch.own)
+        shared = (losses.reward, losses.terminal, losses.avail, losses.dyn)
+        means = [losses.obs.mean() / share, losses.action.mean() / share, *(x.mean() for x in shared)]
+        return Fitted(self.objective(losses, batch.own), torch.stack(means).detach(), states)
+
+    @torch.no_grad()
+    def start_states(self, starts: Starts) -> tuple[Latent, Tensor, Latent]:
+        """The chosen states (S, ...), their true masks (S, A), and the states (T, B, ...) of all sequences."""
+        batch = starts.batch
+        states = self.rssm.states(batch.obs, batch.prev_action, resets(batch.reset), starts.noise)
+        deter, stoch, avail = (
+            x.flatten(0, 1).index_select(0, starts.picked) for x in (states.deter, states.stoch, batch.avail)
+        )
+        return Latent(deter, stoch), avail, states
 
     def objective(self, losses: Losses, own: Tensor) -> Tensor:
         """The scalar objective of one gradient step, with free nats on the KL.

@@ -31,7 +31,7 @@ Units = dict[str, Callable[[], object]]
 
 def filled_replay(rng: np.random.Generator, steps: int = 4000) -> PooledReplay:
     """A replay of random battles of 25 steps."""
-    replay = PooledReplay(SPACES, ReplayConfig(capacity=steps), lanes=8, gate=Gate(Role.PRIMARY), device="cpu")
+    replay = PooledReplay(SPACES, ReplayConfig(capacity=steps), lanes=8, gate=Gate(Role.PRIMARY))
     replay.remember([random_segment(rng, SPACES, 25, lane=battle % 8, episode=battle) for battle in range(steps // 25)])
     return replay
 

@@ -12,7 +12,7 @@ from mawm.agents.categorical import masked_logits
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
 from mawm.agents.returns import lambda_returns
 from mawm.agents.rssm import Latent
-from mawm.agents.world_model import Encoded, WorldModel
+from mawm.agents.world_model import Batch, Starts, WorldModel
 
 MODEL = WorldModelConfig(deter=8, groups=3, classes=4, hidden=8)
 N_ACTIONS = 6
@@ -178,41 +178,43 @@ def test_rollout_score_is_its_weighted_critic_loss() -> None:
     assert torch.allclose(behaviour.critic_losses(imagined, valued), expected)
 
 
-def encoded(reward: list[float], terminal: list[bool], reset: list[bool], usable: list[bool]) -> Encoded:
-    """One sequence with random states."""
+def sequence_of(reward: list[float], terminal: list[bool], reset: list[bool], usable: list[bool]) -> tuple[Any, Any]:
+    """One sequence, and random states for it."""
     generator = torch.Generator().manual_seed(3)
     states = Latent(torch.randn(len(reward), 1, 8, generator=generator), torch.zeros(len(reward), 1, 3).long())
-    return Encoded(states, *(torch.tensor(x).unsqueeze(1) for x in (reward, terminal, reset, usable)))
+    given = {"reward": reward, "terminal": terminal, "reset": reset}
+    rows = Batch(**{name: torch.tensor(given.get(name, reset)).unsqueeze(1) for name in Batch._fields})
+    return Starts(rows, torch.zeros(0), torch.tensor(usable).unsqueeze(1), torch.zeros(0)), states
 
 
 def test_replayed_returns_hold_real_rewards_up_to_the_end_of_the_battle() -> None:
     behaviour = make_behaviour(discount=0.5, lam=0.8)
     # The first battle ends at state 2 by a terminal arrival; the second one begins at state 3 and goes on after 4.
     ends, begins = [False, False, True, False, False], [True, False, False, True, False]
-    sequence = encoded([9.0, 1.0, 4.0, 9.0, 2.0], ends, begins, [False, True, False, True, True])
+    starts, states = sequence_of([9.0, 1.0, 4.0, 9.0, 2.0], ends, begins, [False, True, False, True, True])
     with torch.no_grad():
         for p in behaviour.slow_critic.parameters():
             p.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(4)))
-        value = behaviour.value_output.mean(behaviour.slow_critic(*sequence.states)).flatten().tolist()
-    rows, bias = behaviour.replayed(sequence)
+        value = behaviour.value_output.mean(behaviour.slow_critic(*states)).flatten().tolist()
+    rows, bias = behaviour.replayed(starts, states)
     # G_1 = 4 at the end; G_0 = 1 + 0.5 (0.2 v_1 + 0.8 G_1); G_3 = 2 + 0.5 v_4. Nothing is known after state 2.
     expected = [1.0 + 0.5 * (0.2 * value[1] + 0.8 * 4.0), 4.0, value[2], 2.0 + 0.5 * value[4]]
     assert rows.returns.tolist() == pytest.approx(expected, abs=1e-5)
     assert rows.weight.tolist() == [0.0, 1.0, 0.0, 1.0]
-    assert bias == pytest.approx((value[1] - expected[1] + value[3] - expected[3]) / 2, abs=1e-5)
-    assert torch.equal(rows.deter.float(), sequence.states.deter[:-1, 0])
+    assert float(bias) == pytest.approx((value[1] - expected[1] + value[3] - expected[3]) / 2, abs=1e-5)
+    assert torch.equal(rows.deter.float(), states.deter[:-1, 0])
 
 
 def test_replayed_states_train_the_critic_and_not_the_actor() -> None:
-    sequence = encoded([0.0] + 30 * [1.0], 31 * [False], [True] + 30 * [False], 31 * [True])
+    starts, states = sequence_of([0.0] + 30 * [1.0], 31 * [False], [True] + 30 * [False], 31 * [True])
     actors, losses = [], []
     for scale in (0.0, 2.0):
         behaviour = make_behaviour(replay_critic=scale)
         imagined, _ = rollouts()
         rows = behaviour.prepare(imagined, behaviour.value(imagined))
         for _ in range(30):
-            replayed, _ = behaviour.replayed(sequence)
-            last = behaviour.update(rows, 0.01, replayed)
+            replayed, _ = behaviour.replayed(starts, states)
+            last = behaviour.update(rows, 0.01, (replayed,))
         actors.append([p.detach().clone() for p in behaviour.actor.parameters()])
         losses.append(last["critic/replay_loss"])
     assert all(torch.equal(a, b) for a, b in zip(*actors, strict=True))

@@ -100,7 +100,7 @@ def test_replay_received_segment_does_not_continue_a_lane():
 
 
 def test_pooled_batch_is_at_least_half_own_data():
-    pooled = PooledReplay(SPACES, ReplayConfig(capacity=4000), 1, Gate(Role.PRIMARY), "cpu")
+    pooled = PooledReplay(SPACES, ReplayConfig(capacity=4000), 1, Gate(Role.PRIMARY))
     pooled.remember([segment(0, 40, 0)])
     for batch, own in ((16, 8), (5, 3), (1, 1)):
         pooled.admit([segment(1000, 1000, 0)])
@@ -202,7 +202,7 @@ def test_replay_recent_samples_start_in_the_newest_rows_of_every_lane():
 
 
 def test_pooled_received_rows_are_recent_as_long_as_own_rows_of_the_same_time():
-    pooled = PooledReplay(SPACES, ReplayConfig(capacity=4000, recent_steps=100), 1, Gate(Role.PRIMARY), "cpu")
+    pooled = PooledReplay(SPACES, ReplayConfig(capacity=4000, recent_steps=100), 1, Gate(Role.PRIMARY))
     pooled.remember([segment(0, 90, 0)])
     pooled.admit([segment(0, 10, 0)])
     pooled.sample_pooled(4, 10, np.random.default_rng(0))

@@ -147,7 +147,7 @@ def test_first_arrival_has_no_prediction_loss():
 def received_piece(start):
     """Through the replay's only entrance for received experience: a piece of a battle that begins at step `start`."""
     spaces = Spaces(n_agents=1, n_actions=A, obs_size=OBS, state_size=0, episode_limit=20)
-    replay = PooledReplay(spaces, ReplayConfig(capacity=100), 1, Gate(Role.PRIMARY), "cpu")
+    replay = PooledReplay(spaces, ReplayConfig(capacity=100), 1, Gate(Role.PRIMARY))
     rng = np.random.default_rng(0)
     at = np.arange(start, start + T)
     never, avail = np.zeros(T, bool), np.ones((T, A), bool)
@@ -222,7 +222,7 @@ def test_one_step_errors_match_hand_computation():
     with torch.no_grad():
         for parameter in model.obs_decoder.parameters():
             parameter.zero_()  # it expects zeros; the reward's head begins at zero by itself
-    replay = PooledReplay(spaces, ReplayConfig(capacity=100), 1, Gate(Role.PRIMARY), "cpu")
+    replay = PooledReplay(spaces, ReplayConfig(capacity=100), 1, Gate(Role.PRIMARY))
     rng = np.random.default_rng(0)
     trainer = ModelTrainer(model, replay, rng, rng, Intrinsic(), "cpu")
 
@@ -266,7 +266,7 @@ def test_score_is_a_mean_over_arrivals_that_have_the_loss():
     rng = np.random.default_rng(0)
     trainer = ModelTrainer(
         model,
-        PooledReplay(spaces, ReplayConfig(capacity=100), 1, Gate(Role.PRIMARY), "cpu"),
+        PooledReplay(spaces, ReplayConfig(capacity=100), 1, Gate(Role.PRIMARY)),
         rng,
         rng,
         Intrinsic(),
