@@ -1,15 +1,47 @@
 """The state of an agent that acts: one latent state and one previous action for each lane."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mawm.agents.actor_critic import Head, policy_logits
 from mawm.agents.averaged import AveragedPolicy
 from mawm.agents.categorical import sample
-from mawm.agents.compute import to_tensor
+from mawm.agents.compute import on_device, to_tensor
 from mawm.agents.rssm import Latent
+from mawm.agents.world_model import WorldModel
 from mawm.types import Bools, Floats, Ints
+
+
+class Inputs(NamedTuple):
+    """Inputs of L lanes: obs (L, O), avail (L, A), noise (L, G + 1) of the latents and the action, others (L,)."""
+
+    obs: Tensor
+    prev_action: Tensor
+    is_first: Tensor
+    avail: Tensor
+    noise: Tensor
+    greedy: Tensor
+
+
+@torch.no_grad()
+def decide(model: WorldModel, actor: Head, state: Latent, given: Inputs, mode: str) -> tuple[Latent, Tensor]:
+    """The next states and actions (L,); modes as in `ActingMemory.act`.
+
+    Latents are sampled in every mode, because the actor learned on sampled latents.
+    """
+    state = model.rssm.observe_step(state, given.obs, given.prev_action, given.is_first, given.noise[:, :-1])
+    if mode == "random":
+        probs = given.avail / given.avail.sum(-1, keepdim=True)
+    else:
+        probs = torch.softmax(policy_logits(actor, state, given.avail), -1)
+    likeliest, sampled = probs.argmax(-1), sample(probs, given.noise[:, -1])
+    if mode == "greedy":
+        return state, likeliest
+    return state, sampled if mode == "random" else torch.where(given.greedy, likeliest, sampled)
 
 
 class ActingMemory:
@@ -23,41 +55,25 @@ class ActingMemory:
     def __init__(self, policy: AveragedPolicy, lanes: int, device: str, greedy: Bools | None = None) -> None:
         self.policy = policy
         self.device = device
-        self.greedy = self._tensor(np.zeros(lanes, np.bool_) if greedy is None else greedy)
+        self.greedy = np.zeros(lanes, np.bool_) if greedy is None else greedy
         self.state = policy.model.rssm.initial(lanes)
         self.prev_action = np.zeros(lanes, np.int64)
 
-    @torch.no_grad()
     def act(self, obs: Floats, avail: Bools, is_first: Bools, mode: str, rng: np.random.Generator) -> Ints:
-        """Actions (L,) for observations (L, O): `sample` the policy, take its mode (`greedy`), or act at `random`.
+        """Actions (L,) for observations (L, O): `sample` the policy, take its mode (`greedy`), or act at `random`."""
+        given = on_device(self.inputs(obs, avail, is_first, rng), self.device)
+        return self.keep(*decide(self.policy.model, self.policy.actor, self.state, given, mode))
 
-        Latents are sampled in every mode, because the actor learned on sampled latents.
-        """
+    def inputs(self, obs: Floats, avail: Bools, is_first: Bools, rng: np.random.Generator) -> Inputs:
+        """The inputs of the next decision, on the CPU."""
         lanes, groups = self.state.stoch.shape
         noise = rng.random((lanes, groups + 1), dtype=np.float32)
-        allowed = torch.from_numpy(avail).to(self.device)
-        self.state = self.policy.model.rssm.observe_step(
-            self.state,
-            self._tensor(obs),
-            self._tensor(self.prev_action),
-            self._tensor(is_first),
-            self._tensor(noise[:, :-1]),
-        )
-        if mode == "random":
-            probs = allowed / allowed.sum(-1, keepdim=True)
-        else:
-            probs = torch.softmax(self.policy.logits(self.state, allowed), -1)
-        likeliest, sampled = probs.argmax(-1), sample(probs, self._tensor(noise[:, -1]))
-        action = {
-            "greedy": likeliest,
-            "sample": torch.where(self.greedy, likeliest, sampled),
-            "random": sampled,
-        }[mode]
-        self.prev_action = action.cpu().numpy().astype(np.int64)
-        return self.prev_action.copy()
+        return Inputs(*(to_tensor(x) for x in (obs, self.prev_action, is_first, avail, noise, self.greedy)))
 
-    def _tensor(self, array: NDArray[np.generic]) -> Tensor:
-        return to_tensor(array, self.device)
+    def keep(self, state: Latent, action: Tensor) -> Ints:
+        """Keep the state after a decision; returns a copy of the actions."""
+        self.state, self.prev_action = state, action.cpu().numpy().astype(np.int64)
+        return self.prev_action.copy()
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The state as arrays by name."""
@@ -69,5 +85,5 @@ class ActingMemory:
 
     def load(self, arrays: dict[str, NDArray[np.generic]]) -> None:
         """Continue from `arrays`."""
-        self.state = Latent(self._tensor(arrays["deter"]), self._tensor(arrays["stoch"]))
+        self.state = Latent(*(to_tensor(arrays[name], self.device) for name in ("deter", "stoch")))
         self.prev_action = np.asarray(arrays["prev_action"], np.int64)

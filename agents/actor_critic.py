@@ -128,6 +128,11 @@ class Head(nn.Module):
         return FixedHead(self.first, self.tail, count)
 
 
+def policy_logits(actor: Head, latent: Latent, avail: Tensor) -> Tensor:
+    """Logits (..., A) of a policy at latent states, with the masks (..., A) applied."""
+    return masked_logits(actor(latent.deter, latent.stoch), avail)
+
+
 def log_prob(logits: Tensor, action: Tensor) -> Tensor:
     """Log pi(a) (...) of masked logits (..., A)."""
     return log_softmax(logits).gather(-1, action.unsqueeze(-1)).squeeze(-1)
@@ -222,7 +227,7 @@ class ActorCritic(nn.Module):
 
     def policy(self, latent: Latent, avail: Tensor) -> Tensor:
         """Masked logits (B, A) at latent states."""
-        return masked_logits(self.actor(latent.deter, latent.stoch), avail)
+        return policy_logits(self.actor, latent, avail)
 
     @torch.no_grad()
     def value(self, imagined: Imagined) -> Valued:

@@ -30,7 +30,7 @@ from mawm.sharing import codec
 from mawm.sharing.broadcast import Broadcaster, Outbox
 from mawm.sharing.provenance import Gate
 from mawm.sharing.selection_statistics import phase
-from mawm.types import ROLES, Bools, Floats, Ints, Metrics, Origin, Role, Segment, Since, Spaces
+from mawm.types import ROLES, Bools, Floats, Ints, Metrics, Origin, Role, Rollout, Segment, Since, Spaces
 
 EXAMINED = 8
 """Number of received segments per round whose loss is logged before and after the model is fitted."""
@@ -111,8 +111,11 @@ class Agent(GatedLearner):
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
         """Actions (L,) of the L lanes of a slot, from their own observations (L, O) and memories."""
-        rng = self.rngs["act" if slot == "train" else "evaluate"]
-        return self.memories[slot].act(obs, avail, is_first, mode, rng)
+        return self.memories[slot].act(obs, avail, is_first, mode, self.acting_rng(slot))
+
+    def acting_rng(self, slot: str) -> np.random.Generator:
+        """The generator of the actions in a slot."""
+        return self.rngs["act" if slot == "train" else "evaluate"]
 
     def remember(self, segments: list[Segment]) -> None:
         """Store the agent's own experience (Z Algorithm 1 line 6)."""
@@ -179,7 +182,10 @@ class Agent(GatedLearner):
 
     def fit_world_model(self, updates: int) -> Metrics:
         """Take gradient steps on Eqs. 1-3."""
-        metrics = self.model_trainer.fit(updates)
+        return self.finish_fit_world_model(self.model_trainer.fit(updates))
+
+    def finish_fit_world_model(self, metrics: Metrics) -> Metrics:
+        """The metrics of `fit_world_model` from those of its gradient steps."""
         if metrics:
             metrics["information/skipped_updates"] = float(self.intrinsic.skipped)
         return metrics | self._examine("after")
@@ -206,13 +212,17 @@ class Agent(GatedLearner):
 
         `share_won`: share of the latest training battles that the team won; the entropy weight depends on it.
         """
+        metrics = self.behaviour_trainer.fit(self.begin_fit_behaviour(messages, share_won), env_steps)
+        self.acting.follow(self.model_trainer.updates)
+        return metrics
+
+    def begin_fit_behaviour(self, messages: list[bytes], share_won: float) -> list[Rollout]:
+        """The received rollouts, which the gate admits."""
         self.actor_critic.exploration.set_share_won(share_won)
         received = [codec.decode_rollout(m) for m in messages]
         for rollout in received:
             self.replay.gate.check(rollout.origin)
-        metrics = self.behaviour_trainer.fit(received, env_steps)
-        self.acting.follow(self.model_trainer.updates)
-        return metrics
+        return received
 
     def incidents(self) -> Incidents:
         """Non-finite updates since the last call, by network: the number in a row, and the batch of the last one."""

@@ -4,11 +4,8 @@ import copy
 import math
 
 import torch
-from torch import Tensor
 
 from mawm.agents.actor_critic import Head
-from mawm.agents.categorical import masked_logits
-from mawm.agents.rssm import Latent
 from mawm.agents.world_model import WorldModel
 
 
@@ -54,7 +51,3 @@ class AveragedPolicy:
         if self.decay:
             self.model.load_state_dict(self.learned[0].state_dict())
             self.actor.load_state_dict(self.learned[1].state_dict())
-
-    def logits(self, latent: Latent, avail: Tensor) -> Tensor:
-        """Masked logits (B, A) at latent states."""
-        return masked_logits(self.actor(latent.deter, latent.stoch), avail)

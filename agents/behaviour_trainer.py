@@ -71,13 +71,17 @@ class BehaviourTrainer:
 
     def imagine(self, updates: int) -> None:
         """Imagine rollouts for `updates` behaviour updates (Z Algorithm 2 line 7); they are kept until `fit`."""
-        plan = self.plan(updates)
-        if plan is not None:
-            plan = on_device(plan, self.device)
-            imagined, states = imagine_from(self.model_trainer.model, self.actor_critic, *plan)
-            self.keep(plan, imagined)
-            if self.uses_replay:
-                self.real = self.actor_critic.replayed(plan.starts[0], states)
+        self.follow(self.plan(updates))
+
+    def follow(self, plan: Plan | None) -> None:
+        """Imagine the rollouts of a plan."""
+        if plan is None:
+            return
+        plan = on_device(plan, self.device)
+        imagined, states = imagine_from(self.model_trainer.model, self.actor_critic, *plan)
+        self.keep(plan, imagined)
+        if self.actor_critic.config.replay_critic > 0.0 and self.gain is None:
+            self.real = self.actor_critic.replayed(plan.starts[0], states)
 
     def plan(self, updates: int) -> Plan | None:
         """Begin a round: draw start states and noise on the CPU; None if there is nothing to imagine."""
@@ -95,18 +99,23 @@ class BehaviourTrainer:
             noise.append(self._noise(self.explorer_rng, self.explorer_starts))
         return Plan(tuple(starts), torch.cat(noise, 1))
 
-    def keep(self, plan: Plan, imagined: Imagined) -> None:
-        """Keep this round's rollouts, with lambda / H times the intrinsic gain of each arrival added to its reward."""
+    def keep(
+        self,
+        plan: Plan,
+        imagined: Imagined,
+        valued: Valued | None = None,
+        real: tuple[Replayed, Tensor] | None = None,
+    ) -> None:
+        """Keep this round's rollouts, with lambda / H times the intrinsic gain of each arrival added to its reward.
+
+        `valued` and `real`, if they are known, do not hold after a gain: real arrivals have no intrinsic reward.
+        """
         gains = self.intrinsic.gains(self.model_trainer.model, imagined, plan.noise)
         self.gain = None if gains is None else float(gains.mean())
         if gains is not None:
             imagined = imagined._replace(reward=imagined.reward + self.intrinsic_weight / len(gains) * gains)
-        self.imagined = imagined
-
-    @property
-    def uses_replay(self) -> bool:
-        """Whether replayed rows train the critic; real arrivals have no intrinsic reward, so their returns differ."""
-        return self.actor_critic.config.replay_critic > 0.0 and self.gain is None
+            valued = real = None
+        self.imagined, self.valued, self.real = imagined, valued, real
 
     def _explorer_starts(self, count: int) -> int:
         """Number of rollouts that start in explorers' states: none before the replay holds such states."""
@@ -151,8 +160,10 @@ class BehaviourTrainer:
         number of received rows.
         """
         plan = self.plan_fit(received)
-        if plan is None:
-            return {}
+        return {} if plan is None else self.follow_fit(plan, env_steps)
+
+    def follow_fit(self, plan: FitPlan, env_steps: int) -> Metrics:
+        """The gradient steps of a plan."""
         exploration, logged = self.actor_critic.exploration, []
         for index, replayed in zip(plan.minibatches, plan.replayed, strict=True):
             minibatch = Rows(*(x.index_select(0, index) for x in plan.rows))

@@ -1,6 +1,7 @@
 """Device, precision of matrix products and number of threads of learners."""
 
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -40,10 +41,25 @@ def to_tensor(array: NDArray[np.generic], device: str = "cpu") -> Tensor:
     return tensor.to(device, torch.get_default_dtype() if tensor.is_floating_point() else tensor.dtype)
 
 
-def on_device(values: T, device: str) -> T:
-    """A tensor, or tensors in nested tuples, on a device."""
-    if isinstance(values, Tensor):
-        return values.to(device)  # type: ignore[return-value]
-    assert isinstance(values, tuple)
-    moved = [on_device(value, device) for value in values]
-    return type(values)(*moved) if hasattr(values, "_fields") else type(values)(moved)
+def map_tensors(function: Callable[..., Tensor], *trees: T) -> T:
+    """The function of the tensors at the same place of each tree; a tree is a tensor, or nested tuples of tensors."""
+    first: Any = trees[0]
+    if isinstance(first, Tensor):
+        return cast(T, function(*trees))
+    parts = [map_tensors(function, *each) for each in zip(*cast(Any, trees), strict=True)]
+    return cast(T, type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts))
+
+
+def on_device(tree: T, device: str) -> T:
+    """The tensors of a tree on a device."""
+    return map_tensors(lambda x: x.to(device), tree)
+
+
+def leaves(tree: object) -> Iterator[Tensor]:
+    """The tensors of a tree in order."""
+    if isinstance(tree, Tensor):
+        yield tree
+    else:
+        assert isinstance(tree, tuple)
+        for part in tree:
+            yield from leaves(part)

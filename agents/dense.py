@@ -102,6 +102,12 @@ def observe(rssm: "Rssm", obs: Tensor, prev_action: Tensor, reset: Tensor, noise
     return tuple(torch.stack(parts) for parts in zip(*steps, strict=True))
 
 
+def gates_in(rssm: "Rssm", stoch: Tensor, action: Tensor) -> Tensor:
+    """The inputs (..., 3 D) of the recurrent unit from z (..., G) and a (...)."""
+    of_action = one_hot(action, rssm.action_in.shape[0]) @ rssm.action_in
+    return of_action + one_hot(stoch, rssm.config.classes).flatten(-2) @ rssm.stoch_in.weight
+
+
 class Transition:
     """`rssm.Transition` by the plain formulas."""
 
@@ -110,10 +116,8 @@ class Transition:
 
     def __call__(self, t: int, state: "Latent", action: Tensor) -> "Latent":
         """States (..., D), (..., G) after actions (...) in `state`, with the noise of step t."""
-        rssm, c = self.rssm, self.rssm.config
-        outer = one_hot(action, rssm.action_in.shape[0]) @ rssm.action_in
-        outer = outer + one_hot(state.stoch, c.classes).flatten(-2) @ rssm.stoch_in.weight
-        deter = gated_unit(state.deter, outer, rssm.recurrent(state.deter))
+        rssm = self.rssm
+        deter = gated_unit(state.deter, gates_in(rssm, state.stoch, action), rssm.recurrent(state.deter))
         return type(state)(deter, draw(rssm.prior(deter), self.noise[t]))
 
 

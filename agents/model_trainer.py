@@ -70,7 +70,7 @@ class ModelTrainer:
     def stepped(self, batch: Batch, states: Posteriors) -> None:
         """Count a gradient step on a batch, and let the information term learn from it."""
         self.updates += 1
-        self.intrinsic.learn(batch._replace(obs=self.model.rssm.scale(batch.obs)), states)
+        self.intrinsic.learn(batch, states, self.model.rssm.scale)
 
     def metrics(self, logged: list[list[float]]) -> Metrics:
         """Means over gradient steps; a row of `logged` has the losses of `MEANS`, the objective and the norm."""

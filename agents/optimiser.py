@@ -20,14 +20,10 @@ class Optimiser:
     """
 
     def __init__(self, module: nn.Module, lr: float, clip: float, warmup: int = 0) -> None:
-        params = list(module.parameters())
-        self.flat = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in params]))
-        self.flat.grad = torch.zeros_like(self.flat)
-        for p, data, grad in zip(
-            params, self._views(self.flat.detach(), params), self._views(self.flat.grad, params), strict=True
-        ):
-            p.data = data
-            p.grad = grad
+        self.params = list(module.parameters())
+        data = torch.cat([p.detach().reshape(-1) for p in self.params])
+        self.flat = nn.Parameter(data)
+        self.move(data, torch.zeros_like(data))
         self.lr = lr
         self.warmup = warmup
         self.clip = clip
@@ -37,10 +33,15 @@ class Optimiser:
         self.moments: dict[str, Tensor] = {}
         """exp_avg, exp_avg_sq (P,) and step (), from the first step on."""
 
-    @staticmethod
-    def _views(flat: Tensor, params: list[nn.Parameter]) -> Iterator[Tensor]:
+    def move(self, data: Tensor, grad: Tensor) -> None:
+        """Let all parameters, which `data` (P,) contains, and their gradients be views of `data` and `grad` (P,)."""
+        self.flat.data, self.flat.grad = data, grad
+        for p, values, slopes in zip(self.params, self._views(data), self._views(grad), strict=True):
+            p.data, p.grad = values, slopes
+
+    def _views(self, flat: Tensor) -> Iterator[Tensor]:
         start = 0
-        for p in params:
+        for p in self.params:
             yield flat[start : start + p.numel()].view(p.shape)
             start += p.numel()
 
@@ -49,6 +50,11 @@ class Optimiser:
         """The learning rate of the next step."""
         taken = float(self.moments["step"]) if self.moments else 0.0
         return self.lr * min(1.0, (taken + 1.0) / self.warmup) if self.warmup else self.lr
+
+    def _rate_on_device(self) -> Tensor:
+        """`rate` as a tensor, without waiting for the device."""
+        taken = self.moments["step"].to(torch.get_default_dtype())
+        return self.lr * ((taken + 1.0) / max(1, self.warmup)).clamp(max=1.0)
 
     def step(self, loss: Tensor, inputs: Mapping[str, Tensor] | None = None) -> float:
         """Differentiate `loss` (scalar), clip the gradient, take one Adam step; returns the unclipped norm.
@@ -60,27 +66,40 @@ class Optimiser:
         grad.zero_()
         loss.backward()
         norm = float(grad.norm())
-        if not math.isfinite(norm):
-            self.skipped += 1
-            self.in_a_row += 1
-            self._spoilt = self.in_a_row, inputs or {}
-            return norm
-        self.in_a_row = 0
-        if norm > self.clip:
-            grad.mul_(self.clip / norm)
-        self._adam(grad)
+        self.count(norm, inputs or {})
+        if math.isfinite(norm):
+            if norm > self.clip:
+                grad.mul_(self.clip / norm)
+            self.create_moments()
+            self.adam()
         return norm
 
-    @torch.no_grad()
-    def _adam(self, grad: Tensor) -> None:
-        # The class torch.optim.Adam would import torch's compiler in every process of a run, which is slow.
+    def count(self, norm: float, inputs: Mapping[str, Tensor]) -> None:
+        """Count a step whose gradient had this norm: it was skipped if the norm is not finite."""
+        if math.isfinite(norm):
+            self.in_a_row = 0
+            return
+        self.skipped += 1
+        self.in_a_row += 1
+        self._spoilt = self.in_a_row, inputs
+
+    def create_moments(self) -> None:
+        """Create Adam's moments, if there are none yet."""
         if not self.moments:
-            self.moments = {"exp_avg": torch.zeros_like(grad), "exp_avg_sq": torch.zeros_like(grad)}
-            self.moments["step"] = torch.zeros((), device=grad.device)
-        rate = self.rate
+            zeros = {name: torch.zeros_like(self.flat.detach()) for name in ("exp_avg", "exp_avg_sq")}
+            self.moments = {**zeros, "step": torch.zeros((), device=self.flat.device)}
+
+    @torch.no_grad()
+    def adam(self, skip: Tensor | None = None) -> None:
+        """Take a step with the present gradient, unless `skip` (scalar) is true. With `skip` no call waits for it."""
+        # The class torch.optim.Adam would import torch's compiler in every process of a run, which is slow.
+        grad, moments = self.flat.grad, self.moments
+        assert grad is not None
         adam(
-            [self.flat], [grad], [self.moments["exp_avg"]], [self.moments["exp_avg_sq"]], [], [self.moments["step"]],
-            fused=True, amsgrad=False, beta1=0.9, beta2=0.999, lr=rate, weight_decay=0.0, eps=1e-5, maximize=False,
+            [self.flat], [grad], [moments["exp_avg"]], [moments["exp_avg_sq"]], [], [moments["step"]],
+            found_inf=None if skip is None else skip.to(torch.float32),
+            fused=True, amsgrad=False, beta1=0.9, beta2=0.999, weight_decay=0.0, eps=1e-5, maximize=False,
+            lr=self.rate if skip is None else self._rate_on_device(),
         )  # fmt: skip
 
     def counters(self) -> list[int]:

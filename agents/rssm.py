@@ -116,9 +116,12 @@ class Rssm(nn.Module):
     ) -> Latent:
         """One posterior step while acting, batch (B, ...); without noise z is the mode of the posterior."""
         keep = (~reset).to(obs.dtype).unsqueeze(-1)
-        gates_in = (functional.embedding(prev_action, self.action_in) + self.stoch_in(state.stoch)) * keep
         kept = state.deter * keep
-        deter = self.gates_(kept, gates_in.chunk(3, -1), self.recurrent(kept).chunk(3, -1))
+        if dense.is_dense():
+            deter = dense.gated_unit(kept, dense.gates_in(self, state.stoch, prev_action) * keep, self.recurrent(kept))
+        else:
+            gates_in = (functional.embedding(prev_action, self.action_in) + self.stoch_in(state.stoch)) * keep
+            deter = self.gates_(kept, gates_in.chunk(3, -1), self.recurrent(kept).chunk(3, -1))
         probs = self.mixed(self.posterior_out(self.embed(obs) + self.posterior_in(deter)))
         return Latent(deter, probs.argmax(-1) if noise is None else sample(probs, noise))
 

@@ -139,7 +139,7 @@ class TrainConfig:
     env: Literal["skirmish", "smac", "smacv2"] = "skirmish"
     """`skirmish`: the embedded engine, without StarCraft II; `smac` or `smacv2`: the original package with StarCraft II
     or a stand-in for it (docs/starcraft.md)."""
-    placement: Annotated[Literal["auto", "inline", "process"], Common] = "auto"
+    placement: Annotated[Literal["auto", "inline", "process", "stack"], Common] = "auto"
     """Processes of learners: `process`, one for each learner; `inline`, one for all; or `auto`. Each learner uses one
     thread. The placement does not change the results."""
     device: Annotated[str, Common] = "auto"

@@ -40,7 +40,7 @@ from mawm.sharing.selectors import AllOrNone, make_selector
 from mawm.storage.atomic_files import write_whole
 from mawm.storage.metrics_log import JsonLines, RetryingWriter, TensorBoard
 from mawm.storage.retry_writes import Retrying
-from mawm.team import InlineTeam, ProcessTeam, Team
+from mawm.team import InlineTeam, ProcessTeam, StackedTeam, Team
 from mawm.types import ROLES, Metrics, Role, Spaces, VectorEnv
 
 
@@ -166,7 +166,7 @@ def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) 
     if placement == "process":
         return ProcessTeam(make, members, prepare)
     prepare()
-    return InlineTeam(make, members)
+    return StackedTeam(make, members) if placement == "stack" else InlineTeam(make, members)
 
 
 def make_run(

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mawm.agents.agent import Agent
 from mawm.agents.learner import Incidents, Learner, State
+from mawm.agents.stacked.learners import StackedLearners
 from mawm.runtime.processes import ignore_signals, start
 from mawm.sharing.broadcast import Outbox
 from mawm.types import Bools, Floats, Ints, Metrics, Segment, Since
@@ -71,14 +73,23 @@ class Team(Actors, ABC):
 
         Each learner sees the rows of its own members, lane after lane, and nothing else.
         """
+        rows = self.rows_of_learners(obs, avail, is_first)
+        return self.joined_actions(self.call(Learner.act, *rows, slot=slot, mode=mode), obs.shape[:2])
+
+    def rows_of_learners(
+        self, obs: Floats, avail: Bools, is_first: Bools
+    ) -> tuple[list[Floats], list[Bools], list[Bools]]:
+        """Each learner's observations (L, O), masks (L, A) and battle starts (L,): its members' lanes in order."""
         lanes = [list(m) for m in self.members]
         own_obs = [obs[:, m].swapaxes(0, 1).reshape(-1, obs.shape[-1]) for m in lanes]
         own_avail = [avail[:, m].swapaxes(0, 1).reshape(-1, avail.shape[-1]) for m in lanes]
-        firsts = [np.tile(is_first, len(m)) for m in lanes]
-        chosen = self.call(Learner.act, own_obs, own_avail, firsts, slot=slot, mode=mode)
-        actions = np.zeros(obs.shape[:2], np.int64)
-        for m, own in zip(lanes, chosen, strict=True):
-            actions[:, m] = own.reshape(len(m), -1).T
+        return own_obs, own_avail, [np.tile(is_first, len(m)) for m in lanes]
+
+    def joined_actions(self, chosen: Sequence[Ints], shape: tuple[int, ...]) -> Ints:
+        """Actions (B, N) from each learner's actions (L,)."""
+        actions = np.zeros(shape, np.int64)
+        for members, own in zip(self.members, chosen, strict=True):
+            actions[:, list(members)] = own.reshape(len(members), -1).T
         return actions
 
     def remember(self, segments: Sequence[list[Segment]]) -> None:
@@ -140,6 +151,45 @@ class InlineTeam(Team):
         rows = zip(*lists, strict=True) if lists else [()] * len(self.learners)
         each = zip(self.learners, rows, strict=True)
         return [getattr(learner, method.__name__)(*row, **shared) for learner, row in each]
+
+
+class StackedTeam(InlineTeam):
+    """All learners in this process; their gradient steps, imagination and actions run for all of them at once.
+
+    The mathematics is that of `InlineTeam`; sums are rounded in another order.
+    """
+
+    def __init__(self, make: MakeLearner, members: tuple[tuple[int, ...], ...]) -> None:
+        super().__init__(make, members)
+        self.stacked = StackedLearners(self.learners)
+
+    def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
+        """Actions (B, N) as in `Team.act`."""
+        rows = self.rows_of_learners(obs, avail, is_first)
+        return self.joined_actions(self.stacked.act(*rows, slot, mode), obs.shape[:2])
+
+    def fit_world_model(self, updates: int) -> list[Metrics]:
+        """Gradient steps on all world models."""
+        return self.call(Agent.finish_fit_world_model, self.stacked.fit_world_models(updates))
+
+    def imagine(self, updates: int) -> None:
+        """Rollouts of all learners."""
+        self.stacked.imagine(updates)
+
+    def fit_behaviour(
+        self, messages: Sequence[list[bytes]], *, env_steps: int, share_won: float = 0.0
+    ) -> list[Metrics]:
+        """Gradient steps on all actors and critics."""
+        received = self.call(Agent.begin_fit_behaviour, messages, share_won=share_won)
+        metrics = self.stacked.fit_behaviours(received, env_steps)
+        for learner in self.learners:
+            learner.acting.follow(learner.model_trainer.updates)
+        return metrics
+
+    def load_states(self, states: Sequence[State]) -> None:
+        """Continue from `states`."""
+        super().load_states(states)
+        self.stacked.forget_graphs()
 
 
 def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mawm.agents.actor_critic import ActorCritic
+from mawm.agents.actor_critic import ActorCritic, policy_logits
 from mawm.agents.agent import Agent
 from mawm.agents.averaged import AveragedPolicy
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
@@ -106,8 +106,8 @@ def test_logits_are_those_of_the_acting_weights_and_masked(decay: float) -> None
     policy = AveragedPolicy(model, behaviour.actor, decay)
     latent = Latent(torch.ones(2, 8), torch.zeros(2, 2, dtype=torch.long))
     avail = torch.tensor([[True, True, False], [True, False, True]])
-    before = policy.logits(latent, avail)
+    before = policy_logits(policy.actor, latent, avail)
     assert torch.equal(before, behaviour.policy(latent, avail)) and (before[~avail] < -1e8).all()
     fill(behaviour.actor, 0.5)
-    moved = not torch.equal(policy.logits(latent, avail), before)
+    moved = not torch.equal(policy_logits(policy.actor, latent, avail), before)
     assert moved == (decay == 0.0)

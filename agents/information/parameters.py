@@ -13,6 +13,7 @@ from mawm.agents.information.estimators import gaps
 from mawm.agents.information.term import Intrinsic
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.rssm import Posteriors
+from mawm.agents.scales import ObservationScale
 from mawm.agents.snapshot_weights import Arrays, load_weights, save_weights, under
 from mawm.agents.world_model import Batch, WorldModel, resets
 
@@ -57,15 +58,15 @@ class ParameterInformation(Intrinsic):
         self.optimiser = Optimiser(self.ensemble, config.lr, model.clip)
         self.learn_rng, self.gain_rng = learn_rng, gain_rng
 
-    def learn(self, batch: Batch, post: Posteriors) -> None:
+    def learn(self, batch: Batch, post: Posteriors, scale: ObservationScale) -> None:
         """One gradient step of all heads on the own rows of a batch."""
         heads, (_, sequences) = self.config.others + 1, batch.reward.shape
         # Random numbers are drawn for received rows too, so that the channel does not affect the generator.
         bootstrap = torch.from_numpy(self.learn_rng.integers(0, 2, (heads, 1, sequences))).to(self.device)
         weight = bootstrap * (~resets(batch.reset) & batch.own)
-        error = (self.ensemble(post.deter.detach()) - batch.obs).square().sum(-1)
+        error = (self.ensemble(post.deter.detach()) - scale(batch.obs)).square().sum(-1)
         loss = 0.5 * self.precision * (weight * error).sum() / weight.sum().clamp_min(1.0)
-        self.optimiser.step(loss, batch._asdict())
+        self.optimiser.step(loss, batch._replace(obs=scale(batch.obs))._asdict())
 
     @torch.no_grad()
     def gains(self, model: WorldModel, imagined: Imagined, noise: Tensor) -> Tensor | None:

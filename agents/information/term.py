@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mawm.agents.actor_critic import Head, Imagined
 from mawm.agents.rssm import Posteriors
+from mawm.agents.scales import ObservationScale
 from mawm.agents.snapshot_weights import Arrays
 from mawm.agents.world_model import Batch, WorldModel
 
@@ -13,8 +14,8 @@ from mawm.agents.world_model import Batch, WorldModel
 class Intrinsic:
     """lambda * I of G Eq. 5 and A Eq. 6, per imagined arrival; by default lambda = 0. It never changes the model."""
 
-    def learn(self, batch: Batch, post: Posteriors) -> None:
-        """Learn from a batch of the world model with scaled observations, and from its posterior states."""
+    def learn(self, batch: Batch, post: Posteriors, scale: ObservationScale) -> None:
+        """Learn from a batch of the world model and its posterior states; `scale` scales observations."""
 
     def gains(self, model: WorldModel, imagined: Imagined, noise: Tensor) -> Tensor | None:
         """Information gain in nats (H, B) of the arrivals of rollouts; None if there is none.
