@@ -24,15 +24,24 @@ def resolve_device(name: str) -> str:
     return device
 
 
-def resolve_precision(name: str) -> str:
-    """`auto` is bf16 where the processor has units for it, float32 elsewhere."""
+def resolve_precision(name: str, placement: str = "inline", device: str = "cpu") -> str:
+    """The precision of products. ValueError for `bf16` with the placement `stack`, whose formulas do not round factors.
+
+    `auto` is bf16 where the processor has units for it, tf32 with stacked learners on a GPU, float32 elsewhere.
+    """
+    if placement == "stack":
+        if name == "bf16":
+            raise ValueError(
+                "--precision bf16 does not work with --placement stack; use --precision auto (TF32 on a GPU) or float32"
+            )
+        return "tf32" if name == "auto" and device.startswith("cuda") else "float32"
     return ("bf16" if has_bf16_units() else "float32") if name == "auto" else name
 
 
-def prepare_process(precision: str) -> None:
+def prepare_process(precision: str, placement: str = "inline", device: str = "cpu") -> None:
     """Use one thread, and set the precision of products. Two threads are up to 17 times slower on a busy machine."""
     torch.set_num_threads(1)
-    set_precision(resolve_precision(precision))
+    set_precision(resolve_precision(precision, placement, device))
 
 
 def to_tensor(array: NDArray[np.generic], device: str = "cpu") -> Tensor:

@@ -17,10 +17,11 @@ _BF16 = False
 
 
 def set_precision(name: str) -> None:
-    """Set the precision of all products of this process: `float32` or `bf16`."""
+    """Set the precision of all products of this process: `float32`, `bf16`, or on a GPU `tf32`."""
     global _ROUNDED, _BF16
     native = name == "bf16" and _supports("_is_amx_tile_supported")
     torch.backends.mkldnn.matmul.fp32_precision = "bf16" if native else "ieee"  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.fp32_precision = "tf32" if name == "tf32" else "ieee"
     _ROUNDED = name == "bf16" and not native
     _BF16 = name == "bf16"
 

@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Interval
 
@@ -36,6 +36,8 @@ class Grid:
     """Environment steps of every run."""
     train_preset: str = "default"
     """Preset of mawm.train for every run."""
+    placement: Literal["inline", "stack"] = "inline"
+    """Placement of every run. Each run has one process; `stack` is the right placement on a GPU."""
     label: str = ""
     """A word in the names of these runs, if they differ from another grid's only in TRAIN_ARGS."""
     train_args: str = ""

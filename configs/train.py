@@ -140,8 +140,8 @@ class TrainConfig:
     """`skirmish`: the embedded engine, without StarCraft II; `smac` or `smacv2`: the original package with StarCraft II
     or a stand-in for it (docs/starcraft.md)."""
     placement: Annotated[Literal["auto", "inline", "process", "stack"], Common] = "auto"
-    """Processes of learners: `process`, one for each learner; `inline`, one for all; or `auto`. Each learner uses one
-    thread. The placement does not change the results."""
+    """Processes of learners: `process`, one for each; `inline`, one for all; `stack`, one for all, which learn at once
+    (best on a GPU); or `auto`. `inline` and `process` give equal numbers; `stack` rounds sums in another order."""
     device: Annotated[str, Common] = "auto"
     """Device of the networks: `auto`, `cpu`, `cuda` or `cuda:N`."""
     precision: Annotated[Literal["auto", "float32", "bf16"], Common] = "float32"

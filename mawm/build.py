@@ -152,17 +152,24 @@ def check_room(config: TrainConfig, spaces: Spaces) -> None:
 
 
 def resolve_placement(config: TrainConfig, learners: int, device: str, cores: int) -> str:
-    """The placement; `auto` means `process` on a CPU with more than one core and more than one learner."""
+    """The placement of a run.
+
+    `auto` means `stack` on a GPU, and `process` on a CPU with more than one core and more than one learner. Learners
+    without a world model are small: they are never stacked.
+    """
+    stacks = METHODS[config.method].world_model
+    if config.placement == "stack" or (config.placement == "auto" and device != "cpu"):
+        return "stack" if stacks else "inline"
     if config.placement != "auto":
         return config.placement
-    return "process" if device == "cpu" and cores > 1 and learners > 1 else "inline"
+    return "process" if cores > 1 and learners > 1 else "inline"
 
 
 def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) -> Team:
     """The learners, in this process or in worker processes."""
     members = members_of(config, spaces)
     make = partial(make_learner, config=config, spaces=spaces, device=device)
-    prepare = partial(prepare_process, config.precision)
+    prepare = partial(prepare_process, config.precision, placement, device)
     if placement == "process":
         return ProcessTeam(make, members, prepare)
     prepare()

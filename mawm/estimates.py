@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from functools import singledispatch
+from functools import partial, singledispatch
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import numpy as np
 from mawm.agents.agent import Agent
 from mawm.agents.compute import prepare_process
 from mawm.agents.ppo.learner import Ppo
+from mawm.agents.stacked.program import WARM_UP
 from mawm.build import make_learner
 from mawm.configs.train import TrainConfig
 from mawm.methods import learner_names, members_of
 from mawm.storage.append_only_tables import MOST_ROWS, split
+from mawm.team import InlineTeam, StackedTeam
 from mawm.types import Origin, Role, Segment, Spaces
 
 TAGS = 60
@@ -67,38 +69,49 @@ def _rows(table: str, config: TrainConfig, members: int, learners: int) -> int:
     return min(lived, (MOST_ROWS + 1) * capacity)
 
 
-def estimate_minutes(config: TrainConfig, spaces: Spaces, device: str, learners: int, workers: int) -> float:
-    """Minutes of learning for the whole run, with `learners` on `workers` cores. Playing adds little.
+def estimate_minutes(config: TrainConfig, spaces: Spaces, device: str, placement: str, workers: int) -> float:
+    """Minutes of learning for the whole run, with the learners on `workers` cores. Playing adds little.
 
-    The timed learner is discarded and has its own generators: the run's numbers do not depend on it.
+    The timed learners are discarded and have their own generators: the run's numbers do not depend on them. Without a
+    stack one learner is timed, and stands for all.
     """
-    prepare_process(config.precision)
-    learner = make_learner(0, config=config, spaces=spaces, device=device)
-    return _learning(learner, config, spaces) * learners / workers / 60
+    prepare_process(config.precision, placement, device)
+    members = members_of(config, spaces)
+    make = partial(make_learner, config=config, spaces=spaces, device=device)
+    if placement == "stack":
+        return _learning_of_models(StackedTeam(make, members), config, spaces) / 60
+    team = InlineTeam(make, members[:1])
+    return _learning(team.learners[0], team, config, spaces) * len(members) / workers / 60
 
 
 @singledispatch
-def _learning(learner: Any, config: TrainConfig, spaces: Spaces) -> float:
-    """Seconds of learning of one learner in the whole run; nan for a kind of learner that is not timed."""
+def _learning(learner: Any, team: InlineTeam, config: TrainConfig, spaces: Spaces) -> float:
+    """Seconds of learning of a team of one learner in the whole run; nan for a kind of learner that is not timed."""
     return math.nan
 
 
 @_learning.register
-def _(learner: Agent, config: TrainConfig, spaces: Spaces) -> float:
-    steps = config.agent.world_model.seq_len
-    rng, lanes = np.random.default_rng(0), min(4, learner.replay.own.lanes)
-    learner.remember([random_segment(rng, spaces, steps, lane=lane) for lane in range(lanes)])
-    learner.fit_world_model(1)
-    model = _seconds(lambda: learner.fit_world_model(2)) / 2
+def _(learner: Agent, team: InlineTeam, config: TrainConfig, spaces: Spaces) -> float:
+    return _learning_of_models(team, config, spaces)
 
-    information = config.agent.information
-    for past in range(1, information.others + 1):  # with the population that it will soon have
-        learner.intrinsic.remember(learner.actor_critic.actor, past * information.snapshot_every)
+
+def _learning_of_models(team: InlineTeam, config: TrainConfig, spaces: Spaces) -> float:
+    """Seconds of learning of a team of world models in the whole run."""
+    steps, information = config.agent.world_model.seq_len, config.agent.information
+    rng, lanes = np.random.default_rng(0), min(4, team.learners[0].replay.own.lanes)
+    team.remember([[random_segment(rng, spaces, steps, lane=lane) for lane in range(lanes)] for _ in team.learners])
+    team.fit_world_model(WARM_UP + 1)
+    model = _seconds(lambda: team.fit_world_model(2)) / 2
+    for learner in team.learners:
+        for past in range(1, information.others + 1):  # with the population that it will soon have
+            learner.intrinsic.remember(learner.actor_critic.actor, past * information.snapshot_every)
 
     def behave() -> None:
-        learner.imagine(1)
-        learner.fit_behaviour([], env_steps=0)
+        team.imagine(1)
+        team.fit_behaviour([[]] * len(team.learners), env_steps=0)
 
+    for _ in range(WARM_UP):
+        behave()
     behaviour = _seconds(behave)
     plan = config.schedule
     updates = max(0, config.env_steps - plan.prefill) * plan.updates_per_step
@@ -106,7 +119,7 @@ def _(learner: Agent, config: TrainConfig, spaces: Spaces) -> float:
 
 
 @_learning.register
-def _(learner: Ppo, config: TrainConfig, spaces: Spaces) -> float:
+def _(learner: Ppo, team: InlineTeam, config: TrainConfig, spaces: Spaces) -> float:
     rows, steps = config.schedule.battles, min(spaces.episode_limit, config.agent.ppo.rollout)
     lanes = rows * len(learner.members)
     rng = np.random.default_rng(0)

@@ -173,7 +173,6 @@ def _dry_run(runs: list["PlannedRun"], out: Path, jobs: int) -> int:
     from mawm.configs.train import TrainConfig
     from mawm.envs.registry import make_env
     from mawm.estimates import estimate_minutes
-    from mawm.methods import members_of
     from mawm.sweeps.board import duration
     from mawm.sweeps.runner import evaluation_of
 
@@ -185,8 +184,8 @@ def _dry_run(runs: list["PlannedRun"], out: Path, jobs: int) -> int:
         if run.kind not in minutes:
             with contextlib.closing(make_env(config, "train", config.schedule.battles)) as env:
                 spaces = env.spaces
-            learners = len(members_of(config, spaces))
-            minutes[run.kind] = estimate_minutes(config, spaces, resolve_device(config.device), learners, 1)
+            placement = run.args[run.args.index("--placement") + 1]
+            minutes[run.kind] = estimate_minutes(config, spaces, resolve_device(config.device), placement, 1)
         if family not in seeds:
             each = duration(60 * minutes[run.kind])
             print(f"{family:<36} {config.env_steps:>9,} steps  about {each} a seed", flush=True)

@@ -185,7 +185,7 @@ def _prepare_and_train(
     facts = _facts(config, folder, resume, command_line, device=device, placement=placement, cores=cores)
     build.write_config(folder, config, facts)
     workers = min(cores, len(members)) if placement == "process" else 1
-    minutes = estimate_minutes(config, env.spaces, device, len(members), workers)
+    minutes = estimate_minutes(config, env.spaces, device, placement, workers)
     _banner(config, folder, facts, len(members), minutes, most_bytes(config, env.spaces))
     # What the process of a user's environment prints would be drawn over by a live display.
     display = PlainLines() if is_own(config.map) else choose_display()
@@ -208,8 +208,9 @@ def _facts(
     from mawm.envs.starcraft.packages import game_name
     from mawm.run_folder.manifest import facts_now, map_digest, read_facts, resumed_facts
 
+    precision = resolve_precision(config.precision, str(chosen["placement"]), str(chosen["device"]))
     game = {} if config.env == "skirmish" else {"game": game_name()}
-    now = facts_now(**chosen, **game, precision=resolve_precision(config.precision), map_sha256=map_digest(config))
+    now = facts_now(**chosen, **game, precision=precision, map_sha256=map_digest(config))
     before, steps = ({}, 0) if resume is None else (read_facts(folder), resume.env_steps)
     facts, changes = resumed_facts(before, now, steps, command_line)
     for line in facts["not_exact"][-changes:] if changes else []:
@@ -243,7 +244,7 @@ def _compile_engine(config: TrainConfig) -> None:
 
 
 def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float, disk: int) -> None:
-    where = "separate processes" if facts["placement"] == "process" else "this process"
+    where = {"process": "separate processes", "stack": "one stack"}.get(facts["placement"], "this process")
     eta = "ETA unknown"
     if minutes == minutes:  # nan: learners of this kind are not timed
         eta = f"ETA about {minutes:.1f} min on an idle machine"

@@ -1,6 +1,5 @@
 """The stacked placement: the mathematics of the learners one after the other, for all learners at once."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace

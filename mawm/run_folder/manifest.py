@@ -11,8 +11,10 @@ from mawm.configs.presets import merge
 from mawm.configs.train import TrainConfig
 from mawm.storage.safe_read import digest, read_json
 
-EXACT = ("version", "device", "precision", "python", "packages", "machine", "threads")
+EXACT = ("version", "device", "precision", "learners", "python", "packages", "machine", "threads")
 """Facts that may change a run's numbers. A change at a resume is reported and recorded."""
+SEPARATE = "one after another"
+"""The fact `learners` of runs whose learners are not stacked."""
 
 
 def facts_now(**chosen: Any) -> dict[str, Any]:
@@ -20,6 +22,7 @@ def facts_now(**chosen: Any) -> dict[str, Any]:
     return {
         "version": __version__,
         **chosen,
+        "learners": "stacked" if chosen.get("placement") == "stack" else SEPARATE,
         "threads": 1,  # per learner, with every placement
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in ("torch", "numpy", "numba")},
@@ -88,10 +91,11 @@ def resumed_facts(
             f"the run was played with the game {before['game']}, and SC2PATH leads to {now['game']}: "
             "set SC2PATH to the run's game, or begin a new run"
         )
+    saved = {"learners": SEPARATE, **before} if before else {}
     new = [
-        f"from {env_steps} steps on: {key} {now[key]}, before {before[key]}"
+        f"from {env_steps} steps on: {key} {now[key]}, before {saved[key]}"
         for key in EXACT
-        if key in before and before[key] != now[key]
+        if key in saved and key in now and saved[key] != now[key]
     ]
     if before and "game" in now:
         new.append(f"from {env_steps} steps on: new battles, because a running game cannot be saved")

@@ -88,6 +88,6 @@ def _planned(grid: Grid, config: TrainConfig, selects: bool) -> PlannedRun:
                 words.append(value.replace(":", "."))
             if value != getattr(preset, way):
                 args += [f"--{way}", value]
-    args += ["--env-steps", str(config.env_steps), "--preset", grid.train_preset, "--placement", "inline"]
+    args += ["--env-steps", str(config.env_steps), "--preset", grid.train_preset, "--placement", grid.placement]
     name = "_".join([*words, *([grid.label] if grid.label else []), f"s{config.seed}"])
     return PlannedRun(name, config, (*args, *shlex.split(grid.train_args)))
