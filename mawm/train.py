@@ -66,7 +66,12 @@ class Command:
     fresh: Annotated[bool, Common] = False
     """Start over in a new folder, even if there is a run with the same settings."""
     resume: Annotated[Path | None, Common] = None
-    """Continue the run in this folder with its own settings. --env-steps may be raised."""
+    """Continue the run in this folder with its own settings; --env-steps, --placement and --device may change."""
+
+
+MOVABLE = ("env_steps", "placement", "device")
+"""Settings that may change when a run is continued."""
+MOVABLE_FLAGS = "--env-steps, --placement and --device"
 
 
 def main(args: list[str] | None = None) -> int:
@@ -116,9 +121,12 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
         config = read_config(folder)
     except ValueError as error:
         fail(f"--resume {folder}: not a run folder that can be read ({error})")
-    if any(arg.split("=")[0] in ("--env-steps", "--env_steps") for arg in args):
-        config = replace(config, env_steps=command.config.env_steps)
-    return config, folder
+    given = {arg.split("=")[0].removeprefix("--").replace("-", "_") for arg in args if arg.startswith("--")}
+    others = sorted(given - {"resume", *MOVABLE})
+    if others:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        fail(f"--resume {folder} continues a run with its own settings; got {flags}: only {MOVABLE_FLAGS} may change")
+    return replace(config, **{name: getattr(command.config, name) for name in MOVABLE if name in given}), folder
 
 
 def _run(config: TrainConfig, command: Command, resumed: Path | None, command_line: str, stopping: Stopping) -> int:

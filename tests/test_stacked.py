@@ -1,77 +1,254 @@
-"""The stacked placement: the mathematics of the learners one after the other, for all learners at once."""
+"""The stacked placement: the mathematics of learners one after the other, for all learners at once."""
 
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from mawm.build import make_team
-from mawm.collect import Collector
+from mawm.agents.agent import Agent
+from mawm.agents.compute import map_tensors, prepare_process
+from mawm.agents.stacked.learners import StackedLearners, stack
+from mawm.build import make_learner, temporary_run
 from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import TrainConfig
-from mawm.envs.skirmish.vector import SkirmishVectorEnv
-from mawm.team import Team
+from mawm.estimates import random_segment
+from mawm.loop import round_
+from mawm.run_folder.manifest import resumed_facts
+from mawm.train import main
+from mawm.types import Segment, Spaces
 
 Arrays = dict[str, NDArray[Any]]
+SPACES = Spaces(n_agents=3, n_actions=9, obs_size=30, state_size=48, episode_limit=60)
+HEADS = {  # the paper preset's parts
+    "world_model": {
+        "reward_output": "huber", "end_rewards": "shared", "unimix": 0.0, "free_nats": 0.0, "predictor_layers": 2,
+        "layers": 2, "decoder_grads": "detach", "lr_warmup": 0,
+    },
+    "behaviour": {
+        "critic_output": "squared", "layers": 2, "epochs": 3, "entropy_rule": "updates", "averaging": 0.0,
+        "replay_critic": 0.0, "target_decay": 0.0, "greedy_battles": 0.0, "advantage_scale": "percentiles",
+    },
+}  # fmt: skip
 
 
 @pytest.fixture
 def float64() -> Iterator[None]:
     """Within the test all floating-point tensors have 64 bits."""
+    prepare_process("float32")
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
 
 
-def config_of(method: str = "both", **changes: Any) -> TrainConfig:
-    config = replace(load_preset("debug"), method=method, precision="float32")
-    return merge(config, {"sharing": {"bandwidth": 1.0}, **changes}, "test")
+def debug(method: str = "both", **changes: Any) -> TrainConfig:
+    """The debug preset with a bandwidth of 0.5 and short windows, so that both kinds of items are sent early."""
+    sharing = {"bandwidth": 0.5, "window": 40, "rollout_window": 20}
+    return merge(load_preset("debug"), {"method": method, "sharing": sharing, **changes}, "test")
 
 
-def play(team: Team, rounds: int, updates: int, env: SkirmishVectorEnv) -> None:
-    """Rounds of the training loop without budgets: everything that is offered reaches the other learners."""
-    collector = Collector(env, team, seq_len=8, discount=0.99)
-    count = len(team.members)
-    for number in range(rounds):
-        lived = collector.collect(12, "sample")
-        team.remember(lived)
-        boxes = team.offer_segments(lived, env_steps=number)
-        team.admit([[m for j, box in enumerate(boxes) if j != i for m in box.messages] for i in range(count)])
-        team.fit_world_model(updates)
-        team.imagine(updates)
-        boxes = team.offer_rollouts(env_steps=number)
-        inbox = [[m for j, box in enumerate(boxes) if j != i for m in box.messages] for i in range(count)]
-        team.fit_behaviour(inbox, env_steps=number, share_won=0.3)
+def played(config: TrainConfig, placement: str, enough: Callable[[Any], bool]) -> list[Arrays]:
+    """Arrays of each learner after rounds of the training loop."""
+    with temporary_run(merge(config, {"placement": placement}, "test")) as run:
+        while not enough(run):
+            round_(run)
+        learners = [arrays for arrays, _ in run.team.states()]
+    assert all(np.isfinite(x).all() for arrays in learners for x in arrays.values() if x.dtype.kind == "f")
+    return learners
 
 
-def states(config: TrainConfig, placement: str, rounds: int, updates: int) -> list[Arrays]:
-    """Arrays of each learner after some rounds on 3m."""
-    with closing(SkirmishVectorEnv("3m", 4, seed=3)) as env:
-        team = make_team(config, env.spaces, "cpu", placement)
-        play(team, rounds, updates, env)
-        return [arrays for arrays, _ in team.states()]
+def updates_of(run: Any) -> int:
+    """Gradient steps of the first learner's world model."""
+    steps: int = run.team.learners[0].model_trainer.updates
+    return steps
 
 
 def largest_difference(one: list[Arrays], other: list[Arrays]) -> float:
-    """Largest difference of the learners' arrays; NaN counts as infinite."""
-    worst = 0.0
+    """Largest difference of the learners' arrays."""
+    assert len(one) == len(other) and all(a.keys() == b.keys() for a, b in zip(one, other, strict=True))
+    gaps = [0.0]
     for a, b in zip(one, other, strict=True):
-        assert a.keys() == b.keys()
         for name in a:
             assert a[name].shape == b[name].shape, name
-            if a[name].size:
-                gap = np.abs(a[name].astype(np.float64) - b[name].astype(np.float64)).max()
-                worst = max(worst, np.inf if np.isnan(gap) else float(gap))
-    return worst
+            gaps += [float(np.abs(a[name].astype(np.float64) - b[name].astype(np.float64)).max(initial=0.0))]
+    return max(gaps)
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("method", ["independent", "experience", "rollouts", "both", "centralized"])
-def test_stacked_learners_equal_inline_learners_after_one_update_of_each_kind(method: str) -> None:
-    config = config_of(method)
-    assert largest_difference(states(config, "inline", 2, 1), states(config, "stack", 2, 1)) < 1e-9
+@pytest.mark.parametrize(
+    "config",
+    [
+        *(debug(method) for method in ("independent", "experience", "rollouts", "both", "centralized")),
+        debug(agent=HEADS),
+        debug(gating={"gate": "strict", "explorers": 1}),
+        debug(gating={"gate": "policy", "explorers": 1}),
+        debug(gating={"gate": "open", "explorers": 1}, agent={"information": {"kind": "policy_mi", "others": 2}}),
+    ],
+    ids=["independent", "experience", "rollouts", "both", "centralized", "heads", "strict", "policy", "open"],
+)
+def test_stacked_learners_equal_inline_learners_after_updates_of_each_kind(config: TrainConfig) -> None:
+    def enough(run: Any) -> bool:
+        return updates_of(run) >= 6
+
+    assert largest_difference(played(config, "inline", enough), played(config, "stack", enough)) < 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("method", ["independent", "both", "centralized"])
+def test_stacked_learners_equal_inline_learners_after_200_updates(method: str) -> None:
+    def enough(run: Any) -> bool:
+        return updates_of(run) >= 200
+
+    config = debug(method, schedule={"updates_per_step": 0.4})
+    assert largest_difference(played(config, "inline", enough), played(config, "stack", enough)) < 1e-6
+
+
+def segments(seed: int) -> list[Segment]:
+    """Random battles of one agent in two lanes."""
+    rng = np.random.default_rng(seed)
+    return [random_segment(rng, SPACES, 20, lane=i % 2, episode=i) for i in range(6)]
+
+
+def learned(data: list[list[Segment]]) -> tuple[list[Arrays], list[Agent]]:
+    """Arrays of stacked learners after updates of each kind on these segments, and the learners."""
+    config = debug("independent")
+    agents = [make_learner(i, config=config, spaces=SPACES, device="cpu") for i in range(3)]
+    assert all(isinstance(agent, Agent) for agent in agents)
+    team: list[Any] = list(agents)
+    for agent, own in zip(team, data, strict=True):
+        agent.remember(own)
+    learners = StackedLearners(team)
+    for _ in range(2):
+        learners.fit_world_models(2)
+        learners.imagine(1)
+        learners.fit_behaviours([[], [], []], env_steps=100)
+    return [agent.state()[0] for agent in team], team
+
+
+def same(a: Arrays, b: Arrays) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_data_of_one_agent_change_nothing_of_the_others_bit_for_bit() -> None:
+    data = [segments(seed) for seed in range(3)]
+    before, _ = learned(data)
+    after, _ = learned([data[0], segments(7), data[2]])
+    assert [same(a, b) for a, b in zip(before, after, strict=True)] == [True, False, True]
+
+
+def test_non_finite_gradient_of_one_agent_skips_the_steps_of_that_agent_alone() -> None:
+    data = [segments(seed) for seed in range(3)]
+    before, agents = learned(data)
+    assert [agent.incidents() for agent in agents] == [{}, {}, {}]
+    for segment in data[1]:
+        segment.reward[:] = np.nan
+    after, agents = learned(data)
+    assert [same(a, b) for a, b in zip(before, after, strict=True)] == [True, False, True]
+    in_a_row, batch = agents[1].incidents()["world_model"]
+    assert in_a_row == 4 and np.isnan(batch["reward"]).any() and agents[1].model_trainer.optimiser.skipped == 4
+    fresh: Any = make_learner(1, config=debug("independent"), spaces=SPACES, device="cpu")
+    pairs = zip(*(each.model_trainer.model.parameters() for each in (agents[1], fresh)), strict=True)
+    assert all(torch.equal(weight, first) for weight, first in pairs)
+    assert agents[0].incidents() == {} and agents[0].model_trainer.optimiser.skipped == 0
+
+
+class NoWaiting(TorchDispatchMode):
+    """Raises at an operation that would wait for a GPU, because the processor needs a value of a tensor."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal.default", "is_nonzero")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(name in str(func) for name in self.WAITING):
+            raise AssertionError(f"{func} waits for the device")
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def no_waiting(learners: StackedLearners) -> Iterator[None]:
+    """Within the context the recorded functions of the learners must not wait for the device."""
+    programs = [learners.model_step, learners.imagination, learners.behaviour_step, *learners.decisions.values()]
+    functions = [program.function for program in programs]
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*inputs: Any) -> Any:
+            with NoWaiting():
+                return function(*inputs)
+
+        return call
+
+    for program, function in zip(programs, functions, strict=True):
+        program.function = watched(function)
+    yield
+    for program, function in zip(programs, functions, strict=True):
+        program.function = function
+
+
+def test_recorded_functions_do_not_wait_for_the_device() -> None:
+    with pytest.raises(AssertionError, match="waits for the device"), NoWaiting():
+        float(torch.ones(1).sum())
+    _, agents = learned([segments(seed) for seed in range(3)])
+    learners = StackedLearners(agents)
+    with no_waiting(learners):
+        learners.fit_world_models(1)
+        learners.imagine(1)
+        learners.fit_behaviours([[], [], []], env_steps=100)
+        for agent in agents:
+            agent.begin("train", 2)
+        obs, avail, first = np.zeros((2, 30), np.float32), np.ones((2, 9), np.bool_), np.ones(2, np.bool_)
+        for mode in ("sample", "greedy", "random"):
+            actions = learners.act([obs] * 3, [avail] * 3, [first] * 3, "train", mode)
+            assert [each.shape for each in actions] == [(2,)] * 3
+
+
+def test_agents_with_data_of_different_shapes_learn_one_after_the_other() -> None:
+    _, agents = learned([segments(seed) for seed in range(3)])
+    learners = StackedLearners(agents)
+    agents[0].model_trainer.replay.own._written[:] = 0  # this agent has nothing to sample from
+    before = [agent.model_trainer.updates for agent in agents]
+    metrics = learners.fit_world_models(1)
+    learners.imagine(1)
+    assert [bool(each) for each in metrics] == [False, True, True]
+    assert [agent.model_trainer.updates - old for agent, old in zip(agents, before, strict=True)] == [0, 1, 1]
+    assert [agent.behaviour_trainer.count > 0 for agent in agents] == [False, True, True]
+    assert [bool(each) for each in learners.fit_behaviours([[], [], []], env_steps=0)] == [False, True, True]
+
+
+def test_stack_of_trees_keeps_their_structure() -> None:
+    trees = [(torch.full((2,), float(i)), (torch.tensor([i]),), ()) for i in range(3)]
+    whole = stack(trees)
+    assert whole[0].shape == (3, 2) and whole[1][0].tolist() == [[0], [1], [2]] and whole[2] == ()
+    assert map_tensors(lambda x: x + 1, whole)[1][0].tolist() == [[1], [2], [3]]
+
+
+def test_run_goes_on_in_the_other_placement_and_is_told_that_it_is_not_exact(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--preset", "debug", "--device", "cpu", "--bandwidth", "0.5"]
+    assert main([*small, "--placement", "inline", "--env-steps", "200", "--run-dir", f"{tmp_path}/run"]) == 0
+    assert "in this process" in capsys.readouterr().out
+    resume = ["--resume", f"{tmp_path}/run"]
+    assert main([*resume, "--placement", "stack", "--env-steps", "300"]) == 0
+    said = capsys.readouterr()
+    assert "not exact from 224 steps on: learners stacked, before one after another" in said.err
+    assert "in one stack" in said.out
+    assert main([*resume, "--placement", "inline", "--env-steps", "400"]) == 0
+    assert "learners one after another, before stacked" in capsys.readouterr().err
+
+
+def test_placement_without_a_stack_is_exact_after_a_run_that_did_not_name_its_learners() -> None:
+    _, new = resumed_facts({"device": "cpu"}, {"device": "cpu", "learners": "one after another"}, 5, "train")
+    assert new == 0
+    facts, new = resumed_facts({"device": "cpu"}, {"device": "cpu", "learners": "stacked"}, 5, "train")
+    assert new == 1 and "learners stacked" in facts["not_exact"][0]
+
+
+def test_precision_bf16_with_a_stack_is_an_error_that_names_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--preset", "debug", "--placement", "stack", "--precision", "bf16", "--device", "cpu"])
+    assert stopped.value.code == 2
+    assert "--precision auto" in capsys.readouterr().err

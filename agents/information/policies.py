@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mawm.agents.actor_critic import Head, Imagined, threshold_avail
 from mawm.agents.categorical import masked_logits, sample, softmax
+from mawm.agents.compute import to_tensor
 from mawm.agents.config import InformationConfig
 from mawm.agents.information.estimators import gaps
 from mawm.agents.information.term import Intrinsic
@@ -60,9 +61,7 @@ class FeaturePolicies:
         weights = arrays["weights"]
         weights = weights[np.isfinite(weights).all((1, 2))][:keep]
         self.arrays = {**{name: arrays[name] for name in self.FIELDS}, "weights": weights}
-        self._tensors = {
-            name: torch.from_numpy(np.array(value, np.float32)).to(device) for name, value in self.arrays.items()
-        }
+        self._tensors = {name: to_tensor(np.asarray(value, np.float32), device) for name, value in self.arrays.items()}
 
     def __len__(self) -> int:
         return len(self.arrays["weights"])
