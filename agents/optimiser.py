@@ -53,7 +53,8 @@ class Optimiser:
 
     def _rate_on_device(self) -> Tensor:
         """`rate` as a tensor, without waiting for the device."""
-        taken = self.moments["step"].to(torch.get_default_dtype())
+        # On a GPU the fused kernel reads a rate of 32 bits.
+        taken = self.moments["step"].to(torch.float32 if self.flat.is_cuda else torch.float64)
         return self.lr * ((taken + 1.0) / max(1, self.warmup)).clamp(max=1.0)
 
     def step(self, loss: Tensor, inputs: Mapping[str, Tensor] | None = None) -> float:

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mawm.agents.actor_critic import ActorCritic
 from mawm.agents.behaviour_trainer import BehaviourTrainer
+from mawm.agents.compute import on_device
 from mawm.agents.config import AgentConfig, ReplayConfig
 from mawm.agents.information.term import Intrinsic
 from mawm.agents.matmul import matmul, set_precision
@@ -51,18 +52,22 @@ def our_units(config: AgentConfig, seed: int) -> Units:
     }
 
 
-def plain_units(config: AgentConfig, seed: int) -> Units:
+def plain_units(config: AgentConfig, seed: int, device: str = "cpu") -> Units:
     """The same three units of the plain learner."""
-    rng = np.random.default_rng(seed)
-    replay, learner, c = filled_replay(rng), PlainLearner(SPACES.obs_size, SPACES.n_actions, config), config.world_model
+    rng, c = np.random.default_rng(seed), config.world_model
+    replay, learner = filled_replay(rng), PlainLearner(SPACES.obs_size, SPACES.n_actions, config, device)
     kept: list[tuple[torch.Tensor, ...]] = []
 
     def rollout() -> None:
         rows = -(-3 * config.behaviour.starts // (2 * c.seq_len))  # as many as `ModelTrainer.starts`
-        kept[:] = [learner.rollout(replay.sample_own(rows, c.seq_len, rng), config.behaviour.starts)]
+        batch = on_device(replay.sample_own(rows, c.seq_len, rng), device)
+        kept[:] = [learner.rollout(batch, config.behaviour.starts)]
+
+    def update() -> None:
+        learner.world_model_update(on_device(replay.sample_pooled(c.batch, c.seq_len, rng), device))
 
     return {
-        "world_model_update": lambda: learner.world_model_update(replay.sample_pooled(c.batch, c.seq_len, rng)),
+        "world_model_update": update,
         "rollout": rollout,
         "policy_epoch": lambda: learner.policy_epoch(learner.prepare(kept[0])),
     }

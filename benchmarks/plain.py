@@ -114,7 +114,7 @@ class PlainModel(nn.Module):
 class PlainLearner:
     """The world-model update, the rollouts and the policy epoch of one agent."""
 
-    def __init__(self, obs_size: int, n_actions: int, config: AgentConfig) -> None:
+    def __init__(self, obs_size: int, n_actions: int, config: AgentConfig, device: str = "cpu") -> None:
         b = self.config = config.behaviour
         self.model = PlainModel(obs_size, n_actions, config)
         feat = config.world_model.deter + self.model.latent
@@ -122,6 +122,8 @@ class PlainLearner:
         self.value_output = scalar_output(b.critic_output, b.bins)
         self.critic = perceptron(feat, b.hidden, b.layers, self.value_output.size)
         self.slow_critic = perceptron(feat, b.hidden, b.layers, self.value_output.size)
+        for module in (self.model, self.actor, self.critic, self.slow_critic, self.value_output):
+            module.to(device)
         self.clip_model = config.world_model.clip
         self.model_opt = torch.optim.Adam(self.model.parameters(), lr=config.world_model.lr)
         self.actor_opt = torch.optim.Adam(self.actor.parameters(), lr=b.actor_lr)
@@ -146,7 +148,7 @@ class PlainLearner:
         avail = batch.avail.flatten(0, 1)[:starts]
         h, z = feat.split([m.config.deter, m.latent], -1)
         out: list[tuple[Tensor, ...]] = []
-        all_feats, weight = [feat], torch.ones(starts)
+        all_feats, weight = [feat], torch.ones(starts, device=feat.device)
         for _ in range(b.horizon):
             policy = Categorical(logits=self.actor(feat).masked_fill(~avail, -1e9))
             action = policy.sample()
@@ -175,7 +177,7 @@ class PlainLearner:
     def policy_epoch(self, rows: tuple[Tensor, ...]) -> None:
         """One pass over the imagined rows in minibatches: clipped ratios for the actor, two-hot for the critic."""
         b = self.config
-        for index in torch.randperm(len(rows[0])).split(b.minibatch):
+        for index in torch.randperm(len(rows[0]), device=rows[0].device).split(b.minibatch):
             if len(index) < b.minibatch and len(rows[0]) >= b.minibatch:
                 break
             feat, avail, action, old, advantage, returns, weight = (x[index] for x in rows)

@@ -130,24 +130,44 @@ class Learning:
 
 @dataclass(frozen=True, kw_only=True)
 class Learner(Measurement):
-    """Seconds of one iteration of learning, and of the same step in plain code (interleaved, one thread)."""
+    """Seconds of one iteration of learning, and of the same step in plain code (interleaved, one thread).
 
-    agents: Annotated[int, Interval(ge=1, le=1000)] = 3
+    On a CPU the agents learn one after the other (processor seconds). On a GPU they learn as one stack (wall seconds).
+    """
+
+    agents: tuple[Annotated[int, Interval(ge=1, le=1000)], ...] = (3,)
+    """Numbers of agents; a row for each."""
     preset: str = "paper"
+    device: str = "cpu"
+    """`cpu`, `cuda` or `cuda:N`."""
+    compile: bool = False
+    """Measure what torch.compile would bring for a world-model update on a CPU, and how long it compiles."""
     repeats: Annotated[int, Interval(ge=1, le=10**6)] = 5
     """Number of interleaved timings, whose medians are printed."""
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row."""
-        from mawm.agents.compute import prepare_process, resolve_precision
-        from mawm.benchmarks.learner import measure
+        """A row for each number of agents."""
+        from mawm.agents.compute import prepare_process, resolve_device, resolve_precision
+        from mawm.benchmarks import learner, stack
         from mawm.configs.presets import load_preset
 
-        config = load_preset(self.preset)
-        prepare_process(config.precision)
-        precision = resolve_precision(config.precision)
-        row = measure(config.agent, self.agents, precision, self.repeats)
-        return [{"agents": self.agents, "preset": self.preset, "precision": precision, **row}]
+        config, device = load_preset(self.preset), resolve_device(self.device)
+        if self.compile:
+            prepare_process("float32")
+            return [{"preset": self.preset, "precision": "float32", **stack.compiled(config.agent, self.repeats)}]
+        placement = "inline" if device == "cpu" else "stack"
+        precision = resolve_precision(config.precision if device == "cpu" else "auto", placement, device)
+        prepare_process(precision if device == "cpu" else "auto", placement, device)
+        about = {"preset": self.preset, "device": device, "precision": precision}
+        if device == "cpu":
+            return [
+                {"agents": count, **about, **learner.measure(config.agent, count, precision, self.repeats)}
+                for count in self.agents
+            ]
+        return [
+            {"agents": count, **about, **stack.measure(config.agent, count, device, self.repeats)}
+            for count in self.agents
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

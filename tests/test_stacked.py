@@ -114,16 +114,16 @@ def segments(seed: int) -> list[Segment]:
     return [random_segment(rng, SPACES, 20, lane=i % 2, episode=i) for i in range(6)]
 
 
-def learned(data: list[list[Segment]]) -> tuple[list[Arrays], list[Agent]]:
+def learned(data: list[list[Segment]], device: str = "cpu", rounds: int = 2) -> tuple[list[Arrays], list[Agent]]:
     """Arrays of stacked learners after updates of each kind on these segments, and the learners."""
     config = debug("independent")
-    agents = [make_learner(i, config=config, spaces=SPACES, device="cpu") for i in range(3)]
+    agents = [make_learner(i, config=config, spaces=SPACES, device=device) for i in range(3)]
     assert all(isinstance(agent, Agent) for agent in agents)
     team: list[Any] = list(agents)
     for agent, own in zip(team, data, strict=True):
         agent.remember(own)
     learners = StackedLearners(team)
-    for _ in range(2):
+    for _ in range(rounds):
         learners.fit_world_models(2)
         learners.imagine(1)
         learners.fit_behaviours([[], [], []], env_steps=100)
@@ -252,3 +252,51 @@ def test_precision_bf16_with_a_stack_is_an_error_that_names_the_way_out(capsys: 
         main(["--preset", "debug", "--placement", "stack", "--precision", "bf16", "--device", "cpu"])
     assert stopped.value.code == 2
     assert "--precision auto" in capsys.readouterr().err
+
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+
+
+@gpu
+@pytest.mark.usefixtures("float64")
+def test_recorded_graphs_on_a_gpu_equal_the_cpu() -> None:
+    data = [segments(seed) for seed in range(3)]
+    (cpu, _), (cuda, agents) = learned(data, "cpu", rounds=6), learned(data, "cuda:0", rounds=6)
+    assert largest_difference(cpu, cuda) < 1e-6
+    assert all(agent.model_trainer.updates == 12 for agent in agents)
+
+
+@gpu
+def test_data_of_one_agent_change_nothing_of_the_others_on_a_gpu() -> None:
+    data = [segments(seed) for seed in range(3)]
+    (before, _), (after, _) = (learned(each, "cuda:0", rounds=6) for each in (data, [data[0], segments(7), data[2]]))
+    assert [same(a, b) for a, b in zip(before, after, strict=True)] == [True, False, True]
+
+
+@gpu
+def test_recorded_functions_do_not_synchronise_with_the_gpu() -> None:
+    _, agents = learned([segments(seed) for seed in range(3)], "cuda:0")
+    learners = StackedLearners(agents)
+    program = learners.model_step
+    for agent in agents:
+        agent.model_trainer.optimiser.create_moments()
+    drawn = stack([agent.model_trainer.draw() for agent in agents])
+    given = learners.learned.buffers(), *map_tensors(lambda x: x.to("cuda:0"), drawn)
+    for _ in range(4):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            program(*given)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert len(program.graphs) == 1
+
+
+@gpu
+def test_run_on_a_gpu_is_stacked_and_goes_on_after_a_checkpoint(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--preset", "debug", "--device", "cuda", "--bandwidth", "0.5", "--run-dir", f"{tmp_path}/run"]
+    assert main([*small, "--env-steps", "300"]) == 0
+    assert "in one stack" in capsys.readouterr().out
+    assert main(["--resume", f"{tmp_path}/run", "--env-steps", "600"]) == 0
+    assert "not exact" not in capsys.readouterr().err
