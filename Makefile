@@ -1,7 +1,7 @@
 # What CI and CONTRIBUTING call. `make check PYTHON=.venv/bin/python` uses another interpreter.
 PYTHON ?= python
 
-.PHONY: check format core test slow storm soak smac
+.PHONY: check format core test slow storm soak gpu smac
 
 check:  ## Lint, formatting, types.
 	$(PYTHON) -m ruff check .
@@ -26,6 +26,9 @@ storm:  ## Kills, damage, full disks, hostile files, faults and random settings 
 
 soak:  ## A million environment steps, watched: memory, threads, file handles, disk.
 	$(PYTHON) -m mawm.benchmarks.soak
+
+gpu:  ## All checks that need a GPU, in at most eight minutes.
+	$(PYTHON) -m mawm.benchmarks.gpu
 
 slow:  ## The tests that take more than a few seconds each.
 	$(PYTHON) -m pytest -m slow

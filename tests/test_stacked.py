@@ -78,17 +78,20 @@ def largest_difference(one: list[Arrays], other: list[Arrays]) -> float:
     return max(gaps)
 
 
+CASES = {
+    **{method: debug(method) for method in ("independent", "experience", "rollouts", "both", "centralized")},
+    "heads": debug(agent=HEADS),
+    "strict": debug(gating={"gate": "strict", "explorers": 1}),
+    "policy": debug(gating={"gate": "policy", "explorers": 1}),
+    "open": debug(gating={"gate": "open", "explorers": 1}, agent={"information": {"kind": "policy_mi", "others": 2}}),
+}
+QUICK = ("independent", "both", "centralized", "heads", "policy")
+
+
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     "config",
-    [
-        *(debug(method) for method in ("independent", "experience", "rollouts", "both", "centralized")),
-        debug(agent=HEADS),
-        debug(gating={"gate": "strict", "explorers": 1}),
-        debug(gating={"gate": "policy", "explorers": 1}),
-        debug(gating={"gate": "open", "explorers": 1}, agent={"information": {"kind": "policy_mi", "others": 2}}),
-    ],
-    ids=["independent", "experience", "rollouts", "both", "centralized", "heads", "strict", "policy", "open"],
+    [pytest.param(config, id=name, marks=[] if name in QUICK else pytest.mark.slow) for name, config in CASES.items()],
 )
 def test_stacked_learners_equal_inline_learners_after_updates_of_each_kind(config: TrainConfig) -> None:
     def enough(run: Any) -> bool:
