@@ -17,7 +17,10 @@ from mawm.types import Bools, Floats, Ints
 
 
 class Inputs(NamedTuple):
-    """Inputs of L lanes: obs (L, O), avail (L, A), noise (L, G + 1) of the latents and the action, others (L,)."""
+    """Inputs of L lanes: obs (L, O), avail (L, A), noise (L, G + 1) of the latents and the action, others (L,).
+
+    `greedy`: the lanes that take the likeliest action while others sample.
+    """
 
     obs: Tensor
     prev_action: Tensor

@@ -201,7 +201,7 @@ class Agent(GatedLearner):
         model, horizon = self.config.world_model, self.config.behaviour.horizon
         sizes = [codec.rollout_bytes(horizon, model.deter, model.groups, self.spaces.n_actions, self.wire)] * count
         # The loss of a critic that was never fitted is the same for every rollout.
-        if not count or not self.rollouts.active or not self.actor_critic.critic_opt.moments:
+        if not count or not self.rollouts.active or not self.actor_critic.critic_opt.taken:
             return self.rollouts.silent(sizes)
         origin = Origin(self.members[0], self.label, self.behaviour_trainer.round)
         items, losses = self.behaviour_trainer.rollouts(origin), self.behaviour_trainer.critic_losses()

@@ -25,15 +25,11 @@ def resolve_device(name: str) -> str:
 
 
 def resolve_precision(name: str, placement: str = "inline", device: str = "cpu") -> str:
-    """The precision of products. ValueError for `bf16` with the placement `stack`, whose formulas do not round factors.
+    """The precision of products.
 
     `auto` is bf16 where the processor has units for it, tf32 with stacked learners on a GPU, float32 elsewhere.
     """
     if placement == "stack":
-        if name == "bf16":
-            raise ValueError(
-                "--precision bf16 does not work with --placement stack; use --precision auto (TF32 on a GPU) or float32"
-            )
         return "tf32" if name == "auto" and device.startswith("cuda") else "float32"
     return ("bf16" if has_bf16_units() else "float32") if name == "auto" else name
 

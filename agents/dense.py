@@ -65,11 +65,12 @@ def draw(probs: Tensor, uniform: Tensor) -> Tensor:
 
 
 def divergences(p: Tensor, q: Tensor, least: float) -> tuple[Tensor, Tensor]:
-    """KL(sg(p), q) and KL(p, sg(q)) (...) of independent variables (..., G, C), with probabilities of `least` or more.
+    """KL(sg(p), q) and KL(p, sg(q)) (...) of independent variables (..., G, C); sg stops the gradient.
 
-    sg stops the gradient.
+    The logarithms replace probabilities below `least` by `least`. The gradient passes as if they were not replaced, so
+    that such a probability can rise again.
     """
-    log_p, log_q = p.clamp_min(least).log(), q.clamp_min(least).log()
+    log_p, log_q = ((x + (x.clamp_min(least) - x).detach()).log() for x in (p, q))
     dyn = p.detach() * (log_p.detach() - log_q)
     rep = p * (log_p - log_q.detach())
     return dyn.sum((-2, -1)), rep.sum((-2, -1))

@@ -36,8 +36,8 @@ class Optimiser:
     def move(self, data: Tensor, grad: Tensor) -> None:
         """Let all parameters, which `data` (P,) contains, and their gradients be views of `data` and `grad` (P,)."""
         self.flat.data, self.flat.grad = data, grad
-        for p, values, slopes in zip(self.params, self._views(data), self._views(grad), strict=True):
-            p.data, p.grad = values, slopes
+        for p, values, gradients in zip(self.params, self._views(data), self._views(grad), strict=True):
+            p.data, p.grad = values, gradients
 
     def _views(self, flat: Tensor) -> Iterator[Tensor]:
         start = 0
@@ -48,8 +48,12 @@ class Optimiser:
     @property
     def rate(self) -> float:
         """The learning rate of the next step."""
-        taken = float(self.moments["step"]) if self.moments else 0.0
-        return self.lr * min(1.0, (taken + 1.0) / self.warmup) if self.warmup else self.lr
+        return self.lr * min(1.0, (self.taken + 1.0) / self.warmup) if self.warmup else self.lr
+
+    @property
+    def taken(self) -> float:
+        """Number of steps taken, without skipped ones."""
+        return float(self.moments["step"]) if self.moments else 0.0
 
     def _rate_on_device(self) -> Tensor:
         """`rate` as a tensor, without waiting for the device."""
@@ -88,7 +92,7 @@ class Optimiser:
         """Create Adam's moments, if there are none yet."""
         if not self.moments:
             zeros = {name: torch.zeros_like(self.flat.detach()) for name in ("exp_avg", "exp_avg_sq")}
-            self.moments = {**zeros, "step": torch.zeros((), device=self.flat.device)}
+            self.moments = {**zeros, "step": self._count(0.0)}
 
     @torch.no_grad()
     def adam(self, skip: Tensor | None = None) -> None:
@@ -131,9 +135,13 @@ class Optimiser:
                 raise ValueError(
                     f"optimiser moment {key} has {arrays[key].size} values; the module has {self.flat.numel()}"
                 )
-            self.moments[key] = torch.from_numpy(arrays[key].copy()).to(self.flat.device)
+            self.moments[key] = torch.from_numpy(arrays[key].copy()).to(self.flat)
         if arrays:
-            self.moments["step"] = torch.tensor(float(arrays["step"].reshape(-1)[0]), device=self.flat.device)
+            self.moments["step"] = self._count(float(arrays["step"].reshape(-1)[0]))
+
+    def _count(self, steps: float) -> Tensor:
+        # The fused kernel reads a count of 32 bits.
+        return torch.tensor(steps, dtype=torch.float32, device=self.flat.device)
 
 
 def _array(value: Tensor) -> NDArray[Any]:

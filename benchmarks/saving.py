@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mawm.build import temporary_run
+from mawm.build import resolve_placement, temporary_run
 from mawm.configs.train import TrainConfig
 from mawm.estimates import random_segment
 from mawm.loop import Run, round_
 from mawm.run_folder.checkpoint import base_for, write
 from mawm.run_folder.run_state import parts_of
-from mawm.team import ProcessTeam
 from mawm.types import Spaces
 
 TIMED_STEPS = 2000
@@ -31,7 +30,7 @@ def measure(config: TrainConfig, cores: int) -> dict[str, Any]:
     interval.
     """
     with temporary_run(config, cores) as run, tempfile.TemporaryDirectory() as folder:
-        placement = "process" if isinstance(run.team, ProcessTeam) else "inline"
+        placement = resolve_placement(config, len(run.team.members), "cpu", cores)
         figures = _figures(run, config, run.collector.env.spaces, Path(folder))
         return {"map": config.map, "placement": placement, **figures}
 

@@ -61,11 +61,11 @@ def product_rate(device: str) -> float:
 def _timed(call: Callable[[], object], device: str) -> float:
     """Wall seconds of a call, until the device has finished."""
     if device != "cpu":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     start = time.perf_counter()
     call()
     if device != "cpu":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     return time.perf_counter() - start
 
 

@@ -34,6 +34,11 @@ def check(config: TrainConfig) -> None:
         _check_product(config, paths, most)
     if is_own(config.map):
         load_factory("map", config.map)
+    if config.placement == "stack" and config.precision == "bf16":
+        raise ValueError(
+            "placement stack does not work with precision bf16: stacked learners do not round the factors of products; "
+            "use --placement inline, or --precision auto (TF32 on a GPU) or float32"
+        )
     _check_selector(config.sharing)
     _check_elite(config)
     _check_updates(config)

@@ -145,8 +145,8 @@ class TrainConfig:
     device: Annotated[str, Common] = "auto"
     """Device of the networks: `auto`, `cpu`, `cuda` or `cuda:N`."""
     precision: Annotated[Literal["auto", "float32", "bf16"], Common] = "float32"
-    """Precision of matrix products: `float32`, `bf16`, or `auto` (bf16 where it is faster). `bf16` rounds both factors;
-    at the paper's sizes that is faster (docs/performance.md)."""
+    """Precision of matrix products: `float32`, `bf16`, or `auto` (bf16 on a CPU where it is faster, TF32 with stacked
+    learners on a GPU). Both round the factors; at the paper's sizes that is faster (docs/performance.md)."""
     sharing: Annotated[SharingConfig, tyro.conf.arg(name="")] = field(default_factory=SharingConfig)
     gating: Annotated[GatingConfig, tyro.conf.arg(name="")] = field(default_factory=GatingConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

@@ -155,9 +155,9 @@ class Learner(Measurement):
         if self.compile:
             prepare_process("float32")
             return [{"preset": self.preset, "precision": "float32", **stack.compiled(config.agent, self.repeats)}]
-        placement = "inline" if device == "cpu" else "stack"
-        precision = resolve_precision(config.precision if device == "cpu" else "auto", placement, device)
-        prepare_process(precision if device == "cpu" else "auto", placement, device)
+        placement, asked = ("inline", config.precision) if device == "cpu" else ("stack", "auto")
+        precision = resolve_precision(asked, placement, device)
+        prepare_process(asked, placement, device)
         about = {"preset": self.preset, "device": device, "precision": precision}
         if device == "cpu":
             return [

@@ -154,15 +154,14 @@ def check_room(config: TrainConfig, spaces: Spaces) -> None:
 def resolve_placement(config: TrainConfig, learners: int, device: str, cores: int) -> str:
     """The placement of a run.
 
-    `auto` means `stack` on a GPU, and `process` on a CPU with more than one core and more than one learner. Learners
-    without a world model are small: they are never stacked.
+    `auto` means `stack` on a GPU, and `process` on a CPU with more than one core and more than one learner. Learners of
+    another kind (`LEARNERS`) are not stacked: `stack` means `inline` for them. Precision `bf16` cannot be stacked.
     """
-    stacks = METHODS[config.method].world_model
-    if config.placement == "stack" or (config.placement == "auto" and device != "cpu"):
-        return "stack" if stacks else "inline"
+    if config.placement == "stack" or (config.placement == "auto" and device != "cpu" and config.precision != "bf16"):
+        return "stack" if METHODS[config.method].learner == "world_model" else "inline"
     if config.placement != "auto":
         return config.placement
-    return "process" if cores > 1 and learners > 1 else "inline"
+    return "process" if device == "cpu" and cores > 1 and learners > 1 else "inline"
 
 
 def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) -> Team:

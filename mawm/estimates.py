@@ -1,5 +1,6 @@
 """Estimates before a run starts: minutes of learning, and disk space."""
 
+import gc
 import math
 import time
 from collections.abc import Callable
@@ -79,7 +80,7 @@ def estimate_minutes(config: TrainConfig, spaces: Spaces, device: str, placement
     members = members_of(config, spaces)
     make = partial(make_learner, config=config, spaces=spaces, device=device)
     if placement == "stack":
-        return _learning_of_models(StackedTeam(make, members), config, spaces) / 60
+        return _learning_of_stack(StackedTeam(make, members), config, spaces) / 60
     team = InlineTeam(make, members[:1])
     return _learning(team.learners[0], team, config, spaces) * len(members) / workers / 60
 
@@ -92,15 +93,23 @@ def _learning(learner: Any, team: InlineTeam, config: TrainConfig, spaces: Space
 
 @_learning.register
 def _(learner: Agent, team: InlineTeam, config: TrainConfig, spaces: Spaces) -> float:
-    return _learning_of_models(team, config, spaces)
+    return _learning_of_models(team, config, spaces, warm_up=1)
 
 
-def _learning_of_models(team: InlineTeam, config: TrainConfig, spaces: Spaces) -> float:
-    """Seconds of learning of a team of world models in the whole run."""
+def _learning_of_stack(team: StackedTeam, config: TrainConfig, spaces: Spaces) -> float:
+    """Seconds of learning of stacked learners. Their CUDA graphs are freed, because that is not permitted later."""
+    seconds = _learning_of_models(team, config, spaces, WARM_UP + 1)
+    team.stacked.forget_graphs()
+    gc.collect()
+    return seconds
+
+
+def _learning_of_models(team: InlineTeam, config: TrainConfig, spaces: Spaces, warm_up: int) -> float:
+    """Seconds of learning of a team of world models in the whole run; the first `warm_up` updates are not timed."""
     steps, information = config.agent.world_model.seq_len, config.agent.information
     rng, lanes = np.random.default_rng(0), min(4, team.learners[0].replay.own.lanes)
     team.remember([[random_segment(rng, spaces, steps, lane=lane) for lane in range(lanes)] for _ in team.learners])
-    team.fit_world_model(WARM_UP + 1)
+    team.fit_world_model(warm_up)
     model = _seconds(lambda: team.fit_world_model(2)) / 2
     for learner in team.learners:
         for past in range(1, information.others + 1):  # with the population that it will soon have
@@ -110,7 +119,7 @@ def _learning_of_models(team: InlineTeam, config: TrainConfig, spaces: Spaces) -
         team.imagine(1)
         team.fit_behaviour([[]] * len(team.learners), env_steps=0)
 
-    for _ in range(WARM_UP):
+    for _ in range(warm_up - 1):
         behave()
     behaviour = _seconds(behave)
     plan = config.schedule

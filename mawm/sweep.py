@@ -5,10 +5,10 @@ import os
 import shlex
 import signal
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import tyro
 from annotated_types import Interval
@@ -170,6 +170,7 @@ def _end(runner: "Runner", stopped: list[int]) -> int:
 def _dry_run(runs: list["PlannedRun"], out: Path, jobs: int) -> int:
     """Print one line for each kind of run that is not done, with an estimate from a short measurement of its speed."""
     from mawm.agents.compute import resolve_device
+    from mawm.build import resolve_placement
     from mawm.configs.train import TrainConfig
     from mawm.envs.registry import make_env
     from mawm.estimates import estimate_minutes
@@ -184,8 +185,9 @@ def _dry_run(runs: list["PlannedRun"], out: Path, jobs: int) -> int:
         if run.kind not in minutes:
             with contextlib.closing(make_env(config, "train", config.schedule.battles)) as env:
                 spaces = env.spaces
-            placement = run.args[run.args.index("--placement") + 1]
-            minutes[run.kind] = estimate_minutes(config, spaces, resolve_device(config.device), placement, 1)
+            device, asked = resolve_device(config.device), cast(Any, run.args[run.args.index("--placement") + 1])
+            placement = resolve_placement(replace(config, placement=asked), 1, device, 1)
+            minutes[run.kind] = estimate_minutes(config, spaces, device, placement, 1)
         if family not in seeds:
             each = duration(60 * minutes[run.kind])
             print(f"{family:<36} {config.env_steps:>9,} steps  about {each} a seed", flush=True)

@@ -252,14 +252,17 @@ def _compile_engine(config: TrainConfig) -> None:
 
 
 def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float, disk: int) -> None:
-    where = {"process": "separate processes", "stack": "one stack"}.get(facts["placement"], "this process")
+    where = {
+        "process": "separate processes, one thread each",
+        "stack": "one stack in this process, one thread",
+    }.get(facts["placement"], "this process, one thread")
     eta = "ETA unknown"
     if minutes == minutes:  # nan: learners of this kind are not timed
         eta = f"ETA about {minutes:.1f} min on an idle machine"
     for line in (
         f"mawm {__version__}: {environment_of(config).about(config)}",
         f"method {config.method}, nominal bandwidth {config.sharing.bandwidth:g} of all bytes, seed {config.seed}",
-        f"device {facts['device']}, {learners} learner(s) in {where}, one thread each, {facts['cores']} core(s), "
+        f"device {facts['device']}, {learners} learner(s) in {where}, {facts['cores']} core(s), "
         f"matrix products in {facts['precision']}",
         f"budget {config.env_steps} environment steps, {eta}",
         f"run folder {folder}, at most {disk / 1e6:,.0f} MB",

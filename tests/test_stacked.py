@@ -1,7 +1,10 @@
 """The stacked placement: the mathematics of learners one after the other, for all learners at once."""
 
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,15 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mawm import sweep
+from mawm.agents import dense
 from mawm.agents.agent import Agent
+from mawm.agents.categorical import balanced_kl
 from mawm.agents.compute import map_tensors, prepare_process
 from mawm.agents.stacked.learners import StackedLearners, stack
-from mawm.build import make_learner, temporary_run
+from mawm.agents.stacked.program import MOST_GRAPHS, WARM_UP, Program
+from mawm.build import make_learner, resolve_placement, temporary_run
 from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import TrainConfig
 from mawm.estimates import random_segment
 from mawm.loop import round_
-from mawm.run_folder.manifest import resumed_facts
+from mawm.run_folder.locate import find_run_folder
+from mawm.run_folder.manifest import read_config, resumed_facts
 from mawm.train import main
 from mawm.types import Segment, Spaces
 
@@ -68,13 +76,15 @@ def updates_of(run: Any) -> int:
 
 
 def largest_difference(one: list[Arrays], other: list[Arrays]) -> float:
-    """Largest difference of the learners' arrays."""
+    """Largest difference of the learners' arrays, which must be finite."""
     assert len(one) == len(other) and all(a.keys() == b.keys() for a, b in zip(one, other, strict=True))
     gaps = [0.0]
     for a, b in zip(one, other, strict=True):
         for name in a:
             assert a[name].shape == b[name].shape, name
-            gaps += [float(np.abs(a[name].astype(np.float64) - b[name].astype(np.float64)).max(initial=0.0))]
+            gap = np.abs(a[name].astype(np.float64) - b[name].astype(np.float64))
+            assert np.isfinite(gap).all(), name
+            gaps.append(float(gap.max(initial=0.0)))
     return max(gaps)
 
 
@@ -172,23 +182,38 @@ class NoWaiting(TorchDispatchMode):
 
 
 @contextmanager
-def no_waiting(learners: StackedLearners) -> Iterator[None]:
-    """Within the context the recorded functions of the learners must not wait for the device."""
+def no_waiting(learners: StackedLearners, mode: Callable[[], Any] = NoWaiting) -> Iterator[None]:
+    """Within the context the recorded functions of the learners run in `mode`, in which waiting is an error."""
     programs = [learners.model_step, learners.imagination, learners.behaviour_step, *learners.decisions.values()]
     functions = [program.function for program in programs]
 
     def watched(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*inputs: Any) -> Any:
-            with NoWaiting():
+            with mode():
                 return function(*inputs)
 
         return call
 
     for program, function in zip(programs, functions, strict=True):
         program.function = watched(function)
-    yield
-    for program, function in zip(programs, functions, strict=True):
-        program.function = function
+    try:
+        yield
+    finally:
+        for program, function in zip(programs, functions, strict=True):
+            program.function = function
+
+
+def use_all(learners: StackedLearners) -> None:
+    """One call of everything that is recorded."""
+    learners.fit_world_models(1)
+    learners.imagine(1)
+    learners.fit_behaviours([[], [], []], env_steps=100)
+    for agent in learners.agents:
+        agent.begin("train", 2)
+    obs, avail, first = np.zeros((2, 30), np.float32), np.ones((2, 9), np.bool_), np.ones(2, np.bool_)
+    for mode in ("sample", "greedy", "random"):
+        actions = learners.act([obs] * 3, [avail] * 3, [first] * 3, "train", mode)
+        assert [each.shape for each in actions] == [(2,)] * 3
 
 
 def test_recorded_functions_do_not_wait_for_the_device() -> None:
@@ -197,15 +222,107 @@ def test_recorded_functions_do_not_wait_for_the_device() -> None:
     _, agents = learned([segments(seed) for seed in range(3)])
     learners = StackedLearners(agents)
     with no_waiting(learners):
-        learners.fit_world_models(1)
+        use_all(learners)
+
+
+class CountingProgram(Program):
+    """A program for a GPU whose graphs are records of the function's results."""
+
+    captures = 0
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Behave as on a GPU."""
+        return self._on_gpu(inputs)
+
+    def _beside(self, inputs: Any) -> Any:
+        return self.function(*inputs)
+
+    def _captured(self, inputs: Any) -> Any:
+        self.captures += 1
+        given = map_tensors(torch.clone, inputs)
+        program = self
+
+        class Graph:
+            def replay(self) -> None:
+                program.graphs[tuple((tuple(x.shape), x.dtype) for x in given)][2].copy_(program.function(*given))
+
+        return Graph(), given, self.function(*given)
+
+
+def test_program_captures_each_shape_after_two_calls_and_reads_new_inputs() -> None:
+    program = CountingProgram(lambda x, y: x + y, "cuda:0")
+    for call in range(5):
+        out = program(torch.full((2,), float(call)), torch.ones(2))
+        assert out.tolist() == [call + 1.0] * 2
+        assert program.captures == int(call >= WARM_UP)
+    kept = program(torch.zeros(2), torch.zeros(2))
+    program(torch.ones(2), torch.ones(2))
+    assert kept.tolist() == [0.0, 0.0], "the results of a later call are another tensor"
+    for size in range(3, 3 + 2 * MOST_GRAPHS):
+        for _ in range(WARM_UP + 1):
+            assert program(torch.ones(size), torch.ones(size)).tolist() == [2.0] * size
+    assert program.captures == len(program.graphs) == MOST_GRAPHS
+    program.forget()
+    program(torch.ones(2), torch.ones(2))
+    assert program.captures == MOST_GRAPHS and not program.graphs
+
+
+def test_divergences_of_plain_formulas_have_the_gradient_of_the_usual_ones_below_the_least_probability() -> None:
+    gradients = []
+    for context in (nullcontext, dense.formulas):
+        logits = torch.tensor([[[0.0, 0.3, 0.1]], [[0.0, -25.0, 0.2]]], requires_grad=True)
+        with context():
+            p, q = torch.softmax(logits, -1).unbind(0)
+            dyn, rep = balanced_kl(p.unsqueeze(0), q.unsqueeze(0))
+        (dyn + 0.5 * rep).sum().backward()
+        assert logits.grad is not None
+        gradients.append(logits.grad)
+    assert torch.allclose(*gradients, atol=1e-6) and gradients[0].abs().max() > 0.1
+
+
+def test_non_finite_behaviour_losses_of_one_agent_skip_the_steps_of_that_agent_alone() -> None:
+    found = []
+    for spoil in (False, True):
+        _, agents = learned([segments(seed) for seed in range(3)])
+        learners = StackedLearners(agents)
         learners.imagine(1)
+        if spoil:
+            trainer = agents[1].behaviour_trainer
+            assert trainer.imagined is not None
+            trainer.valued = None
+            trainer.imagined = trainer.imagined._replace(reward=torch.full_like(trainer.imagined.reward, torch.nan))
         learners.fit_behaviours([[], [], []], env_steps=100)
-        for agent in agents:
-            agent.begin("train", 2)
-        obs, avail, first = np.zeros((2, 30), np.float32), np.ones((2, 9), np.bool_), np.ones(2, np.bool_)
-        for mode in ("sample", "greedy", "random"):
-            actions = learners.act([obs] * 3, [avail] * 3, [first] * 3, "train", mode)
-            assert [each.shape for each in actions] == [(2,)] * 3
+        found.append([agent.state()[0] for agent in agents])
+    assert [same(a, b) for a, b in zip(*found, strict=True)] == [True, False, True]
+    assert agents[1].actor_critic.actor_opt.skipped > 0 and agents[1].actor_critic.critic_opt.skipped > 0
+    assert agents[0].actor_critic.actor_opt.skipped == agents[2].actor_critic.critic_opt.skipped == 0
+    assert np.isnan(agents[1].incidents()["critic"][1]["returns"]).any()
+
+
+def test_auto_means_a_stack_on_a_gpu_for_learners_that_can_be_stacked() -> None:
+    def placed(device: str = "cuda:0", **changes: Any) -> str:
+        return resolve_placement(merge(load_preset("debug"), changes, "test"), learners=3, device=device, cores=2)
+
+    assert placed() == placed(placement="stack") == placed("cpu", placement="stack") == "stack"
+    assert placed("cpu") == "process" and placed("cpu", placement="inline") == "inline"
+    assert placed(precision="bf16") == placed(placement="inline") == "inline"
+    assert placed(method="ippo") == placed(method="mappo", placement="stack") == "inline"
+
+
+def test_run_of_the_same_command_on_another_device_is_the_same_run(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(Path(__file__).parent / "golden/run-0.2.0", folder)
+    config = read_config(folder)
+    assert config.device == "cpu"
+    assert find_run_folder(replace(config, device="cuda"), folder, fresh=False).begun
+
+
+def test_dry_run_of_a_stacked_sweep_estimates_learners_that_cannot_be_stacked(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--methods", "ippo", "independent", "--placement", "stack", "--train-preset", "debug", "--seeds", "1"]
+    assert sweep.main([*words, "--env-steps", "100", "--dry-run", "--out", f"{tmp_path}/out"]) == 0
+    assert "2 runs of 2 kinds" in capsys.readouterr().out
 
 
 def test_agents_with_data_of_different_shapes_learn_one_after_the_other() -> None:
@@ -238,7 +355,7 @@ def test_run_goes_on_in_the_other_placement_and_is_told_that_it_is_not_exact(
     assert main([*resume, "--placement", "stack", "--env-steps", "300"]) == 0
     said = capsys.readouterr()
     assert "not exact from 224 steps on: learners stacked, before one after another" in said.err
-    assert "in one stack" in said.out
+    assert "in one stack in this process" in said.out
     assert main([*resume, "--placement", "inline", "--env-steps", "400"]) == 0
     assert "learners one after another, before stacked" in capsys.readouterr().err
 
@@ -254,7 +371,7 @@ def test_precision_bf16_with_a_stack_is_an_error_that_names_the_way_out(capsys: 
     with pytest.raises(SystemExit) as stopped:
         main(["--preset", "debug", "--placement", "stack", "--precision", "bf16", "--device", "cpu"])
     assert stopped.value.code == 2
-    assert "--precision auto" in capsys.readouterr().err
+    assert "use --placement inline, or --precision auto" in capsys.readouterr().err
 
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
@@ -276,22 +393,26 @@ def test_data_of_one_agent_change_nothing_of_the_others_on_a_gpu() -> None:
     assert [same(a, b) for a, b in zip(before, after, strict=True)] == [True, False, True]
 
 
+@contextmanager
+def no_synchronisation() -> Iterator[None]:
+    """Within the context a call that waits for the GPU is an error."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 @gpu
 def test_recorded_functions_do_not_synchronise_with_the_gpu() -> None:
     _, agents = learned([segments(seed) for seed in range(3)], "cuda:0")
     learners = StackedLearners(agents)
-    program = learners.model_step
-    for agent in agents:
-        agent.model_trainer.optimiser.create_moments()
-    drawn = stack([agent.model_trainer.draw() for agent in agents])
-    given = learners.learned.buffers(), *map_tensors(lambda x: x.to("cuda:0"), drawn)
-    for _ in range(4):
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            program(*given)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    assert len(program.graphs) == 1
+    with no_waiting(learners, no_synchronisation):
+        for _ in range(WARM_UP + 2):
+            use_all(learners)
+    assert (
+        len(learners.model_step.graphs) == len(learners.imagination.graphs) == len(learners.behaviour_step.graphs) == 1
+    )
 
 
 @gpu

@@ -81,8 +81,8 @@ class StackedLearners:
 
     # Gradient steps on the world models
 
-    def _model_step(self, buffers: Any, batch: Batch, noise: Tensor) -> Any:
-        fitted = self.learned.call(lambda n, *given: n.model.fitted(*given), buffers, batch, noise)
+    def _model_step(self, scales: Any, batch: Batch, noise: Tensor) -> Any:
+        fitted = self.learned.call(lambda n, *given: n.model.fitted(*given), scales, batch, noise)
         norms = self.model_opt.step(fitted.objective)
         objective = fitted.objective.detach()
         return torch.cat([fitted.means, objective[:, None], norms[:, None]], 1), map_tensors(_detached, fitted.states)
@@ -96,27 +96,26 @@ class StackedLearners:
         logged, batches = [], []
         for _ in range(updates):
             batch, noise = on_device(stack([trainer.draw() for trainer in trainers]), self.device)
-            values, states = self.model_step(self.learned.buffers(), batch, noise)
+            values, states = self.model_step(self.learned.scales(), batch, noise)
             for i, trainer in enumerate(trainers):
                 trainer.stepped(row(batch, i), row(states, i))
             logged.append(values)
             batches.append(batch)
         steps = torch.stack(logged).tolist()
         for values, batch in zip(steps, batches, strict=True):
-            inputs = [row(batch, i)._asdict() for i in range(len(trainers))]
-            self.model_opt.count([each[-1] for each in values], inputs)
+            self.model_opt.count([each[-1] for each in values], partial(_inputs_of, batch))
         return [trainer.metrics([values[i] for values in steps]) for i, trainer in enumerate(trainers)]
 
     # Imagination
 
-    def _imagine(self, buffers: Any, plan: Plan) -> Any:
+    def _imagine(self, scales: Any, plan: Plan) -> Any:
         def of_one(networks: Networks, plan: Plan) -> Any:
             model, actor_critic = networks.model, networks.actor_critic
             imagined, states = imagine_from(model, actor_critic, *plan)
             real = actor_critic.replayed(plan.starts[0], states) if actor_critic.config.replay_critic > 0.0 else ()
             return imagined, actor_critic.value(imagined), real
 
-        return self.learned.call(of_one, buffers, plan)
+        return self.learned.call(of_one, scales, plan)
 
     def imagine(self, updates: int) -> None:
         """Rollouts of each agent (`BehaviourTrainer.imagine`)."""
@@ -127,17 +126,17 @@ class StackedLearners:
                 trainer.follow(own)
             return
         plan = on_device(stack([own for own in plans if own is not None]), self.device)
-        imagined, valued, real = self.imagination(self.learned.buffers(), plan)
+        imagined, valued, real = self.imagination(self.learned.scales(), plan)
         for i, trainer in enumerate(trainers):
-            trainer.keep(row(plan, i), row(imagined, i), row(valued, i), row(real, i) or None)
+            trainer.keep(row(plan, i), row(imagined, i), row(valued, i), row(real, i) if real else None)
 
     # Gradient steps on actors and critics
 
-    def _behaviour_step(self, buffers: Any, rows: Rows, weights: Tensor, replayed: tuple[Replayed, ...]) -> Tensor:
+    def _behaviour_step(self, scales: Any, rows: Rows, weights: Tensor, replayed: tuple[Replayed, ...]) -> Tensor:
         def of_one(networks: Networks, *given: Any) -> Any:
             return networks.actor_critic.losses(*given)
 
-        losses = self.learned.call(of_one, buffers, rows, weights, replayed)
+        losses = self.learned.call(of_one, scales, rows, weights, replayed)
         norms = self.actor_opt.step(losses.actor), self.critic_opt.step(losses.critic)
         self._slow_critic_step()
         return torch.cat([losses.logged, *(norm[:, None] for norm in norms)], 1)
@@ -161,8 +160,10 @@ class StackedLearners:
         self.actor_opt.prepare()
         self.critic_opt.prepare()
         pool, logged = _padded_pool(every), []
-        for indices, replayed in zip(*(zip(*each, strict=True) for each in _by_step(every)), strict=True):
-            logged.append(self._minibatch(pool, stack(indices), stack(replayed), env_steps))
+        for step in range(len(every[0].minibatches)):
+            index = stack([plan.minibatches[step] for plan in every])
+            replayed = stack([plan.replayed[step] for plan in every])
+            logged.append(self._minibatch(pool, index, replayed, env_steps))
         of_agents = zip(*logged, strict=True)
         return [
             plan.metrics | trainer.finish_fit(list(each), env_steps)
@@ -174,12 +175,16 @@ class StackedLearners:
     ) -> list[dict[str, float]]:
         """One gradient step of each agent; returns its metrics."""
         rules = [agent.actor_critic.exploration for agent in self.agents]
-        rows = map_tensors(lambda x: torch.stack([rows[at] for rows, at in zip(x, index, strict=True)]), pool)
+        of_agent = torch.arange(len(rules), device=index.device).unsqueeze(1)
+        rows = map_tensors(lambda x: x[of_agent, index], pool)
         weights = pool.advantage.new_tensor([rule.weight(env_steps) for rule in rules])
-        values = self.behaviour_step(self.learned.buffers(), rows, weights, replayed).tolist()
-        inputs = [update_inputs(*row((rows, replayed), i)) for i in range(len(rules))]
-        self.actor_opt.count([each[-2] for each in values], inputs)
-        self.critic_opt.count([each[-1] for each in values], inputs)
+        values = self.behaviour_step(self.learned.scales(), rows, weights, replayed).tolist()
+
+        def inputs_of(i: int) -> dict[str, Tensor]:
+            return update_inputs(*row((rows, replayed), i))
+
+        self.actor_opt.count([each[-2] for each in values], inputs_of)
+        self.critic_opt.count([each[-1] for each in values], inputs_of)
         metrics = [update_metrics(each[:-2], *each[-2:]) for each in values]
         for rule, each in zip(rules, metrics, strict=True):
             rule.adapt(each["actor/entropy_share"], env_steps)
@@ -187,12 +192,12 @@ class StackedLearners:
 
     # Actions
 
-    def _decide(self, mode: str, buffers: Any, state: Latent, given: Any) -> tuple[Latent, Tensor]:
+    def _decide(self, mode: str, scales: Any, state: Latent, given: Any) -> tuple[Latent, Tensor]:
         def of_one(networks: ActingNetworks, *given: Any) -> Any:
             state, inputs = given
             return decide(networks.model, networks.actor, state, inputs, mode)
 
-        decided: tuple[Latent, Tensor] = self.acting.call(of_one, buffers, state, given)
+        decided: tuple[Latent, Tensor] = self.acting.call(of_one, scales, state, given)
         return decided
 
     def act(
@@ -204,12 +209,17 @@ class StackedLearners:
         inputs = [memory.inputs(o, a, first, agent.acting_rng(slot)) for agent, memory, o, a, first in seen]
         given = on_device(stack(inputs), self.device)
         state = stack([memory.state for memory in memories])
-        states, actions = self.decisions[mode](self.acting.buffers(), state, given)
-        return [memory.keep(*row((states, actions), i)) for i, memory in enumerate(memories)]
+        states, actions = self.decisions[mode](self.acting.scales(), state, given)
+        of_agents = actions.cpu()
+        return [memory.keep(row(states, i), of_agents[i]) for i, memory in enumerate(memories)]
 
 
 def _detached(x: Tensor) -> Tensor:
     return x.detach()
+
+
+def _inputs_of(batch: Batch, i: int) -> dict[str, Tensor]:
+    return row(batch, i)._asdict()
 
 
 def _padded_pool(plans: Sequence[FitPlan]) -> Rows:
@@ -220,8 +230,3 @@ def _padded_pool(plans: Sequence[FitPlan]) -> Rows:
         return torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])])
 
     return stack([map_tensors(padded, plan.rows) for plan in plans])
-
-
-def _by_step(plans: Sequence[FitPlan]) -> tuple[list[list[Tensor]], list[list[tuple[Replayed, ...]]]]:
-    """Each agent's rows of every gradient step, and its replayed rows of every gradient step."""
-    return [plan.minibatches for plan in plans], [plan.replayed for plan in plans]

@@ -1,5 +1,6 @@
 """The networks of N agents of the same sizes, whose weights lie one after another in shared tensors."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from mawm.agents import dense
 from mawm.agents.actor_critic import ActorCritic, Head
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.world_model import WorldModel
+
+CONSTANT = ".offset"
+"""The ends of the names of buffers that never change (`nets.StochLinear`)."""
 
 
 class Networks(nn.Module):
@@ -49,10 +53,10 @@ class StackedNetworks:
     of its row, and the other way round. So all other code goes on to work with the module of one agent.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], weights: dict[str, Tensor] | None = None) -> None:
+    def __init__(self, modules: Sequence[nn.Module], weights: dict[str, Tensor]) -> None:
         """Share the modules' parameters; those in `weights` (by name, (N, ...)) are shared already."""
         self.modules = list(modules)
-        self.weights = dict(weights or {})
+        self.weights = dict(weights)
         named = [dict(module.named_parameters()) for module in modules]
         for name in named[0].keys() - self.weights.keys():
             whole = torch.stack([parameters[name].detach() for parameters in named])
@@ -60,13 +64,17 @@ class StackedNetworks:
                 parameters[name].data = row
             self.weights[name] = whole
         self._first = _Call(modules[0])
-        self._buffers = [name for name, _ in modules[0].named_buffers()]
+        buffers_of = [dict(module.named_buffers()) for module in modules]
+        constant = [name for name in buffers_of[0] if name.endswith(CONSTANT)]
+        self._constants = {name: torch.stack([buffers[name] for buffers in buffers_of]) for name in constant}
+        self._scales = [name for name in buffers_of[0] if name not in constant]
 
-    def buffers(self) -> tuple[Tensor, ...]:
-        """Copies (N, ...) of all buffers: scales of observations and rewards."""
-        return tuple(torch.stack(each) for each in zip(*(module.buffers() for module in self.modules), strict=True))
+    def scales(self) -> tuple[Tensor, ...]:
+        """Copies (N, ...) of the buffers that change during a run: the scales of observations and rewards."""
+        named = [dict(module.named_buffers()) for module in self.modules]
+        return tuple(torch.stack([buffers[name] for buffers in named]) for name in self._scales)
 
-    def call(self, function: Callable[..., Any], buffers: tuple[Tensor, ...], *args: Any) -> Any:
+    def call(self, function: Callable[..., Any], scales: tuple[Tensor, ...], *args: Any) -> Any:
         """The results (N, ...) of `function(module, *args)` for each agent, with tensors (N, ...) in `args`.
 
         Tensors are in nested tuples. The function is written for one agent; no row depends on another row.
@@ -76,7 +84,7 @@ class StackedNetworks:
             return functional_call(self._first, state, (function, args))
 
         with dense.formulas():
-            named = self.weights | dict(zip(self._buffers, buffers, strict=True))
+            named = self.weights | self._constants | dict(zip(self._scales, scales, strict=True))
             return vmap(of_one)({f"networks.{name}": x for name, x in named.items()}, *args)
 
 
@@ -94,7 +102,7 @@ class StackedOptimiser:
         for optimiser, data, grad in zip(optimisers, self.data, self.grad, strict=True):
             optimiser.move(data, grad)
         self.views: dict[str, Tensor] = {}
-        self.slopes: list[Tensor] = []
+        self.gradients: list[Tensor] = []
 
     def weights(self, module: nn.Module, prefix: str) -> dict[str, Tensor]:
         """The shared parameters (N, ...) by name; `module` is the one of the first optimiser."""
@@ -102,7 +110,7 @@ class StackedOptimiser:
         for name, parameter in module.named_parameters():
             columns, shape = slice(start, start + parameter.numel()), (len(self.data), *parameter.shape)
             self.views[f"{prefix}{name}"] = self.data[:, columns].view(shape).requires_grad_()
-            self.slopes.append(self.grad[:, columns].view(shape))
+            self.gradients.append(self.grad[:, columns].view(shape))
             start += parameter.numel()
         return dict(self.views)
 
@@ -117,7 +125,7 @@ class StackedOptimiser:
         Nothing here waits for the device. `count` must be called with the norms.
         """
         # `backward` would add gradients on the stream on which each weight was used first.
-        torch._foreach_copy_(self.slopes, torch.autograd.grad(losses.sum(), list(self.views.values())))
+        torch._foreach_copy_(self.gradients, torch.autograd.grad(losses.sum(), list(self.views.values())))
         norms: Tensor = self.grad.norm(dim=1)
         finite = norms.isfinite()
         self.grad.mul_(torch.where(finite & (norms > self.clip), self.clip / norms, 1.0).unsqueeze(1))
@@ -125,7 +133,7 @@ class StackedOptimiser:
             optimiser.adam(skip)
         return norms
 
-    def count(self, norms: Sequence[float], inputs: Sequence[dict[str, Tensor]]) -> None:
-        """Count each agent's step, which was skipped if its norm is not finite; `inputs` as in `Optimiser.step`."""
-        for optimiser, norm, given in zip(self.optimisers, norms, inputs, strict=True):
-            optimiser.count(norm, given)
+    def count(self, norms: Sequence[float], inputs_of: Callable[[int], dict[str, Tensor]]) -> None:
+        """Count each agent's step. It was skipped if its norm is not finite; then its inputs are kept."""
+        for i, (optimiser, norm) in enumerate(zip(self.optimisers, norms, strict=True)):
+            optimiser.count(norm, {} if math.isfinite(norm) else inputs_of(i))

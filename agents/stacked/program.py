@@ -1,6 +1,10 @@
 """A function of tensors that runs many times with inputs of the same shapes; on a GPU as a CUDA graph."""
 
-from collections.abc import Callable
+import gc
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -23,6 +27,7 @@ class Program:
 
     def __init__(self, function: Callable[..., Any], device: str) -> None:
         self.function = function
+        self.device = device
         self.on_gpu = device.startswith("cuda")
         self.calls: dict[Any, int] = {}
         self.graphs: dict[Any, tuple[torch.cuda.CUDAGraph, Any, Any]] = {}
@@ -36,6 +41,10 @@ class Program:
         """The results of the function; tensors of the inputs and the results are in nested tuples."""
         if not self.on_gpu:
             return self.function(*inputs)
+        with torch.cuda.device(self.device):
+            return self._on_gpu(inputs)
+
+    def _on_gpu(self, inputs: Any) -> Any:
         shapes = tuple((tuple(x.shape), x.dtype) for x in leaves(inputs))
         seen = self.calls[shapes] = self.calls.get(shapes, 0) + 1
         if shapes not in self.graphs:
@@ -50,7 +59,7 @@ class Program:
 
     def _beside(self, inputs: Any) -> Any:
         """Run on another stream, as captures need it for warm-up calls."""
-        stream = torch.cuda.Stream()
+        stream = _side_stream(self.device)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             results = self.function(*inputs)
@@ -59,8 +68,29 @@ class Program:
 
     def _captured(self, inputs: Any) -> tuple[torch.cuda.CUDAGraph, Any, Any]:
         """The graph, its inputs and its results. A capture runs nothing."""
-        given = map_tensors(torch.clone, inputs)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            results = self.function(*given)
+        given, graph = map_tensors(torch.clone, inputs), torch.cuda.CUDAGraph()
+        with _no_garbage_collection(), warnings.catch_warnings():
+            # An empty graph would do nothing at every later call.
+            warnings.filterwarnings("error", message=".*CUDA Graph is empty.*")
+            with torch.cuda.graph(graph):
+                results = self.function(*given)
         return graph, given, results
+
+
+@cache
+def _side_stream(device: str) -> torch.cuda.Stream:
+    """The stream of all warm-up calls on a device: each stream has a memory cache of its own."""
+    return torch.cuda.Stream(device)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Within the context no old graph is freed, which CUDA does not permit in a capture."""
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

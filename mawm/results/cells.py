@@ -10,7 +10,7 @@ from mawm.methods import METHODS
 from mawm.results.record import RunRecord, flat
 
 PLACES = ("seed", "placement", "device", "method")
-"""Settings that may differ within a cell; `placement` and `device` do not change numbers."""
+"""Settings that may differ within a cell; `placement` and `device` change numbers by rounding at most."""
 
 
 Key = tuple[str, str, float | None, str]

@@ -35,8 +35,8 @@ class RunFolder:
 def find_run_folder(config: TrainConfig, wanted: Path | None, fresh: bool) -> RunFolder:
     """The folder of a run: `wanted`, or the first of runs/NAME, runs/NAME-2, ... that is free or has this run.
 
-    The same run has the same settings, except for the number of steps and the placement. `fresh`: a free folder only.
-    ValueError if `wanted` has other content.
+    The same run has the same settings, except for the number of steps, the placement and the device. `fresh`: a free
+    folder only. ValueError if `wanted` has other content.
     """
     if wanted is not None:
         found = _check(config, wanted, fresh)
@@ -66,7 +66,7 @@ def _check(config: TrainConfig, folder: Path, fresh: bool) -> RunFolder | None:
         saved, map_file = read_config(folder), read_facts(folder).get("map_sha256", "")
     except ValueError:
         return None
-    same = replace(saved, env_steps=config.env_steps, placement=config.placement) == config
+    same = replace(saved, env_steps=config.env_steps, placement=config.placement, device=config.device) == config
     if not same or map_file != map_digest(config):
         return None
     if checkpoints(folder):

@@ -75,7 +75,7 @@ def _runs(grid: Grid, start: TrainConfig, map_name: str, seed: int, selects: Cal
 
 
 def _planned(grid: Grid, config: TrainConfig, selects: bool) -> PlannedRun:
-    check(config)
+    check(replace(config, placement=grid.placement))
     sharing, plain, preset = config.sharing, TrainConfig().sharing, load_preset(grid.train_preset).sharing
     words = [short_name(config.map), config.method]
     args = ["--map", config.map, "--method", config.method, "--seed", str(config.seed)]
