@@ -60,7 +60,7 @@ def belief_of(learner: Agent, battle: Battle, agent: int, features: Features, ho
     imagined = _imagined(learner, latent, actions, horizon)
     obs = np.stack([x[agent] for x in battle.obs])
     alive = np.stack([x[agent] for x in battle.alive])
-    errors = _errors(imagined, obs, alive, model.rssm.scale.divisor().numpy(), features)
+    errors = errors_of(imagined, obs, alive, model.rssm.scale.divisor().numpy(), features)
     return Belief(agent, decoded, policy.numpy(), imagined, errors)
 
 
@@ -90,7 +90,7 @@ def _imagined(learner: Agent, latent: Latent, actions: Tensor, horizon: int) -> 
     return np.stack(out, 1)
 
 
-def _errors(imagined: Floats, obs: Floats, alive: NDArray[np.bool_], divisor: Floats, features: Features) -> Errors:
+def errors_of(imagined: Floats, obs: Floats, alive: NDArray[np.bool_], divisor: Floats, features: Features) -> Errors:
     """Errors of imagined observations (T, H, O) against the true ones (T+1, O) of an agent alive at (T+1,)."""
     steps, horizon = imagined.shape[:2]
     rows: list[list[float]] = []

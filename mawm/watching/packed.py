@@ -92,7 +92,7 @@ def packed_battle(battle: Battle, env: EngineEnv, offers: list[Offer]) -> dict[s
 
 def _segment(offer: Offer) -> dict[str, Any]:
     losses = dict(zip(SCORES, (float(f"{x:.4g}") for x in offer.losses), strict=False))
-    fate = "sent" if offer.sent else "refused by the budget" if offer.offered else "not offered"
+    fate = "sent" if offer.sent else "over budget" if offer.offered else "kept"
     return {
         "agent": offer.agent, "first": offer.first, "last": offer.last, "bytes": offer.size, "fate": fate,
         "losses": losses, "winner": offer.winner,
@@ -136,9 +136,10 @@ def _views(obs: Floats, features: Features, shielded: list[bool]) -> NDArray[np.
     return views
 
 
-def _errors(errors: Errors) -> dict[str, list[float | None]]:
-    """The errors with four digits; None where there is no pair."""
-    return {
+def _errors(errors: Errors) -> dict[str, list[Any]]:
+    """The errors with four digits, None where there is no pair, and the numbers of pairs."""
+    found: dict[str, list[Any]] = {
         name: [None if value != value else float(f"{value:.4g}") for value in values.tolist()]
         for name, values in vars(errors).items()
     }
+    return found | {"count": errors.count.tolist()}

@@ -3,7 +3,6 @@
 import html
 import json
 import re
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -121,8 +120,9 @@ def _file(name: str) -> str:
     return (resources.files("mawm.watching") / name).read_text("utf-8")
 
 
-def pages_battles(text: str) -> Iterator[dict[str, Any]]:
-    """The battles in the text of a page."""
+def battles_of(text: str) -> list[dict[str, Any]]:
+    """The battles in the text of a page, as `watched` made them."""
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert found is not None
-    yield from json.loads(found[1])["battles"]
+    battles: list[dict[str, Any]] = json.loads(found[1])["battles"]
+    return battles

@@ -36,7 +36,7 @@ function drawTimeline() {
   }
   for (const segment of battle.segments.filter((found) => found.agent === agent)) {
     const [from, to] = [x(segment.first) + 1, x(Math.min(segment.last + 1, battle.steps)) - 1];
-    pen.fillStyle = segment.fate === "sent" ? COLOURS.ghost : segment.fate === "not offered" ? "#d5dae1" : "#c9a9e6";
+    pen.fillStyle = segment.fate === "sent" ? COLOURS.ghost : segment.fate === "kept" ? "#d5dae1" : "#c9a9e6";
     pen.fillRect(from, 46, Math.max(2, to - from), 6);
   }
   pen.fillStyle = COLOURS.ink;
@@ -199,6 +199,8 @@ function showLegend() {
     item.append(name);
     return item;
   }));
+  const sent = DATA.battles.some((battle) => battle.segments.length) ? ", the agent's segments (violet: sent)" : "";
+  byId("legend").append(element("li", "", `Below the field: return so far, deaths (dots)${sent}.`));
 }
 
 function connect() {
