@@ -35,14 +35,14 @@ async function openBattle(stored) {
   return {
     ...stored, arrays, views, units, returns,
     x: of(arrays.x, 100), y: of(arrays.y, 100), health: of(arrays.hp, 10), shields: of(arrays.shield, 10),
-    aim: of(arrays.aim, 1), flight: of(arrays.flight, 1),
+    aim: of(arrays.aim, 1),
     action: (step, agent) => arrays.actions[step * agents + agent],
     alive: (frame, u) => arrays.hp[frame * units + u] > 0,
   };
 }
 
 /** The name of a unit. */
-function nameOf(battle, unit) {
+function nameOf(unit) {
   return unit < DATA.agents ? `agent ${unit}` : `enemy ${unit - DATA.agents}`;
 }
 

@@ -59,7 +59,6 @@ def packed_battle(battle: Battle, env: EngineEnv, offers: list[Offer]) -> dict[s
     enemies = bodies[:, agents:]
     aims[:, agents:] = enemies[..., col.TARGET]  # an enemy on its way to a point has a target, too
     aims[bodies[..., col.HP] <= 0.0] = -1
-    flights = np.where(bodies[..., col.FLIGHT] > 0.0, bodies[..., col.FLIGHT_TO], -1)
     hits = [(step, *hit) for step, found in enumerate(battle.hits) for hit in found]
     rows = np.array(hits, np.float64).reshape(-1, 6)
     arrays = {
@@ -68,7 +67,6 @@ def packed_battle(battle: Battle, env: EngineEnv, offers: list[Offer]) -> dict[s
         "hp": _integers(np.maximum(bodies[..., col.HP], 0.0), TENTH, np.int16),
         "shield": _integers(bodies[..., col.SHIELD], TENTH, np.int16),
         "aim": _integers(aims, 1, np.int16),
-        "flight": _integers(flights, 1, np.int16),
         "actions": _integers(np.stack(battle.actions), 1, np.int16),
         "reward": np.array(battle.reward, np.float32),
         "hits": np.stack(

@@ -1,6 +1,7 @@
 // The panels beside the field: the chosen agent's policy, belief, imagined future and broadcasts.
 
 const byId = (id) => document.getElementById(id);
+const SMALL = { "font-size": 11, fill: "#5c6675" };
 const LOSSES = { avail: "mask", terminal: "end", reward: "reward", kl: "KL" };
 
 /** An element with a class and text. */
@@ -49,7 +50,8 @@ function meter(real, guess, colour) {
 
 function unitCell(battle, unit) {
   const made = element("span");
-  made.append(element("i", `dot ${unit < DATA.agents ? "ally" : "enemy"}`), nameOf(battle, unit));
+  made.append(element("i", `dot ${unit < DATA.agents ? "ally" : "enemy"}`), nameOf(unit));
+  if (new Set(battle.kinds).size > 2) made.append(element("small", "faded kind", ` ${battle.kinds[unit]}`));
   made.title = battle.kinds[unit];
   return made;
 }
@@ -89,7 +91,8 @@ function choices(state, frame) {
   const view = battle.views[agent];
   if (!view) return [element("p", "note", `takes: ${actionName(battle, agent, taken)}`)];
   const count = view.policyShape[1];
-  const shares = [...view.policy.subarray(frame * count, (frame + 1) * count)].map((share, action) => [share / 100, action]);
+  const row = [...view.policy.subarray(frame * count, (frame + 1) * count)];
+  const shares = row.map((share, action) => [share / 100, action]);
   shares.sort((one, other) => other[0] - one[0] || one[1] - other[1]);
   const shown = shares.slice(0, 4).filter(([share]) => share > 0);
   if (!shown.some(([, action]) => action === taken)) shown.push(shares.find(([, action]) => action === taken));
@@ -107,7 +110,9 @@ function choices(state, frame) {
 /** Why an agent has no belief at a frame; empty if it has one. */
 function silence(state, frame) {
   const { battle, agent } = state;
-  if (!battle.views[agent]) return `The page has no belief of agent ${agent}: it would be larger than 1 MB. Start with --agent ${agent}.`;
+  if (!battle.views[agent]) {
+    return `The page holds no belief of agent ${agent}, to stay below 1 MB; --agent ${agent} writes a page that does.`;
+  }
   if (!battle.alive(frame, agent)) return "The agent is dead: it sees nothing any more.";
   if (frame >= battle.steps) return "The battle is over: the agent acts no more.";
   return "";
@@ -138,8 +143,8 @@ function ownRow(battle, agent, frame) {
   cell(row, "");
   cell(row, meter(battle.health(frame, agent) / battle.hp[agent], Math.max(0, own[2 * frame] / 100), COLOURS.ally));
   if (battle.shield.some((most) => most > 0)) {
-    cell(row, battle.shield[agent] > 0
-      ? meter(battle.shields(frame, agent) / battle.shield[agent], Math.max(0, own[2 * frame + 1] / 100), COLOURS.shield) : "");
+    const [real, guess] = [battle.shields(frame, agent) / battle.shield[agent], Math.max(0, own[2 * frame + 1] / 100)];
+    cell(row, battle.shield[agent] > 0 ? meter(real, guess, COLOURS.shield) : "");
   }
   return row;
 }
@@ -155,7 +160,10 @@ function beliefRow(battle, agent, unit, place, frame) {
   else cell(row, seen ? "yes" : battle.alive(frame, unit) ? "no" : "dead", seen ? "" : "faded");
   const miss = seen && belief ? Math.hypot(seen.east - belief.east, seen.north - belief.north) : null;
   cell(row, miss === null ? "" : miss.toFixed(1), "right");
-  const bars = (name, paint) => (seen || belief ? meter(seen ? seen[name] : null, belief ? belief[name] : null, paint) : "");
+  const bars = (name, paint) => {
+    if (!seen && !belief) return "";
+    return meter(seen ? seen[name] : null, belief ? belief[name] : null, paint);
+  };
   cell(row, bars("health", colour));
   if (battle.shield.some((most) => most > 0)) cell(row, battle.shield[unit] > 0 ? bars("shield", COLOURS.shield) : "");
   return row;
@@ -189,10 +197,12 @@ function showFuture(state, frame) {
   }
   const now = why ? null : missNow(battle, agent, frame, ahead);
   const [model, still] = [errors.cells[ahead - 1], errors.still_cells[ahead - 1]];
-  const mean = model === null ? "" : ` Over the battle: ${model.toFixed(2)} and ${still.toFixed(2)} (${errors.count[ahead - 1]} starts).`;
-  byId("future-note").textContent = why ? `${why}${mean}`
-    : `${now ? `Ghosts ${ahead} ahead of this step miss by ${now.model.toFixed(2)} cells; if nothing moved: ${now.still.toFixed(2)}.`
-      : "No unit in sight can be compared this far ahead."}${mean}`;
+  const starts = `${errors.count[ahead - 1]} starts`;
+  const mean = model === null ? "" : `Over the battle: ${model.toFixed(2)} and ${still.toFixed(2)} (${starts}).`;
+  const here = now
+    ? `Ghosts ${ahead} ahead of this step miss by ${now.model.toFixed(2)} cells; if nothing moved: ${now.still.toFixed(2)}.`
+    : "No unit in sight can be compared this far ahead.";
+  byId("future-note").textContent = `${why || here} ${mean}`;
   byId("charts").replaceChildren(
     chart("Places: mean miss in cells", errors.cells, errors.still_cells, ahead),
     chart("Whole observation: root of the mean squared error", errors.features, errors.still_features, ahead),
@@ -216,19 +226,21 @@ function chart(title, model, still, ahead) {
   for (const part of [0, 0.5, 1]) {
     const value = (part * most) / 1.08;
     picture.append(svg("line", { x1: left, x2: width - 8, y1: y(value), y2: y(value), stroke: "#e6e9ee" }));
-    picture.append(svg("text", { x: left - 5, y: y(value) + 4, "text-anchor": "end", "font-size": 11, fill: "#5c6675" },
-      value ? value.toPrecision(2) : "0"));
+    const place = { x: left - 5, y: y(value) + 4, "text-anchor": "end" };
+    picture.append(svg("text", { ...place, ...SMALL }, value ? value.toPrecision(2) : "0"));
   }
-  picture.append(svg("line", { x1: x(ahead), x2: x(ahead), y1: 8, y2: base, stroke: "#c4cbd4", "stroke-dasharray": "3 3" }));
+  const mark = { x1: x(ahead), x2: x(ahead), y1: 8, y2: base };
+  picture.append(svg("line", { ...mark, stroke: "#c4cbd4", "stroke-dasharray": "3 3" }));
   for (const [values, colour] of [[still, COLOURS.still], [model, COLOURS.ghost]]) {
     const points = values.map((v, k) => (v === null ? null : [x(k + 1), y(v)])).filter((point) => point);
-    picture.append(svg("polyline", { points: points.map((point) => point.join()).join(" "), fill: "none", stroke: colour, "stroke-width": 2.2 }));
+    const way = points.map((point) => point.join()).join(" ");
+    picture.append(svg("polyline", { points: way, fill: "none", stroke: colour, "stroke-width": 2.2 }));
     const value = values[ahead - 1];
     if (value !== null) picture.append(svg("circle", { cx: x(ahead), cy: y(value), r: 3.6, fill: colour }));
   }
   for (const h of [1, model.length]) {
-    picture.append(svg("text", { x: x(h), y: base + 15, "text-anchor": h === 1 ? "start" : "end", "font-size": 11, fill: "#5c6675" },
-      h === 1 ? "1 step ahead" : String(h)));
+    const place = { x: x(h), y: base + 15, "text-anchor": h === 1 ? "start" : "end" };
+    picture.append(svg("text", { ...place, ...SMALL }, h === 1 ? "1 step ahead" : String(h)));
   }
   const figure = element("figure");
   figure.append(element("figcaption", "", title), picture);
@@ -241,8 +253,9 @@ function showSharing(state, seek) {
   const own = battle.segments.filter((segment) => segment.agent === agent);
   const sum = (found) => found.reduce((total, segment) => total + segment.bytes, 0);
   const sent = (found) => found.filter((segment) => segment.fate === "sent");
-  const totals = battle.segments.length
-    ? ` Team in this battle: ${kilobytes(sum(sent(battle.segments)))} of ${kilobytes(sum(battle.segments))} sent; agent ${agent}: ${sent(own).length} of ${own.length} segments.` : "";
+  const all = battle.segments;
+  const team = `The team sends ${kilobytes(sum(sent(all)))} of ${kilobytes(sum(all))} in this battle`;
+  const totals = all.length ? ` ${team}, agent ${agent} ${sent(own).length} of ${own.length} segments.` : "";
   byId("sharing-note").textContent = DATA.sharing + totals;
   const names = own.length ? Object.keys(own[0].losses) : [];
   const rows = own.map((segment) => {
@@ -256,7 +269,8 @@ function showSharing(state, seek) {
     for (const name of names) {
       cell(row, segment.losses[name].toFixed(3), segment.winner === name ? "right wrong" : "right");
     }
-    cell(row, segment.fate + (segment.winner ? ` (${LOSSES[segment.winner]})` : ""), segment.fate === "sent" ? "sent" : "faded");
+    const reason = segment.winner ? ` (${LOSSES[segment.winner]})` : "";
+    cell(row, segment.fate + reason, segment.fate === "sent" ? "sent" : "faded");
     row.addEventListener("click", () => seek(segment.first));
     row.addEventListener("keydown", (event) => event.key === "Enter" && seek(segment.first));
     return row;

@@ -123,7 +123,8 @@ function unitAt(event, most) {
     const { x, y } = placeOf(state.battle, unit, state.time);
     const gap = Math.hypot(at.x(x) - event.offsetX, at.y(y) - event.offsetY);
     const reach = radiusOf(state.battle, unit, at) + 10;
-    if (gap < Math.min(least, reach) && (state.battle.alive(frame, unit) || unit < DATA.agents)) [best, least] = [unit, gap];
+    const shown = state.battle.alive(frame, unit) || unit < DATA.agents;
+    if (shown && gap < Math.min(least, reach)) [best, least] = [unit, gap];
   }
   return best;
 }
@@ -139,7 +140,7 @@ function showTip(event) {
   const doing = unit < DATA.agents && frame < battle.steps && battle.alive(frame, unit)
     ? `\n${actionName(battle, unit, battle.action(frame, unit))}` : "";
   const life = battle.alive(frame, unit) ? `health ${battle.health(frame, unit).toFixed(0)}${shield}` : "dead";
-  tip.textContent = `${nameOf(battle, unit)}, ${battle.kinds[unit]}\n${life}${doing}`;
+  tip.textContent = `${nameOf(unit)}, ${battle.kinds[unit]}\n${life}${doing}`;
   tip.style.left = `${Math.min(event.offsetX + 14, byId("frame").clientWidth - 150)}px`;
   tip.style.top = `${Math.max(0, event.offsetY - 50)}px`;
 }
@@ -193,7 +194,8 @@ const MODEL_MARKS = [
 ];
 
 function showLegend() {
-  byId("legend").replaceChildren(...[...MARKS, ...(DATA.model ? MODEL_MARKS : [])].map(([name, mark]) => {
+  const marks = [...MARKS, ...(DATA.model ? MODEL_MARKS : [])];
+  byId("legend").replaceChildren(...marks.map(([name, mark]) => {
     const item = element("li");
     item.innerHTML = `<svg width="16" height="16" viewBox="0 0 16 16">${mark}</svg>`;
     item.append(name);
@@ -214,7 +216,8 @@ function connect() {
   on("speed", "change", () => setSpeed(0));
   on("battle", "change", (event) => show(Number(event.target.value)));
   on("ahead", "input", (event) => setAhead(Number(event.target.value)));
-  for (const [id, layer] of [["show-sight", "sight"], ["show-belief", "belief"], ["show-future", "future"], ["whole-map", "whole"]]) {
+  const boxes = { "show-sight": "sight", "show-belief": "belief", "show-future": "future", "whole-map": "whole" };
+  for (const [id, layer] of Object.entries(boxes)) {
     on(id, "change", (event) => {
       state.layers[layer] = event.target.checked;
       draw();
