@@ -174,8 +174,8 @@ def test_errors_of_imagined_futures_equal_a_calculation_by_hand() -> None:
     enemy, ally = features.places
     obs = np.zeros((4, features.own + 1), np.float32)
     obs[:, enemy + 1] = 1 / 3  # in sight in all frames, and moves by 0.9 cells a step to the east
-    obs[:, enemy + 2] = [0.0, 0.1, 0.2, 0.3]
-    obs[0, ally + 1] = 0.5  # in sight in the first frame only, so it is never compared
+    obs[:, enemy + 2], obs[:, enemy + 4] = [0.0, 0.1, 0.2, 0.3], 1.0
+    obs[0, [ally + 1, ally + 4]] = 0.5  # in sight in the first frame only, so it is never compared
     imagined = np.zeros((3, 2, obs.shape[1]), np.float32)
     imagined[:, 0], imagined[:2, 1] = obs[1:], obs[2:]
     imagined[:, 0, enemy + 3] += 0.2  # 1.8 cells too far to the north
@@ -184,7 +184,7 @@ def test_errors_of_imagined_futures_equal_a_calculation_by_hand() -> None:
     assert found.cells == pytest.approx([1.8, 0.0], abs=1e-5)
     assert found.still_cells == pytest.approx([0.9, 1.8], abs=1e-5)
     assert found.features == pytest.approx([np.sqrt(0.04 / obs.shape[1]), 0.0], abs=1e-6)
-    squares = [(0.01 + 0.25 + 0.01) / 2, 0.04 + 0.25]
+    squares = [(0.01 + 0.25 + 0.25 + 0.01) / 2, 0.04 + 0.25 + 0.25]
     assert found.still_features == pytest.approx(np.sqrt(np.array(squares) / obs.shape[1]), abs=1e-6)
 
 

@@ -31,10 +31,15 @@ class Features:
     reach: float
 
     def seen(self, obs: Floats) -> Bools:
-        """Whether each other unit is in sight by observations (..., O): (..., units)."""
-        distance = obs[..., np.array(self.places, np.int64) + DISTANCE]
-        seen: Bools = distance * self.sight > LEAST_DISTANCE
-        return seen
+        """Whether each other unit is in sight by real observations (..., O): (..., units). A unit in sight has health.
+
+        Without sight of it all its features are zero.
+        """
+        return obs[..., np.array(self.places, np.int64) + HEALTH] > 0.0
+
+    def believed(self, decoded: Floats) -> Bools:
+        """Whether each other unit counts as in sight by decoded observations (..., O); see `LEAST_DISTANCE`."""
+        return decoded[..., np.array(self.places, np.int64) + DISTANCE] * np.float32(self.sight) > LEAST_DISTANCE
 
     def offsets(self, obs: Floats) -> Floats:
         """East and north of the agent in cells (..., units, 2) by observations (..., O)."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mawm.agents.world_model import SCORES
 from mawm.envs.skirmish import layout as col
-from mawm.types import Floats
+from mawm.types import Bools, Floats
 from mawm.watching.beliefs import Belief, Errors
 from mawm.watching.features import EAST, HEALTH, NORTH, Features
 from mawm.watching.offers import Offer
@@ -115,22 +115,25 @@ def packed_agent(
     if shields[1]:
         own[:, 1] = belief.decoded[:, features.own + 1]
     arrays = {
-        "seen": _views(seen, features, shielded),
-        "believed": _views(belief.decoded, features, shielded),
+        "seen": _views(seen, features, features.seen(seen), shielded),
+        "believed": _views(belief.decoded, features, features.believed(belief.decoded), shielded),
         "own": _integers(own, HUNDRED, np.int8),
         "policy": _integers(belief.policy, HUNDRED, np.int8),
-        "imagined": _views(belief.imagined, features, shielded)[..., :3],
+        "imagined": _views(belief.imagined, features, features.believed(belief.imagined), shielded)[..., :3],
     }
     return facts | {"view": packed(arrays), "errors": _errors(belief.errors)}
 
 
-def _views(obs: Floats, features: Features, shielded: list[bool]) -> NDArray[np.int8]:
-    """East, north (hundredths of the sight), health and shield (hundredths) of the other units (..., units, 4)."""
+def _views(obs: Floats, features: Features, seen: Bools, shielded: list[bool]) -> NDArray[np.int8]:
+    """East, north (hundredths of the sight), health and shield (hundredths) of the other units (..., units, 4).
+
+    `seen` (..., units): the units that are in sight; the others are `UNSEEN`.
+    """
     first = np.array(features.places, np.int64)
     columns = [obs[..., first + at] for at in (EAST, NORTH, HEALTH)]
     columns.append(np.where(shielded, obs[..., np.minimum(first + HEALTH + 1, obs.shape[-1] - 1)], 0.0))
     views: NDArray[np.int8] = np.maximum(_integers(np.stack(columns, -1), HUNDRED, np.int8), UNSEEN + 1)
-    views[~features.seen(obs)] = UNSEEN
+    views[~seen] = UNSEEN
     return views
 
 

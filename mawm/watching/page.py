@@ -22,6 +22,8 @@ from mawm.watching.recording import Battle, EngineEnv, TrainedTeam, play, watche
 
 MOST_BYTES = 900_000
 """Bytes of one battle's data in the page. Beliefs of further agents are left out when they do not fit."""
+MOST_AHEAD = 15
+"""Largest horizon of the imagined futures on the page. So the belief of one agent of the largest map always fits."""
 SCRIPTS = ("data.js", "field.js", "panels.js", "player.js")
 
 
@@ -45,7 +47,7 @@ def watched(trained: TrainedTeam, battles: int, mode: str, seed: int, agent: int
         "agent": agent,
         "agents": env.spaces.n_agents,
         "limit": env.spaces.episode_limit,
-        "horizon": config.agent.behaviour.horizon,
+        "horizon": horizon_of(trained),
         "sharing": sharing_in_words(trained),
         "model": bool(trained.world_models),
         "terrain": terrain(env),
@@ -63,7 +65,7 @@ def _battle(trained: TrainedTeam, env: EngineEnv, battle: Battle, env_steps: int
         learner = _learner_of(trained, number)
         belief = None
         if learner is not None and room > 0:
-            belief = belief_of(learner, battle, number, features, trained.config.agent.behaviour.horizon)
+            belief = belief_of(learner, battle, number, features, horizon_of(trained))
         view = packed_agent(battle, features, belief, shields_observed(env))
         size = len(json.dumps(view))
         if belief is not None and size > room:
@@ -71,6 +73,11 @@ def _battle(trained: TrainedTeam, env: EngineEnv, battle: Battle, env_steps: int
         views[number] = view
         room -= size if "view" in view else 0
     return data | {"agents": views}
+
+
+def horizon_of(trained: TrainedTeam) -> int:
+    """Steps of an imagined future: those of the run's imagination, at most `MOST_AHEAD`."""
+    return min(trained.config.agent.behaviour.horizon, MOST_AHEAD)
 
 
 def _learner_of(trained: TrainedTeam, agent: int) -> Agent | None:

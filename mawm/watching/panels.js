@@ -51,7 +51,8 @@ function meter(real, guess, colour) {
 function unitCell(battle, unit) {
   const made = element("span");
   made.append(element("i", `dot ${unit < DATA.agents ? "ally" : "enemy"}`), nameOf(unit));
-  if (new Set(battle.kinds).size > 2) made.append(element("small", "faded kind", ` ${battle.kinds[unit]}`));
+  const side = unit < DATA.agents ? battle.kinds.slice(0, DATA.agents) : battle.kinds.slice(DATA.agents);
+  if (new Set(side).size > 1) made.append(element("small", "faded kind", ` ${battle.kinds[unit]}`));
   made.title = battle.kinds[unit];
   return made;
 }

@@ -81,7 +81,9 @@ function play(on) {
 
 function tick(now) {
   if (!state.playing) return;
-  state.time = Math.min(state.battle.steps, state.time + ((now - lastTick) / 1000) * STEPS_PER_SECOND * state.speed);
+  // The time of the first picture may lie before the click that started it.
+  const seconds = Math.max(0, now - lastTick) / 1000;
+  state.time = Math.min(state.battle.steps, state.time + seconds * STEPS_PER_SECOND * state.speed);
   lastTick = now;
   if (state.time >= state.battle.steps) play(false);
   else {
