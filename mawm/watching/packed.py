@@ -52,7 +52,11 @@ def _integers(values: Any, unit: int, kind: type[np.integer[Any]]) -> NDArray[An
 
 
 def packed_battle(battle: Battle, env: EngineEnv, offers: list[Offer]) -> dict[str, Any]:
-    """The field of a battle, without beliefs. `docs/watch.md` and the page's scripts read it."""
+    """The field of a battle, without beliefs, as the page's scripts read it.
+
+    Arrays for T+1 frames and U units: x, y, hp, shield (T+1, U) and aim (T+1, U), the unit aimed at (-1: none).
+    For T steps: actions (T, N), reward (T,). hits (events, 5): step, kind (0 hit, 1 healing), source, target, amount.
+    """
     bodies, agents = np.stack(battle.bodies), env.spaces.n_agents
     stats = battle.stats
     aims = np.where(bodies[..., col.ORDER] == col.ATTACK, bodies[..., col.TARGET], -1)

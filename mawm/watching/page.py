@@ -109,9 +109,9 @@ def write_page(out: Path, data: dict[str, Any]) -> None:
 
 
 def page(data: dict[str, Any]) -> str:
-    """The page's text; the same data give the same text."""
+    """The page's text; the same data give the same text. ValueError for a number that is not finite."""
     # `<` cannot occur, so that no text of the data ends the script element.
-    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     title = f"{data['map']}: {data['method']} after {data['trained']:,} steps"
     filled = {
         "title": html.escape(title),
