@@ -19,7 +19,7 @@ FOLDERS = ("mawm", "agents", "envs", "configs", "benchmarks")
 TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 FOLDED = (
     "agents", "auditing", "benchmarks", "configs", "envs", "gating", "results", "run_folder", "runtime", "sharing",
-    "storage", "sweeps",
+    "storage", "sweeps", "watching",
 )  # fmt: skip
 """Folders: each has one place in the table below, whatever modules it has."""
 
@@ -38,8 +38,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("build",),
     ("estimates",),
     ("results",),
-    ("auditing",),
-    ("audit", "train", "evaluate", "export", "plot", "report", "standin", "verify"),
+    ("auditing", "watching"),
+    ("audit", "train", "evaluate", "export", "plot", "report", "standin", "verify", "watch"),
     ("sweeps",),
     ("sweep",),
     ("benchmarks",),
@@ -109,7 +109,19 @@ def test_every_module_has_a_layer() -> None:
 
 
 def test_at_most_12_modules_lie_directly_in_the_package() -> None:
-    commands = {"audit", "bench", "evaluate", "export", "plot", "report", "standin", "sweep", "train", "verify"}
+    commands = {
+        "audit",
+        "bench",
+        "evaluate",
+        "export",
+        "plot",
+        "report",
+        "standin",
+        "sweep",
+        "train",
+        "verify",
+        "watch",
+    }
     assert len({name for name in sources() if "." not in name} - {*FOLDED, *commands, "__main__"}) <= 12
 
 
@@ -250,7 +262,7 @@ def test_every_test_asserts(path: Path) -> None:
     assert [name for name in tests if name not in checking] == []
 
 
-COMMANDS = ("", "train", "evaluate", "export", "plot", "report", "standin", "sweep", "verify", "audit")
+COMMANDS = ("", "train", "evaluate", "export", "plot", "report", "standin", "sweep", "verify", "audit", "watch")
 
 
 def test_importing_a_command_loads_no_heavy_package() -> None:

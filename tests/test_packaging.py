@@ -16,6 +16,7 @@ DATA = {
     "envs/skirmish/units.json": "mawm/envs/skirmish/units.json",
     "envs/skirmish/maps/3m.toml": "mawm/envs/skirmish/maps/3m.toml",
     "configs/presets/paper.toml": "mawm/configs/presets/paper.toml",
+    **{name: name for name in ("mawm/watching/page.html", "mawm/watching/page.css", "mawm/watching/field.js")},
 }
 ENGINE_STEP = """
 import mawm, numpy as np

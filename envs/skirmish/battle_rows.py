@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.skirmish.layout import BATTLE, BATTLE_WON, BODY, BOOK, TERMINATED, TRUNCATED
+from mawm.envs.skirmish import kernel
+from mawm.envs.skirmish.behaviour import give_order
+from mawm.envs.skirmish.layout import BATTLE, BATTLE_WON, BODY, BOOK, HP, TERMINATED, TRUNCATED
 from mawm.types import Bools, Floats, Ints, Spaces, Step
 
 EVENT_FIELDS = ("loop", "kind", "source", "target", "amount")
@@ -61,6 +63,14 @@ class BattleRows:
         """Write the present arrival of one row."""
         raise NotImplementedError
 
+    def stats_of(self, row: int) -> NDArray[np.float64]:
+        """The data of each unit's kind (U, STAT) in a row's battle (`layout`)."""
+        raise NotImplementedError
+
+    def _ground(self) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int16], bool]:
+        """The rules, the grounds, the ways round obstacles, and whether enemies hunt."""
+        raise NotImplementedError
+
     def _kept(self) -> dict[str, NDArray[Any]]:
         """The arrays that a snapshot holds, by name."""
         return {"bodies": self.bodies, "books": self._books, "last": self._last}
@@ -105,6 +115,28 @@ class BattleRows:
             f"battle {self.battles[row]}, agent {agent}: action {actions[row, agent]} is not available; "
             f"available now: {np.flatnonzero(self._mask(row, agent)).tolist()}"
         )
+
+    def bodies_after(self, row: int, actions: Ints) -> NDArray[np.float64]:
+        """The units (U, BODY) of a row after a step with these actions (N,). Nothing changes in the row itself.
+
+        If the step ends the battle, these are its last places and healths; after `step`, `bodies` already holds the
+        next battle. ValueError for an unavailable action.
+        """
+        for agent, action in enumerate(actions):
+            if not self._mask(row, agent)[action]:
+                self._refuse(np.broadcast_to(actions, self._last.shape), row * self.spaces.n_agents + agent)
+        bodies: NDArray[np.float64] = self.bodies[row].copy()
+        book, stats = self._books[row].copy(), self.stats_of(row)
+        rules, grounds, toward, hunting = self._ground()
+        agents = self.spaces.n_agents
+        for agent, action in enumerate(actions.tolist()):
+            if bodies[agent, HP] > 0.0:
+                give_order(bodies[agent], stats[agent], action, agents)
+        scratch, log = np.zeros((2, len(bodies), 4)), np.zeros((1, len(EVENT_FIELDS)))
+        kernel.play(
+            stats, rules, grounds, toward, bodies, book, scratch, log, agents, kernel.LOOPS_PER_STEP, hunting
+        )  # fmt: skip
+        return bodies
 
     @property
     def battles(self) -> NDArray[np.uint64]:

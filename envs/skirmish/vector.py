@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mawm.envs.skirmish import kernel
 from mawm.envs.skirmish.battle_rows import BattleRows, Final, Views
@@ -65,6 +66,13 @@ class SkirmishVectorEnv(BattleRows):
             self._scratch, *views, reward, flags, *final, self.deaths,
         )  # fmt: skip
         return wrong
+
+    def stats_of(self, row: int) -> NDArray[np.float64]:
+        """The data of each unit's kind (U, STAT): the same in all battles of a map."""
+        return self._stats
+
+    def _ground(self) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int16], bool]:
+        return self._numbers, self._grounds, self._toward, False
 
     def _mask(self, row: int, agent: int) -> Bools:
         mask = np.zeros(self.contract.n_actions, np.bool_)

@@ -79,6 +79,14 @@ class DrawnVectorEnv(BattleRows):
         )  # fmt: skip
         return wrong
 
+    def stats_of(self, row: int) -> NDArray[np.float64]:
+        """The data of each unit's kind (U, STAT) in a row's battle, which drew its units."""
+        stats: NDArray[np.float64] = self._battles.stats[row]
+        return stats
+
+    def _ground(self) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int16], bool]:
+        return self._world.rules, self._world.grounds, self._world.toward, True
+
     def _mask(self, row: int, agent: int) -> Bools:
         mask = np.zeros(self.contract.n_actions, np.bool_)
         available(self.contract, self.kinds[row], self.bodies[row], agent, mask)

@@ -1,0 +1,1 @@
+"""A trained team on a page: recorded battles, beliefs, imagined futures and broadcasts."""

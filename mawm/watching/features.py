@@ -1,0 +1,67 @@
+"""Where an agent's observation holds the other units, for the engine's two contracts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mawm.envs.skirmish.contract import ATTACK_RANGE, SIGHT
+from mawm.envs.skirmish.smacv2.contract import TYPE_BITS
+from mawm.envs.skirmish.smacv2.vector import DrawnVectorEnv
+from mawm.types import Bools, Floats
+from mawm.watching.recording import EngineEnv
+
+DISTANCE, EAST, NORTH, HEALTH = 1, 2, 3, 4
+"""Places of an observed unit's features after its first one: distance, x and y divided by the sight, and health."""
+LEAST_DISTANCE = 0.5
+"""Cells. A decoder writes small numbers where a unit is out of sight; a unit with a decoded distance below this counts
+as believed out of sight. Units are larger, so a real distance is seldom as small."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """One agent's observation: each other unit's index, the place of its first feature, and the place of own health.
+
+    `sight` and `reach` are the distances, in cells, up to which the agent sees, and may attack or heal.
+    """
+
+    units: tuple[int, ...]
+    places: tuple[int, ...]
+    own: int
+    sight: float
+    reach: float
+
+    def seen(self, obs: Floats) -> Bools:
+        """Whether each other unit is in sight by real observations (..., O): (..., units). A unit in sight has health.
+
+        Without sight of it all its features are zero.
+        """
+        return obs[..., np.array(self.places, np.int64) + HEALTH] > 0.0
+
+    def believed(self, decoded: Floats) -> Bools:
+        """Whether each other unit counts as in sight by decoded observations (..., O); see `LEAST_DISTANCE`."""
+        return decoded[..., np.array(self.places, np.int64) + DISTANCE] * np.float32(self.sight) > LEAST_DISTANCE
+
+    def offsets(self, obs: Floats) -> Floats:
+        """East and north of the agent in cells (..., units, 2) by observations (..., O)."""
+        first = np.array(self.places, np.int64)
+        both: Floats = np.stack([obs[..., first + EAST], obs[..., first + NORTH]], -1) * np.float32(self.sight)
+        return both
+
+
+def features_of(env: EngineEnv, agent: int, kind: str) -> Features:
+    """The features of the observation of one agent, a unit of `kind`."""
+    c = env.contract
+    if isinstance(env, DrawnVectorEnv):
+        d = env.contract
+        enemy = ally = 5 + int(d.shields) + TYPE_BITS
+        bit = env.spec.kinds.index(kind)
+        sight, reach = float(d.sight[bit]), float(d.reach[bit])
+    else:
+        s = env.contract
+        enemy, ally = 5 + int(s.enemy_shields) + s.type_bits, 5 + int(s.ally_shields) + s.type_bits
+        sight, reach = SIGHT, ATTACK_RANGE
+    foes = tuple(c.n_agents + k for k in range(c.n_enemies))
+    others = tuple(j for j in range(c.n_agents) if j != agent)
+    after = 4 + c.n_enemies * enemy
+    places = (*(4 + k * enemy for k in range(c.n_enemies)), *(after + k * ally for k in range(len(others))))
+    return Features(foes + others, places, after + len(others) * ally, sight, reach)

@@ -1,0 +1,150 @@
+"""Recorded battles as compact arrays: small integers, compressed, in base64."""
+
+import base64
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mawm.agents.world_model import SCORES
+from mawm.envs.skirmish import layout as col
+from mawm.types import Bools, Floats
+from mawm.watching.beliefs import Belief, Errors
+from mawm.watching.features import EAST, HEALTH, NORTH, Features
+from mawm.watching.offers import Offer
+from mawm.watching.recording import Battle, EngineEnv
+
+HUNDRED = 100
+"""Positions are stored in hundredths of a cell, observed offsets in hundredths of the sight, shares in hundredths."""
+TENTH = 10
+"""Health, shields and damage are stored in tenths."""
+UNSEEN = -128
+"""Stands for the offsets of a unit out of sight."""
+ALIGNMENT = 4
+
+
+def packed(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Arrays in one compressed text: `arrays` lists name, type and shape, in the order of `data`."""
+    parts, listed = [], []
+    for name, array in arrays.items():
+        data = np.ascontiguousarray(array).tobytes()
+        parts.append(data + bytes(-len(data) % ALIGNMENT))
+        listed.append([name, array.dtype.name, list(array.shape)])
+    return {"arrays": listed, "data": base64.b64encode(zlib.compress(b"".join(parts), 9)).decode()}
+
+
+def unpacked(stored: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """The arrays of `packed`, by name."""
+    data, at, found = zlib.decompress(base64.b64decode(stored["data"])), 0, {}
+    for name, kind, shape in stored["arrays"]:
+        count = int(np.prod(shape))
+        found[name] = np.frombuffer(data, kind, count, at).reshape(shape)
+        size = count * np.dtype(kind).itemsize
+        at += size + -size % ALIGNMENT
+    return found
+
+
+def _integers(values: Any, unit: int, kind: type[np.integer[Any]]) -> NDArray[Any]:
+    """Values in parts of 1 / unit, rounded and kept within the type's range."""
+    limits = np.iinfo(kind)
+    return np.clip(np.rint(np.asarray(values, np.float64) * unit), limits.min, limits.max).astype(kind)
+
+
+def packed_battle(battle: Battle, env: EngineEnv, offers: list[Offer]) -> dict[str, Any]:
+    """The field of a battle, without beliefs, as the page's scripts read it.
+
+    Arrays for T+1 frames and U units: x, y, hp, shield (T+1, U) and aim (T+1, U), the unit aimed at (-1: none).
+    For T steps: actions (T, N), reward (T,). hits (events, 5): step, kind (0 hit, 1 healing), source, target, amount.
+    """
+    bodies, agents = np.stack(battle.bodies), env.spaces.n_agents
+    stats = battle.stats
+    aims = np.where(bodies[..., col.ORDER] == col.ATTACK, bodies[..., col.TARGET], -1)
+    enemies = bodies[:, agents:]
+    aims[:, agents:] = enemies[..., col.TARGET]  # an enemy on its way to a point has a target, too
+    aims[bodies[..., col.HP] <= 0.0] = -1
+    hits = [(step, *hit) for step, found in enumerate(battle.hits) for hit in found]
+    rows = np.array(hits, np.float64).reshape(-1, 6)
+    arrays = {
+        "x": _integers(bodies[..., col.X], HUNDRED, np.int16),
+        "y": _integers(bodies[..., col.Y], HUNDRED, np.int16),
+        "hp": _integers(np.maximum(bodies[..., col.HP], 0.0), TENTH, np.int16),
+        "shield": _integers(bodies[..., col.SHIELD], TENTH, np.int16),
+        "aim": _integers(aims, 1, np.int16),
+        "actions": _integers(np.stack(battle.actions), 1, np.int16),
+        "reward": np.array(battle.reward, np.float32),
+        "hits": np.stack(
+            [*(_integers(rows[:, k], 1, np.int16) for k in (0, 2, 3, 4)), _integers(rows[:, 5], TENTH, np.int16)], 1
+        ),
+    }
+    end = "won" if battle.won else "time limit" if battle.timeout else "lost"
+    return {
+        "number": battle.number,
+        "steps": battle.steps,
+        "end": end,
+        "kinds": list(battle.kinds),
+        "hp": stats[:, col.S_HP].tolist(),
+        "shield": stats[:, col.S_SHIELD].tolist(),
+        "radius": stats[:, col.S_RADIUS].round(3).tolist(),
+        "heals": (stats[:, col.S_HEAL] > 0.0).tolist(),
+        "field": packed(arrays),
+        "segments": [_segment(offer) for offer in offers],
+    }
+
+
+def _segment(offer: Offer) -> dict[str, Any]:
+    losses = dict(zip(SCORES, (float(f"{x:.4g}") for x in offer.losses), strict=False))
+    fate = "sent" if offer.sent else "over budget" if offer.offered else "kept"
+    return {
+        "agent": offer.agent, "first": offer.first, "last": offer.last, "bytes": offer.size, "fate": fate,
+        "losses": losses, "winner": offer.winner,
+    }  # fmt: skip
+
+
+def packed_agent(
+    battle: Battle, features: Features, belief: Belief | None, shields: tuple[bool, bool]
+) -> dict[str, Any]:
+    """What one agent saw and, with a belief, what it believed and imagined.
+
+    `shields`: whether observations hold shields of enemies, and of allies.
+    """
+    facts: dict[str, Any] = {"units": list(features.units), "sight": features.sight, "reach": features.reach}
+    if belief is None:
+        return facts
+    agents = len(battle.actions[0])
+    shielded = [shields[0] if unit >= agents else shields[1] for unit in features.units]
+    seen = np.stack([obs[belief.agent] for obs in battle.obs])
+    own = np.zeros((battle.steps, 2), np.float32)
+    own[:, 0] = belief.decoded[:, features.own]
+    if shields[1]:
+        own[:, 1] = belief.decoded[:, features.own + 1]
+    arrays = {
+        "seen": _views(seen, features, features.seen(seen), shielded),
+        "believed": _views(belief.decoded, features, features.believed(belief.decoded), shielded),
+        "own": _integers(own, HUNDRED, np.int8),
+        "policy": _integers(belief.policy, HUNDRED, np.int8),
+        "imagined": _views(belief.imagined, features, features.believed(belief.imagined), shielded)[..., :3],
+    }
+    return facts | {"view": packed(arrays), "errors": _errors(belief.errors)}
+
+
+def _views(obs: Floats, features: Features, seen: Bools, shielded: list[bool]) -> NDArray[np.int8]:
+    """East, north (hundredths of the sight), health and shield (hundredths) of the other units (..., units, 4).
+
+    `seen` (..., units): the units that are in sight; the others are `UNSEEN`.
+    """
+    first = np.array(features.places, np.int64)
+    columns = [obs[..., first + at] for at in (EAST, NORTH, HEALTH)]
+    columns.append(np.where(shielded, obs[..., np.minimum(first + HEALTH + 1, obs.shape[-1] - 1)], 0.0))
+    views: NDArray[np.int8] = np.maximum(_integers(np.stack(columns, -1), HUNDRED, np.int8), UNSEEN + 1)
+    views[~seen] = UNSEEN
+    return views
+
+
+def _errors(errors: Errors) -> dict[str, list[Any]]:
+    """The errors with four digits, None where there is no pair, and the numbers of pairs."""
+    found: dict[str, list[Any]] = {
+        name: [None if value != value else float(f"{value:.4g}") for value in values.tolist()]
+        for name, values in vars(errors).items()
+    }
+    return found | {"count": errors.count.tolist()}
