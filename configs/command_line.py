@@ -4,10 +4,11 @@ import itertools
 import sys
 import textwrap
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 from mawm.configs.settings import Setting, nearest, settings_of, shown, valid
-from mawm.runtime.console import flush_output
+from mawm.runtime.console import flush_output, open_outputs
 from mawm.types import Common
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ def parse(
     import tyro  # it loads slowly, and only commands need it
 
     args = sys.argv[1:] if args is None else args
+    open_outputs()
     try:
         if brief and not {"-h", "--help"}.isdisjoint(args):
             print(_brief_help(prog, description, default), flush=True)
@@ -51,19 +53,38 @@ def parse(
     except BrokenPipeError:  # `--help | head`: the reader closed the pipe
         flush_output()
         raise SystemExit(0) from None
+    except SystemExit:  # after `--help`, whose reader may have closed the pipe, or after an error
+        flush_output()
+        raise
     if unknown:
-        fail(_unknown(unknown[0].partition("=")[0], command))
+        fail(_unknown(unknown[0].partition("=")[0], command, args))
     try:
         return valid(command, _name)
     except ValueError as error:
         fail(str(error))
 
 
-def _unknown(word: str, command: Any) -> str:
+SWITCH_VALUES = ("true", "false", "yes", "no", "on", "off", "1", "0")
+"""Words that people write after a switch, which has no value."""
+
+
+def _unknown(word: str, command: Any, args: list[str]) -> str:
+    switches = {setting.flag: setting.value for setting in settings_of(command) if isinstance(setting.value, bool)}
+    before = args[args.index(word) - 1].replace("_", "-") if word in args[1:] else ""
+    if word.lower() in SWITCH_VALUES and before in switches:
+        return _stands_alone(before)
+    if word.replace("_", "-") in switches:
+        return _stands_alone(word.replace("_", "-"))
     flags = [setting.flag for setting in settings_of(command)]
     same = [flag for flag in flags if flag.endswith(f".{word.lstrip('-')}")]
     proposal = f"; did you mean {' or '.join(same)}?" if same else nearest(word.replace("_", "-"), flags)
     return f"unknown argument {shown(word)}{proposal if word.startswith('-') and proposal else '.'} See --help"
+
+
+def _stands_alone(flag: str) -> str:
+    """The message about a switch with a value."""
+    group, dot, name = flag.removeprefix("--").rpartition(".")
+    return f"{flag} stands alone, without a value; --{group}{dot}no-{name} switches it off. See --help"
 
 
 def _name(setting: Setting) -> str:
@@ -99,6 +120,15 @@ def _converted(kind: Callable[[str], Any], word: str) -> Any:
     try:
         return kind(word)
     except ValueError:
+        return _whole(word) if kind is int else word
+
+
+def _whole(word: str) -> int | str:
+    """The whole number that a word like 1e5 or 2.5e3 writes; the word itself if it writes none."""
+    try:
+        number = Decimal(word)
+        return int(number) if number.is_finite() and number.adjusted() < 30 and number == int(number) else word
+    except ArithmeticError:  # no number
         return word
 
 

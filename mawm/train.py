@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ from mawm.configs.check import check
 from mawm.configs.command_line import fail, parse
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
-from mawm.envs.registry import environment_of, is_own, make_env
+from mawm.envs.registry import environment_of, is_own, make_env, with_agents
 from mawm.run_folder.manifest import read_config
 from mawm.runtime.console import flush_output, print_stderr, print_stdout
 from mawm.runtime.display import Display, PlainLines, choose_display
@@ -50,6 +50,7 @@ NOT_SAVED = 3
 """Exit code of a run that could not be saved three times in a row."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a full disk, an exhausted quota, and a file over the size limit."""
+EVALUATE = ("python", "-m", "mawm.evaluate")
 BAR_WIDTH = 40
 """Columns of the progress bar at most."""
 
@@ -66,12 +67,8 @@ class Command:
     fresh: Annotated[bool, Common] = False
     """Start over in a new folder, even if there is a run with the same settings."""
     resume: Annotated[Path | None, Common] = None
-    """Continue the run in this folder with its own settings; --env-steps, --placement and --device may change."""
-
-
-MOVABLE = ("env_steps", "placement", "device")
-"""Settings that may change when a run is continued."""
-MOVABLE_FLAGS = "--env-steps, --placement and --device"
+    """Continue the run in this folder with its own settings; --env-steps, --placement, --device and --own.timeout-s may
+    change."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -121,12 +118,18 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
         config = read_config(folder)
     except ValueError as error:
         fail(f"--resume {folder}: not a run folder that can be read ({error})")
+    from mawm.run_folder.locate import MOVABLE, moved
+
     given = {arg.split("=")[0].removeprefix("--").replace("-", "_") for arg in args if arg.startswith("--")}
     others = sorted(given - {"resume", *MOVABLE})
     if others:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in others)
-        fail(f"--resume {folder} continues a run with its own settings; got {flags}: only {MOVABLE_FLAGS} may change")
-    return replace(config, **{name: getattr(command.config, name) for name in MOVABLE if name in given}), folder
+        *movable, last = (f"--{name.replace('_', '-')}" for name in MOVABLE)
+        fail(
+            f"--resume {folder} continues a run with its own settings; got {flags}: only {', '.join(movable)} and "
+            f"{last} may change"
+        )
+    return moved(config, command.config, given & set(MOVABLE)), folder
 
 
 def _run(config: TrainConfig, command: Command, resumed: Path | None, command_line: str, stopping: Stopping) -> int:
@@ -167,22 +170,28 @@ def _prepare_and_train(
     from mawm.gating.build import make_explorer_hook
     from mawm.methods import members_of
     from mawm.run_folder.checkpoint import newest, set_aside
-    from mawm.run_folder.locate import RunFolder, find_run_folder
+    from mawm.run_folder.locate import RunFolder, find_run_folder, recorded_agents
     from mawm.storage.lock import FolderLock
 
     device = resolve_device(config.device)
     env = at_end.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
+    config = with_agents(config, env.spaces.agents)
     build.check_room(config, env.spaces)
     explorer_hook = at_end.enter_context(contextlib.closing(make_explorer_hook(config, env.spaces)))
     place = RunFolder(resumed, begun=True) if resumed else find_run_folder(config, command.run_dir, command.fresh)
     folder = place.folder
+    if place.begun and (order := recorded_agents(folder)) not in ((), config.own.agents):
+        # The environment lists its agents in another order than when the run began: each keeps its learner.
+        env.close()
+        config = with_agents(config, order)
+        env = at_end.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
     at_end.callback(FolderLock(folder).release)
     place.clear()
     resume = newest(folder) if place.begun else None
     if resume is not None and resume.env_steps >= config.env_steps:
         print_stdout(
             f"{folder} has its {config.env_steps} environment steps: nothing to do. Raise --env-steps to go on, or "
-            f"start over with --fresh. Next: python -m mawm.evaluate {folder}"
+            f"start over with --fresh. Next: {shlex.join([*EVALUATE, str(folder)])}"
         )
         return 0
     if resume is not None:
@@ -237,10 +246,11 @@ def _train(run: "Run", config: TrainConfig, folder: Path, stopping: Stopping, di
     for writer in run.writers:
         writer.close()
     if stopping.number:
-        print_stdout(f"saved at {run.collector.env_steps} steps; go on with: python -m mawm.train --resume {folder}")
+        again = shlex.join(["python", "-m", "mawm.train", "--resume", str(folder)])
+        print_stdout(f"saved at {run.collector.env_steps} steps; go on with: {again}")
         return stopping.exit_code
     steps, minutes = run.collector.env_steps, run.wall_s / 60
-    print_stdout(f"done: {steps} steps in {minutes:.1f} min. Next: python -m mawm.evaluate {folder}")
+    print_stdout(f"done: {steps} steps in {minutes:.1f} min. Next: {shlex.join([*EVALUATE, str(folder)])}")
     return 0
 
 
@@ -266,7 +276,7 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
         f"matrix products in {facts['precision']}",
         f"budget {config.env_steps} environment steps, {eta}",
         f"run folder {folder}, at most {disk / 1e6:,.0f} MB",
-        f"curves: tensorboard --logdir {folder.parent}",
+        f"curves: {shlex.join(['tensorboard', '--logdir', str(folder.parent)])}",
     ):
         print_stdout(line)
 
