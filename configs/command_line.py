@@ -1,10 +1,13 @@
 """Parses the command lines of all commands. A user's mistake gives a short message and exit code 2, no traceback."""
 
+import contextlib
 import itertools
+import os
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 from mawm.configs.settings import Setting, nearest, settings_of, shown, valid
@@ -18,6 +21,32 @@ def fail(message: str) -> NoReturn:
     """Print an error message in one line and exit with code 2."""
     print(f"mawm: {' '.join(message.splitlines())}", file=sys.stderr)
     raise SystemExit(2)
+
+
+@contextlib.contextmanager
+def writing(flag: str, path: Path) -> Iterator[None]:
+    """A context that writes the file or folder of a flag; an error ends the process with one line and exit code 2."""
+    try:
+        yield
+    except OSError as error:
+        what = error.filename or path
+        reason = "it is a folder; give a file" if isinstance(error, IsADirectoryError) else error.strerror or error
+        fail(f"{flag} {path}: {what} cannot be written ({reason})")
+
+
+def make_folder(flag: str, path: Path) -> None:
+    """Make the folder of a flag."""
+    with writing(flag, path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def make_parent(flag: str, path: Path) -> None:
+    """Before long work: make the folder of a file, and check that the file may be written."""
+    make_folder(flag, path.parent)
+    if path.is_dir():
+        fail(f"{flag} {path}: it is a folder; give the name of a file")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        fail(f"{flag} {path}: it cannot be written (permission denied)")
 
 
 def parse(

@@ -115,8 +115,7 @@ def flat(agent: Any, observation: Any) -> Floats:
     if isinstance(observation, Mapping):
         if "observation" not in observation:
             raise InvalidAnswer(
-                f"an observation has the keys {listed(observation)} ({agent}); expected observation, and optionally "
-                "action_mask"
+                f"{name} has the keys {listed(observation)}; expected observation, and optionally action_mask"
             )
         value, name = observation["observation"], f"{name}, field observation,"
     if value is None:

@@ -9,8 +9,21 @@ from numpy.typing import NDArray
 from mawm.envs.checked import source_of
 from mawm.envs.opposing_rewards import OpposingRewards
 from mawm.envs.parallel_answers import (
-    MISTAKES, InvalidAnswer, action_count, by_agent, call, check_kind, flag, flags, flat, info_of, listed, mask_of,
-    number, of_length, parts,
+    MISTAKES,
+    InvalidAnswer,
+    action_count,
+    by_agent,
+    call,
+    check_kind,
+    flag,
+    flags,
+    flat,
+    info_of,
+    listed,
+    mask_of,
+    number,
+    of_length,
+    parts,
 )  # fmt: skip
 from mawm.runtime.console import print_stderr
 from mawm.runtime.import_user_code import load_factory
@@ -107,7 +120,7 @@ class ParallelVectorEnv:
             pass
 
     def restoring(self, snapshot: dict[str, NDArray[Any]]) -> Iterator[None]:
-        """The same in pieces: yields after each reset and each step of a battle, so that a caller can limit the time."""
+        """The same in pieces: yields after each reset and each step of a battle, whose time a caller can limit."""
         if snapshot.keys() != {"battle", "length", "actions"}:
             raise ValueError(f"snapshot holds {sorted(snapshot)}; expected actions, battle, length")
         if snapshot["battle"].shape != self._battles.shape:

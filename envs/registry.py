@@ -61,9 +61,7 @@ def _own(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> Vector
 
     def make() -> VectorEnv:
         nonlocal agents
-        build = partial(
-            own_parallel_env, settings.map, rows, seed, own.episode_limit, agents, warn=purpose == "train"
-        )
+        build = partial(own_parallel_env, settings.map, rows, seed, own.episode_limit, agents, warn=purpose == "train")
         env = ProcessEnv(build, own.timeout_s)
         agents = env.spaces.agents  # a restarted process may list them in another order
         return CheckedEnv(env, name)

@@ -50,6 +50,7 @@ NOT_SAVED = 3
 """Exit code of a run that could not be saved three times in a row."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a full disk, an exhausted quota, and a file over the size limit."""
+WIN_RATES = ("eval/win_rate", "eval/win_rate_sampled", "train/win_rate")
 EVALUATE = ("python", "-m", "mawm.evaluate")
 BAR_WIDTH = 40
 """Columns of the progress bar at most."""
@@ -208,7 +209,9 @@ def _prepare_and_train(
     display = PlainLines() if is_own(config.map) else choose_display()
     team = build.make_team(config, env.spaces, device, placement)
     try:
-        run = build.make_run(config, env, team, explorer_hook, folder, Progress(display), resume)
+        run = build.make_run(
+            config, env, team, explorer_hook, folder, Progress(display, wins=not is_own(config.map)), resume
+        )
         code = _train(run, config, folder, stopping, display)
     except BaseException:
         team.close(at_once=True)
@@ -223,11 +226,11 @@ def _facts(
     """The facts in config.json beside the settings. Facts that changed since the last save are printed."""
     from mawm.agents.compute import resolve_precision
     from mawm.envs.starcraft.packages import game_name
-    from mawm.run_folder.manifest import facts_now, map_digest, read_facts, resumed_facts
+    from mawm.run_folder.manifest import facts_now, map_digest, read_facts, resumed_facts, user_sources
 
     precision = resolve_precision(config.precision, str(chosen["placement"]), str(chosen["device"]))
     game = {} if config.env == "skirmish" else {"game": game_name()}
-    now = facts_now(**chosen, **game, precision=precision, map_sha256=map_digest(config))
+    now = facts_now(**chosen, **game, precision=precision, map_sha256=map_digest(config), sources=user_sources(config))
     before, steps = ({}, 0) if resume is None else (read_facts(folder), resume.env_steps)
     facts, changes = resumed_facts(before, now, steps, command_line)
     for line in facts["not_exact"][-changes:] if changes else []:
@@ -241,7 +244,7 @@ def _train(run: "Run", config: TrainConfig, folder: Path, stopping: Stopping, di
 
     _compile_engine(config)
     stopping.stop, stopping.limit_waiting, stopping.display = run.end_soon, limit_waiting, display
-    with display.showing(Row(run, {}, {})):
+    with display.showing(Row(run, {}, {}, wins=not is_own(config.map))):
         train(run)
     for writer in run.writers:
         writer.close()
@@ -284,10 +287,12 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
 class Progress:
     """Shows each logged row: steps, speed, time left, win rates, realised bandwidth.
 
-    It has the win rates of the last evaluation (greedy, then sampled actions) with their 95 % intervals.
+    It has the win rates of the last evaluation (greedy, then sampled actions) with their 95 % intervals. Without
+    `wins`, because the environment may have none, it has the returns, and win rates too once a battle was won.
     """
 
-    def __init__(self, display: Display | None = None) -> None:
+    def __init__(self, display: Display | None = None, *, wins: bool = True) -> None:
+        self._wins = wins
         self._display = display or PlainLines()
         self._last: tuple[int, float] | None = None
         self._evaluated: dict[str, float] = {}
@@ -298,7 +303,9 @@ class Progress:
         before, then = self._last or (0, now - run.wall_s)
         self._last = (steps, now)
         self._evaluated = metrics if "eval/win_rate" in metrics else self._evaluated
-        self._display.show(Row(run, metrics, self._evaluated, (steps - before) / max(1e-9, now - then)))
+        self._wins = self._wins or any(value > 0.0 for tag, value in metrics.items() if tag in WIN_RATES)
+        speed = (steps - before) / max(1e-9, now - then)
+        self._display.show(Row(run, metrics, self._evaluated, speed, self._wins))
 
 
 @dataclass(frozen=True)
@@ -311,6 +318,8 @@ class Row:
     """Of the last evaluation."""
     speed: float = 0.0
     """Environment steps per second since the row before; 0: there is no row yet."""
+    wins: bool = True
+    """Whether to show win rates; otherwise returns."""
 
     def _parts(self) -> list[str]:
         steps, wanted = self.run.collector.env_steps, self.run.env_steps
@@ -319,12 +328,22 @@ class Row:
             "steps": f"{steps}/{wanted}",
             "steps/s": f"{self.speed:.0f}" if self.speed else "-",
             "ETA": f"{left / 60:.0f}m{left % 60:02.0f}s" if self.speed else "-",
-            "win rate greedy": _with_interval(self.evaluated, "eval/win_rate"),
-            "sampled": _with_interval(self.evaluated, "eval/win_rate_sampled"),
-            "train": _percent(self.metrics.get("train/win_rate", float("nan"))),
+            **(self._win_rates() if self.wins else self._returns()),
             "bandwidth": f"{self.metrics.get('channel/realised_bandwidth', 0.0):.4f}",
         }
         return [f"{name} {value}" for name, value in shown.items()]
+
+    def _win_rates(self) -> dict[str, str]:
+        return {
+            "win rate greedy": _with_interval(self.evaluated, "eval/win_rate"),
+            "sampled": _with_interval(self.evaluated, "eval/win_rate_sampled"),
+            "train": _percent(self.metrics.get("train/win_rate", float("nan"))),
+        }
+
+    def _returns(self) -> dict[str, str]:
+        tags = {"return greedy": "eval/return", "sampled": "eval/return_sampled"}
+        shown = {name: f"{self.evaluated[tag]:.4g}" if tag in self.evaluated else "-" for name, tag in tags.items()}
+        return {**shown, "train": f"{self.metrics['train/return']:.4g}" if "train/return" in self.metrics else "-"}
 
     def __str__(self) -> str:
         return "  ".join(self._parts())

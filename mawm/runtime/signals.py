@@ -57,7 +57,10 @@ class Stopping:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Stopping":
-        for number, act in (*((number, self._on_signal) for number in stop_signals()), (signal.SIGALRM, self._on_alarm)):
+        for number, act in (
+            *((number, self._on_signal) for number in stop_signals()),
+            (signal.SIGALRM, self._on_alarm),
+        ):
             self._before[number] = signal.signal(number, act)
         return self
 
