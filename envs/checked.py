@@ -16,6 +16,9 @@ T = TypeVar("T")
 class EnvFault(RuntimeError):
     """An environment raised, hung, or gave an invalid answer. The message names environment, battle, step and field."""
 
+    mistake = False
+    """Whether the exception is one that a mistake in the environment's code raises."""
+
 
 FIELDS: dict[str, tuple[tuple[str, ...], type[np.generic]]] = {
     "obs": (("batch", "n_agents", "obs_size"), np.float32),
@@ -31,6 +34,11 @@ FIELDS: dict[str, tuple[tuple[str, ...], type[np.generic]]] = {
     "final_alive": (("batch", "n_agents"), np.bool_),
 }
 """Shape and type of every field of a `Step`."""
+MISTAKES = (
+    "TypeError", "AttributeError", "NameError", "KeyError", "IndexError", "AssertionError", "ZeroDivisionError",
+    "NotImplementedError", "InvalidAnswer",
+)  # fmt: skip
+"""Names of exceptions, because those of another process are not of the same class here."""
 FINITE = ("obs", "state", "reward", "final_obs")
 
 
@@ -99,6 +107,7 @@ class CheckedEnv:
             self._fault = fault
         except Exception as error:
             self._fault = EnvFault(f"{self._where()}: {describe_failure(method, error)}")
+            self._fault.mistake = type(error).__name__ in MISTAKES
         raise self._fault
 
     def _where(self, row: int | None = None) -> str:
