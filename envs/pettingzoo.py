@@ -82,6 +82,10 @@ class ParallelVectorEnv:
         self._try_a_step()
         self._fresh = True
 
+    def watch(self, warn: Callable[[str], None]) -> None:
+        """From now on, judge whether the rewards of agents oppose each other, and tell it to `warn` once."""
+        self._warn, self._opposing = warn, OpposingRewards(self._agents)
+
     def reset(self) -> Step:
         """Begin B new battles: the next battle number of each row."""
         if not self._fresh:

@@ -18,23 +18,29 @@ class Plain(ParallelEnv):
     length = 4
 
     def observation_space(self, agent: str) -> spaces.Space:
+        """Three numbers."""
         return spaces.Box(-1.0, 1.0, (3,), np.float32)
 
     def action_space(self, agent: str) -> spaces.Space:
+        """Three actions."""
         return spaces.Discrete(3)
 
     def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        """Reset."""
         self.rng, self.t = np.random.default_rng(seed), 0
         self.agents = list(self.possible_agents)
         return self.seen(), {agent: {} for agent in self.agents}
 
     def seen(self) -> dict[str, Any]:
+        """What all agents see."""
         return {agent: self.look(agent) for agent in self.possible_agents}
 
     def look(self, agent: str) -> Any:
+        """What an agent sees."""
         return self.rng.random(3).astype(np.float32)
 
     def step(self, actions: dict[str, int]) -> Any:
+        """Play a step."""
         self.t += 1
         over, playing = self.t >= self.length, self.agents
         if over:
@@ -48,9 +54,10 @@ class Reversed(Plain):
     """Lists its agents in the order of the variable ORDER; each agent is paid for an action of its own."""
 
     best = {"red": 0, "blue": 1, "green": 2}  # noqa: RUF012
-    possible_agents = os.environ.get("ORDER", "red blue green").split()  # noqa: RUF012
+    possible_agents = os.environ.get("ORDER", "red blue green").split()
 
     def step(self, actions: dict[str, int]) -> Any:
+        """Play a step."""
         obs, _, *rest = super().step(actions)
         return obs, {agent: float(action == self.best[agent]) for agent, action in actions.items()}, *rest
 
@@ -61,6 +68,7 @@ class Slow(Plain):
     length = 1000
 
     def step(self, actions: dict[str, int]) -> Any:
+        """Play a step."""
         time.sleep(0.02)
         return super().step(actions)
 
@@ -80,10 +88,12 @@ class WithProcess(Plain):
         self.child.start()
 
     def look(self, agent: str) -> Any:
+        """What an agent sees."""
         self.pipe.send(1)
         return np.full(3, self.pipe.recv(), np.float32)
 
     def close(self) -> None:
+        """End the process."""
         self.child.terminate()
         self.child.join()
 
@@ -92,6 +102,7 @@ class NoSeed(Plain):
     """Its reset knows no seed."""
 
     def reset(self) -> Any:
+        """Reset."""
         return super().reset()
 
 
@@ -99,6 +110,7 @@ class FourValues(Plain):
     """Its step returns four values, as in old Gym."""
 
     def step(self, actions: dict[str, int]) -> Any:
+        """Play a step."""
         obs, rewards, over, _, infos = super().step(actions)
         return obs, rewards, over, infos
 

@@ -29,6 +29,7 @@ class Ends(Plain):
         self.plan = plan
 
     def step(self, actions: dict[str, int]) -> Any:
+        """Play a step."""
         terminated, truncated, left = self.plan[min(self.t, len(self.plan) - 1)]
         self.t += 1
         playing, self.agents = self.agents, list(left)
@@ -76,6 +77,7 @@ class Stateful(Plain):
     """Keeps an array under the name of PettingZoo's method."""
 
     def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        """Reset."""
         self.state = np.zeros(4)
         return super().reset(seed)
 
@@ -102,6 +104,7 @@ class Answers(Plain):
         self.field, self.change = field, change
 
     def step(self, actions: dict[str, int]) -> Any:
+        """Play a step."""
         answer = list(super().step(actions))
         answer[self.field] = self.change(answer[self.field])
         return tuple(answer)
@@ -182,7 +185,9 @@ class Alone(gymnasium.Env):
 class Team(gymnasium.Env):
     """Spaces as tuples."""
 
-    observation_space, action_space = (spaces.Tuple([space] * 2) for space in (Alone.observation_space, Alone.action_space))
+    observation_space, action_space = (
+        spaces.Tuple([space] * 2) for space in (Alone.observation_space, Alone.action_space)
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,7 +213,10 @@ def test_object_that_is_no_parallel_env_is_refused_with_what_to_do(env: Any, sai
         ("NoSeed", "environment odd_env:NoSeed: NoSeed.reset() got an unexpected keyword argument 'seed'"),
         ("FourValues", "environment odd_env:FourValues: its step returned 4 values; expected a tuple of 5"),
         ("needs_size", "environment odd_env:needs_size: needs_size() missing 1 required positional argument: 'size'"),
-        ("Turns", "Turns is a PettingZoo AECEnv, whose agents act in turn; return pettingzoo.utils.aec_to_parallel(env)"),
+        (
+            "Turns",
+            "Turns is a PettingZoo AECEnv, whose agents act in turn; return pettingzoo.utils.aec_to_parallel(env)",
+        ),
         ("Exits", "environment odd_env:Exits ended its process at the start (sys.exit(2))"),
     ],
 )
@@ -270,6 +278,7 @@ class ZeroSum(Plain):
     length = 50
 
     def step(self, actions: dict[str, int]) -> Any:
+        """Play a step."""
         obs, _, *rest = super().step(actions)
         pay = float(self.rng.normal())
         return obs, {"red": pay, "blue": -pay}, *rest

@@ -59,9 +59,15 @@ def test_each_agent_keeps_its_learner_when_the_environment_lists_them_in_another
     assert "return greedy" in first.stdout and "win rate" not in first.stdout
     again = run(f"{train} 120", tmp_path, ORDER="green red blue")
     assert again.returncode == 0 and again.stderr == "", again.stderr
-    assert json.loads((tmp_path / "my run/config.json").read_text())["config"]["own"]["agents"] == ["red", "blue", "green"]
+    assert json.loads((tmp_path / "my run/config.json").read_text())["config"]["own"]["agents"] == [
+        "red",
+        "blue",
+        "green",
+    ]
     score = "mawm.evaluate 'my run' --episodes 5 --json"
-    one, other = (json.loads(run(score, tmp_path, ORDER=order).stdout) for order in ("red blue green", "blue green red"))
+    one, other = (
+        json.loads(run(score, tmp_path, ORDER=order).stdout) for order in ("red blue green", "blue green red")
+    )
     assert one == other and one["episodes"] == 5
 
 
@@ -70,7 +76,9 @@ def test_long_battles_are_replayed_though_the_replay_takes_longer_than_one_answe
     env = ProcessEnv(make, 1.0)
     env.timeout_s = 0.6
     try:
-        env.restore({"battle": np.zeros(1, np.int64), "length": np.array([60]), "actions": np.ones((1, 60, 2), np.int64)})
+        env.restore(
+            {"battle": np.zeros(1, np.int64), "length": np.array([60]), "actions": np.ones((1, 60, 2), np.int64)}
+        )
         assert env.snapshot()["length"].tolist() == [60]
     finally:
         env.close()
@@ -165,10 +173,16 @@ def test_module_that_reads_the_command_line_at_its_import_is_named(
     (tmp_path / "my_script.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
     said = refused(main, ["--preset", "debug", "--map", "my_script:make"], capsys)
-    assert "map 'my_script:make' cannot be loaded (the import of my_script ended the process: 'mine: error: unrec" in said
+    assert (
+        "map 'my_script:make' cannot be loaded (the import of my_script ended the process: 'mine: error: unrec" in said
+    )
     assert "belongs under if __name__ == '__main__'" in said
     done = run("mawm.train --preset debug", tmp_path, MAWM_PLUGINS="my_script", PYTHONPATH=f"{ROOT}:{tmp_path}")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "MAWM_PLUGINS names the module 'my_script'" in done.stderr
+    assert (
+        done.returncode == 2
+        and done.stderr.count("\n") == 1
+        and "MAWM_PLUGINS names the module 'my_script'" in done.stderr
+    )
 
 
 def test_warnings_of_a_module_at_its_import_are_still_printed(
@@ -246,7 +260,9 @@ def test_progress_shows_returns_until_a_battle_was_won(capsys: pytest.CaptureFix
     stand = SimpleNamespace(collector=SimpleNamespace(env_steps=5), wall_s=1.0, env_steps=10)
     progress = Progress(wins=False)
     zero = {"eval/win_rate": 0.0, "eval/win_rate_low": 0.0, "eval/win_rate_high": 0.5, "eval/return": 2.5}
-    zero |= {name.replace("win_rate", "win_rate_sampled"): 0.0 for name in list(zero)[:3]} | {"eval/return_sampled": 1.25}
+    zero |= {name.replace("win_rate", "win_rate_sampled"): 0.0 for name in list(zero)[:3]} | {
+        "eval/return_sampled": 1.25
+    }
     progress(stand, zero | {"train/win_rate": 0.0, "train/return": 7.0})  # type: ignore[arg-type]
     progress(stand, {"train/win_rate": 0.1, "train/return": 8.0})  # type: ignore[arg-type]
     before, after = capsys.readouterr().out.splitlines()
