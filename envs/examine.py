@@ -1,4 +1,4 @@
-"""Examines a user's environment: PettingZoo's tests, spaces, scales, masks, ends, speed, and what a learner makes of them."""
+"""Examines a user's environment: PettingZoo's tests, spaces, scales, masks, ends and speed."""
 
 import contextlib
 import io
@@ -218,8 +218,8 @@ def _rewards(spaces: Spaces, played: Played, found: Examination) -> None:
                    "The learner begins blind: pay parts of the task, or play more battles (--battles)")
         )  # fmt: skip
     found.sentences.append(
-        f"The team's reward is the mean of its agents' rewards: {rewards.min():.4g} to {rewards.max():.4g}, not zero in "
-        f"{100 * paid:.1f} % of the steps. The largest discounted return is {largest:.4g}, so rewards are divided by "
+        f"The team's reward is the mean of its agents' rewards: {rewards.min():.4g} to {rewards.max():.4g}, not zero "
+        f"in {100 * paid:.1f} % of the steps. The largest discounted return is {largest:.4g}, so rewards are divided by "
         f"about {unit:.4g}."
     )
 
@@ -244,8 +244,8 @@ def _ends(spaces: Spaces, played: Played, found: Examination) -> None:
     }  # fmt: skip
     if lengths:
         found.sentences.append(
-            f"{played.terminated} of {len(lengths)} battles ended by their own rules, after {np.mean(lengths):.0f} steps "
-            f"on average; the others were cut, at most after {spaces.episode_limit} steps (--own.episode-limit)."
+            f"{played.terminated} of {len(lengths)} battles ended by their own rules. They took {np.mean(lengths):.0f} "
+            f"steps on average; the others were cut, at most after {spaces.episode_limit} steps (--own.episode-limit)."
         )
     if lengths and min(lengths) >= spaces.episode_limit:
         found.remarks.append(

@@ -9,6 +9,8 @@ import numpy as np
 from gymnasium import spaces
 from pettingzoo import AECEnv, ParallelEnv
 
+NAMES = ("red", "blue", "green")
+
 
 class Plain(ParallelEnv):
     """Two agents that see three numbers; action 1 pays. A battle has four steps."""
@@ -19,11 +21,16 @@ class Plain(ParallelEnv):
 
     def observation_space(self, agent: str) -> spaces.Space:
         """Three numbers."""
-        return spaces.Box(-1.0, 1.0, (3,), np.float32)
+        return self.spaces(agent)[0]
 
     def action_space(self, agent: str) -> spaces.Space:
         """Three actions."""
-        return spaces.Discrete(3)
+        return self.spaces(agent)[1]
+
+    def spaces(self, agent: str) -> tuple[spaces.Space, spaces.Space]:
+        """The same objects at every call, but others in every environment: PettingZoo's tests ask for that."""
+        made = {name: (spaces.Box(-1.0, 1.0, (3,), np.float32), spaces.Discrete(3)) for name in NAMES}
+        return self.__dict__.setdefault("kept", made)[agent]
 
     def reset(self, seed: int | None = None, options: Any = None) -> Any:
         """Reset."""

@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("estimates",),
     ("results",),
     ("auditing",),
-    ("audit", "train", "evaluate", "export", "plot", "report", "standin", "verify"),
+    ("audit", "train", "doctor", "evaluate", "export", "plot", "report", "standin", "verify"),
     ("sweeps",),
     ("sweep",),
     ("benchmarks",),
@@ -109,7 +109,19 @@ def test_every_module_has_a_layer() -> None:
 
 
 def test_at_most_12_modules_lie_directly_in_the_package() -> None:
-    commands = {"audit", "bench", "evaluate", "export", "plot", "report", "standin", "sweep", "train", "verify"}
+    commands = {
+        "audit",
+        "bench",
+        "doctor",
+        "evaluate",
+        "export",
+        "plot",
+        "report",
+        "standin",
+        "sweep",
+        "train",
+        "verify",
+    }
     assert len({name for name in sources() if "." not in name} - {*FOLDED, *commands, "__main__"}) <= 12
 
 
@@ -250,7 +262,7 @@ def test_every_test_asserts(path: Path) -> None:
     assert [name for name in tests if name not in checking] == []
 
 
-COMMANDS = ("", "train", "evaluate", "export", "plot", "report", "standin", "sweep", "verify", "audit")
+COMMANDS = ("", "train", "doctor", "evaluate", "export", "plot", "report", "standin", "sweep", "verify", "audit")
 
 
 def test_importing_a_command_loads_no_heavy_package() -> None:
