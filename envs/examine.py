@@ -219,8 +219,8 @@ def _rewards(spaces: Spaces, played: Played, found: Examination) -> None:
         )  # fmt: skip
     found.sentences.append(
         f"The team's reward is the mean of its agents' rewards: {rewards.min():.4g} to {rewards.max():.4g}, not zero "
-        f"in {100 * paid:.1f} % of the steps. The largest discounted return is {largest:.4g}, so rewards are divided by "
-        f"about {unit:.4g}."
+        f"in {100 * paid:.1f} % of the steps. The largest discounted return is {largest:.4g}, so rewards are divided "
+        f"by about {unit:.4g}."
     )
 
 
@@ -263,7 +263,7 @@ def _speed(spaces: Spaces, played: Played, found: Examination) -> None:
     per_s = len(played.rewards) / max(played.seconds, 1e-9)
     found.facts["steps per second"] = per_s
     found.sentences.append(
-        f"One copy plays {per_s:,.0f} steps per second: 50 000 environment steps take {50_000 / per_s / 60:.1f} minutes "
+        f"One copy plays {per_s:,.0f} steps per second: 50 000 environment steps take {50_000 / per_s / 60:.1f} min "
         "without learning."
     )
 

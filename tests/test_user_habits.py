@@ -33,14 +33,14 @@ from mawm.results.load import load_runs
 from mawm.results.study import Study
 from mawm.run_folder.checkpoint import write
 from mawm.run_folder.locate import RunFolder, find_run_folder
-from mawm.run_folder.manifest import resumed_facts
+from mawm.run_folder.manifest import read_config, resumed_facts
 from mawm.runtime.import_user_code import load_factory, source_digests
 from mawm.runtime.signals import Stopping
 from mawm.train import Command, Progress, main
 
 DEBUG = load_preset("debug")
 OWN = replace(DEBUG, map="odd_env:Plain", method="ippo")
-TRAIN = ("--preset", "debug", "--placement", "inline", "--method", "ippo")
+TRAIN = ("--preset", "debug", "--placement", "inline", "--method", "ippo", "--schedule.eval-battles", "2")
 HERE = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 
 
@@ -51,24 +51,27 @@ def run(command: str, folder: Path, **env: str) -> subprocess.CompletedProcess[s
     return subprocess.run(line, shell=True, cwd=folder, env=settings, capture_output=True, text=True, timeout=280)
 
 
-def test_each_agent_keeps_its_learner_when_the_environment_lists_them_in_another_order(tmp_path: Path) -> None:
-    train = f"mawm.train {' '.join(TRAIN)} --map odd_env:Reversed --run-dir 'my run' --env-steps"
-    first = run(f"{train} 60", tmp_path, ORDER="red blue green")
-    assert first.returncode == 0 and "Next: python -m mawm.evaluate 'my run'\n" in first.stdout, first.stderr
-    assert "battles are cut after 200 steps (--own.episode-limit)" in first.stdout
-    assert "return greedy" in first.stdout and "win rate" not in first.stdout
-    again = run(f"{train} 120", tmp_path, ORDER="green red blue")
-    assert again.returncode == 0 and again.stderr == "", again.stderr
-    assert json.loads((tmp_path / "my run/config.json").read_text())["config"]["own"]["agents"] == [
-        "red",
-        "blue",
-        "green",
-    ]
-    score = "mawm.evaluate 'my run' --episodes 5 --json"
-    one, other = (
-        json.loads(run(score, tmp_path, ORDER=order).stdout) for order in ("red blue green", "blue green red")
-    )
-    assert one == other and one["episodes"] == 5
+def test_each_agent_keeps_its_learner_when_the_environment_lists_them_in_another_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [*TRAIN, "--map", "odd_env:Reversed", "--run-dir", "my run", "--env-steps"]
+    monkeypatch.setenv("ORDER", "red blue green")  # read in the environment's process
+    assert main([*command, "60"]) == 0
+    out, _ = capsys.readouterr()
+    assert "Next: python -m mawm.evaluate 'my run'\n" in out and "--logdir ." in out
+    assert "battles are cut after 200 steps (--own.episode-limit)" in out
+    assert "return greedy" in out and "win rate" not in out
+    monkeypatch.setenv("ORDER", "green red blue")
+    assert main([*command, "120"]) == 0
+    assert capsys.readouterr().err == ""
+    assert read_config(Path("my run")).own.agents == ("red", "blue", "green")
+    scores = []
+    for order in ("red blue green", "blue green red"):
+        monkeypatch.setenv("ORDER", order)
+        assert evaluate_command.main(["my run", "--episodes", "5", "--json"]) == 0
+        scores.append(json.loads(capsys.readouterr().out))
+    assert scores[0] == scores[1] and scores[0]["episodes"] == 5
 
 
 def test_long_battles_are_replayed_though_the_replay_takes_longer_than_one_answer_may() -> None:
