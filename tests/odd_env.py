@@ -21,13 +21,13 @@ class Plain(ParallelEnv):
 
     def observation_space(self, agent: str) -> spaces.Space:
         """Three numbers."""
-        return self.spaces(agent)[0]
+        return self.spaces_of(agent)[0]
 
     def action_space(self, agent: str) -> spaces.Space:
         """Three actions."""
-        return self.spaces(agent)[1]
+        return self.spaces_of(agent)[1]
 
-    def spaces(self, agent: str) -> tuple[spaces.Space, spaces.Space]:
+    def spaces_of(self, agent: str) -> tuple[spaces.Space, spaces.Space]:
         """The same objects at every call, but others in every environment: PettingZoo's tests ask for that."""
         made = {name: (spaces.Box(-1.0, 1.0, (3,), np.float32), spaces.Discrete(3)) for name in NAMES}
         return self.__dict__.setdefault("kept", made)[agent]
