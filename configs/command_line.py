@@ -99,7 +99,9 @@ SWITCH_VALUES = ("true", "false", "yes", "no", "on", "off", "1", "0")
 
 def _unknown(word: str, command: Any, args: list[str]) -> str:
     switches = {setting.flag: setting.value for setting in settings_of(command) if isinstance(setting.value, bool)}
-    before = args[args.index(word) - 1].replace("_", "-") if word in args[1:] else ""
+    before = args[args.index(word) - 1] if word in args[1:] else ""
+    joined = next((flag for flag, _, value in (arg.partition("=") for arg in args) if value == word), "")
+    before = (joined or before).replace("_", "-")
     if word.lower() in SWITCH_VALUES and before in switches:
         return _stands_alone(before)
     if word.replace("_", "-") in switches:

@@ -5,6 +5,7 @@ every process, before a command imports anything else of the package. So all com
 tables (docs/extending.md).
 """
 
+import importlib
 import os
 import sys
 
@@ -23,13 +24,12 @@ def not_loaded(recorded: object) -> list[str]:
 
 def _import_plugins() -> None:
     """Import the user's modules. A module that does not exist ends the process with one line and exit code 2."""
-    from mawm.runtime.import_user_code import ModuleEnded, import_module
-
     for name in plugins():
         try:
-            import_module(name)
-        except ModuleEnded as error:
-            sys.stderr.write(f"mawm: MAWM_PLUGINS names the module {name!r}: {error}\n")
+            importlib.import_module(name)
+        except SystemExit:  # a script that parses sys.argv, which holds the arguments of mawm
+            hint = "code that reads the command line belongs under if __name__ == '__main__'"
+            sys.stderr.write(f"mawm: MAWM_PLUGINS names the module {name!r}, whose import ended the process; {hint}\n")
             sys.exit(2)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):

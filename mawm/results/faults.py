@@ -114,7 +114,7 @@ def _made(run: RunRecord, kind: str, realised: float, sent: float) -> float:
     length = int(_setting(run, "agent", "world_model", "seq_len", default=20))
     starts = int(_setting(run, "agent", "behaviour", "starts", default=100))
     begun = max(0.0, run.env_steps - float(_setting(run, "schedule", "prefill", default=0)))
-    return begun / length if kind == "experience" else begun * updates * starts
+    return {"experience": begun / length, "rollouts": begun * updates * starts}[kind]
 
 
 def _model_error(run: RunRecord) -> Iterator[Finding]:
