@@ -63,6 +63,10 @@ class Reversed(Plain):
     best = {"red": 0, "blue": 1, "green": 2}  # noqa: RUF012
     possible_agents = os.environ.get("ORDER", "red blue green").split()
 
+    def seen(self) -> dict[str, Any]:
+        """The same observations in every order."""
+        return {agent: self.look(agent) for agent in sorted(self.possible_agents)}
+
     def step(self, actions: dict[str, int]) -> Any:
         """Play a step."""
         obs, _, *rest = super().step(actions)
