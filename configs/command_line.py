@@ -1,13 +1,17 @@
 """Parses the command lines of all commands. A user's mistake gives a short message and exit code 2, no traceback."""
 
+import contextlib
 import itertools
+import os
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 from mawm.configs.settings import Setting, nearest, settings_of, shown, valid
-from mawm.runtime.console import flush_output
+from mawm.runtime.console import flush_output, open_outputs
 from mawm.types import Common
 
 T = TypeVar("T")
@@ -17,6 +21,32 @@ def fail(message: str) -> NoReturn:
     """Print an error message in one line and exit with code 2."""
     print(f"mawm: {' '.join(message.splitlines())}", file=sys.stderr)
     raise SystemExit(2)
+
+
+@contextlib.contextmanager
+def writing(flag: str, path: Path) -> Iterator[None]:
+    """A context that writes the file or folder of a flag; an error ends the process with one line and exit code 2."""
+    try:
+        yield
+    except OSError as error:
+        what = error.filename or path
+        reason = "it is a folder; give a file" if isinstance(error, IsADirectoryError) else error.strerror or error
+        fail(f"{flag} {path}: {what} cannot be written ({reason})")
+
+
+def make_folder(flag: str, path: Path) -> None:
+    """Make the folder of a flag."""
+    with writing(flag, path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def make_parent(flag: str, path: Path) -> None:
+    """Before long work: make the folder of a file, and check that the file may be written."""
+    make_folder(flag, path.parent)
+    if path.is_dir():
+        fail(f"{flag} {path}: it is a folder; give the name of a file")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        fail(f"{flag} {path}: it cannot be written (permission denied)")
 
 
 def parse(
@@ -35,6 +65,7 @@ def parse(
     import tyro  # it loads slowly, and only commands need it
 
     args = sys.argv[1:] if args is None else args
+    open_outputs()
     try:
         if brief and not {"-h", "--help"}.isdisjoint(args):
             print(_brief_help(prog, description, default), flush=True)
@@ -51,19 +82,40 @@ def parse(
     except BrokenPipeError:  # `--help | head`: the reader closed the pipe
         flush_output()
         raise SystemExit(0) from None
+    except SystemExit:  # after `--help`, whose reader may have closed the pipe, or after an error
+        flush_output()
+        raise
     if unknown:
-        fail(_unknown(unknown[0].partition("=")[0], command))
+        fail(_unknown(unknown[0].partition("=")[0], command, args))
     try:
         return valid(command, _name)
     except ValueError as error:
         fail(str(error))
 
 
-def _unknown(word: str, command: Any) -> str:
+SWITCH_VALUES = ("true", "false", "yes", "no", "on", "off", "1", "0")
+"""Words that people write after a switch, which has no value."""
+
+
+def _unknown(word: str, command: Any, args: list[str]) -> str:
+    switches = {setting.flag: setting.value for setting in settings_of(command) if isinstance(setting.value, bool)}
+    before = args[args.index(word) - 1] if word in args[1:] else ""
+    joined = next((flag for flag, _, value in (arg.partition("=") for arg in args) if value == word), "")
+    before = (joined or before).replace("_", "-")
+    if word.lower() in SWITCH_VALUES and before in switches:
+        return _stands_alone(before)
+    if word.replace("_", "-") in switches:
+        return _stands_alone(word.replace("_", "-"))
     flags = [setting.flag for setting in settings_of(command)]
     same = [flag for flag in flags if flag.endswith(f".{word.lstrip('-')}")]
     proposal = f"; did you mean {' or '.join(same)}?" if same else nearest(word.replace("_", "-"), flags)
     return f"unknown argument {shown(word)}{proposal if word.startswith('-') and proposal else '.'} See --help"
+
+
+def _stands_alone(flag: str) -> str:
+    """The message about a switch with a value."""
+    group, dot, name = flag.removeprefix("--").rpartition(".")
+    return f"{flag} stands alone, without a value; --{group}{dot}no-{name} switches it off. See --help"
 
 
 def _name(setting: Setting) -> str:
@@ -99,6 +151,15 @@ def _converted(kind: Callable[[str], Any], word: str) -> Any:
     try:
         return kind(word)
     except ValueError:
+        return _whole(word) if kind is int else word
+
+
+def _whole(word: str) -> int | str:
+    """The whole number that a word like 1e5 or 2.5e3 writes; the word itself if it writes none."""
+    try:
+        number = Decimal(word)
+        return int(number) if number.is_finite() and number.adjusted() < 30 and number == int(number) else word
+    except ArithmeticError:  # no number
         return word
 
 

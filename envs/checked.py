@@ -1,6 +1,8 @@
 """Validates every answer of an environment before it is used."""
 
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +15,9 @@ T = TypeVar("T")
 
 class EnvFault(RuntimeError):
     """An environment raised, hung, or gave an invalid answer. The message names environment, battle, step and field."""
+
+    mistake = False
+    """Whether the exception is one that a mistake in the environment's code raises."""
 
 
 FIELDS: dict[str, tuple[tuple[str, ...], type[np.generic]]] = {
@@ -29,6 +34,11 @@ FIELDS: dict[str, tuple[tuple[str, ...], type[np.generic]]] = {
     "final_alive": (("batch", "n_agents"), np.bool_),
 }
 """Shape and type of every field of a `Step`."""
+MISTAKES = (
+    "TypeError", "AttributeError", "NameError", "KeyError", "IndexError", "AssertionError", "ZeroDivisionError",
+    "NotImplementedError", "InvalidAnswer",
+)  # fmt: skip
+"""Names of exceptions, because those of another process are not of the same class here."""
 FINITE = ("obs", "state", "reward", "final_obs")
 
 
@@ -37,6 +47,13 @@ def describe_failure(method: str, error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"{method} gave {error}"
     return f"{method} raised {type(error).__name__}: {str(error) or 'without a message'}"
+
+
+def source_of(error: BaseException) -> str:
+    """Text with the file and line that raised an exception: " (my_env.py, line 7)"; empty for a file of this folder."""
+    last = traceback.extract_tb((error.__cause__ or error).__traceback__)[-1]
+    source = Path(last.filename)
+    return "" if source.parent.resolve() == Path(__file__).parent.resolve() else f" ({source.name}, line {last.lineno})"
 
 
 class CheckedEnv:
@@ -90,6 +107,7 @@ class CheckedEnv:
             self._fault = fault
         except Exception as error:
             self._fault = EnvFault(f"{self._where()}: {describe_failure(method, error)}")
+            self._fault.mistake = type(error).__name__ in MISTAKES
         raise self._fault
 
     def _where(self, row: int | None = None) -> str:

@@ -1,18 +1,38 @@
 """Adapts any PettingZoo `ParallelEnv` to the vector interface of `mawm.types`."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
+from mawm.envs.checked import source_of
+from mawm.envs.opposing_rewards import OpposingRewards
+from mawm.envs.parallel_answers import (
+    MISTAKES,
+    InvalidAnswer,
+    action_count,
+    by_agent,
+    call,
+    check_kind,
+    flag,
+    flags,
+    flat,
+    info_of,
+    listed,
+    mask_of,
+    number,
+    of_length,
+    parts,
+)  # fmt: skip
+from mawm.runtime.console import print_stderr
 from mawm.runtime.import_user_code import load_factory
 from mawm.types import Bools, Floats, Ints, Spaces, Step
 
-Row = TypeVar("Row", Floats, Bools)
 View = tuple[Floats, Bools, Bools]
 """obs (N, O), avail (N, A), alive (N,) of one row."""
+EVERYONE = "__all__"
+"""Some environments flag the end of a battle under this name, instead of under the names of all agents."""
 
 
 class ParallelVectorEnv:
@@ -20,35 +40,51 @@ class ParallelVectorEnv:
 
     Observations are flattened and padded with zeros to the longest one, masks to the largest number of actions. Masks
     are read from obs["action_mask"] or infos[agent]["action_mask"]; otherwise all actions are available. An agent that
-    has left, or whose infos contain `alive` False, has an observation of zeros and only action 0. Row b plays battles
-    b, b + B, ...; the seed of battle k is a function of (seed, k). `limit` truncates battles. `snapshot` stores the
-    actions of the running battles and `restore` replays them: this is exact for environments that are deterministic
-    under a seed.
+    has left, or has terminated in an earlier step, or whose infos contain `alive` False, has an observation of zeros
+    and only action 0. A battle ends when no agent is left that has not terminated. `state()` of the environment is not
+    called, because no learner uses it: `Step.state` has no numbers. Row b plays battles b, b + B, ...; the seed of
+    battle k is a function of (seed, k). `limit` truncates battles. `snapshot` stores the actions of the running battles
+    and `restore` replays them: this is exact for environments that are deterministic under a seed.
 
-    Sizes and agents must not change after the first reset. RuntimeError for other agents, another length of an
-    observation, mask or state, or a malformed answer names the field, the expected and the actual value. A ValueError
-    of the environment becomes a RuntimeError too: only mistakes of the caller are ValueErrors.
+    `agents`: the names of the agents in the wanted order (default: as the environment lists them). `warn` gets a
+    sentence if the rewards of agents oppose each other.
+
+    The construction plays one step in row 0, so that mistakes are found before a run begins. Sizes and agents must not
+    change after the first reset. RuntimeError for other agents, another length of an observation or mask, or a
+    malformed answer names the field, the expected and the actual value. A ValueError of the environment becomes a
+    RuntimeError too: only mistakes of the caller are ValueErrors.
     """
 
-    def __init__(self, make: Callable[[], Any], batch: int, seed: int, limit: int) -> None:
+    def __init__(
+        self, make: Callable[[], Any], batch: int, seed: int, limit: int, agents: Sequence[str] = (),
+        warn: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
         if batch < 1 or limit < 1:
             raise ValueError(f"batch is {batch} and limit is {limit}; both must be at least 1")
         self.batch = batch
-        self._envs = [make() for _ in range(batch)]
-        self._agents: list[str] = list(self._envs[0].possible_agents)
-        self._seed = seed
-        self._counts = [_actions(self._envs[0].action_space(agent), agent) for agent in self._agents]
-        first = _parts("reset", 2, _call("reset", self._envs[0].reset, seed=0))[0]
-        self._check_team(first)
-        self._lengths = {agent: len(_flat(first[agent])) for agent in self._agents}
+        self._envs = [make()]
+        check_kind(self._envs[0])
+        self._envs += [make() for _ in range(batch - 1)]
+        self._agents = _ordered(list(self._envs[0].possible_agents), agents)
+        self._seed, self._warn = seed, warn
+        self._opposing = OpposingRewards(self._agents if warn else [])
+        self._counts = [action_count(self._envs[0].action_space(agent), agent) for agent in self._agents]
+        first = self._reset(0, 0)[0]
+        self._lengths = {agent: len(flat(agent, first[agent])) for agent in self._agents}
         obs_size = max(self._lengths.values())
-        self._state_size: int | None = None
-        self._state_size = len(self._state(0))
-        self.spaces = Spaces(len(self._agents), max(self._counts), obs_size, self._state_size, limit)
+        names = tuple(map(str, self._agents))
+        self.spaces = Spaces(len(self._agents), max(self._counts), obs_size, 0, limit, names)
         self._battles = np.arange(batch, dtype=np.int64) - batch
         self._played: list[list[Ints]] = [[] for _ in range(batch)]
+        self._gone: list[dict[Any, bool]] = [{} for _ in range(batch)]
+        """Whether each agent of the running battles has terminated, as reported last."""
         self._views: list[View] = [self._begin(row) for row in range(batch)]
+        self._try_a_step()
         self._fresh = True
+
+    def watch(self, warn: Callable[[str], None]) -> None:
+        """From now on, judge whether the rewards of agents oppose each other, and tell it to `warn` once."""
+        self._warn, self._opposing = warn, OpposingRewards(self._agents)
 
     def reset(self) -> Step:
         """Begin B new battles: the next battle number of each row."""
@@ -84,6 +120,11 @@ class ParallelVectorEnv:
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
         """Begin the same battles and replay the same actions."""
+        for _ in self.restoring(snapshot):
+            pass
+
+    def restoring(self, snapshot: dict[str, NDArray[Any]]) -> Iterator[None]:
+        """The same in pieces: yields after each reset and each step of a battle, whose time a caller can limit."""
         if snapshot.keys() != {"battle", "length", "actions"}:
             raise ValueError(f"snapshot holds {sorted(snapshot)}; expected actions, battle, length")
         if snapshot["battle"].shape != self._battles.shape:
@@ -91,8 +132,10 @@ class ParallelVectorEnv:
         self._battles[:] = snapshot["battle"] - self.batch
         for row in range(self.batch):
             self._views[row] = self._begin(row)
+            yield
             for action in snapshot["actions"][row, : int(snapshot["length"][row])]:
                 self._play(row, action)
+                yield
         self._fresh = False
 
     def close(self) -> None:
@@ -102,11 +145,24 @@ class ParallelVectorEnv:
 
     def _begin(self, row: int) -> View:
         self._battles[row] += self.batch
-        self._played[row] = []
+        self._played[row], self._gone[row] = [], {}
         seed = int(np.random.SeedSequence((self._seed, int(self._battles[row]))).generate_state(1)[0] >> 1)
-        obs, infos = _parts("reset", 2, _call("reset", self._envs[row].reset, seed=seed))
-        self._check_team(obs)
-        return self._view(obs, infos)
+        return self._view(*self._reset(row, seed), frozenset())
+
+    def _reset(self, row: int, seed: int) -> tuple[Any, Any]:
+        """Observations of all agents, and infos, from a reset of one row."""
+        obs, infos = parts("reset", 2, call("reset", self._envs[row].reset, seed=seed))
+        if set(by_agent("observations", obs)) != set(self._agents):
+            expected = f"{len(self._agents)} ({listed(self._agents)})"
+            raise InvalidAnswer(f"reset shows {len(obs)} agents ({listed(obs)}); expected {expected}")
+        return obs, infos
+
+    def _try_a_step(self) -> None:
+        """Play one step in row 0, then begin its battle again."""
+        self._play(0, self._views[0][1].argmax(-1))
+        self._battles[0] -= self.batch
+        self._views[0] = self._begin(0)
+        self._opposing = OpposingRewards(self._agents if self._warn else [])
 
     def _play(self, row: int, actions: Ints) -> tuple[float, tuple[bool, bool, bool]]:
         """Play one step of one row and store its view: reward and (terminated, truncated, battle_won)."""
@@ -114,57 +170,55 @@ class ParallelVectorEnv:
         playing = list(env.agents)
         self._played[row].append(actions.copy())
         chosen = {agent: int(a) for agent, a in zip(self._agents, actions, strict=True) if agent in playing}
-        obs, rewards, terminated, truncated, infos = _parts("step", 5, _call("step", env.step, chosen))
-        self._views[row] = self._view(obs, infos)
-        missing = [agent for agent in playing if agent not in rewards]
-        if missing:
-            raise RuntimeError(f"rewards lack {missing[0]}; expected one for each of {_listed(playing)}")
-        reward = float(np.mean([rewards[agent] for agent in playing])) if playing else 0.0
+        obs, paid, terminations, truncations, infos = parts("step", 5, call("step", env.step, chosen))
+        terminated, truncated = flags("terminations", terminations), flags("truncations", truncations)
+        before, gone = self._gone[row], self._gone[row] | {a: flag for a, flag in terminated.items() if a in playing}
+        self._gone[row] = gone
+        out = frozenset(agent for agent in gone if gone[agent] and before.get(agent, False))
+        self._views[row] = self._view(obs, infos, out)
+        reward = self._reward(playing, paid)
+        told = by_agent("infos", {} if infos is None else infos)
+        won = any(flag(f"battle_won of {key}", info_of(told, key).get("battle_won", False)) for key in told)
+        ended = all(gone.get(agent, False) for agent in env.agents) or terminated.get(EVERYONE, False)
         cut = len(self._played[row]) >= self.spaces.episode_limit or any(truncated.values())
-        won = any(bool(info.get("battle_won", False)) for info in infos.values())
-        # The battle is terminated if no agent is left and none of them was truncated.
-        over = not env.agents and all(terminated.get(agent, True) for agent in playing)
+        # An environment may flag agents both ways: their battle is terminated if all of them are.
+        over = ended and (all(terminated.get(agent, True) for agent in playing) or not any(truncated.values()))
         return reward, (over, cut and not over, won)
 
-    def _view(self, obs: dict[str, Any], infos: dict[str, Any]) -> View:
-        """Padded observations, masks and alive flags of one row."""
-        unknown = [agent for agent in obs if agent not in self._agents]
+    def _reward(self, playing: list[Any], paid: Any) -> float:
+        """The mean reward of the agents that played; 0 if there were none."""
+        missing = [agent for agent in playing if agent not in by_agent("rewards", paid)]
+        if missing:
+            raise InvalidAnswer(f"rewards lack {missing[0]}; expected one for each of {listed(playing)}")
+        rewards = {agent: number(f"the reward of {agent}", paid[agent]) for agent in playing}
+        if self._warn and (sentence := self._opposing.add(rewards)):
+            self._warn(sentence)
+        return float(np.mean(list(rewards.values()))) if rewards else 0.0
+
+    def _view(self, obs: Any, infos: Any, out: frozenset[Any]) -> View:
+        """Padded observations, masks and alive flags of one row; agents that are `out` are not alive."""
+        unknown = [agent for agent in by_agent("observations", obs) if agent not in self._agents]
         if unknown:
-            raise RuntimeError(f"observations contain {unknown[0]}; expected only {_listed(self._agents)}")
+            raise InvalidAnswer(f"observations contain {unknown[0]}; expected only {listed(self._agents)}")
         n, sizes = len(self._agents), self.spaces
         padded = np.zeros((n, sizes.obs_size), np.float32)
         avail, alive = np.zeros((n, sizes.n_actions), np.bool_), np.zeros(n, np.bool_)
         for i, agent in enumerate(self._agents):
-            info = infos.get(agent, {})
-            alive[i] = agent in obs and bool(info.get("alive", True))
+            info = info_of(infos, agent)
+            alive[i] = agent in obs and agent not in out and flag(f"alive of {agent}", info.get("alive", True))
             if not alive[i]:
                 avail[i, 0] = True
                 continue
             length = self._lengths[agent]
-            padded[i, :length] = _of_length(f"the observation of {agent}", _flat(obs[agent]), length)
+            padded[i, :length] = of_length(f"the observation of {agent}", flat(agent, obs[agent]), length)
             mask = obs[agent].get("action_mask") if isinstance(obs[agent], dict) else None
             mask = info.get("action_mask") if mask is None else mask
             count = self._counts[i]
-            allowed = np.ones(count, np.bool_) if mask is None else np.asarray(mask, np.bool_).reshape(-1)
-            avail[i, :count] = _of_length(f"the action mask of {agent}", allowed, count)
+            avail[i, :count] = True if mask is None else mask_of(agent, mask, count)
         return padded, avail, alive
 
-    def _check_team(self, obs: dict[str, Any]) -> None:
-        """Require an observation of every agent at the reset."""
-        if set(obs) != set(self._agents):
-            expected = f"{len(self._agents)} ({_listed(self._agents)})"
-            raise RuntimeError(f"reset shows {len(obs)} agents ({_listed(obs)}); expected {expected}")
-
-    def _state(self, row: int) -> Floats:
-        """The environment's state as one row; an empty row if it has none."""
-        try:
-            state = np.asarray(_call("state", self._envs[row].state), np.float32).reshape(-1)
-        except NotImplementedError:
-            state = np.zeros(0, np.float32)
-        return state if self._state_size is None else _of_length("the state", state, self._state_size)
-
     def _step(self, reward: Floats, flags: Bools, last: list[View]) -> Step:
-        state = np.stack([self._state(row) for row in range(self.batch)])
+        state = np.zeros((self.batch, 0), np.float32)
         terminated, truncated, won = flags
         now, final = _stacked(self._views), _stacked(last)
         return Step(*now, state, reward, terminated, truncated, won, *final)
@@ -178,57 +232,47 @@ class ParallelVectorEnv:
                     raise ValueError(f"{where}: action {action} is not available; available now: {free}")
 
 
-def own_parallel_env(name: str, batch: int, seed: int, limit: int) -> ParallelVectorEnv:
-    """B copies of the environment of `module:factory`. ValueError if it cannot be loaded."""
-    return ParallelVectorEnv(load_factory("map", name), batch, seed, limit)
+def own_parallel_env(
+    name: str, batch: int, seed: int, limit: int, agents: Sequence[str] = (), warn: bool = False
+) -> ParallelVectorEnv:
+    """B copies of the environment of `module:factory`; with `warn`, its warnings are printed.
+
+    ValueError if it cannot be loaded, or has a mistake that a restart does not cure.
+    """
+    make = load_factory("map", name)
+
+    def report(sentence: str) -> None:
+        print_stderr(f"environment {name}: {sentence}")
+
+    try:
+        return ParallelVectorEnv(make, batch, seed, limit, agents, report if warn else None)
+    except SystemExit as error:
+        raise ValueError(f"environment {name} ended its process at the start (sys.exit({error.code!r}))") from None
+    except (InvalidAnswer, *MISTAKES) as error:
+        raise ValueError(f"environment {name}: {_described(error)}") from None
+    except RuntimeError as error:
+        if isinstance(error.__cause__, MISTAKES):
+            raise ValueError(f"environment {name}: {_described(error)}") from None
+        raise
+
+
+def _described(error: Exception) -> str:
+    """An exception of the start: its message, and its type and place if the user's code raised it."""
+    place = source_of(error)
+    return f"{error}{place}" if not place else f"{type(error).__name__}: {error}{place}"
+
+
+def _ordered(listed_now: list[Any], wanted: Sequence[str]) -> list[Any]:
+    """The agents in the wanted order of their names. ValueError if the names differ."""
+    by_name = {str(agent): agent for agent in listed_now}
+    if not wanted:
+        return listed_now
+    if set(by_name) != set(wanted) or len(wanted) != len(by_name):
+        raise ValueError(f"its possible_agents are {listed(by_name)}; the settings own.agents say {listed(wanted)}")
+    return [by_name[name] for name in wanted]
 
 
 def _stacked(views: list[View]) -> View:
     """The views of all rows as arrays (B, N, ...)."""
     obs, avail, alive = zip(*views, strict=True)
     return np.stack(obs), np.stack(avail), np.stack(alive)
-
-
-def _actions(space: spaces.Space[Any], agent: str) -> int:
-    """Number of actions of a discrete space."""
-    if not isinstance(space, spaces.Discrete) or space.start != 0:
-        raise ValueError(f"{agent} has action space {space}; only Discrete spaces that start at 0 are supported")
-    return int(space.n)
-
-
-def _flat(observation: Any) -> Floats:
-    """An observation as one row of numbers, without its mask."""
-    if isinstance(observation, dict) and "observation" not in observation:
-        raise RuntimeError(
-            f"an observation has the keys {_listed(observation)}; expected observation, and optionally action_mask"
-        )
-    value = observation["observation"] if isinstance(observation, dict) else observation
-    numbers: Floats = _call("observation", np.asarray, value, np.float32)
-    return numbers.reshape(-1)
-
-
-def _listed(names: Iterable[Any]) -> str:
-    return ", ".join(map(str, names))
-
-
-def _call(method: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Call the environment. Its ValueErrors become RuntimeErrors, because they are not mistakes of the caller."""
-    try:
-        return call(*arguments, **named)
-    except ValueError as error:
-        raise RuntimeError(f"its {method} raised ValueError: {error}") from error
-
-
-def _parts(method: str, count: int, answer: Any) -> Any:
-    """The answer, which must be a tuple of `count` values."""
-    if not isinstance(answer, tuple) or len(answer) != count:
-        got = f"{len(answer)} values" if isinstance(answer, tuple) else type(answer).__name__
-        raise RuntimeError(f"its {method} returned {got}; expected a tuple of {count}")
-    return answer
-
-
-def _of_length(name: str, row: Row, length: int) -> Row:
-    """The row, which must have `length` numbers."""
-    if len(row) != length:
-        raise RuntimeError(f"{name} has {len(row)} numbers; expected {length}")
-    return row

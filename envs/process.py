@@ -6,17 +6,16 @@ import os
 import signal
 import threading
 import time
-import traceback
 import weakref
 from collections.abc import Callable
 from multiprocessing import connection, util
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any, cast
 
 from numpy.typing import NDArray
 
+from mawm.envs.checked import source_of
 from mawm.runtime.processes import ignore_signals, kill, start
 from mawm.types import Ints, Step, VectorEnv
 
@@ -24,6 +23,8 @@ CLOSE_TIMEOUT_S = 5.0
 """Seconds in which an environment must close; then its process is killed."""
 START_TIMEOUT_S = 60.0
 """Minimum timeout of the start, because imports are slow on a busy machine."""
+GOES_ON = "goes on"
+"""Stands for an error in a message of a long call that has made a step: the time for its answer begins again."""
 _ALL: "weakref.WeakSet[ProcessEnv]" = weakref.WeakSet()
 """All environments of this process, for `limit_waiting`."""
 
@@ -47,7 +48,8 @@ class ProcessEnv:
     """A vector environment in a spawned process; calls and answers go through a pipe.
 
     `make` builds the environment in the process, so it must be picklable by reference. TimeoutError if an answer takes
-    more than `timeout_s` seconds (the start: at least a minute); then the process is killed. Exceptions of the
+    more than `timeout_s` seconds (the start: at least a minute; `restore`: each replayed step, if the environment has
+    `restoring`); then the process is killed. Exceptions of the
     environment are raised here with their name, message and place; ValueError stays ValueError. ProcessDied if the
     process ended.
 
@@ -61,10 +63,11 @@ class ProcessEnv:
         """Start time of the running call; infinity if there is none."""
         context = multiprocessing.get_context("spawn")
         self._pipe, child_pipe = context.Pipe()
-        self.process = context.Process(target=_serve, args=(child_pipe, make), name="mawm-environment", daemon=True)
+        self.process = context.Process(target=_serve, args=(child_pipe, make), name="mawm-environment")
         start(self.process)
         child_pipe.close()
-        # At exit this must run before multiprocessing joins its daemons, because this process ignores SIGTERM.
+        # It is no daemon, because a daemon may not start processes of its own. So at exit this must run before
+        # multiprocessing waits for its end.
         self._kill = util.Finalize(self, _kill, args=(self.process,), exitpriority=10)
         _ALL.add(self)
         try:
@@ -106,11 +109,13 @@ class ProcessEnv:
         return self._answer(self.timeout_s)
 
     def _answer(self, timeout_s: float) -> Any:
-        self.waiting_since = time.monotonic()
         try:
-            if not self._pipe.poll(timeout_s):
-                raise TimeoutError(f"no answer within {timeout_s:g} s")
-            error, answer = self._pipe.recv()
+            error = GOES_ON
+            while error == GOES_ON:
+                self.waiting_since = time.monotonic()
+                if not self._pipe.poll(timeout_s):
+                    raise TimeoutError(f"no answer within {timeout_s:g} s")
+                error, answer = self._pipe.recv()
         except (EOFError, ConnectionResetError):
             connection.wait([self.process.sentinel], CLOSE_TIMEOUT_S)
             self._kill()
@@ -142,7 +147,7 @@ def _kill(process: BaseProcess) -> None:
 
 def _serve(pipe: Connection, make: Callable[[], VectorEnv]) -> None:
     """Build the environment, then answer calls until the call is None."""
-    ignore_signals()
+    ignore_signals(children_too=False)
     os.setsid()
     os.dup2(2, 1)  # the environment prints to stderr: stdout is for the run's own output
     threading.Thread(target=_end_with_the_main_process, daemon=True).start()
@@ -156,7 +161,12 @@ def _serve(pipe: Connection, make: Callable[[], VectorEnv]) -> None:
         while (call := pipe.recv()) is not None:
             method, arguments = call
             try:
-                pipe.send(("", getattr(env, method)(*arguments)))
+                if method == "restore" and hasattr(env, "restoring"):
+                    for _ in env.restoring(*arguments):
+                        pipe.send((GOES_ON, None))
+                    pipe.send(("", None))
+                else:
+                    pipe.send(("", getattr(env, method)(*arguments)))
             except Exception as error:
                 pipe.send(_description(error))
         with contextlib.suppress(Exception):  # the main process does not wait for an answer
@@ -167,10 +177,7 @@ def _description(error: Exception) -> tuple[str, str]:
     """An exception's name and message, with its file and line if they are outside this package."""
     if isinstance(error, ValueError):
         return "ValueError", str(error)
-    last = traceback.extract_tb((error.__cause__ or error).__traceback__)[-1]
-    source = Path(last.filename)
-    where = "" if source.parent == Path(__file__).parent else f" ({source.name}, line {last.lineno})"
-    return type(error).__name__, f"{str(error) or 'without a message'}{where}"
+    return type(error).__name__, f"{str(error) or 'without a message'}{source_of(error)}"
 
 
 def _end_with_the_main_process() -> None:

@@ -1,7 +1,7 @@
 """The table of environments. To add an environment, add a row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,8 +25,11 @@ class OwnEnvConfig:
     episode_limit: Annotated[int, Interval(ge=1, le=10**6)] = 200
     """Number of steps after which a battle is truncated."""
     timeout_s: Annotated[float, Interval(ge=0.1, le=1e6)] = 60.0
-    """Largest time in seconds for one answer: construction, reset, one step in all parallel battles, or the replay of
-    the running battles. After it the environment is killed and restarted."""
+    """Largest time in seconds for one answer: construction, reset, one step in all parallel battles, or one step of the
+    replay of a battle. After it the environment is killed and restarted."""
+    agents: tuple[str, ...] = ()
+    """Names of all agents in the order of the learners (default: the order of possible_agents). A run records them, so
+    that it gives each agent its own learner when it goes on, even if the environment lists them in another order."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,18 @@ def _own(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> Vector
     from mawm.envs.process import ProcessEnv
     from mawm.envs.restarting import RestartingEnv
 
-    name = f"{settings.map} ({purpose})"
-    make = partial(own_parallel_env, settings.map, batch, seed, settings.own.episode_limit)
-    return RestartingEnv(lambda: CheckedEnv(ProcessEnv(make, settings.own.timeout_s), name), name)
+    name, own = f"{settings.map} ({purpose})", settings.own
+    rows = min(batch, settings.schedule.battles) if purpose == "test" else batch
+    agents = own.agents
+
+    def make() -> VectorEnv:
+        nonlocal agents
+        build = partial(own_parallel_env, settings.map, rows, seed, own.episode_limit, agents, warn=purpose == "train")
+        env = ProcessEnv(build, own.timeout_s)
+        agents = env.spaces.agents  # a restarted process may list them in another order
+        return CheckedEnv(env, name)
+
+    return RestartingEnv(make, name)
 
 
 def _market(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> VectorEnv:
@@ -128,7 +140,10 @@ ENVIRONMENTS = {
     "own": Environment(
         lambda settings: is_own(settings.map),
         _own,
-        lambda settings: f"environment {settings.map}, your own (docs/own_environment.md), in a separate process",
+        lambda settings: (
+            f"environment {settings.map}, your own (docs/own_environment.md), in a separate process; battles are cut "
+            f"after {settings.own.episode_limit} steps (--own.episode-limit)"
+        ),
     ),
     "smac": _original("smac"),
     "smacv2": _original("smacv2"),
@@ -139,6 +154,11 @@ ENVIRONMENTS = {
 def environment_of(settings: "TrainConfig") -> Environment:
     """The environment of a run."""
     return next(row for row in reversed(ENVIRONMENTS.values()) if row.plays(settings))
+
+
+def with_agents(settings: "TrainConfig", agents: tuple[str, ...]) -> "TrainConfig":
+    """The settings with the names of the agents, so that every environment of a run has them in this order."""
+    return replace(settings, own=replace(settings.own, agents=agents)) if agents and is_own(settings.map) else settings
 
 
 def make_env(settings: "TrainConfig", purpose: str, batch: int) -> VectorEnv:

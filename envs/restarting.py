@@ -30,7 +30,8 @@ class RestartingEnv:
     last replayed action must equal the earlier one bit for bit; otherwise NotDeterministic.
 
     Every fault is printed. At the fourth fault within 1000 environment steps (one step of B battles counts B) it raises
-    EnvFault. Faults in construction, reset, snapshot and restore count too.
+    EnvFault, and at once if a restart leads to the same mistake of the environment's code at the same step. Faults in
+    construction, reset, snapshot and restore count too.
     """
 
     def __init__(self, make: Callable[[], VectorEnv], name: str) -> None:
@@ -97,9 +98,9 @@ class RestartingEnv:
                 self.close()
                 raise
             except EnvFault as fault:
-                self._fault = fault
+                before, self._fault = self._fault, fault
             self.close()
-            self._count(self._fault)
+            self._count(self._fault, before)
 
     def _construct(self) -> VectorEnv:
         try:
@@ -134,8 +135,10 @@ class RestartingEnv:
             f"so its battles cannot be continued. The fault was: {self._fault}"
         )
 
-    def _count(self, fault: EnvFault) -> None:
-        """Print a fault, or raise it if there were too many."""
+    def _count(self, fault: EnvFault, before: EnvFault | None) -> None:
+        """Print a fault, or raise it if there were too many, or if it is a mistake that a restart led to again."""
+        if fault.mistake and before is not None and str(before) == str(fault):
+            raise EnvFault(f"{fault} (a restart led to the same fault, so it is not restarted again)")
         recent = [at for at in self._restarts if self._env_steps - at < WITHIN]
         if len(recent) >= MOST:
             raise EnvFault(f"{fault} (after {MOST} restarts within {WITHIN} environment steps it is not restarted)")

@@ -27,6 +27,10 @@ def _import_plugins() -> None:
     for name in plugins():
         try:
             importlib.import_module(name)
+        except SystemExit:  # a script that parses sys.argv, which holds the arguments of mawm
+            hint = "code that reads the command line belongs under if __name__ == '__main__'"
+            sys.stderr.write(f"mawm: MAWM_PLUGINS names the module {name!r}, whose import ended the process; {hint}\n")
+            sys.exit(2)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise  # a mistake inside the module: the traceback shows its line

@@ -6,6 +6,7 @@ COMMANDS = {
     "train": "train a team and log its curves",
     "evaluate": "win rates of a trained team, with intervals, also with other rules",
     "watch": "battles of a trained team on a page, with what the agents believe and imagine",
+    "doctor": "likely faults of a run, or of an environment of your own, and what to try",
     "sweep": "many runs: maps x methods x bandwidths x seeds; a stopped sweep can be continued",
     "report": "a page about runs: tables with intervals, figures, versions, commands",
     "plot": "the paper's figures from runs",

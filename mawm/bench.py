@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import tyro
 from annotated_types import Interval
 
-from mawm.configs.command_line import fail, parse
+from mawm.configs.command_line import fail, make_parent, parse, writing
 from mawm.envs.skirmish.rules import Rules
 
 DESCRIPTION = """Measure speed on one thread of this machine, and compare the engine with StarCraft II.
@@ -195,12 +195,13 @@ class Losses(Measurement):
         from mawm.benchmarks.losses import record
         from mawm.configs.presets import load_preset
 
+        make_parent("--out", self.out)
         config = load_preset("default")
         config = replace(config, method="centralized", map=self.map, env_steps=self.env_steps, seed=self.seed)
         prepare_process(config.precision)
         arrays = record(config, self.rollouts, lambda line: print(line, file=sys.stderr))
-        self.out.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(self.out, losses=arrays["losses"], arrivals=arrays["arrivals"], critic=arrays["critic"])
+        with writing("--out", self.out):
+            np.savez_compressed(self.out, losses=arrays["losses"], arrivals=arrays["arrivals"], critic=arrays["critic"])
         return [{"map": self.map, "segments": len(arrays["losses"]), "rollouts": len(arrays["critic"])}]
 
 

@@ -16,7 +16,7 @@ from mawm.agents.ppo.learner import Ppo
 from mawm.agents.world_model import SCORES
 from mawm.collect import Collector
 from mawm.configs.train import SharingConfig, TrainConfig
-from mawm.envs.registry import make_env
+from mawm.envs.registry import make_env, with_agents
 from mawm.evaluation import TeamEvaluation, evaluate_both
 from mawm.gating.build import make_explorer_hook
 from mawm.gating.explorer_hook import ExplorerHook
@@ -227,6 +227,7 @@ def temporary_run(config: TrainConfig, cores: int = 1) -> Iterator[Run]:
     """A run on the CPU for a measurement or an audit; its folder is deleted at the end."""
     with ExitStack() as at_end:
         env = at_end.enter_context(closing(make_env(config, "train", config.schedule.battles)))
+        config = with_agents(config, env.spaces.agents)
         explorer_hook = at_end.enter_context(closing(make_explorer_hook(config, env.spaces)))
         folder = Path(at_end.enter_context(tempfile.TemporaryDirectory()))
         placement = resolve_placement(config, len(members_of(config, env.spaces)), "cpu", cores)

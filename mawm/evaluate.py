@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -35,6 +36,7 @@ actions count as one in an interval (docs/studies.md).
 
 A rule that is not named is the same as in the training; the defaults shown here are not used. The evaluation takes
 seconds on a small map."""
+PRINT_EVERY_S = 10.0
 RULES = "--rules."
 """The prefix of the options for rules."""
 
@@ -118,12 +120,13 @@ def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack)
         fail(f"{command.run}: {error}")
     except (KeyError, IndexError, TypeError) as error:
         fail(f"{command.run}: its checkpoint lacks {error}: it was saved by another version")
-    rows = {"as trained": evaluate_both(play(config), team, command.episodes)}
+    watch = _Progress(command.episodes)
+    rows = {"as trained": evaluate_both(play(config), team, command.episodes, watch)}
     agent = config.agent
     errors = model_errors(env, team, "greedy", seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
     if shifted is not None:
         load()  # this also resets the generators, so that the second row does not depend on the first
-        rows[_label(named)] = evaluate_both(play(shifted), team, command.episodes)
+        rows[_label(named)] = evaluate_both(play(shifted), team, command.episodes, watch)
     game = {} if config.env == "skirmish" else {"game": game_name()}
     if command.json:
         print(json.dumps(_facts(rows, named) | {"env_steps": checkpoint.env_steps} | game | errors))
@@ -134,6 +137,21 @@ def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack)
     if errors:
         print(_error_text(errors))
     return 0
+
+
+class _Progress:
+    """Prints the number of ended battles on stderr, every ten seconds: a short evaluation prints nothing."""
+
+    def __init__(self, battles: int) -> None:
+        self._battles, self._printed_s = battles, time.monotonic()
+
+    def __call__(self, mode: str, ended: int) -> None:
+        """Print, if the last line is old enough."""
+        now = time.monotonic()
+        if now - self._printed_s >= PRINT_EVERY_S:
+            self._printed_s = now
+            words = "greedy" if mode == "greedy" else "sampled"
+            print_stderr(f"{ended} of {self._battles} battles with {words} actions")
 
 
 def _label(named: dict[str, Any]) -> str:

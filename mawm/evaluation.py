@@ -15,6 +15,8 @@ from mawm.types import Metrics, VectorEnv
 SIGMAS_95 = 1.959964
 """Half-width of the 95 % interval of a normal distribution, in standard deviations."""
 
+Watch = Callable[[str, int], None]
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -71,18 +73,23 @@ class TeamEvaluation:
         }
 
 
-def evaluate_both(make_env: Callable[[], VectorEnv], team: Actors, battles: int) -> TeamEvaluation:
+def evaluate_both(
+    make_env: Callable[[], VectorEnv], team: Actors, battles: int, watch: Watch | None = None
+) -> TeamEvaluation:
     """Play the first `battles` of a fresh environment with greedy actions, then again with sampled ones."""
     with closing(make_env()) as env:
-        greedy = evaluate(env, team, battles, "greedy")
+        greedy = evaluate(env, team, battles, "greedy", watch)
     with closing(make_env()) as env:
-        return TeamEvaluation(greedy, evaluate(env, team, battles, "sample"))
+        return TeamEvaluation(greedy, evaluate(env, team, battles, "sample", watch))
 
 
-def evaluate(env: VectorEnv, team: Actors, battles: int, mode: str = "greedy") -> Evaluation:
+def evaluate(
+    env: VectorEnv, team: Actors, battles: int, mode: str = "greedy", watch: Watch | None = None
+) -> Evaluation:
     """Play `battles` battles to their ends, every agent acting on its own observation and memory alone.
 
     Row b plays battles b, b + B, ...: a fixed number per row, so that short battles do not count more often.
+    `watch` gets the mode and the number of ended battles after each step.
     """
     step, batch = env.reset(), env.batch
     team.begin("eval", batch)
@@ -100,6 +107,8 @@ def evaluate(env: VectorEnv, team: Actors, battles: int, mode: str = "greedy") -
         lengths[battle[rows]] += 1
         won[battle[rows]] |= step.battle_won[rows] & first[rows]
         battle += batch * first
+        if watch is not None:
+            watch(mode, int(np.minimum(battle // batch, -(-(battles - np.arange(batch)) // batch)).clip(0).sum()))
     distinct = len({one.digest() for one in played})
     return Evaluation(battles, int(won.sum()), float(returns.mean()), float(lengths.mean()), distinct)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from mawm.configs.command_line import fail, parse
+from mawm.configs.command_line import fail, make_parent, parse, writing
 from mawm.results.condensed import ENDING, write_condensed
 from mawm.results.marl_eval import layout
 from mawm.results.study import load_study
@@ -38,14 +38,16 @@ def main(args: list[str] | None = None) -> int:
     if not command.out.name.endswith((".json", ENDING)):
         fail(f"--out {command.out}: give a name that ends in .json (for marl-eval) or {ENDING} (a condensed study)")
     study = load_study(command.runs, command.unfinished)
-    command.out.parent.mkdir(parents=True, exist_ok=True)
+    make_parent("--out", command.out)
     if command.out.name.endswith(ENDING):
-        write_condensed(study.runs, command.out)
+        with writing("--out", command.out):
+            write_condensed(study.runs, command.out)
     else:
         document, warnings = layout(study.cells)
         for line in warnings:
             print(f"mawm: {line}", file=sys.stderr)
-        command.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        with writing("--out", command.out):
+            command.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"{command.out}: {len(study.runs)} runs on {len(study.maps)} map(s)")
     return 0
 

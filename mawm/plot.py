@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 from annotated_types import Interval
 
-from mawm.configs.command_line import parse
+from mawm.configs.command_line import make_folder, parse, writing
 from mawm.results.study import load_study, require_plot_extra
 
 DESCRIPTION = """Draw the paper's Figures 1-5 and four more from runs, each as PNG and SVG.
@@ -44,14 +44,16 @@ def main(args: list[str] | None = None) -> int:
     from mawm.results.drawing import Look
     from mawm.results.figures import FIGURES, make
 
-    command.out.mkdir(parents=True, exist_ok=True)
+    make_folder("--out", command.out)
     look = Look(columns=command.columns, map=command.map, agent=command.agent)
     for name, (_, caption) in FIGURES.items():
         figure = make(name, study.cells, look)
         if isinstance(figure, str):  # the reason why it cannot be drawn
             print(f"{name}: skipped: {figure}")
         else:
-            print(f"{name}: {', '.join(str(path) for path in save(figure, command.out / name))} ({caption})")
+            with writing("--out", command.out):
+                files = save(figure, command.out / name)
+            print(f"{name}: {', '.join(map(str, files))} ({caption})")
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from mawm import __version__
-from mawm.configs.command_line import fail, parse
+from mawm.configs.command_line import fail, make_parent, parse, writing
 from mawm.results.study import Study, load_study, require_plot_extra
 
 if TYPE_CHECKING:
@@ -47,11 +47,12 @@ def main(args: list[str] | None = None) -> int:
     study = load_study(command.runs, command.unfinished, command.map)
     from mawm.results.document import write_markdown, write_page  # needs the extra `plot`
 
-    command.out.parent.mkdir(parents=True, exist_ok=True)
+    make_parent("--out", command.out)
     command_line = shlex.join(["python", "-m", "mawm.report", *(sys.argv[1:] if args is None else args)])
     write = write_page if command.out.suffix == ".html" else write_markdown
     title = command.title or f"Runs on {', '.join(study.maps)}"
-    write(command.out, title, _items(study, command.map), f"Made by mawm {__version__} with: {command_line}")
+    with writing("--out", command.out):
+        write(command.out, title, _items(study, command.map), f"Made by mawm {__version__} with: {command_line}")
     print(f"{command.out}: {len(study.runs)} runs, {command.out.stat().st_size / 1e6:.1f} MB")
     return 0
 
@@ -90,6 +91,8 @@ def _about(study: Study) -> list[str]:
             f"Battles ran in the {' and the '.join(engines)}, which replaces StarCraft II. Compare the methods with "
             "each other. Before a comparison with published win rates, read docs/engine.md about the engine's fidelity."
         )
+    if own := sorted({run.map for run in runs if run.own}):
+        paragraphs.append(f"Battles on {', '.join(own)} ran in the user's own environment, not in an engine of mawm.")
     return paragraphs
 
 

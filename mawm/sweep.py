@@ -17,7 +17,7 @@ from mawm.configs.command_line import fail, parse
 from mawm.configs.sweeps import Grid, check_grid, load_sweep
 from mawm.configs.train import TrainConfig
 from mawm.runtime.display import Display, choose_display
-from mawm.runtime.processes import STOP_SIGNALS, ignore_signals
+from mawm.runtime.processes import ignore_signals, stop_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +126,7 @@ def _run(runner: "Runner") -> int:
         runner.stop()
         display.print_from_handler("every run saves and ends; once more to quit at once")
 
-    for number in STOP_SIGNALS:
+    for number in stop_signals():
         signal.signal(number, stop)
     try:
         return _work(runner, stopped, display)

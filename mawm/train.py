@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ from mawm.configs.check import check
 from mawm.configs.command_line import fail, parse
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
-from mawm.envs.registry import environment_of, is_own, make_env
+from mawm.envs.registry import environment_of, is_own, make_env, with_agents
 from mawm.run_folder.manifest import read_config
 from mawm.runtime.console import flush_output, print_stderr, print_stdout
 from mawm.runtime.display import Display, PlainLines, choose_display
@@ -50,6 +50,8 @@ NOT_SAVED = 3
 """Exit code of a run that could not be saved three times in a row."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a full disk, an exhausted quota, and a file over the size limit."""
+WIN_RATES = ("eval/win_rate", "eval/win_rate_sampled", "train/win_rate")
+EVALUATE = ("python", "-m", "mawm.evaluate")
 BAR_WIDTH = 40
 """Columns of the progress bar at most."""
 
@@ -66,12 +68,8 @@ class Command:
     fresh: Annotated[bool, Common] = False
     """Start over in a new folder, even if there is a run with the same settings."""
     resume: Annotated[Path | None, Common] = None
-    """Continue the run in this folder with its own settings; --env-steps, --placement and --device may change."""
-
-
-MOVABLE = ("env_steps", "placement", "device")
-"""Settings that may change when a run is continued."""
-MOVABLE_FLAGS = "--env-steps, --placement and --device"
+    """Continue the run in this folder with its own settings; --env-steps, --placement, --device and --own.timeout-s may
+    change."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -121,12 +119,18 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
         config = read_config(folder)
     except ValueError as error:
         fail(f"--resume {folder}: not a run folder that can be read ({error})")
+    from mawm.run_folder.locate import MOVABLE, moved
+
     given = {arg.split("=")[0].removeprefix("--").replace("-", "_") for arg in args if arg.startswith("--")}
     others = sorted(given - {"resume", *MOVABLE})
     if others:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in others)
-        fail(f"--resume {folder} continues a run with its own settings; got {flags}: only {MOVABLE_FLAGS} may change")
-    return replace(config, **{name: getattr(command.config, name) for name in MOVABLE if name in given}), folder
+        *movable, last = (f"--{name.replace('_', '-')}" for name in MOVABLE)
+        fail(
+            f"--resume {folder} continues a run with its own settings; got {flags}: only {', '.join(movable)} and "
+            f"{last} may change"
+        )
+    return moved(config, command.config, given & set(MOVABLE)), folder
 
 
 def _run(config: TrainConfig, command: Command, resumed: Path | None, command_line: str, stopping: Stopping) -> int:
@@ -167,22 +171,28 @@ def _prepare_and_train(
     from mawm.gating.build import make_explorer_hook
     from mawm.methods import members_of
     from mawm.run_folder.checkpoint import newest, set_aside
-    from mawm.run_folder.locate import RunFolder, find_run_folder
+    from mawm.run_folder.locate import RunFolder, find_run_folder, recorded_agents
     from mawm.storage.lock import FolderLock
 
     device = resolve_device(config.device)
     env = at_end.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
+    config = with_agents(config, env.spaces.agents)
     build.check_room(config, env.spaces)
     explorer_hook = at_end.enter_context(contextlib.closing(make_explorer_hook(config, env.spaces)))
     place = RunFolder(resumed, begun=True) if resumed else find_run_folder(config, command.run_dir, command.fresh)
     folder = place.folder
+    if place.begun and (order := recorded_agents(folder)) not in ((), config.own.agents):
+        # The environment lists its agents in another order than when the run began: each keeps its learner.
+        env.close()
+        config = with_agents(config, order)
+        env = at_end.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
     at_end.callback(FolderLock(folder).release)
     place.clear()
     resume = newest(folder) if place.begun else None
     if resume is not None and resume.env_steps >= config.env_steps:
         print_stdout(
             f"{folder} has its {config.env_steps} environment steps: nothing to do. Raise --env-steps to go on, or "
-            f"start over with --fresh. Next: python -m mawm.evaluate {folder}"
+            f"start over with --fresh. Next: {shlex.join([*EVALUATE, str(folder)])}"
         )
         return 0
     if resume is not None:
@@ -199,7 +209,9 @@ def _prepare_and_train(
     display = PlainLines() if is_own(config.map) else choose_display()
     team = build.make_team(config, env.spaces, device, placement)
     try:
-        run = build.make_run(config, env, team, explorer_hook, folder, Progress(display), resume)
+        run = build.make_run(
+            config, env, team, explorer_hook, folder, Progress(display, wins=not is_own(config.map)), resume
+        )
         code = _train(run, config, folder, stopping, display)
     except BaseException:
         team.close(at_once=True)
@@ -214,11 +226,11 @@ def _facts(
     """The facts in config.json beside the settings. Facts that changed since the last save are printed."""
     from mawm.agents.compute import resolve_precision
     from mawm.envs.starcraft.packages import game_name
-    from mawm.run_folder.manifest import facts_now, map_digest, read_facts, resumed_facts
+    from mawm.run_folder.manifest import facts_now, map_digest, read_facts, resumed_facts, user_sources
 
     precision = resolve_precision(config.precision, str(chosen["placement"]), str(chosen["device"]))
     game = {} if config.env == "skirmish" else {"game": game_name()}
-    now = facts_now(**chosen, **game, precision=precision, map_sha256=map_digest(config))
+    now = facts_now(**chosen, **game, precision=precision, map_sha256=map_digest(config), sources=user_sources(config))
     before, steps = ({}, 0) if resume is None else (read_facts(folder), resume.env_steps)
     facts, changes = resumed_facts(before, now, steps, command_line)
     for line in facts["not_exact"][-changes:] if changes else []:
@@ -232,15 +244,16 @@ def _train(run: "Run", config: TrainConfig, folder: Path, stopping: Stopping, di
 
     _compile_engine(config)
     stopping.stop, stopping.limit_waiting, stopping.display = run.end_soon, limit_waiting, display
-    with display.showing(Row(run, {}, {})):
+    with display.showing(Row(run, {}, {}, wins=not is_own(config.map))):
         train(run)
     for writer in run.writers:
         writer.close()
     if stopping.number:
-        print_stdout(f"saved at {run.collector.env_steps} steps; go on with: python -m mawm.train --resume {folder}")
+        again = shlex.join(["python", "-m", "mawm.train", "--resume", str(folder)])
+        print_stdout(f"saved at {run.collector.env_steps} steps; go on with: {again}")
         return stopping.exit_code
     steps, minutes = run.collector.env_steps, run.wall_s / 60
-    print_stdout(f"done: {steps} steps in {minutes:.1f} min. Next: python -m mawm.evaluate {folder}")
+    print_stdout(f"done: {steps} steps in {minutes:.1f} min. Next: {shlex.join([*EVALUATE, str(folder)])}")
     return 0
 
 
@@ -266,7 +279,7 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
         f"matrix products in {facts['precision']}",
         f"budget {config.env_steps} environment steps, {eta}",
         f"run folder {folder}, at most {disk / 1e6:,.0f} MB",
-        f"curves: tensorboard --logdir {folder.parent}",
+        f"curves: {shlex.join(['tensorboard', '--logdir', str(folder.parent)])}",
     ):
         print_stdout(line)
 
@@ -274,10 +287,12 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
 class Progress:
     """Shows each logged row: steps, speed, time left, win rates, realised bandwidth.
 
-    It has the win rates of the last evaluation (greedy, then sampled actions) with their 95 % intervals.
+    It has the win rates of the last evaluation (greedy, then sampled actions) with their 95 % intervals. Without
+    `wins`, because the environment may have none, it has the returns, and win rates too once a battle was won.
     """
 
-    def __init__(self, display: Display | None = None) -> None:
+    def __init__(self, display: Display | None = None, *, wins: bool = True) -> None:
+        self._wins = wins
         self._display = display or PlainLines()
         self._last: tuple[int, float] | None = None
         self._evaluated: dict[str, float] = {}
@@ -288,7 +303,9 @@ class Progress:
         before, then = self._last or (0, now - run.wall_s)
         self._last = (steps, now)
         self._evaluated = metrics if "eval/win_rate" in metrics else self._evaluated
-        self._display.show(Row(run, metrics, self._evaluated, (steps - before) / max(1e-9, now - then)))
+        self._wins = self._wins or any(value > 0.0 for tag, value in metrics.items() if tag in WIN_RATES)
+        speed = (steps - before) / max(1e-9, now - then)
+        self._display.show(Row(run, metrics, self._evaluated, speed, self._wins))
 
 
 @dataclass(frozen=True)
@@ -301,6 +318,8 @@ class Row:
     """Of the last evaluation."""
     speed: float = 0.0
     """Environment steps per second since the row before; 0: there is no row yet."""
+    wins: bool = True
+    """Whether to show win rates; otherwise returns."""
 
     def _parts(self) -> list[str]:
         steps, wanted = self.run.collector.env_steps, self.run.env_steps
@@ -309,12 +328,22 @@ class Row:
             "steps": f"{steps}/{wanted}",
             "steps/s": f"{self.speed:.0f}" if self.speed else "-",
             "ETA": f"{left / 60:.0f}m{left % 60:02.0f}s" if self.speed else "-",
-            "win rate greedy": _with_interval(self.evaluated, "eval/win_rate"),
-            "sampled": _with_interval(self.evaluated, "eval/win_rate_sampled"),
-            "train": _percent(self.metrics.get("train/win_rate", float("nan"))),
+            **(self._win_rates() if self.wins else self._returns()),
             "bandwidth": f"{self.metrics.get('channel/realised_bandwidth', 0.0):.4f}",
         }
         return [f"{name} {value}" for name, value in shown.items()]
+
+    def _win_rates(self) -> dict[str, str]:
+        return {
+            "win rate greedy": _with_interval(self.evaluated, "eval/win_rate"),
+            "sampled": _with_interval(self.evaluated, "eval/win_rate_sampled"),
+            "train": _percent(self.metrics.get("train/win_rate", float("nan"))),
+        }
+
+    def _returns(self) -> dict[str, str]:
+        tags = {"return greedy": "eval/return", "sampled": "eval/return_sampled"}
+        shown = {name: f"{self.evaluated[tag]:.4g}" if tag in self.evaluated else "-" for name, tag in tags.items()}
+        return {**shown, "train": f"{self.metrics['train/return']:.4g}" if "train/return" in self.metrics else "-"}
 
     def __str__(self) -> str:
         return "  ".join(self._parts())

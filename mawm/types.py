@@ -87,6 +87,8 @@ class Spaces:
     obs_size: int
     state_size: int
     episode_limit: int
+    agents: tuple[str, ...] = ()
+    """The names of the agents in their order; empty if they have none."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("estimates",),
     ("results",),
     ("auditing", "watching"),
-    ("audit", "train", "evaluate", "export", "plot", "report", "standin", "verify", "watch"),
+    ("audit", "train", "doctor", "evaluate", "export", "plot", "report", "standin", "verify", "watch"),
     ("sweeps",),
     ("sweep",),
     ("benchmarks",),
@@ -109,19 +109,7 @@ def test_every_module_has_a_layer() -> None:
 
 
 def test_at_most_12_modules_lie_directly_in_the_package() -> None:
-    commands = {
-        "audit",
-        "bench",
-        "evaluate",
-        "export",
-        "plot",
-        "report",
-        "standin",
-        "sweep",
-        "train",
-        "verify",
-        "watch",
-    }
+    commands = {*COMMANDS, "bench"}
     assert len({name for name in sources() if "." not in name} - {*FOLDED, *commands, "__main__"}) <= 12
 
 
@@ -262,7 +250,9 @@ def test_every_test_asserts(path: Path) -> None:
     assert [name for name in tests if name not in checking] == []
 
 
-COMMANDS = ("", "train", "evaluate", "export", "plot", "report", "standin", "sweep", "verify", "audit", "watch")
+COMMANDS = (
+    "", "train", "doctor", "evaluate", "export", "plot", "report", "standin", "sweep", "verify", "audit", "watch",
+)  # fmt: skip
 
 
 def test_importing_a_command_loads_no_heavy_package() -> None:

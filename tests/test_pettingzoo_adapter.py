@@ -29,7 +29,7 @@ def play(env, step, steps, generator):
 
 def test_adapter_sizes_equal_those_of_the_engine():
     env = adapted()
-    assert (env.spaces.n_agents, env.spaces.n_actions, env.spaces.obs_size, env.spaces.state_size) == (3, 9, 30, 48)
+    assert (env.spaces.n_agents, env.spaces.n_actions, env.spaces.obs_size, env.spaces.state_size) == (3, 9, 30, 0)
     assert load_map("3m").limit == env.spaces.episode_limit
 
 
@@ -107,10 +107,6 @@ class Changeable(ParallelEnv):
         """Four numbers each."""
         return {agent: np.full(4, self.calls, np.float32) for agent in self.agents}
 
-    def state(self):
-        """Three numbers."""
-        return self.answered("state", np.zeros(3))
-
 
 def reset_shows_one_agent(answer):
     return {"a": answer[0]["a"]}, {"a": {}}
@@ -160,10 +156,6 @@ def step_shows_a_dictionary_of_its_own(answer):
     return ({**answer[0], "b": {"eyes": np.zeros(4)}}, *answer[1:])
 
 
-def state_grows(answer):
-    return np.zeros(4)
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -177,12 +169,11 @@ def state_grows(answer):
         (step_pays_one_agent, "rewards lack b; expected one for each of a, b"),
         (step_answers_as_starcraft_does_after_a_crash, "its step returned 3 values; expected a tuple of 5"),
         (step_raises, "its step raised ValueError: operands could not be broadcast together"),
-        (step_shows_words, "its observation raised ValueError: could not convert string to float"),
+        (step_shows_words, "the observation of b is not one array of numbers (could not convert string to float"),
         (
             step_shows_a_dictionary_of_its_own,
-            "an observation has the keys eyes; expected observation, and optionally action_mask",
+            "the observation of b has the keys eyes; expected observation, and optionally action_mask",
         ),
-        (state_grows, "the state has 4 numbers; expected 3"),
     ],
 )
 def test_adapter_error_names_field_expected_and_found(change, said):

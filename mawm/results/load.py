@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,20 @@ def load_runs(paths: list[Path]) -> tuple[list[RunRecord], list[str]]:
             runs += read_condensed(folder, warnings) if folder.is_file() else [_read(folder, warnings)]
         except ValueError as error:
             warnings.append(f"{folder}: {error}; left out")
-    return runs, warnings
+    return _with_distinct_maps(runs), warnings
+
+
+def _with_distinct_maps(runs: list[RunRecord]) -> list[RunRecord]:
+    """The runs, with the names of map files that are not the same file made distinct by their folders."""
+    files: dict[str, set[tuple[str, str]]] = {}
+    for run in runs:
+        files.setdefault(run.map, set()).add(run.map_file)
+    paths = {name: {path for path, _ in found} for name, found in files.items() if len({d for _, d in found}) > 1}
+    return [
+        replace(run, map_label=run.map_file[0] if len(paths[run.map]) > 1 else f"{run.map}, {run.map_file[1][:8]}")
+        if run.map in paths else run
+        for run in runs
+    ]  # fmt: skip
 
 
 def _places(path: Path, warnings: list[str]) -> list[Path]:
@@ -35,7 +49,13 @@ def _places(path: Path, warnings: list[str]) -> list[Path]:
         warnings.append(f"{path}: no such folder")
         return []
     found: list[Path] = []
-    for name, folders, files in os.walk(path):
+    seen: set[str] = set()
+    for name, folders, files in os.walk(path, followlinks=True):
+        real = os.path.realpath(name)
+        if real in seen:  # a link to a folder that was visited before, perhaps one above
+            folders.clear()
+            continue
+        seen.add(real)
         folders.sort()
         if "config.json" in files or "metrics.jsonl" in files:
             folders.clear()  # checkpoints lie below

@@ -3,10 +3,12 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 
+from mawm.envs.registry import environment_of, is_own
 from mawm.methods import METHODS
 
 WIN_RATE = "eval/win_rate"
@@ -37,6 +39,8 @@ class RunRecord:
     """The other content of config.json: version, machine, commands."""
     evaluation: dict[str, float] | None = None
     """Results of mawm.evaluate for the last policy."""
+    map_label: str = ""
+    """The map's name where two different map files have the same name."""
 
     @property
     def map(self) -> str:
@@ -44,8 +48,14 @@ class RunRecord:
 
         With the packages `smac` and `smacv2` the game is a part of the name: so no table mixes different games.
         """
-        name = Path(self.config["map"]).name
+        name = self.map_label or Path(self.config["map"]).name
         return f"{name} ({self._game})" if self._original else name
+
+    @property
+    def map_file(self) -> tuple[str, str]:
+        """The path of the map's file as it was given, and its digest; two empty texts for a map without a file."""
+        digest = str(self.facts.get("map_sha256", ""))
+        return (str(self.config["map"]), digest) if digest else ("", "")
 
     @property
     def _original(self) -> bool:
@@ -58,11 +68,18 @@ class RunRecord:
 
     @property
     def engine(self) -> str:
-        """The engine, with the version of its unit data; empty for StarCraft II itself."""
+        """The engine, with the version of its unit data; empty for StarCraft II itself and where no engine played."""
         if self._original:
             return {"StarCraft II": "", "stand-in": "stand-in for StarCraft II"}.get(self._game, self._game)
+        if not environment_of(cast(Any, SimpleNamespace(env="skirmish", map=str(self.config["map"])))).has_rules:
+            return ""
         version = self.config.get("rules", {}).get("version")
         return f"embedded engine, rules {version}" if version else "embedded engine of mawm 0.1"
+
+    @property
+    def own(self) -> bool:
+        """Whether the environment is a user's own."""
+        return not self._original and is_own(str(self.config["map"]))
 
     @property
     def method(self) -> str:

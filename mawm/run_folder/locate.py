@@ -1,6 +1,7 @@
 """Finds a run's folder: a new one, or the one of the same run that was started before."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from mawm.run_folder.checkpoint import checkpoints
 from mawm.run_folder.manifest import map_digest, read_config, read_facts
 from mawm.run_folder.saver import UNSAVED
 
+MOVABLE = ("env_steps", "placement", "device", "own.timeout_s")
+"""Settings that may change when a run is continued."""
 BEFORE_SETTINGS = (".lock", ".pid", UNSAVED, "config.json.new")
 """Files that exist before a run's settings are written: a folder with no other files is free."""
 LEFTOVERS = ("metrics.jsonl", "channel.csv", "events.out.tfevents.*", "config.json", "incident-*")
@@ -35,7 +38,7 @@ class RunFolder:
 def find_run_folder(config: TrainConfig, wanted: Path | None, fresh: bool) -> RunFolder:
     """The folder of a run: `wanted`, or the first of runs/NAME, runs/NAME-2, ... that is free or has this run.
 
-    The same run has the same settings, except for the number of steps, the placement and the device. `fresh`: a free
+    The same run has the same settings, except for those of `MOVABLE` and the order of `own.agents`. `fresh`: a free
     folder only. ValueError if `wanted` has other content.
     """
     if wanted is not None:
@@ -66,12 +69,35 @@ def _check(config: TrainConfig, folder: Path, fresh: bool) -> RunFolder | None:
         saved, map_file = read_config(folder), read_facts(folder).get("map_sha256", "")
     except ValueError:
         return None
-    same = replace(saved, env_steps=config.env_steps, placement=config.placement, device=config.device) == config
-    if not same or map_file != map_digest(config):
+    if not _same(saved, config) or map_file != map_digest(config):
         return None
     if checkpoints(folder):
         return RunFolder(folder, begun=True)
     return RunFolder(folder, begun=False) if nothing_saved(folder, config.schedule.save_every) else None
+
+
+def moved(saved: TrainConfig, config: TrainConfig, names: Iterable[str] = MOVABLE) -> TrainConfig:
+    """The saved settings, with those of `names` from `config`."""
+    for name in names:
+        group, _, last = name.rpartition(".")
+        if group:
+            inner = replace(getattr(saved, group), **{last: getattr(getattr(config, group), last)})
+            saved = replace(saved, **{group: inner})
+        else:
+            saved = replace(saved, **{last: getattr(config, last)})
+    return saved
+
+
+def _same(saved: TrainConfig, config: TrainConfig) -> bool:
+    """Whether the settings are of the same run. A run of an earlier version has no names of agents."""
+    if saved.own.agents and set(saved.own.agents) != set(config.own.agents):
+        return False
+    return moved(saved, config, (*MOVABLE, "own.agents")) == config
+
+
+def recorded_agents(folder: Path) -> tuple[str, ...]:
+    """The names of a run's agents in the order of its learners; empty for a run that recorded none."""
+    return read_config(folder).own.agents
 
 
 def nothing_saved(folder: Path, save_every: int) -> bool:

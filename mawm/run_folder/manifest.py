@@ -9,6 +9,8 @@ from typing import Any
 from mawm import __version__, not_loaded, plugins
 from mawm.configs.presets import merge
 from mawm.configs.train import TrainConfig
+from mawm.envs.registry import is_own
+from mawm.runtime.import_user_code import source_digests
 from mawm.storage.safe_read import digest, read_json
 
 EXACT = ("version", "device", "precision", "learners", "python", "packages", "machine", "threads")
@@ -35,6 +37,12 @@ def map_digest(config: TrainConfig) -> str:
     """SHA-256 of the map's file; empty for a map without a file."""
     path = Path(config.map)
     return digest(path) if path.is_file() else ""
+
+
+def user_sources(config: TrainConfig) -> dict[str, str]:
+    """Digests by path of the user's code that a run uses: of its environment and its selector."""
+    names = [name for name in (config.map, config.sharing.selector) if is_own(name)]
+    return {path: found for name in names for path, found in source_digests(name).items()}
 
 
 def read_config(folder: Path) -> TrainConfig:
@@ -82,9 +90,9 @@ def resumed_facts(
 ) -> tuple[dict[str, Any], int]:
     """The facts of a run that is resumed at `env_steps` with `command`, and the number of new lines in `not_exact`.
 
-    `not_exact` has one line for each fact that has changed, and with the packages smac and smacv2 one about the running
-    battles, which are lost. From there on, numbers may differ from those of an uninterrupted run. ValueError if the run
-    was played with another game: its results would be of both.
+    `not_exact` has one line for each fact that has changed, one about edited code of the user, and with the packages
+    smac and smacv2 one about the running battles, which are lost. From there on, numbers may differ from those of an
+    uninterrupted run. ValueError if the run was played with another game: its results would be of both.
     """
     if before.get("game", now.get("game")) != now.get("game"):
         raise ValueError(
@@ -97,6 +105,11 @@ def resumed_facts(
         for key in EXACT
         if key in saved and key in now and saved[key] != now[key]
     ]
+    edited = sorted(
+        path for path, found in now.get("sources", {}).items() if before.get("sources", {}).get(path, found) != found
+    )
+    if edited:
+        new.append(f"from {env_steps} steps on: your code was edited ({', '.join(edited)})")
     if before and "game" in now:
         new.append(f"from {env_steps} steps on: new battles, because a running game cannot be saved")
     lines = {"commands": [*before.get("commands", []), command], "not_exact": [*before.get("not_exact", []), *new]}

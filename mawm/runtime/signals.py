@@ -1,4 +1,4 @@
-"""Handles SIGINT and SIGTERM: after the first signal the run saves and ends; the second one ends it at once."""
+"""Handles SIGINT, SIGTERM and SIGHUP: after the first signal the run saves and ends; the second one ends it at once."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 from mawm.runtime.display import Display, PlainLines
-from mawm.runtime.processes import ignore_signals, kill_all, starting
+from mawm.runtime.processes import ignore_signals, kill_all, starting, stop_signals
 
 SAME_REQUEST_S = 0.5
 """Seconds within which a second signal counts as the first one: a service manager and a sweep may both send one."""
@@ -26,7 +26,7 @@ RETRY_S = 0.01
 
 
 class Stopping:
-    """Context manager that handles SIGINT and SIGTERM.
+    """Context manager that handles SIGINT, SIGTERM and SIGHUP (unless the process was told to ignore it).
 
     The first signal calls `stop`, with which the run saves and ends after its present round. On a second signal, or if
     there is no run yet (`stop` is None), the process and all processes that it started end at once, with `exit_code`.
@@ -58,8 +58,9 @@ class Stopping:
 
     def __enter__(self) -> "Stopping":
         for number, act in (
-            (signal.SIGINT, self._on_signal), (signal.SIGTERM, self._on_signal), (signal.SIGALRM, self._on_alarm),
-        ):  # fmt: skip
+            *((number, self._on_signal) for number in stop_signals()),
+            (signal.SIGALRM, self._on_alarm),
+        ):
             self._before[number] = signal.signal(number, act)
         return self
 

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from mawm.run_folder.checkpoint import checkpoints
-from mawm.run_folder.locate import nothing_saved
+from mawm.run_folder.locate import moved, nothing_saved
 from mawm.run_folder.manifest import read_config
 from mawm.storage.lock import FolderLock, holder
 from mawm.sweeps.grid import PlannedRun
@@ -209,5 +209,5 @@ def check_folders(folder: Path, runs: list[PlannedRun], manifest: Manifest) -> N
             if checkpoints(path) or not (run.name in manifest.runs and manifest.runs[run.name].attempts):
                 raise ValueError(f"{path} is in the way: it holds no run of this sweep ({error})") from None
             continue  # killed before its settings were written
-        if replace(saved, **{name: getattr(run.config, name) for name in ELSEWHERE}) != run.config:
+        if moved(saved, run.config, (*ELSEWHERE, "own.agents")) != run.config:
             raise ValueError(f"{path} holds a run with other settings; choose another --out, or move it away")

@@ -1,0 +1,279 @@
+"""Examines a user's environment: PettingZoo's tests, spaces, scales, masks, ends and speed."""
+
+import contextlib
+import io
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mawm.envs.checked import CheckedEnv, EnvFault
+from mawm.envs.pettingzoo import own_parallel_env
+from mawm.runtime.import_user_code import load_factory
+from mawm.types import Spaces
+
+CYCLES = 100
+"""Steps that each of PettingZoo's tests plays at most."""
+FAR = 20.0
+"""A number is in a narrow range far from zero if its middle is this many times its range away from zero."""
+SMALL = 0.02
+"""Largest magnitude, after the learner's scaling, at which a number is hard to see beside the others."""
+OUTLIER = 100.0
+"""A number has an outlier if its largest magnitude is this many times its 99th percentile."""
+MOST_NAMED = 5
+DISCOUNT = 0.99
+"""Of the returns that are shown; the default of the learner."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One likely fault of an environment."""
+
+    fault: str
+    about: str
+    """What it is about: an agent, a component, a test."""
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.fault}: {self.about}. {self.advice}"
+
+
+@dataclass
+class Examination:
+    """The result: facts by name, sentences about the learner, and remarks."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    sentences: list[str] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+
+@dataclass
+class Played:
+    """What random battles showed. T steps of N agents."""
+
+    obs: list[np.ndarray] = field(default_factory=list)
+    """Observations (N, O) of each step."""
+    alive: list[np.ndarray] = field(default_factory=list)
+    avail: list[np.ndarray] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+    returns: list[float] = field(default_factory=list)
+    """Discounted return of each battle."""
+    lengths: list[int] = field(default_factory=list)
+    terminated: int = 0
+    won: int = 0
+    said: list[str] = field(default_factory=list)
+    """Warnings of the adapter."""
+    seconds: float = 0.0
+
+
+def examine(name: str, battles: int, limit: int, seed: int = 0) -> Examination:
+    """Examine the environment of `module:factory` in `battles` battles of random allowed actions.
+
+    `limit` cuts a battle. ValueError if the environment cannot be made, or has a mistake at its first step.
+    """
+    made = own_parallel_env(name, 1, seed, limit)
+    found = Examination()
+    found.facts["environment"] = name
+    found.facts["PettingZoo's tests"] = _pettingzoo_tests(name, found)
+    spaces, played = made.spaces, Played()
+    made.watch(played.said.append)
+    env = CheckedEnv(made, name)
+    try:
+        _play(env, battles, np.random.default_rng(seed), played)
+    except EnvFault as fault:
+        found.remarks.append(Remark("the environment fails while it is played", str(fault), "Mend it first"))
+    finally:
+        with contextlib.suppress(Exception):  # a fault in `close` comes too late to matter
+            env.close()
+    _spaces(spaces, found)
+    for rule in (_observations, _rewards, _masks, _ends, _speed):
+        if played.rewards:
+            rule(spaces, played, found)
+    for sentence in dict.fromkeys(played.said):
+        found.remarks.append(Remark("this is no team", sentence, "See docs/own_environment.md"))
+    return found
+
+
+def _pettingzoo_tests(name: str, found: Examination) -> dict[str, str]:
+    """The results of PettingZoo's own tests; a failure becomes a remark."""
+    from pettingzoo.test import parallel_api_test, parallel_seed_test
+
+    make = load_factory("map", name)
+    tests: dict[str, Callable[[], Any]] = {
+        "API test": lambda: parallel_api_test(make(), num_cycles=CYCLES),
+        "seed test": lambda: parallel_seed_test(make, num_cycles=CYCLES),
+    }
+    advice = {
+        "API test": "The adapter may still understand it; PettingZoo's documentation describes the API",
+        "seed test": "A run goes on exactly only if a battle depends on reset(seed) and the actions alone: draw every "
+        "random number from a generator that reset seeds",
+    }
+    results = {}
+    for title, test in tests.items():
+        problem, notes = _outcome(test)
+        results[title] = f"failed: {problem}" if problem else "passed"
+        if notes:
+            results[title] += f", with {len(notes)} warning(s): {notes[0]}"
+        if problem:
+            found.remarks.append(Remark(f"PettingZoo's {title} fails", problem, advice[title]))
+    return results
+
+
+def _outcome(test: Callable[[], Any]) -> tuple[str, list[str]]:
+    """The failure of a test (empty if it passed), and the texts of its warnings."""
+    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("always")
+        try:
+            test()
+            problem = ""
+        except Exception as error:  # the tests and the environment may raise anything
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200] or 'without a message'}"
+    return problem, list(dict.fromkeys(" ".join(str(note.message).split())[:200] for note in caught))
+
+
+def _play(env: CheckedEnv, battles: int, rng: np.random.Generator, played: Played) -> None:
+    """Play battles with random allowed actions."""
+    step = env.reset()
+    total, discount, length = 0.0, 1.0, 0
+    while len(played.lengths) < battles:
+        played.obs.append(step.obs[0].copy())
+        played.alive.append(step.alive[0].copy())
+        played.avail.append(step.avail[0].copy())
+        actions = np.array([[rng.choice(np.flatnonzero(mask)) for mask in step.avail[0]]])
+        begun = time.perf_counter()
+        with contextlib.redirect_stdout(sys.stderr):
+            step = env.step(actions)
+        played.seconds += time.perf_counter() - begun
+        reward = float(step.reward[0])
+        played.rewards.append(reward)
+        total, discount, length = total + discount * reward, discount * DISCOUNT, length + 1
+        if step.terminated[0] or step.truncated[0]:
+            played.returns.append(total)
+            played.lengths.append(length)
+            played.terminated += int(step.terminated[0])
+            played.won += int(step.battle_won[0])
+            total, discount, length = 0.0, 1.0, 0
+
+
+def _spaces(spaces: Spaces, found: Examination) -> None:
+    found.facts["agents"] = list(spaces.agents)
+    found.facts["actions"], found.facts["observation numbers"] = spaces.n_actions, spaces.obs_size
+    learners = "learner" if spaces.n_agents == 1 else "learners"
+    found.sentences.append(
+        f"{spaces.n_agents} {learners}, one for each agent ({', '.join(spaces.agents[:MOST_NAMED])}"
+        f"{', ...' if spaces.n_agents > MOST_NAMED else ''}). Each chooses one of {spaces.n_actions} actions from "
+        f"{spaces.obs_size} numbers."
+    )
+    if spaces.n_actions == 1:
+        found.remarks.append(Remark("there is only one action", "action_space", "There is nothing to choose"))
+
+
+def _observations(spaces: Spaces, played: Played, found: Examination) -> None:
+    """Ranges of the observations, and numbers that the learner's scaling does not help."""
+    rows = np.concatenate([obs[alive] for obs, alive in zip(played.obs, played.alive, strict=True)])
+    if not len(rows):
+        return
+    low, high, size = rows.min(0), rows.max(0), np.abs(rows).max(0)
+    found.facts["observations"] = {"low": float(low.min()), "high": float(high.max())}
+    divisor = np.maximum(size, min(1.0, float(size.max())) or 1.0)
+    how = "are used as they are" if np.allclose(divisor, 1.0) else "are divided by their largest magnitudes so far"
+    found.sentences.append(f"Observations lie in [{low.min():.4g}, {high.max():.4g}]; they {how}.")
+    spread = high - low
+    middle = np.abs(high + low) / 2
+    usual = np.percentile(np.abs(rows), 99, axis=0)
+    for fault, where, advice in (
+        ("numbers of the observation never change", spread == 0, "They say nothing: leave them out"),
+        ("numbers are in a narrow range far from zero", (spread > 0) & (middle > FAR * spread),
+         "The learner sees nearly constant numbers: subtract the middle of their range"),
+        ("numbers are tiny beside others", (spread > 0) & (size / divisor < SMALL), "Enlarge them"),
+        ("numbers have outliers", (usual > 0) & (size > OUTLIER * usual),
+         "One outlier makes all usual values small: clip them, or use another number for missing values"),
+    ):  # fmt: skip
+        if where.any():
+            found.remarks.append(Remark(fault, _components(np.flatnonzero(where), spaces.obs_size), advice))
+
+
+def _components(which: np.ndarray, of: int) -> str:
+    named = ", ".join(map(str, which[:MOST_NAMED].tolist()))
+    return f"component {named}{', ...' if len(which) > MOST_NAMED else ''} ({len(which)} of {of})"
+
+
+def _rewards(spaces: Spaces, played: Played, found: Examination) -> None:
+    """The scale of the rewards."""
+    rewards = np.array(played.rewards)
+    largest = float(np.abs(played.returns).max()) if played.returns else float(np.abs(rewards).max())
+    paid = float((rewards != 0.0).mean())
+    unit = 1.0 if 1.0 <= largest <= 20.0 or largest == 0.0 else largest if largest < 1.0 else largest / 20.0
+    found.facts["rewards"] = {
+        "low": float(rewards.min()), "high": float(rewards.max()), "share of steps with a reward": paid,
+        "largest discounted return": largest,
+    }  # fmt: skip
+    if paid == 0.0:
+        found.remarks.append(
+            Remark("random play is never rewarded", f"{len(rewards)} steps",
+                   "The learner begins blind: pay parts of the task, or play more battles (--battles)")
+        )  # fmt: skip
+    found.sentences.append(
+        f"The team's reward is the mean of its agents' rewards: {rewards.min():.4g} to {rewards.max():.4g}, not zero "
+        f"in {100 * paid:.1f} % of the steps. The largest discounted return is {largest:.4g}, so rewards are divided "
+        f"by about {unit:.4g}."
+    )
+
+
+def _masks(spaces: Spaces, played: Played, found: Examination) -> None:
+    """How many actions are allowed, and how often agents are dead."""
+    avail, alive = np.array(played.avail), np.array(played.alive)
+    allowed = float(avail[alive].mean()) if alive.any() else 0.0
+    found.facts["allowed share of actions"], found.facts["dead share"] = allowed, float(1.0 - alive.mean())
+    words = "all actions are allowed" if allowed == 1.0 else f"masks allow {100 * allowed:.0f} % of the actions"
+    found.sentences.append(
+        f"While an agent lives, {words}. Agents are dead in {100 * (1 - alive.mean()):.0f} % of the steps."
+    )
+
+
+def _ends(spaces: Spaces, played: Played, found: Examination) -> None:
+    """How battles end, and whether they are won."""
+    lengths = played.lengths
+    found.facts["battles"] = {
+        "played": len(lengths), "ended by their rules": played.terminated, "won": played.won,
+        "mean length": float(np.mean(lengths)) if lengths else None,
+    }  # fmt: skip
+    if lengths:
+        found.sentences.append(
+            f"{played.terminated} of {len(lengths)} battles ended by their own rules. They took {np.mean(lengths):.0f} "
+            f"steps on average; the others were cut, at most after {spaces.episode_limit} steps (--own.episode-limit)."
+        )
+    if lengths and min(lengths) >= spaces.episode_limit:
+        found.remarks.append(
+            Remark("no battle ended before the limit", f"--own.episode-limit {spaces.episode_limit}",
+                   "Raise it if battles are longer by their nature; the learner never sees their end")
+        )  # fmt: skip
+    found.sentences.append(
+        f"{played.won} battles were won." if played.won
+        else "No battle was won, or infos[agent]['battle_won'] is never given: runs show returns instead of win rates. "
+        "Without wins set --agent.behaviour.entropy-decay below 1 (docs/own_environment.md)."
+    )  # fmt: skip
+
+
+def _speed(spaces: Spaces, played: Played, found: Examination) -> None:
+    per_s = len(played.rewards) / max(played.seconds, 1e-9)
+    found.facts["steps per second"] = per_s
+    found.sentences.append(
+        f"One copy plays {per_s:,.0f} steps per second: 50 000 environment steps take {50_000 / per_s / 60:.1f} min "
+        "without learning."
+    )
+
+
+def lines_of(found: Examination) -> Iterator[str]:
+    """The examination as lines of text."""
+    for title, result in found.facts["PettingZoo's tests"].items():
+        yield f"PettingZoo's {title}: {result}"
+    yield from found.sentences
+    for remark in found.remarks:
+        yield f"! {remark}"
+    if not found.remarks:
+        yield "Nothing looks wrong."

@@ -1,0 +1,227 @@
+"""The doctor: each rule speaks of a log with its fault and not of its neighbour; environments are examined."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from odd_env import Plain
+
+from mawm.build import write_config
+from mawm.configs.train import TrainConfig
+from mawm.doctor import main
+from mawm.envs.examine import examine
+from mawm.results.faults import RULES, findings_of
+from mawm.results.load import load_runs
+from mawm.train import main as train
+
+STEPS = [1000 * i for i in range(1, 21)]
+HEALTHY: dict[str, Any] = {
+    "agent_0/actor/entropy_share": np.linspace(0.9, 0.06, 20),
+    "agent_0/world_model/kl": np.linspace(2.0, 1.5, 20),
+    "agent_0/world_model/obs_loss": np.geomspace(4.0, 0.2, 20),
+    "agent_0/world_model/skipped_updates": 0.0,
+    "agent_0/behaviour/skipped_updates": 0.0,
+    "agent_0/critic/value_bias": 0.4,
+    "agent_0/critic/mean_return": np.linspace(2.0, 9.0, 20),
+    "agent_0/critic/advantage_scale": 0.6,
+    "channel/nominal_bandwidth": 0.05,
+    "channel/experience/realised_bandwidth": 0.0417,
+    "channel/experience/offered_bandwidth": 0.05,
+    "channel/experience/sent_items": 100.0,
+    "channel/rollouts/realised_bandwidth": 0.0417,
+    "channel/rollouts/offered_bandwidth": 0.05,
+    "channel/rollouts/sent_items": 100.0,
+    "eval/episodes": 64.0,
+    "eval/distinct_battles": 60.0,
+    "eval/distinct_battles_sampled": 64.0,
+    "eval/win_rate": 0.95,
+    "eval/win_rate_low": 0.87,
+    "eval/win_rate_high": 0.98,
+    "eval/win_rate_sampled": 0.8,
+    "eval/win_rate_sampled_low": 0.69,
+    "eval/win_rate_sampled_high": 0.88,
+    "eval/return": 19.0,
+    "eval/return_sampled": 17.0,
+}
+RISING = np.concatenate([np.geomspace(4.0, 0.2, 8), np.full(6, 0.2), np.full(6, 0.32)])
+LOST = {f"eval/win_rate{mode}{end}": 0.0 for mode in ("", "_sampled") for end in ("", "_low", "_high")}
+GAP = {"eval/win_rate": 0.6, "eval/win_rate_low": 0.48, "eval/win_rate_high": 0.71}
+
+
+def write_log(folder: Path, changes: dict[str, Any], config: TrainConfig | None = None) -> Path:
+    """A run of 20 rows: the healthy one with some tags changed, or removed if None. Numbers stand for constant tags."""
+    tags = {tag: value for tag, value in (HEALTHY | changes).items() if value is not None}
+    curves = {tag: np.broadcast_to(np.asarray(value, float), 20).tolist() for tag, value in tags.items()}
+    rows = [{"env_steps": n, **{tag: values[i] for tag, values in curves.items()}} for i, n in enumerate(STEPS)]
+    folder.mkdir(parents=True)
+    write_config(folder, config or replace(TrainConfig(), env_steps=20_000), {})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], float]] = {
+    # rule: the tag of the finding, a log with the fault, its neighbour without it, and the number that is shown
+    "entropy": (
+        "agent_0/actor/entropy_share", {"agent_0/actor/entropy_share": 0.01, **LOST},
+        {"agent_0/actor/entropy_share": 0.01}, 0.01,
+    ),
+    "kl": ("agent_0/world_model/kl", {"agent_0/world_model/kl": 0.04}, {"agent_0/world_model/kl": 0.06}, 0.04),
+    "bandwidth": (
+        "channel/experience/realised_bandwidth", {"channel/experience/realised_bandwidth": 0.02},
+        {"channel/experience/realised_bandwidth": 0.02, "channel/experience/sent_items": 10.0}, 0.02,
+    ),
+    "model error": (
+        "agent_0/world_model/obs_loss", {"agent_0/world_model/obs_loss": RISING},
+        {"agent_0/world_model/obs_loss": RISING.clip(0.25)}, 0.32,
+    ),
+    "greedy": (
+        "eval/win_rate less eval/win_rate_sampled",
+        {**GAP, "eval/win_rate_sampled": 0.3, "eval/win_rate_sampled_low": 0.2, "eval/win_rate_sampled_high": 0.42},
+        {**GAP, "eval/win_rate_sampled": 0.3, "eval/win_rate_sampled_low": 0.1, "eval/win_rate_sampled_high": 0.6}, 0.3,
+    ),
+    "repeats": ("eval/distinct_battles", {"eval/distinct_battles": 1.0}, {"eval/distinct_battles": 7.0}, 1.0),
+    "no evaluation": (
+        "schedule.eval_every", {tag: None for tag in HEALTHY if tag.startswith("eval/")}, {}, 2000.0,
+    ),
+    "skipped": (
+        "agent_0/behaviour/skipped_updates", {"agent_0/behaviour/skipped_updates": np.linspace(0, 3, 20)}, {}, 3.0,
+    ),
+    "value bias": (
+        "agent_0/critic/value_bias", {"agent_0/critic/value_bias": -2.5}, {"agent_0/critic/value_bias": -1.5}, -2.5,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rule_speaks_of_its_fault_and_not_of_the_neighbouring_log(rule: str, tmp_path: Path) -> None:
+    tag, fault, neighbour, value = CASES[rule]
+    (faulty, healthy), _ = load_runs([write_log(tmp_path / "a", fault), write_log(tmp_path / "b", neighbour)])
+    (finding,) = findings_of(faulty)
+    assert (finding.tag, finding.value) == (tag, pytest.approx(value, rel=0.02))
+    assert list(RULES[rule](faulty)) == [finding]
+    assert abs(finding.value - finding.limit) > 0 and finding.advice and findings_of(healthy) == []
+
+
+def test_bandwidth_rule_speaks_of_too_little_and_too_much_but_not_of_methods_without_sharing(tmp_path: Path) -> None:
+    tag = "channel/rollouts/realised_bandwidth"
+    silent = {tag: 0.0, "channel/rollouts/sent_items": 0.0}
+    alone = replace(TrainConfig(), env_steps=20_000, method="independent")
+    paths = [
+        write_log(tmp_path / "silent", silent), write_log(tmp_path / "loud", {tag: 0.06}),
+        write_log(tmp_path / "alone", silent, alone),
+    ]  # fmt: skip
+    runs, _ = load_runs(paths)
+    assert [[(f.tag, f.limit) for f in findings_of(run)] for run in runs] == [
+        [(tag, 0.025)], [(tag, pytest.approx(0.055))], [],
+    ]  # fmt: skip
+
+
+def test_greedy_rule_compares_returns_where_no_battle_is_won(tmp_path: Path) -> None:
+    far = write_log(tmp_path / "far", {**LOST, "eval/return": -2.0, "eval/return_sampled": -9.0})
+    near = write_log(tmp_path / "near", {**LOST, "eval/return": -6.0, "eval/return_sampled": -9.0})
+    (one, other), _ = load_runs([far, near])
+    assert [f.tag for f in findings_of(one)] == ["eval/return less eval/return_sampled"] and findings_of(other) == []
+
+
+def test_run_that_is_too_short_for_its_first_evaluation_has_no_finding(tmp_path: Path) -> None:
+    config = replace(TrainConfig(), env_steps=100_000)
+    config = replace(config, schedule=replace(config.schedule, eval_every=30_000))
+    (early,), _ = load_runs([write_log(tmp_path / "early", CASES["no evaluation"][1], config)])
+    assert findings_of(early) == []
+
+
+def test_doctor_prints_findings_or_that_nothing_looks_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_log(tmp_path / "a", {}), write_log(tmp_path / "b", CASES["skipped"][1])
+    assert main([str(tmp_path / "a")]) == 0
+    assert "Nothing looks wrong (9 rules" in capsys.readouterr().out
+    assert main([str(tmp_path), "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [len(entry["findings"]) for entry in runs] == [0, 1]
+    assert set(runs[1]["findings"][0]) == {"fault", "tag", "value", "limit", "advice"}
+    assert main([str(tmp_path / "b")]) == 0
+    assert "! updates were skipped, because they were not finite: agent_0/behaviour/skipped_updates is 3 (limit 0)" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    "args", [["nowhere"], ["."], [], ["x", "--map", "a:b"], ["--map", "3m"], ["--map", "no_mod:f"]]
+)
+def test_doctor_ends_with_one_line_where_nothing_can_be_read(
+    args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(args)
+    assert end.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+
+
+def test_doctor_finds_nothing_wrong_in_a_tiny_real_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "run")
+    settings = ["--preset", "debug", "--placement", "inline", "--map", "odd_env:Plain", "--env-steps", "150"]
+    assert train([*settings, "--run-dir", folder]) == 0
+    capsys.readouterr()
+    assert main([folder]) == 0
+    assert "Nothing looks wrong" in capsys.readouterr().out
+
+
+def test_examination_of_a_sound_environment_remarks_nothing() -> None:
+    found = examine("odd_env:Plain", battles=10, limit=50)
+    assert found.facts["PettingZoo's tests"] == {"API test": "passed", "seed test": "passed"}
+    assert found.remarks == []
+    sizes = found.facts["actions"], found.facts["observation numbers"]
+    assert (found.facts["agents"], *sizes) == (["red", "blue"], 3, 3)
+    assert found.facts["battles"] == {"played": 10, "ended by their rules": 10, "won": 0, "mean length": 4.0}
+    words = " ".join(found.sentences)
+    assert "2 learners, one for each agent (red, blue)" in words and "runs show returns instead of win rates" in words
+
+
+class Poor(Plain):
+    """Four kinds of bad numbers, no reward, no end, and noise that no seed determines."""
+
+    chance = np.random.default_rng()
+
+    def look(self, agent: str) -> Any:
+        """A constant, a narrow range far from zero, a tiny number, an outlier once."""
+        bad = 1e6 if self.t == 100 else self.chance.random()
+        return np.array([3.0, 1000.0 + self.chance.random(), 1e-3 * self.chance.random(), bad], np.float32)
+
+    def step(self, actions: dict[str, int]) -> Any:
+        """No reward, no end."""
+        self.t += 1
+        flags = dict.fromkeys(self.agents, False)
+        return self.seen(), dict.fromkeys(self.agents, 0.0), flags, flags, {agent: {} for agent in self.agents}
+
+
+class Breaks(Plain):
+    """Raises an error at its third step."""
+
+    def step(self, actions: dict[str, int]) -> Any:
+        """Fail at the third step."""
+        if self.t == 2:
+            raise KeyError("wall")
+        return super().step(actions)
+
+
+def test_examination_of_a_poor_environment_names_each_fault() -> None:
+    found = examine("test_doctor:Poor", battles=2, limit=150)
+    said = {remark.fault: remark.about for remark in found.remarks}
+    assert said.pop("PettingZoo's seed test fails")
+    assert said == {
+        "numbers of the observation never change": "component 0 (1 of 4)",
+        "numbers are in a narrow range far from zero": "component 1 (1 of 4)",
+        "numbers are tiny beside others": "component 2 (1 of 4)",
+        "numbers have outliers": "component 3 (1 of 4)",
+        "random play is never rewarded": "300 steps",
+        "no battle ended before the limit": "--own.episode-limit 150",
+    }
+
+
+def test_examination_names_opposing_rewards_and_failures_in_the_middle_of_a_battle() -> None:
+    said = {remark.fault: remark.about for remark in examine("test_parallel_answers:ZeroSum", 10, 60).remarks}
+    assert "the rewards of red and blue oppose each other" in said["this is no team"]
+    said = {remark.fault: remark.about for remark in examine("test_doctor:Breaks", 10, 60).remarks}
+    assert "step raised KeyError: 'wall'" in said["the environment fails while it is played"]
