@@ -45,8 +45,8 @@ HERE = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 
 
 def run(command: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a shell command in which `mawm.X` stands for `python -m mawm.X`."""
-    line = command.replace("mawm.", f"{sys.executable} -m mawm.")
+    """Run a shell command; `mawm.X` at its beginning stands for `python -m mawm.X`."""
+    line = re.sub(r"^mawm\.", f"{sys.executable} -m mawm.", command)
     settings = {**os.environ, "PYTHONPATH": HERE, "OMP_NUM_THREADS": "1", **env}
     return subprocess.run(line, shell=True, cwd=folder, env=settings, capture_output=True, text=True, timeout=280)
 
