@@ -253,7 +253,7 @@ def test_beliefs_that_do_not_fit_are_left_out_but_those_of_the_first_agent_are_k
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("map_name", ["27m_vs_30m", "10gen_terran_20_vs_23", "MMM2"])
+@pytest.mark.parametrize("map_name", ["27m_vs_30m", "10gen_terran_20_vs_23"])
 def test_battle_of_a_large_map_takes_at_most_1_mb_whatever_its_agents_believe(
     map_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +266,7 @@ def test_battle_of_a_large_map_takes_at_most_1_mb_whatever_its_agents_believe(
         return replace(found, decoded=decoded, imagined=imagined)
 
     monkeypatch.setattr(pages, "belief_of", noisy)
+    monkeypatch.setattr(pages, "horizon_of", lambda trained: pages.MOST_AHEAD)
     data = pages.watched(untrained("both", map_name), 1, "sample", 0, 0)
     (battle,) = data["battles"]
     assert len(pages.page(data)) < 1_000_000
