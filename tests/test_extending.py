@@ -19,6 +19,7 @@ from mawm.envs.checked import EnvFault
 from mawm.envs.market.vector import MarketVectorEnv
 from mawm.envs.registry import ENVIRONMENTS, Environment, make_env
 from mawm.estimates import _learning
+from mawm.team import InlineTeam
 from mawm.types import Spaces, Step
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,4 +134,5 @@ def test_environment_of_a_row_is_checked(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_learner_of_an_unknown_kind_has_no_estimate() -> None:
-    assert math.isnan(_learning(object(), TrainConfig(), Spaces(1, 2, 3, 4, 5)))
+    team = InlineTeam(lambda index: object(), ((0,),))
+    assert math.isnan(_learning(team.learners[0], team, TrainConfig(), Spaces(1, 2, 3, 4, 5)))

@@ -11,11 +11,14 @@ from mawm.agents.config import BehaviourConfig, InformationConfig, WorldModelCon
 from mawm.agents.information.parameters import ParameterInformation
 from mawm.agents.information.policies import PolicyInformation
 from mawm.agents.rssm import Latent, Posteriors
+from mawm.agents.scales import ObservationScale
 from mawm.agents.world_model import Batch, WorldModel
 
 OBS, ACTIONS, STARTS, HORIZON = 6, 5, 7, 4
 MODEL = WorldModelConfig(deter=16, groups=2, classes=4, hidden=12, obs_scale=10.0)
 BEHAVIOUR = BehaviourConfig(hidden=12)
+SCALE = ObservationScale(OBS)
+"""It leaves observations in [-10, 10] as they are."""
 
 
 def drawn(seed: int) -> torch.Generator:
@@ -95,7 +98,7 @@ def test_ensemble_gain_falls_on_learned_data() -> None:
     rollouts = rollouts._replace(deter=torch.cat([post.deter, post.deter])[: HORIZON + 1, :STARTS])
     before = information.gains(model, rollouts, noise)
     for _ in range(400):
-        information.learn(data, post)
+        information.learn(data, post, SCALE)
     after = information.gains(model, rollouts, noise)
     assert before is not None and after is not None and float(after.mean()) < 0.3 * float(before.mean())
 
@@ -107,7 +110,7 @@ def test_ensemble_ignores_received_rows_and_sends_no_gradient_to_the_world_model
         data, post = batch([True, True, False, False], offset)
         post_of[information] = post._replace(deter=post.deter.clone().requires_grad_())
         for _ in range(3):
-            information.learn(data, post_of[information])
+            information.learn(data, post_of[information], SCALE)
     for a, b in zip(one.ensemble.parameters(), two.ensemble.parameters(), strict=True):
         assert torch.equal(a, b)
     assert all(post.deter.grad is None for post in post_of.values())
@@ -174,7 +177,7 @@ def test_information_state_round_trip_continues(kind: str) -> None:
         return by_parameters() if kind == "param_ig" else by_policies(behaviour, snapshot_every=1)
 
     one, two = fresh(), fresh()
-    one.learn(*batch([True] * 4))
+    one.learn(*batch([True] * 4), SCALE)
     one.remember(behaviour.actor, 1)
     other_actor(behaviour)
     two.load_state(*one.state())

@@ -1,10 +1,7 @@
 """The stacked placement: the mathematics of learners one after the other, for all learners at once."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,20 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mawm import sweep
 from mawm.agents import dense
 from mawm.agents.agent import Agent
 from mawm.agents.categorical import balanced_kl
 from mawm.agents.compute import map_tensors, prepare_process
 from mawm.agents.stacked.learners import StackedLearners, stack
 from mawm.agents.stacked.program import MOST_GRAPHS, WARM_UP, Program
-from mawm.build import make_learner, resolve_placement, temporary_run
+from mawm.build import make_learner, temporary_run
 from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import TrainConfig
 from mawm.estimates import random_segment
 from mawm.loop import round_
-from mawm.run_folder.locate import find_run_folder
-from mawm.run_folder.manifest import read_config, resumed_facts
 from mawm.train import main
 from mawm.types import Segment, Spaces
 
@@ -299,32 +293,6 @@ def test_non_finite_behaviour_losses_of_one_agent_skip_the_steps_of_that_agent_a
     assert np.isnan(agents[1].incidents()["critic"][1]["returns"]).any()
 
 
-def test_auto_means_a_stack_on_a_gpu_for_learners_that_can_be_stacked() -> None:
-    def placed(device: str = "cuda:0", **changes: Any) -> str:
-        return resolve_placement(merge(load_preset("debug"), changes, "test"), learners=3, device=device, cores=2)
-
-    assert placed() == placed(placement="stack") == placed("cpu", placement="stack") == "stack"
-    assert placed("cpu") == "process" and placed("cpu", placement="inline") == "inline"
-    assert placed(precision="bf16") == placed(placement="inline") == "inline"
-    assert placed(method="ippo") == placed(method="mappo", placement="stack") == "inline"
-
-
-def test_run_of_the_same_command_on_another_device_is_the_same_run(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(Path(__file__).parent / "golden/run-0.2.0", folder)
-    config = read_config(folder)
-    assert config.device == "cpu"
-    assert find_run_folder(replace(config, device="cuda"), folder, fresh=False).begun
-
-
-def test_dry_run_of_a_stacked_sweep_estimates_learners_that_cannot_be_stacked(
-    tmp_path: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["--methods", "ippo", "independent", "--placement", "stack", "--train-preset", "debug", "--seeds", "1"]
-    assert sweep.main([*words, "--env-steps", "100", "--dry-run", "--out", f"{tmp_path}/out"]) == 0
-    assert "2 runs of 2 kinds" in capsys.readouterr().out
-
-
 def test_agents_with_data_of_different_shapes_learn_one_after_the_other() -> None:
     _, agents = learned([segments(seed) for seed in range(3)])
     learners = StackedLearners(agents)
@@ -343,35 +311,6 @@ def test_stack_of_trees_keeps_their_structure() -> None:
     whole = stack(trees)
     assert whole[0].shape == (3, 2) and whole[1][0].tolist() == [[0], [1], [2]] and whole[2] == ()
     assert map_tensors(lambda x: x + 1, whole)[1][0].tolist() == [[1], [2], [3]]
-
-
-def test_run_goes_on_in_the_other_placement_and_is_told_that_it_is_not_exact(
-    tmp_path: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    small = ["--preset", "debug", "--device", "cpu", "--bandwidth", "0.5"]
-    assert main([*small, "--placement", "inline", "--env-steps", "200", "--run-dir", f"{tmp_path}/run"]) == 0
-    assert "in this process" in capsys.readouterr().out
-    resume = ["--resume", f"{tmp_path}/run"]
-    assert main([*resume, "--placement", "stack", "--env-steps", "300"]) == 0
-    said = capsys.readouterr()
-    assert "not exact from 224 steps on: learners stacked, before one after another" in said.err
-    assert "in one stack in this process" in said.out
-    assert main([*resume, "--placement", "inline", "--env-steps", "400"]) == 0
-    assert "learners one after another, before stacked" in capsys.readouterr().err
-
-
-def test_placement_without_a_stack_is_exact_after_a_run_that_did_not_name_its_learners() -> None:
-    _, new = resumed_facts({"device": "cpu"}, {"device": "cpu", "learners": "one after another"}, 5, "train")
-    assert new == 0
-    facts, new = resumed_facts({"device": "cpu"}, {"device": "cpu", "learners": "stacked"}, 5, "train")
-    assert new == 1 and "learners stacked" in facts["not_exact"][0]
-
-
-def test_precision_bf16_with_a_stack_is_an_error_that_names_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["--preset", "debug", "--placement", "stack", "--precision", "bf16", "--device", "cpu"])
-    assert stopped.value.code == 2
-    assert "use --placement inline, or --precision auto" in capsys.readouterr().err
 
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
