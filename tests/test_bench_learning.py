@@ -66,6 +66,7 @@ def test_bench_learning_prints_published_figures_below_their_map(study: Path) ->
     assert {row.map for row in rows(study, ("3m", "8m"), ("ippo",), range(3))} <= set(map_names())
 
 
+@pytest.mark.slow
 def test_bench_learning_trains_missing_runs_and_prints_a_row_per_method(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ def told(err: str, folder: Path) -> None:
     assert "The run stops; its last complete checkpoint is intact" in lines[-1] and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_run_with_a_file_size_limit_stops_and_its_old_checkpoint_loads(
     undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], figure: Figure
 ) -> None:

@@ -89,7 +89,7 @@ CASES = {
     "policy": debug(gating={"gate": "policy", "explorers": 1}),
     "open": debug(gating={"gate": "open", "explorers": 1}, agent={"information": {"kind": "policy_mi", "others": 2}}),
 }
-QUICK = ("independent", "both", "centralized", "heads", "policy")
+QUICK = ("both", "centralized", "heads")
 
 
 @pytest.mark.usefixtures("float64")

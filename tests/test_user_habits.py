@@ -51,6 +51,7 @@ def run(command: str, folder: Path, **env: str) -> subprocess.CompletedProcess[s
     return subprocess.run(line, shell=True, cwd=folder, env=settings, capture_output=True, text=True, timeout=280)
 
 
+@pytest.mark.slow
 def test_each_agent_keeps_its_learner_when_the_environment_lists_them_in_another_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,7 +95,12 @@ def test_environment_may_start_and_end_processes_of_its_own() -> None:
     assert env.process.exitcode == 0  # closed in time, so it was not killed
 
 
-@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&- <&-"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "redirection", [pytest.param(">&-", marks=SLOW), pytest.param("2>&-", marks=SLOW), ">&- 2>&- <&-"]
+)
 def test_closed_outputs_change_no_exit_code(redirection: str, tmp_path: Path) -> None:
     assert run(f"mawm.train --preset debug --map nowhere {redirection}", tmp_path).returncode == 2
     show = "from mawm.runtime.console import *; open_outputs(); print_stdout('x'); print_stderr('y'); flush_output()"
