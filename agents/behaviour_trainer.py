@@ -71,10 +71,10 @@ class BehaviourTrainer:
 
     def imagine(self, updates: int) -> None:
         """Imagine rollouts for `updates` behaviour updates (Z Algorithm 2 line 7); they are kept until `fit`."""
-        self.follow(self.plan(updates))
+        self.imagine_as_planned(self.plan_imagination(updates))
 
-    def follow(self, plan: Plan | None) -> None:
-        """Imagine the rollouts of a plan."""
+    def imagine_as_planned(self, plan: Plan | None) -> None:
+        """Imagine the rollouts of a plan; nothing without one."""
         if plan is None:
             return
         plan = on_device(plan, self.device)
@@ -83,7 +83,7 @@ class BehaviourTrainer:
         if self.actor_critic.config.replay_critic > 0.0 and self.gain is None:
             self.real = self.actor_critic.replayed(plan.starts[0], states)
 
-    def plan(self, updates: int) -> Plan | None:
+    def plan_imagination(self, updates: int) -> Plan | None:
         """Begin a round: draw start states and noise on the CPU; None if there is nothing to imagine."""
         self.round += 1
         self.imagined = self.valued = self.real = None
@@ -160,9 +160,9 @@ class BehaviourTrainer:
         number of received rows.
         """
         plan = self.plan_fit(received)
-        return {} if plan is None else self.follow_fit(plan, env_steps)
+        return {} if plan is None else self.fit_as_planned(plan, env_steps)
 
-    def follow_fit(self, plan: FitPlan, env_steps: int) -> Metrics:
+    def fit_as_planned(self, plan: FitPlan, env_steps: int) -> Metrics:
         """The gradient steps of a plan."""
         exploration, logged = self.actor_critic.exploration, []
         for index, replayed in zip(plan.minibatches, plan.replayed, strict=True):

@@ -51,7 +51,7 @@ def latents(stoch: Tensor, classes: int, probs: Tensor | None) -> Tensor:
 
 
 def perceptron(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """X -> W relu(x) + b for each pair W (out, in), b (out,) of `weights`."""
+    """The layers W relu(x) + b of inputs x (..., in), for each pair W (out, in), b (out,) of `weights`."""
     for weight, bias in zip(weights[::2], weights[1::2], strict=True):
         x = functional.linear(functional.relu(x), weight, bias)
     return x

@@ -6,8 +6,9 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from annotated_types import Interval
@@ -132,7 +133,7 @@ class Learning:
 class Learner(Measurement):
     """Seconds of one iteration of learning, and of the same step in plain code (interleaved, one thread).
 
-    On a CPU the agents learn one after the other (processor seconds). On a GPU they learn as one stack (wall seconds).
+    Agents that learn one after the other are timed in processor seconds, stacked agents in wall seconds.
     """
 
     agents: tuple[Annotated[int, Interval(ge=1, le=1000)], ...] = (3,)
@@ -140,6 +141,8 @@ class Learner(Measurement):
     preset: str = "paper"
     device: str = "cpu"
     """`cpu`, `cuda` or `cuda:N`."""
+    placement: Literal["auto", "inline", "stack"] = "auto"
+    """`inline`: one after the other, on a CPU only; `stack`: all at once; `auto`: `stack` on a GPU."""
     compile: bool = False
     """Measure what torch.compile would bring for a world-model update on a CPU, and how long it compiles."""
     repeats: Annotated[int, Interval(ge=1, le=10**6)] = 5
@@ -155,19 +158,15 @@ class Learner(Measurement):
         if self.compile:
             prepare_process("float32")
             return [{"preset": self.preset, "precision": "float32", **stack.compiled(config.agent, self.repeats)}]
-        placement, asked = ("inline", config.precision) if device == "cpu" else ("stack", "auto")
+        stacked = self.placement == "stack" or (self.placement == "auto" and device != "cpu")
+        if not stacked and device != "cpu":
+            raise ValueError(f"--placement inline is timed on a CPU only; got --device {self.device}; use stack")
+        placement, asked = ("stack", "auto") if stacked else ("inline", config.precision)
         precision = resolve_precision(asked, placement, device)
         prepare_process(asked, placement, device)
-        about = {"preset": self.preset, "device": device, "precision": precision}
-        if device == "cpu":
-            return [
-                {"agents": count, **about, **learner.measure(config.agent, count, precision, self.repeats)}
-                for count in self.agents
-            ]
-        return [
-            {"agents": count, **about, **stack.measure(config.agent, count, device, self.repeats)}
-            for count in self.agents
-        ]
+        about = {"preset": self.preset, "device": device, "placement": placement, "precision": precision}
+        measure = partial(stack.measure, device=device) if stacked else partial(learner.measure, precision=precision)
+        return [{"agents": n, **about, **measure(config.agent, n, repeats=self.repeats)} for n in self.agents]
 
 
 @dataclass(frozen=True, kw_only=True)

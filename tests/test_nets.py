@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mawm.agents import dense
 from mawm.agents.categorical import Draw, DrawTransposed, balanced_kl, log_softmax, mixed_probs, sample, softmax
 from mawm.agents.config import WorldModelConfig
 from mawm.agents.fixed_heads import FixedHead
@@ -48,31 +49,7 @@ def test_gathered_product_equals_the_dense_one_hot_product_and_its_straight_thro
     assert torch.allclose(fast[1], probs.grad, atol=1e-12)
 
 
-def plain_observe(rssm, obs, prev_action, reset, noise):
-    """The recurrence written plainly: dense one-hots, no deferred gradients."""
-    c = rssm.config
-    deter, z = torch.zeros(obs.shape[1], c.deter), torch.zeros(obs.shape[1], c.groups * c.classes)
-    deters, probs_all = [], []
-    for t in range(len(obs)):
-        keep = (~reset[t]).double().unsqueeze(-1)
-        a = functional.one_hot(prev_action[t], rssm.action_in.shape[0]).double()
-        x = (z @ rssm.stoch_in.weight + a @ rssm.action_in) * keep
-        h = deter * keep
-        g = functional.linear(h, rssm.recurrent.weight, rssm.recurrent.bias)
-        d = c.deter
-        r, u = torch.sigmoid(x[:, :d] + g[:, :d]), torch.sigmoid(x[:, d : 2 * d] + g[:, d : 2 * d])
-        n = torch.tanh(x[:, 2 * d :] + r * g[:, 2 * d :])
-        deter = (1 - u) * n + u * h
-        logits = rssm.posterior_out(rssm.embed(obs[t]) + rssm.posterior_in(deter))
-        p = torch.softmax(logits.unflatten(-1, (c.groups, c.classes)), -1) * (1 - c.unimix) + c.unimix / c.classes
-        index = (p.detach().cumsum(-1) <= noise[t].unsqueeze(-1) * p.detach().sum(-1, keepdim=True)).sum(-1)
-        z = (functional.one_hot(index, c.classes).double() + p - p.detach()).flatten(1)
-        deters.append(deter)
-        probs_all.append(p)
-    return torch.stack(deters), torch.stack(probs_all)
-
-
-def test_deferred_gradient_observe_equals_the_plain_recurrence():
+def test_observe_with_a_gradient_by_hand_equals_the_plain_formulas():
     config = WorldModelConfig(deter=6, groups=3, classes=4, hidden=7)
     rssm = Rssm(5, 4, config, generator())
     rng = np.random.default_rng(2)
@@ -90,8 +67,10 @@ def test_deferred_gradient_observe_equals_the_plain_recurrence():
 
     post = rssm.observe(obs, action, reset, noise)
     fast = gradients(post.deter, post.probs)
-    deter, probs = plain_observe(rssm, obs, action, reset, noise)
+    with dense.formulas():
+        deter, stoch, probs = rssm.observe(obs, action, reset, noise)
     plain = gradients(deter, probs)
+    assert torch.equal(post.stoch, stoch)
     assert torch.allclose(post.deter, deter, atol=1e-12)
     assert fast.keys() == plain.keys()
     for name, value in plain.items():

@@ -32,7 +32,7 @@ def row(tree: T, i: int) -> T:
 
 
 def alike(trees: Sequence[Any]) -> bool:
-    """Whether trees of tensors have the same shapes; None is like nothing."""
+    """Whether all trees of tensors have the same shapes; False if one of them is None."""
     if any(tree is None for tree in trees):
         return False
     shapes = [[x.shape for x in leaves(tree)] for tree in trees]
@@ -51,12 +51,13 @@ class StackedLearners:
         self.device = agents[0].device
         models = [agent.model_trainer.model for agent in agents]
         critics = [agent.actor_critic for agent in agents]
-        self.model_opt = StackedOptimiser([agent.model_trainer.optimiser for agent in agents])
-        self.actor_opt = StackedOptimiser([each.actor_opt for each in critics])
-        self.critic_opt = StackedOptimiser([each.critic_opt for each in critics])
-        weights = self.model_opt.weights(models[0], "model.")
-        weights |= self.actor_opt.weights(critics[0].actor, "actor_critic.actor.")
-        weights |= self.critic_opt.weights(critics[0].critic, "actor_critic.critic.")
+        optimisers = [agent.model_trainer.optimiser for agent in agents]
+        self.model_opt = StackedOptimiser(optimisers, models[0], "model.")
+        self.actor_opt = StackedOptimiser([each.actor_opt for each in critics], critics[0].actor, "actor_critic.actor.")
+        self.critic_opt = StackedOptimiser(
+            [each.critic_opt for each in critics], critics[0].critic, "actor_critic.critic."
+        )
+        weights = self.model_opt.weights | self.actor_opt.weights | self.critic_opt.weights
         self.learned = StackedNetworks([Networks(*pair) for pair in zip(models, critics, strict=True)], weights)
         self.acting = StackedNetworks(
             [ActingNetworks(agent.acting.model, agent.acting.actor) for agent in agents], self._acting_weights()
@@ -120,10 +121,10 @@ class StackedLearners:
     def imagine(self, updates: int) -> None:
         """Rollouts of each agent (`BehaviourTrainer.imagine`)."""
         trainers = [agent.behaviour_trainer for agent in self.agents]
-        plans = [trainer.plan(updates) for trainer in trainers]
+        plans = [trainer.plan_imagination(updates) for trainer in trainers]
         if not alike(plans):
             for trainer, own in zip(trainers, plans, strict=True):
-                trainer.follow(own)
+                trainer.imagine_as_planned(own)
             return
         plan = on_device(stack([own for own in plans if own is not None]), self.device)
         imagined, valued, real = self.imagination(self.learned.scales(), plan)
@@ -155,7 +156,7 @@ class StackedLearners:
         steps = [None if plan is None else (tuple(plan.minibatches), tuple(plan.replayed)) for plan in plans]
         if not alike(steps):
             pairs = zip(trainers, plans, strict=True)
-            return [{} if plan is None else trainer.follow_fit(plan, env_steps) for trainer, plan in pairs]
+            return [{} if plan is None else trainer.fit_as_planned(plan, env_steps) for trainer, plan in pairs]
         every = [plan for plan in plans if plan is not None]
         self.actor_opt.prepare()
         self.critic_opt.prepare()

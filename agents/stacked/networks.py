@@ -94,25 +94,23 @@ class StackedOptimiser:
     An agent whose gradient is not finite keeps its weights, while the others' change.
     """
 
-    def __init__(self, optimisers: Sequence[Optimiser]) -> None:
+    def __init__(self, optimisers: Sequence[Optimiser], module: nn.Module, prefix: str) -> None:
+        """Share the parameters of the optimisers' modules; `module` is the first one's, `prefix` goes before names."""
         self.optimisers = list(optimisers)
         self.clip = optimisers[0].clip
         self.data = torch.stack([optimiser.flat.detach() for optimiser in optimisers])
         self.grad = torch.zeros_like(self.data)
         for optimiser, data, grad in zip(optimisers, self.data, self.grad, strict=True):
             optimiser.move(data, grad)
-        self.views: dict[str, Tensor] = {}
+        self.weights: dict[str, Tensor] = {}
+        """The parameters (N, ...) by name."""
         self.gradients: list[Tensor] = []
-
-    def weights(self, module: nn.Module, prefix: str) -> dict[str, Tensor]:
-        """The shared parameters (N, ...) by name; `module` is the one of the first optimiser."""
         start = 0
         for name, parameter in module.named_parameters():
             columns, shape = slice(start, start + parameter.numel()), (len(self.data), *parameter.shape)
-            self.views[f"{prefix}{name}"] = self.data[:, columns].view(shape).requires_grad_()
+            self.weights[f"{prefix}{name}"] = self.data[:, columns].view(shape).requires_grad_()
             self.gradients.append(self.grad[:, columns].view(shape))
             start += parameter.numel()
-        return dict(self.views)
 
     def prepare(self) -> None:
         """Create Adam's moments before the first step."""
@@ -125,7 +123,7 @@ class StackedOptimiser:
         Nothing here waits for the device. `count` must be called with the norms.
         """
         # `backward` would add gradients on the stream on which each weight was used first.
-        torch._foreach_copy_(self.gradients, torch.autograd.grad(losses.sum(), list(self.views.values())))
+        torch._foreach_copy_(self.gradients, torch.autograd.grad(losses.sum(), list(self.weights.values())))
         norms: Tensor = self.grad.norm(dim=1)
         finite = norms.isfinite()
         self.grad.mul_(torch.where(finite & (norms > self.clip), self.clip / norms, 1.0).unsqueeze(1))
