@@ -1,7 +1,7 @@
 """Validates every answer of an environment before it is used."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,10 +35,21 @@ FIELDS: dict[str, tuple[tuple[str, ...], type[np.generic]]] = {
 }
 """Shape and type of every field of a `Step`."""
 MISTAKES = (
-    "TypeError", "AttributeError", "NameError", "KeyError", "IndexError", "AssertionError", "ZeroDivisionError",
-    "NotImplementedError", "InvalidAnswer",
+    TypeError, ValueError, AttributeError, NameError, LookupError, AssertionError, ImportError, SyntaxError,
+    ArithmeticError, NotImplementedError,
 )  # fmt: skip
-"""Names of exceptions, because those of another process are not of the same class here."""
+"""Exceptions that a restart does not cure: the code has a mistake, or is called in a way that it does not expect."""
+
+
+def _names(kinds: Iterable[type[BaseException]]) -> Iterator[str]:
+    """The names of exceptions and of the kinds below them."""
+    for kind in kinds:
+        yield kind.__name__
+        yield from _names(kind.__subclasses__())
+
+
+NAMES_OF_MISTAKES = frozenset((*_names(MISTAKES), "InvalidAnswer"))
+"""An exception of another process is not of the same class here: only its name is."""
 FINITE = ("obs", "state", "reward", "final_obs")
 
 
@@ -107,7 +118,7 @@ class CheckedEnv:
             self._fault = fault
         except Exception as error:
             self._fault = EnvFault(f"{self._where()}: {describe_failure(method, error)}")
-            self._fault.mistake = type(error).__name__ in MISTAKES
+            self._fault.mistake = type(error).__name__ in NAMES_OF_MISTAKES
         raise self._fault
 
     def _where(self, row: int | None = None) -> str:

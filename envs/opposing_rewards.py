@@ -7,6 +7,8 @@ import numpy as np
 
 STEPS = 200
 """Steps after which the rewards are judged."""
+LEAST = 20
+"""Steps that a judgement needs at least."""
 OPPOSED = -0.5
 """Largest correlation of two agents' rewards that counts as opposed. In a zero-sum game of two it is -1. Agents of a
 team that are paid for their own finds have correlations near 0."""
@@ -29,6 +31,12 @@ class OpposingRewards:
             self._rows.append([rewards.get(agent, np.nan) for agent in self._agents])
         if len(self._rows) < STEPS:
             return ""
+        return self.judge()
+
+    def judge(self) -> str:
+        """Judge the rewards added so far. Returns a sentence for the user, or an empty text."""
+        if self.judged or len(self._rows) < LEAST:
+            return ""
         self.judged = True
         return self._judge(np.array(self._rows))
 
@@ -38,7 +46,7 @@ class OpposingRewards:
         for i in range(rows.shape[1]):
             for j in range(i):
                 both = rows[np.isfinite(rows[:, i]) & np.isfinite(rows[:, j])][:, (i, j)]
-                if len(both) < STEPS // 2 or (both.std(0) < 1e-9).any():
+                if len(both) < max(LEAST, len(rows) // 2) or (both.std(0) < 1e-9).any():
                     continue
                 found = float(np.corrcoef(both.T)[0, 1])
                 if found < worst:
@@ -48,6 +56,6 @@ class OpposingRewards:
         one, other = (self._agents[i] for i in pair)
         return (
             f"the rewards of {one} and {other} oppose each other (correlation {worst:.2f} in {len(rows)} steps), and "
-            "the reward of the team is the mean of its agents' rewards: so it says little, and nothing in a zero-sum "
-            "game. Leave the opponents to a fixed policy inside the environment"
+            "the reward of the team is the mean of its agents' rewards. This mean says little if agents play against "
+            "each other: leave the opponents to a fixed policy inside the environment"
         )

@@ -10,16 +10,11 @@ from pettingzoo import AECEnv
 from mawm.types import Bools, Floats
 
 Row = TypeVar("Row", Floats, Bools)
-MISTAKES = (
-    TypeError, ValueError, AttributeError, NameError, LookupError, AssertionError, ImportError, SyntaxError,
-    ArithmeticError, NotImplementedError,
-)  # fmt: skip
-"""Exceptions that a restart does not cure: the code has a mistake, or is called in a way that it does not expect."""
 WRAP = "see docs/own_environment.md, Other kinds of environments"
 
 
 class InvalidAnswer(RuntimeError):
-    """An answer of an environment has the wrong form."""
+    """An answer of an environment has the wrong form, or is a ValueError."""
 
 
 def check_kind(env: Any) -> None:
@@ -76,6 +71,12 @@ def flag(name: str, value: Any) -> bool:
     if kept.size == 1 and kept.dtype.kind in "biuf" and kept.reshape(-1)[0] in (0, 1):
         return bool(kept.reshape(-1)[0])
     raise InvalidAnswer(f"{name} is {shown(value)}; expected True or False")
+
+
+def told_flag(name: str, agent: Any, info: Mapping[str, Any], *, default: bool) -> bool:
+    """A truth value in an agent's infos; the default if it is missing or None."""
+    value = info.get(name)
+    return default if value is None else flag(f"{name} of {agent}", value)
 
 
 def flags(field: str, answer: Any) -> dict[Any, bool]:
@@ -148,7 +149,7 @@ def call(method: str, function: Callable[..., Any], *arguments: Any, **named: An
     try:
         return function(*arguments, **named)
     except ValueError as error:
-        raise RuntimeError(f"its {method} raised ValueError: {error}") from error
+        raise InvalidAnswer(f"its {method} raised ValueError: {error}") from error
 
 
 def parts(method: str, count: int, answer: Any) -> Any:

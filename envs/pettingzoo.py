@@ -6,16 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.checked import source_of
+from mawm.envs.checked import MISTAKES, source_of
 from mawm.envs.opposing_rewards import OpposingRewards
 from mawm.envs.parallel_answers import (
-    MISTAKES,
     InvalidAnswer,
     action_count,
     by_agent,
     call,
     check_kind,
-    flag,
     flags,
     flat,
     info_of,
@@ -24,6 +22,7 @@ from mawm.envs.parallel_answers import (
     number,
     of_length,
     parts,
+    told_flag,
 )  # fmt: skip
 from mawm.runtime.console import print_stderr
 from mawm.runtime.import_user_code import load_factory
@@ -51,8 +50,8 @@ class ParallelVectorEnv:
 
     The construction plays one step in row 0, so that mistakes are found before a run begins. Sizes and agents must not
     change after the first reset. RuntimeError for other agents, another length of an observation or mask, or a
-    malformed answer names the field, the expected and the actual value. A ValueError of the environment becomes a
-    RuntimeError too: only mistakes of the caller are ValueErrors.
+    malformed answer names the field, the expected and the actual value. A ValueError of the environment becomes an
+    InvalidAnswer: only mistakes of the caller are ValueErrors.
     """
 
     def __init__(
@@ -86,6 +85,11 @@ class ParallelVectorEnv:
         """From now on, judge whether the rewards of agents oppose each other, and tell it to `warn` once."""
         self._warn, self._opposing = warn, OpposingRewards(self._agents)
 
+    def judge_rewards(self) -> None:
+        """Judge the rewards now, without waiting for more steps (see `watch`)."""
+        if self._warn and (sentence := self._opposing.judge()):
+            self._warn(sentence)
+
     def reset(self) -> Step:
         """Begin B new battles: the next battle number of each row."""
         if not self._fresh:
@@ -101,14 +105,14 @@ class ParallelVectorEnv:
             raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {expected}")
         self._check(actions)
         self._fresh = False
-        reward, flags = np.zeros(self.batch, np.float32), np.zeros((3, self.batch), np.bool_)
+        reward, ends = np.zeros(self.batch, np.float32), np.zeros((3, self.batch), np.bool_)
         last = []
         for row in range(self.batch):
-            reward[row], flags[:, row] = self._play(row, actions[row])
+            reward[row], ends[:, row] = self._play(row, actions[row])
             last.append(self._views[row])
-            if flags[0, row] or flags[1, row]:
+            if ends[0, row] or ends[1, row]:
                 self._views[row] = self._begin(row)
-        return self._step(reward, flags, last)
+        return self._step(reward, ends, last)
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Numbers and actions of the running battles: battle (B,), length (B,), actions (B, T, N)."""
@@ -147,7 +151,7 @@ class ParallelVectorEnv:
         self._battles[row] += self.batch
         self._played[row], self._gone[row] = [], {}
         seed = int(np.random.SeedSequence((self._seed, int(self._battles[row]))).generate_state(1)[0] >> 1)
-        return self._view(*self._reset(row, seed), frozenset())
+        return self._view(*self._reset(row, seed))
 
     def _reset(self, row: int, seed: int) -> tuple[Any, Any]:
         """Observations of all agents, and infos, from a reset of one row."""
@@ -172,13 +176,13 @@ class ParallelVectorEnv:
         chosen = {agent: int(a) for agent, a in zip(self._agents, actions, strict=True) if agent in playing}
         obs, paid, terminations, truncations, infos = parts("step", 5, call("step", env.step, chosen))
         terminated, truncated = flags("terminations", terminations), flags("truncations", truncations)
-        before, gone = self._gone[row], self._gone[row] | {a: flag for a, flag in terminated.items() if a in playing}
+        before, gone = self._gone[row], self._gone[row] | {a: ended for a, ended in terminated.items() if a in playing}
         self._gone[row] = gone
         out = frozenset(agent for agent in gone if gone[agent] and before.get(agent, False))
-        self._views[row] = self._view(obs, infos, out)
+        self._views[row] = self._view(obs, infos, out, frozenset(agent for agent in gone if gone[agent]))
         reward = self._reward(playing, paid)
         told = by_agent("infos", {} if infos is None else infos)
-        won = any(flag(f"battle_won of {key}", info_of(told, key).get("battle_won", False)) for key in told)
+        won = any(told_flag("battle_won", key, info_of(told, key), default=False) for key in told)
         ended = all(gone.get(agent, False) for agent in env.agents) or terminated.get(EVERYONE, False)
         cut = len(self._played[row]) >= self.spaces.episode_limit or any(truncated.values())
         # An environment may flag agents both ways: their battle is terminated if all of them are.
@@ -195,8 +199,13 @@ class ParallelVectorEnv:
             self._warn(sentence)
         return float(np.mean(list(rewards.values()))) if rewards else 0.0
 
-    def _view(self, obs: Any, infos: Any, out: frozenset[Any]) -> View:
-        """Padded observations, masks and alive flags of one row; agents that are `out` are not alive."""
+    def _view(
+        self, obs: Any, infos: Any, out: frozenset[Any] = frozenset(), ended: frozenset[Any] = frozenset()
+    ) -> View:
+        """Padded observations, masks and alive flags of one row.
+
+        Agents that are `out` are not alive. An agent that has `ended` may forbid every action; it gets action 0.
+        """
         unknown = [agent for agent in by_agent("observations", obs) if agent not in self._agents]
         if unknown:
             raise InvalidAnswer(f"observations contain {unknown[0]}; expected only {listed(self._agents)}")
@@ -205,7 +214,7 @@ class ParallelVectorEnv:
         avail, alive = np.zeros((n, sizes.n_actions), np.bool_), np.zeros(n, np.bool_)
         for i, agent in enumerate(self._agents):
             info = info_of(infos, agent)
-            alive[i] = agent in obs and agent not in out and flag(f"alive of {agent}", info.get("alive", True))
+            alive[i] = agent in obs and agent not in out and told_flag("alive", agent, info, default=True)
             if not alive[i]:
                 avail[i, 0] = True
                 continue
@@ -215,11 +224,12 @@ class ParallelVectorEnv:
             mask = info.get("action_mask") if mask is None else mask
             count = self._counts[i]
             avail[i, :count] = True if mask is None else mask_of(agent, mask, count)
+            avail[i, 0] |= agent in ended and not avail[i].any()
         return padded, avail, alive
 
-    def _step(self, reward: Floats, flags: Bools, last: list[View]) -> Step:
+    def _step(self, reward: Floats, ends: Bools, last: list[View]) -> Step:
         state = np.zeros((self.batch, 0), np.float32)
-        terminated, truncated, won = flags
+        terminated, truncated, won = ends
         now, final = _stacked(self._views), _stacked(last)
         return Step(*now, state, reward, terminated, truncated, won, *final)
 
@@ -250,10 +260,6 @@ def own_parallel_env(
         raise ValueError(f"environment {name} ended its process at the start (sys.exit({error.code!r}))") from None
     except (InvalidAnswer, *MISTAKES) as error:
         raise ValueError(f"environment {name}: {_described(error)}") from None
-    except RuntimeError as error:
-        if isinstance(error.__cause__, MISTAKES):
-            raise ValueError(f"environment {name}: {_described(error)}") from None
-        raise
 
 
 def _described(error: Exception) -> str:

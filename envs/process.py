@@ -24,7 +24,7 @@ CLOSE_TIMEOUT_S = 5.0
 START_TIMEOUT_S = 60.0
 """Minimum timeout of the start, because imports are slow on a busy machine."""
 GOES_ON = "goes on"
-"""Stands for an error in a message of a long call that has made a step: the time for its answer begins again."""
+"""The message of a long call that has made one more step: the time limit of its answer begins again."""
 _ALL: "weakref.WeakSet[ProcessEnv]" = weakref.WeakSet()
 """All environments of this process, for `limit_waiting`."""
 

@@ -52,7 +52,7 @@ def main(args: list[str] | None = None) -> int:
 def _environment(command: Command) -> int:
     if not is_own(command.map):
         fail(f"--map {command.map}: it must be module:factory of an environment of your own")
-    from mawm.envs.examine import examine, lines_of
+    from mawm.auditing.examine import examine, lines_of
 
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what the environment prints

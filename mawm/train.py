@@ -75,8 +75,8 @@ class Command:
 def main(args: list[str] | None = None) -> int:
     """Parse, check, build, train. Exit codes: 0 done, 1 failed, 2 a user error, 3 saving failed.
 
-    130 and 143: stopped by a signal. Without `args` the arguments of the process are used. Then signals are ignored
-    after the run, because the process ends.
+    129, 130 and 143: stopped by a signal. Without `args` the arguments of the process are used. Then signals are
+    ignored after the run, because the process ends.
     """
     stopping = Stopping(until_exit=args is None)
     args = sys.argv[1:] if args is None else args
@@ -183,9 +183,11 @@ def _prepare_and_train(
     folder = place.folder
     if place.begun and (order := recorded_agents(folder)) not in ((), config.own.agents):
         # The environment lists its agents in another order than when the run began: each keeps its learner.
+        explorer_hook.close()
         env.close()
         config = with_agents(config, order)
         env = at_end.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
+        explorer_hook = at_end.enter_context(contextlib.closing(make_explorer_hook(config, env.spaces)))
     at_end.callback(FolderLock(folder).release)
     place.clear()
     resume = newest(folder) if place.begun else None

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 from annotated_types import Interval
 
-from mawm.configs.command_line import fail, parse
+from mawm.configs.command_line import fail, make_parent, parse, writing
 from mawm.types import Seed
 
 DESCRIPTION = """Play battles with the newest checkpoint of a run and write them as one HTML page that needs no network.
@@ -46,6 +46,7 @@ def main(args: list[str] | None = None) -> int:
         fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
     if out.suffix != ".html":
         fail(f"--out {out}: the page is an HTML file; give a name that ends in .html")
+    make_parent("--out", out)
     from mawm.watching.page import watched, write_page  # torch and numba load only once the command line is right
     from mawm.watching.recording import load_trained_team
 
@@ -55,10 +56,10 @@ def main(args: list[str] | None = None) -> int:
         if command.agent >= agents:
             raise ValueError(f"--agent {command.agent}: the team has the agents 0 to {agents - 1}; name one of them")
         page = watched(trained, command.battles, command.mode, command.seed, command.agent)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_page(out, page)
     except (OSError, ValueError) as error:
         fail(f"{command.run}: {error}")
+    with writing("--out", out):
+        write_page(out, page)
     ends = ", ".join(f"{battle['end']} after {battle['steps']} steps" for battle in page["battles"])
     print(f"{out}: {ends}; {out.stat().st_size / 1e6:.2f} MB")
     return 0

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from odd_env import Plain
+from test_own_environment import EXAMPLE
 
+from mawm.auditing.examine import examine
 from mawm.build import write_config
 from mawm.configs.train import TrainConfig
 from mawm.doctor import main
-from mawm.envs.examine import examine
 from mawm.results.faults import RULES, findings_of
 from mawm.results.load import load_runs
 from mawm.train import main as train
@@ -84,7 +86,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], float]] = {
     ),
     "repeats": ("eval/distinct_battles", {"eval/distinct_battles": 1.0}, {"eval/distinct_battles": 7.0}, 1.0),
     "no evaluation": (
-        "schedule.eval_every", {tag: None for tag in HEALTHY if tag.startswith("eval/")}, {}, 2000.0,
+        "env_steps", {tag: None for tag in HEALTHY if tag.startswith("eval/")}, {}, 20_000.0,
     ),
     "skipped": (
         "agent_0/behaviour/skipped_updates", {"agent_0/behaviour/skipped_updates": np.linspace(0, 3, 20)}, {}, 3.0,
@@ -222,6 +224,62 @@ def test_examination_of_a_poor_environment_names_each_fault() -> None:
 
 def test_examination_names_opposing_rewards_and_failures_in_the_middle_of_a_battle() -> None:
     said = {remark.fault: remark.about for remark in examine("test_parallel_answers:ZeroSum", 10, 60).remarks}
-    assert "the rewards of red and blue oppose each other" in said["this is no team"]
+    assert "the rewards of red and blue oppose each other" in said["the rewards of agents oppose each other"]
     said = {remark.fault: remark.about for remark in examine("test_doctor:Breaks", 10, 60).remarks}
     assert "step raised KeyError: 'wall'" in said["the environment fails while it is played"]
+
+
+class Late(Plain):
+    """One reward of 1, at the last of its 150 steps."""
+
+    def step(self, actions: dict[str, int]) -> Any:
+        """Pay at the end."""
+        self.t += 1
+        over = self.t == 150
+        flags, cut = dict.fromkeys(self.agents, over), dict.fromkeys(self.agents, False)
+        rewards, infos = dict.fromkeys(self.agents, float(over)), {agent: {} for agent in self.agents}
+        seen = self.seen()
+        self.agents = [] if over else self.agents
+        return seen, rewards, flags, cut, infos
+
+
+def test_examination_names_the_unit_by_which_a_learner_divides_rewards() -> None:
+    found = examine("test_doctor:Late", battles=2, limit=200)
+    assert found.facts["rewards"]["unit"] == 1.0  # the discount of .99 to the power 150 would give .22
+
+
+class Leaves(Plain):
+    """Ends the process at its third step."""
+
+    def step(self, actions: dict[str, int]) -> Any:
+        """End the process."""
+        if self.t == 2:
+            raise SystemExit(0)
+        return super().step(actions)
+
+
+def test_examination_names_an_environment_that_ends_its_process() -> None:
+    said = {remark.fault: remark.about for remark in examine("test_doctor:Leaves", 3, 60).remarks}
+    assert said["the environment ends its process"] == "sys.exit(0) in step 3"
+
+
+def test_examination_of_the_published_example_remarks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "published.py").write_text(EXAMPLE, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = examine("published:make", battles=20, limit=20)
+    assert found.remarks == [] and found.facts["battles repeat under a seed"]
+
+
+class NewSpaces(Plain):
+    """A new space object at each call, which PettingZoo's seed test does not accept."""
+
+    def action_space(self, agent: str) -> Any:
+        """Three actions."""
+        return spaces.Discrete(3)
+
+
+def test_examination_tells_a_failing_seed_test_from_battles_that_do_not_repeat() -> None:
+    advice = {remark.fault: remark.advice for remark in examine("test_doctor:NewSpaces", 3, 60).remarks}
+    assert "two copies gave equal answers" in advice["PettingZoo's seed test fails"]
+    advice = {remark.fault: remark.advice for remark in examine("test_doctor:Poor", 1, 60).remarks}
+    assert "draw every random number" in advice["PettingZoo's seed test fails"]

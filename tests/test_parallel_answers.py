@@ -127,7 +127,7 @@ REFUSED: dict[str, tuple[int, Callable[[Any], Any], str]] = {
     "mask of logits": (4, lambda x: {"red": {"action_mask": [-np.inf, 0, 0]}}, "the action mask of red holds -inf"),
     "mask of words": (4, lambda x: {"red": {"action_mask": "ab"}}, "the action mask of red is 'ab'; expected zeros"),
     "alive NaN": (4, lambda x: {"red": {"alive": NAN}}, "alive of red is nan; expected True or False"),
-    "won None": (4, lambda x: {"red": {"battle_won": None}}, "battle_won of red is None; expected True or False"),
+    "won maybe": (4, lambda x: {"red": {"battle_won": 0.5}}, "battle_won of red is 0.5; expected True or False"),
     "flag NaN": (2, lambda x: {**x, "red": NAN}, "terminations of red is nan; expected True or False"),
     "one flag": (2, lambda x: True, "terminations are of type bool; expected a dictionary by agent"),
     "one reward": (1, lambda x: 1.0, "rewards are of type float; expected a dictionary by agent"),
@@ -291,3 +291,36 @@ def test_adapter_warns_once_of_a_zero_sum_environment() -> None:
     for _ in range(2 * STEPS):
         env.step(np.zeros((2, 2), np.int64))
     assert len(said) == 1 and "the rewards of red and blue oppose each other (correlation -1.00" in said[0]
+
+
+class LastMask(Ends):
+    """Shows an ending agent a mask of zeros, and tells `battle_won` only at the end."""
+
+    def step(self, actions: dict[str, int]) -> Any:
+        """Play a step."""
+        seen, rewards, ends, cut, infos = super().step(actions)
+        for agent in infos:
+            infos[agent] = {"action_mask": np.full(3, int(not ends[agent])), "battle_won": None}
+        return seen, rewards, ends, cut, infos
+
+
+def test_adapter_accepts_a_mask_of_zeros_of_an_agent_that_ends_and_missing_values_in_infos() -> None:
+    plan = [({"red": False, "blue": True}, FALSE, BOTH), (TRUE, FALSE, BOTH)]
+    env = CheckedEnv(ParallelVectorEnv(lambda: LastMask(plan), 1, 0, 9), "last")
+    env.reset()
+    step = env.step(np.zeros((1, 2), np.int64))
+    assert step.avail[0].tolist() == [[True, True, True], [True, False, False]] and not step.battle_won[0]
+    with pytest.raises(EnvFault, match="forbids every action"):
+        never = [(FALSE, FALSE, BOTH)]
+        blocked = CheckedEnv(ParallelVectorEnv(lambda: Blocked(never), 1, 0, 9), "blocked")
+        blocked.reset()
+        blocked.step(np.zeros((1, 2), np.int64))
+
+
+class Blocked(Ends):
+    """Forbids every action to an agent that goes on."""
+
+    def step(self, actions: dict[str, int]) -> Any:
+        """Play a step."""
+        seen, rewards, ends, cut, infos = super().step(actions)
+        return seen, rewards, ends, cut, {agent: {"action_mask": np.zeros(3)} for agent in infos}

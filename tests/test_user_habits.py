@@ -28,6 +28,7 @@ from mawm.envs.pettingzoo import own_parallel_env
 from mawm.envs.process import ProcessEnv
 from mawm.envs.registry import environment_of, make_env
 from mawm.evaluation import evaluate
+from mawm.gating import build as gating_build
 from mawm.report import _about
 from mawm.results.load import load_runs
 from mawm.results.study import Study
@@ -73,6 +74,26 @@ def test_each_agent_keeps_its_learner_when_the_environment_lists_them_in_another
         assert evaluate_command.main(["my run", "--episodes", "5", "--json"]) == 0
         scores.append(json.loads(capsys.readouterr().out))
     assert scores[0] == scores[1] and scores[0]["episodes"] == 5
+
+
+@pytest.mark.slow
+def test_explorers_get_the_recorded_order_of_agents_when_a_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    orders, make = [], gating_build.make_env
+
+    def watched(settings: Any, purpose: str, batch: int) -> Any:
+        orders.append(settings.own.agents)
+        return make(settings, purpose, batch)
+
+    monkeypatch.setattr(gating_build, "make_env", watched)
+    train = ["independent" if word == "ippo" else word for word in TRAIN]  # a gate protects a world model
+    command = [*train, "--map", "odd_env:Reversed", "--gate", "strict", "--run-dir", "run", "--env-steps"]
+    for order, steps in (("red blue green", "60"), ("green red blue", "120")):
+        monkeypatch.setenv("ORDER", order)
+        assert main([*command, steps]) == 0
+    assert orders[0] == orders[-1] == ("red", "blue", "green")
 
 
 def test_long_battles_are_replayed_though_the_replay_takes_longer_than_one_answer_may() -> None:
@@ -181,23 +202,34 @@ def test_module_that_reads_the_command_line_at_its_import_is_named(
 ) -> None:
     (tmp_path / "my_script.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
-    said = refused(main, ["--preset", "debug", "--map", "my_script:make"], capsys)
-    assert (
-        "map 'my_script:make' cannot be loaded (the import of my_script ended the process: 'mine: error: unrec" in said
-    )
-    assert "belongs under if __name__ == '__main__'" in said
+    with pytest.raises(SystemExit) as end:
+        main(["--preset", "debug", "--map", "my_script:make"])
+    said = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2 and "mine: error: unrecognized arguments" in said[-2]
+    assert "map 'my_script:make' cannot be loaded (the import of my_script ended the process (sys.exit(2))" in said[-1]
+    assert "belongs under if __name__ == '__main__'" in said[-1]
     done = run("mawm.train --preset debug", tmp_path, MAWM_PLUGINS="my_script", PYTHONPATH=f"{ROOT}:{tmp_path}")
     assert done.returncode == 2
     assert "MAWM_PLUGINS names the module 'my_script', whose import ended the process" in done.stderr.splitlines()[-1]
 
 
-def test_warnings_of_a_module_at_its_import_are_still_printed(
+LOUD = """
+import faulthandler, logging, sys
+faulthandler.enable(open("faults", "w"))
+logging.getLogger("loud").addHandler(logging.StreamHandler())
+print("old", file=sys.stderr)
+def make(): logging.getLogger("loud").error("made")
+"""
+
+
+def test_module_prints_and_logs_at_its_import_and_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "my_loud.py").write_text("import sys\nprint('old', file=sys.stderr)\ndef make(): pass\n")
+    (tmp_path / "my_loud.py").write_text(LOUD)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    load_factory("map", "my_loud:make")
-    assert capsys.readouterr().err == "old\n"
+    load_factory("map", "my_loud:make")()
+    assert capsys.readouterr().err == "old\nmade\n"
 
 
 def test_edited_code_of_an_environment_is_told_and_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,11 +238,11 @@ def test_edited_code_of_an_environment_is_told_and_recorded(tmp_path: Path, monk
     monkeypatch.syspath_prepend(tmp_path)
     load_factory("map", "my_task:make")
     before = {"sources": source_digests("my_task:make")}
-    assert set(before["sources"]) == {"my_rules.py", "my_task.py"}
+    assert set(before["sources"]) == {"my_task: my_rules.py", "my_task: my_task.py"}
     assert resumed_facts(before, {"sources": source_digests("my_task:make")}, 50, "again")[1] == 0
     (tmp_path / "my_rules.py").write_text("PAY = -5\n")
     facts, new = resumed_facts(before, {"sources": source_digests("my_task:make")}, 50, "again")
-    assert (facts["not_exact"], new) == (["from 50 steps on: your code was edited (my_rules.py)"], 1)
+    assert (facts["not_exact"], new) == (["from 50 steps on: your code was edited (my_task: my_rules.py)"], 1)
 
 
 def test_run_continues_with_another_timeout_and_with_names_that_an_earlier_version_did_not_record(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from watch_pages import battles_of, unpacked
 
 from mawm.agents.rssm import Latent
 from mawm.build import make_team
@@ -24,7 +25,7 @@ from mawm.watching import page as pages
 from mawm.watching.beliefs import Belief, belief_of, errors_of
 from mawm.watching.features import features_of
 from mawm.watching.offers import ObservedSelector
-from mawm.watching.packed import UNSEEN, packed, unpacked
+from mawm.watching.packed import UNSEEN, packed
 from mawm.watching.recording import Battle, TrainedTeam, load_trained_team, play, watched_env
 
 GOLDEN = Path(__file__).parent / "golden/run-0.2.0"
@@ -33,7 +34,7 @@ GOLDEN = Path(__file__).parent / "golden/run-0.2.0"
 
 def battles_in(path: Path) -> list[dict[str, Any]]:
     """The battles of a written page, with unpacked fields."""
-    return [{**battle, "arrays": unpacked(battle["field"])} for battle in pages.battles_of(path.read_text("utf-8"))]
+    return [{**battle, "arrays": unpacked(battle["field"])} for battle in battles_of(path.read_text("utf-8"))]
 
 
 def watch(out: Path, *options: str, run: Path = GOLDEN) -> list[dict[str, Any]]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser import OpenPage, headless_chromium, open_page
+from watch_pages import battles_of
 
 from mawm.watch import main
-from mawm.watching import page as pages
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -63,7 +63,7 @@ def ink(opened: OpenPage, canvas: str) -> int:
 
 def steps(written: Path) -> int:
     """Steps of the first battle."""
-    return int(pages.battles_of(written.read_text("utf-8"))[0]["steps"])
+    return int(battles_of(written.read_text("utf-8"))[0]["steps"])
 
 
 def test_page_fits_the_screen_and_draws_the_field(opened: OpenPage) -> None:
@@ -153,7 +153,7 @@ def test_click_on_a_segment_goes_to_its_first_step(opened: OpenPage) -> None:
 
 def test_another_battle_can_be_chosen(opened: OpenPage, written: Path) -> None:
     opened.page.select_option("#battle", "1")
-    second = pages.battles_of(written.read_text("utf-8"))[1]["steps"]
+    second = battles_of(written.read_text("utf-8"))[1]["steps"]
     opened.page.wait_for_function(f"document.getElementById('scrub').max === '{second}'")
     assert text(opened, "#clock").startswith(f"step 0 of {second} ")
 

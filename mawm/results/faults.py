@@ -1,7 +1,7 @@
 """Likely faults of a run, found in its log: one small rule for each kind. docs/doctor.md describes them.
 
-The limits were chosen so that no rule speaks of the runs that are known to have learned (2s_vs_1sc and 2s3z, method
-`both`, 16 000 to 32 000 steps). The comment at each limit gives the values of those runs.
+The limits were chosen so that no rule has a finding in the runs that are known to have learned (2s_vs_1sc and 2s3z,
+method `both`, 16 000 to 32 000 steps). The comment at each limit gives the values of those runs.
 """
 
 import math
@@ -69,8 +69,8 @@ def _entropy(run: RunRecord) -> Iterator[Finding]:
     if found is not None and found[1] < ENTROPY_DEAD and max(_last(run, "eval/win_rate"), 0.0) < WON:
         yield Finding(
             "the entropy of the policy is dead, and it does not win", *found, ENTROPY_DEAD,
-            "It tries nothing new. Raise --agent.behaviour.entropy-target and --agent.behaviour.entropy-final; if you "
-            "set --agent.behaviour.entropy-decay, set it nearer to 1",
+            "The policy tries nothing new. Raise --agent.behaviour.entropy-target and --agent.behaviour.entropy-final; "
+            "if you set --agent.behaviour.entropy-decay, set it nearer to 1",
         )  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def _never_evaluated(run: RunRecord) -> Iterator[Finding]:
     evaluated = any(tag.startswith("eval/") for row in run.rows for tag in row)
     if not evaluated and run.env_steps >= min(every, float(run.config.get("env_steps", every))):
         yield Finding(
-            "the evaluation never ran", "schedule.eval_every", every, float(run.env_steps),
+            "the evaluation never ran", "env_steps", float(run.env_steps), every,
             "Lower --schedule.eval-every below the steps of the run, or see whether the evaluation failed on stderr",
         )  # fmt: skip
 

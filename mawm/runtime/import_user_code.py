@@ -1,9 +1,7 @@
 """Import of user code that a setting names as `module:factory`."""
 
-import contextlib
 import hashlib
 import importlib
-import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -45,26 +43,21 @@ def import_module(name: str) -> Any:
     A module that began as a script parses `sys.argv`, which holds the arguments of mawm: argparse then prints its own
     usage, which looks like mawm's, and calls sys.exit.
     """
-    said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
-            return importlib.import_module(name)
+        return importlib.import_module(name)
     except SystemExit as error:
-        last = (said.getvalue().strip().splitlines() or [f"sys.exit({error.code!r})"])[-1]
-        said = io.StringIO()
         raise ModuleEnded(
-            f"the import of {name} ended the process: {last!r}; does it read the command line? Code that does so "
-            "belongs under if __name__ == '__main__'"
+            f"the import of {name} ended the process (sys.exit({error.code!r})); does it read the command line? Code "
+            "that does so belongs under if __name__ == '__main__'"
         ) from None
-    finally:
-        sys.stderr.write(said.getvalue())
 
 
 def source_digests(name: str) -> dict[str, str]:
-    """Digests of the user's source files behind `module:factory`, which must be imported, by path.
+    """Digests of the user's source files behind `module:factory`, which must be imported, by module and path.
 
     These are the files of all imported modules in the module's folder or below it. Paths are relative to this folder.
-    Installed packages and this package are not the user's code. Empty if the module has no file.
+    A module that the factory imports when it is called is not among them. Installed packages and this package are not
+    the user's code. Empty if the module has no file.
     """
     module = name.partition(":")[0]
     main = getattr(sys.modules.get(module), "__file__", None)
@@ -78,4 +71,4 @@ def source_digests(name: str) -> dict[str, str]:
             inside = path.relative_to(root).parts
             own |= set() if set(INSTALLED) & {*inside, *root.parts} else {path}
     kept = sorted(path for path in own if path.is_file())
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in kept}
+    return {f"{module}: {path.relative_to(root)}": hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in kept}

@@ -34,17 +34,6 @@ def packed(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     return {"arrays": listed, "data": base64.b64encode(zlib.compress(b"".join(parts), 9)).decode()}
 
 
-def unpacked(stored: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """The arrays of `packed`, by name."""
-    data, at, found = zlib.decompress(base64.b64decode(stored["data"])), 0, {}
-    for name, kind, shape in stored["arrays"]:
-        count = int(np.prod(shape))
-        found[name] = np.frombuffer(data, kind, count, at).reshape(shape)
-        size = count * np.dtype(kind).itemsize
-        at += size + -size % ALIGNMENT
-    return found
-
-
 def _integers(values: Any, unit: int, kind: type[np.integer[Any]]) -> NDArray[Any]:
     """Values in parts of 1 / unit, rounded and kept within the type's range."""
     limits = np.iinfo(kind)

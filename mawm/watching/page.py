@@ -125,11 +125,3 @@ def page(data: dict[str, Any]) -> str:
 
 def _file(name: str) -> str:
     return (resources.files("mawm.watching") / name).read_text("utf-8")
-
-
-def battles_of(text: str) -> list[dict[str, Any]]:
-    """The battles in the text of a page, as `watched` made them."""
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found is not None
-    battles: list[dict[str, Any]] = json.loads(found[1])["battles"]
-    return battles

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from mawm.agents.config import BehaviourConfig
+from mawm.agents.scales import ObservationScale, RewardUnit
 from mawm.envs.checked import CheckedEnv, EnvFault
 from mawm.envs.pettingzoo import own_parallel_env
 from mawm.runtime.import_user_code import load_factory
-from mawm.types import Spaces
+from mawm.types import Origin, Role, Segment, Spaces
 
 CYCLES = 100
 """Steps that each of PettingZoo's tests plays at most."""
@@ -25,8 +27,7 @@ SMALL = 0.02
 OUTLIER = 100.0
 """A number has an outlier if its largest magnitude is this many times its 99th percentile."""
 MOST_NAMED = 5
-DISCOUNT = 0.99
-"""Of the returns that are shown; the default of the learner."""
+OPPOSED = "the rewards of agents oppose each other"
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Played:
     alive: list[np.ndarray] = field(default_factory=list)
     avail: list[np.ndarray] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
-    returns: list[float] = field(default_factory=list)
-    """Discounted return of each battle."""
+    begins: list[bool] = field(default_factory=list)
+    """Whether a battle begins with the step."""
     lengths: list[int] = field(default_factory=list)
     terminated: int = 0
     won: int = 0
@@ -73,33 +74,60 @@ class Played:
 def examine(name: str, battles: int, limit: int, seed: int = 0) -> Examination:
     """Examine the environment of `module:factory` in `battles` battles of random allowed actions.
 
-    `limit` cuts a battle. ValueError if the environment cannot be made, or has a mistake at its first step.
+    `limit` cuts a battle. All steps are kept in memory. ValueError if the environment cannot be made, or fails at its
+    first step.
     """
-    made = own_parallel_env(name, 1, seed, limit)
+    try:
+        made = own_parallel_env(name, 1, seed, limit)
+    except ValueError:
+        raise
+    except Exception as error:  # the environment may raise anything
+        raise ValueError(f"environment {name}: {type(error).__name__}: {error}") from None
     found = Examination()
     found.facts["environment"] = name
-    found.facts["PettingZoo's tests"] = _pettingzoo_tests(name, found)
+    found.facts["battles repeat under a seed"] = repeats = _repeats(name, limit, seed)
+    found.facts["PettingZoo's tests"] = _pettingzoo_tests(name, found, repeats)
     spaces, played = made.spaces, Played()
     made.watch(played.said.append)
     env = CheckedEnv(made, name)
     try:
         _play(env, battles, np.random.default_rng(seed), played)
     except EnvFault as fault:
-        found.remarks.append(Remark("the environment fails while it is played", str(fault), "Mend it first"))
+        found.remarks.append(Remark("the environment fails while it is played", str(fault), "Correct this first"))
+    except SystemExit as end:
+        text = f"sys.exit({end.code!r}) in step {len(played.rewards) + 1}"
+        found.remarks.append(Remark("the environment ends its process", text, "Correct this first"))
     finally:
         with contextlib.suppress(Exception):  # a fault in `close` comes too late to matter
             env.close()
+    made.judge_rewards()
     _spaces(spaces, found)
     for rule in (_observations, _rewards, _masks, _ends, _speed):
         if played.rewards:
             rule(spaces, played, found)
     for sentence in dict.fromkeys(played.said):
-        found.remarks.append(Remark("this is no team", sentence, "See docs/own_environment.md"))
+        found.remarks.append(Remark(OPPOSED, sentence, "See docs/own_environment.md"))
     return found
 
 
-def _pettingzoo_tests(name: str, found: Examination) -> dict[str, str]:
-    """The results of PettingZoo's own tests; a failure becomes a remark."""
+def _repeats(name: str, limit: int, seed: int) -> bool:
+    """Whether two copies give the same answers, bit for bit, to the same seed and actions; False if one fails."""
+    try:
+        copies = [own_parallel_env(name, 1, seed, limit) for _ in range(2)]
+        rng = np.random.default_rng(seed)
+        answers = [copy.reset() for copy in copies]
+        for _ in range(CYCLES):
+            if any(a.tobytes() != vars(answers[1])[field].tobytes() for field, a in vars(answers[0]).items()):
+                return False
+            actions = np.array([[rng.choice(np.flatnonzero(mask)) for mask in answers[0].avail[0]]])
+            answers = [copy.step(actions) for copy in copies]
+    except (Exception, SystemExit):  # the examination names the fault when it plays
+        return False
+    return True
+
+
+def _pettingzoo_tests(name: str, found: Examination, repeats: bool) -> dict[str, str]:
+    """The results of PettingZoo's own tests; a failure becomes a remark. `repeats`: the result of `_repeats`."""
     from pettingzoo.test import parallel_api_test, parallel_seed_test
 
     make = load_factory("map", name)
@@ -109,8 +137,12 @@ def _pettingzoo_tests(name: str, found: Examination) -> dict[str, str]:
     }
     advice = {
         "API test": "The adapter may still understand it; PettingZoo's documentation describes the API",
-        "seed test": "A run goes on exactly only if a battle depends on reset(seed) and the actions alone: draw every "
-        "random number from a generator that reset seeds",
+        "seed test": "Yet two copies gave equal answers to the same seed and actions in 100 steps, so a run can go on "
+        "exactly. The test also needs that action_space(agent) returns the same object at each call, and that copies "
+        "do not share it"
+        if repeats
+        else "A run goes on exactly only if a battle depends on reset(seed) and the actions alone: draw every random "
+        "number from a generator that reset seeds",
     }
     results = {}
     for title, test in tests.items():
@@ -130,15 +162,14 @@ def _outcome(test: Callable[[], Any]) -> tuple[str, list[str]]:
         try:
             test()
             problem = ""
-        except Exception as error:  # the tests and the environment may raise anything
+        except (Exception, SystemExit) as error:  # the tests and the environment may raise anything
             problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200] or 'without a message'}"
     return problem, list(dict.fromkeys(" ".join(str(note.message).split())[:200] for note in caught))
 
 
 def _play(env: CheckedEnv, battles: int, rng: np.random.Generator, played: Played) -> None:
     """Play battles with random allowed actions."""
-    step = env.reset()
-    total, discount, length = 0.0, 1.0, 0
+    step, length = env.reset(), 0
     while len(played.lengths) < battles:
         played.obs.append(step.obs[0].copy())
         played.alive.append(step.alive[0].copy())
@@ -148,15 +179,14 @@ def _play(env: CheckedEnv, battles: int, rng: np.random.Generator, played: Playe
         with contextlib.redirect_stdout(sys.stderr):
             step = env.step(actions)
         played.seconds += time.perf_counter() - begun
-        reward = float(step.reward[0])
-        played.rewards.append(reward)
-        total, discount, length = total + discount * reward, discount * DISCOUNT, length + 1
+        played.rewards.append(float(step.reward[0]))
+        played.begins.append(length == 0)
+        length += 1
         if step.terminated[0] or step.truncated[0]:
-            played.returns.append(total)
             played.lengths.append(length)
             played.terminated += int(step.terminated[0])
             played.won += int(step.battle_won[0])
-            total, discount, length = 0.0, 1.0, 0
+            length = 0
 
 
 def _spaces(spaces: Spaces, found: Examination) -> None:
@@ -179,7 +209,10 @@ def _observations(spaces: Spaces, played: Played, found: Examination) -> None:
         return
     low, high, size = rows.min(0), rows.max(0), np.abs(rows).max(0)
     found.facts["observations"] = {"low": float(low.min()), "high": float(high.max())}
-    divisor = np.maximum(size, min(1.0, float(size.max())) or 1.0)
+    scale = ObservationScale(spaces.obs_size)
+    for row in rows:
+        scale.widen([row[np.newaxis]])
+    divisor = scale.divisor().numpy()
     how = "are used as they are" if np.allclose(divisor, 1.0) else "are divided by their largest magnitudes so far"
     found.sentences.append(f"Observations lie in [{low.min():.4g}, {high.max():.4g}]; they {how}.")
     spread = high - low
@@ -205,23 +238,41 @@ def _components(which: np.ndarray, of: int) -> str:
 def _rewards(spaces: Spaces, played: Played, found: Examination) -> None:
     """The scale of the rewards."""
     rewards = np.array(played.rewards)
-    largest = float(np.abs(played.returns).max()) if played.returns else float(np.abs(rewards).max())
-    paid = float((rewards != 0.0).mean())
-    unit = 1.0 if 1.0 <= largest <= 20.0 or largest == 0.0 else largest if largest < 1.0 else largest / 20.0
+    unit, paid = _reward_unit(spaces, played), float((rewards != 0.0).mean())
     found.facts["rewards"] = {
         "low": float(rewards.min()), "high": float(rewards.max()), "share of steps with a reward": paid,
-        "largest discounted return": largest,
+        "unit": unit,
     }  # fmt: skip
-    if paid == 0.0:
+    if paid == 0.0 and not played.said:
         found.remarks.append(
             Remark("random play is never rewarded", f"{len(rewards)} steps",
-                   "The learner begins blind: pay parts of the task, or play more battles (--battles)")
+                   "The learner gets no signal: pay parts of the task, or play more battles (--battles)")
         )  # fmt: skip
     found.sentences.append(
         f"The team's reward is the mean of its agents' rewards: {rewards.min():.4g} to {rewards.max():.4g}, not zero "
-        f"in {100 * paid:.1f} % of the steps. The largest discounted return is {largest:.4g}, so rewards are divided "
-        f"by about {unit:.4g}."
+        f"in {100 * paid:.1f} % of the steps. After these battles a learner divides rewards by {unit:.4g}."
     )
+
+
+def _reward_unit(spaces: Spaces, played: Played) -> float:
+    """The unit of rewards of a learner with default settings that has seen these battles."""
+    unit = RewardUnit(BehaviourConfig().discount, 1)
+    rewards, firsts = list[float](), list[bool]()
+    for reward, begins in zip(played.rewards, played.begins, strict=True):
+        # The arrival before a battle's first step has no reward.
+        rewards += [0.0, reward] if begins else [reward]
+        firsts += [True, False] if begins else [False]
+    steps = len(rewards)
+    unit.take(
+        [
+            Segment(
+                Origin(0, Role.PRIMARY, 0), 0, 0, np.zeros((steps, spaces.obs_size), np.float32),
+                np.zeros(steps, np.int64), np.array(rewards, np.float32), np.zeros(steps, np.bool_), np.array(firsts),
+                np.ones((steps, spaces.n_actions), np.bool_),
+            )
+        ]
+    )  # fmt: skip
+    return unit.value
 
 
 def _masks(spaces: Spaces, played: Played, found: Examination) -> None:
