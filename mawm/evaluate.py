@@ -176,20 +176,22 @@ class _Progress:
 
     def __init__(self, battles: int, rows: int = 1) -> None:
         self._battles, self._rows, self._row, self._label = battles, rows, 0, ""
+        self._mode, self._steps = "", 0
         self._printed_s = time.monotonic()
 
     def begin(self, label: str) -> None:
         """The next row begins."""
-        self._row += 1
+        self._row, self._mode = self._row + 1, ""
         self._label = f"row {self._row} of {self._rows} ({label}): " if self._rows > 1 else ""
 
     def __call__(self, mode: str, ended: int) -> None:
         """Print, if the last line is old enough."""
+        self._mode, self._steps = mode, self._steps + 1 if mode == self._mode else 1
         now = time.monotonic()
         if now - self._printed_s >= PRINT_EVERY_S:
             self._printed_s = now
             words = "greedy" if mode == "greedy" else "sampled"
-            print_stderr(f"{self._label}{ended} of {self._battles} battles with {words} actions")
+            print_stderr(f"{self._label}{ended} of {self._battles} battles with {words} actions, step {self._steps}")
 
 
 if __name__ == "__main__":

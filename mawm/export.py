@@ -21,7 +21,7 @@ DESCRIPTION = """Write runs into one file: their results, or the policy of one t
   python -m mawm.export RUN --policy agent_0.pt2    one agent's acting step as a program of torch.export
 
 mawm.report, mawm.plot and mawm.export read a condensed study like the folders of its runs. A policy needs only torch:
-docs/evaluating.md shows ten lines that use the file."""
+docs/evaluating.md shows a few lines that use the file."""
 MARL_EVAL = Path("marl_eval.json")
 
 

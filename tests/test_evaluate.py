@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mawm import export
 from mawm.configs.train import TrainConfig
 from mawm.envs import skirmish
 from mawm.evaluate import main
@@ -100,6 +101,25 @@ def test_evaluate_refuses_a_map_of_other_sizes_and_names_both(capsys: pytest.Cap
     said = refused(capsys, "--map", "2m_vs_1z")
     assert "the map 2m_vs_1z has observations 16, actions 7, agents 2" in said
     assert "the run's map 3m has observations 30, actions 9, agents 3" in said
+
+
+def documented() -> list[str]:
+    """The commands of docs/evaluating.md, without their comments."""
+    page = (Path(__file__).parents[1] / "docs/evaluating.md").read_text("utf-8")
+    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", documented())
+def test_commands_of_the_page_about_evaluation_run(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = {"RUN": str(GOLDEN), "runs/RUN": str(GOLDEN), "MAP": str(other_map(tmp_path)), "FILE": "policy.pt2"}
+    words |= {"agent_1:RUN2": f"agent_1:{GOLDEN}"}
+    _, _, module, *args = line.split()
+    few = ["--episodes", "2"] if module == "mawm.evaluate" else []
+    command = {"mawm.evaluate": main, "mawm.export": export.main}[module]
+    assert command([*(words.get(arg, arg) for arg in args), *few]) == 0
 
 
 @pytest.mark.parametrize("map_name", ["market", "my_env:make"])

@@ -76,7 +76,7 @@ def written(run: TrainedRun, agent: int, mode: Mode, rows: int, file: Path) -> s
 
 
 def run_without_mawm(folder: Path, *files: str) -> list[str]:
-    """What the ten lines of the document print for the files, in an interpreter that cannot import mawm."""
+    """What the lines of the document print for the files, in an interpreter that cannot import mawm."""
     site = str(Path(torch.__file__).parents[1])
     command = [sys.executable, "-I", "-S", "-c", WITHOUT_MAWM, site, *files]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)

@@ -42,4 +42,4 @@ def test_card_shows_each_number_with_its_source_and_the_caveat() -> None:
 
 def test_caveat_names_no_other_number_of_steps_where_they_agree() -> None:
     card = card_for("3m", 50_000, "the stand-in")
-    assert card is not None and "after" not in card.caveat and "on the stand-in" in card.caveat
+    assert card is not None and " after " not in card.caveat and "on the stand-in" in card.caveat

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from mawm.agents.compute import prepare_process
 from mawm.configs.check import check
 from mawm.configs.settings import nearest, shown, valid
 from mawm.configs.train import TrainConfig
@@ -137,6 +138,8 @@ def _other_run(run: TrainedRun, word: str, name: str, folder: Path) -> TrainedRu
         other = load_run(folder)
     except (OSError, ValueError) as error:
         raise ValueError(f"--replace {word}: {error}") from None
+    finally:
+        prepare_process(run.config.precision)  # the precision is of the whole process, and the other run set its own
     check_sizes(f"--replace {word}: the map {other.config.map}", other.spaces, "this run's map", run.spaces)
     if name not in other.agents:
         raise ValueError(

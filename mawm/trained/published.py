@@ -35,9 +35,9 @@ class Card:
     @property
     def caveat(self) -> str:
         """What a reader must know before comparing."""
-        other = "" if self.env_steps == self.run_steps else f"after {self.env_steps} environment steps, "
+        other = "" if self.env_steps == self.run_steps else f" after {self.env_steps} environment steps"
         return (
-            f"The published numbers are of StarCraft II, {other}over several seeds. This is one run of "
+            f"The published numbers are of StarCraft II{other}. This is one run of "
             f"{self.run_steps} steps on {self.played}. So a difference does not show which is better."
         )
 
@@ -53,8 +53,8 @@ class Card:
         lines = [f"Published for {self.map} at {self.env_steps} environment steps, win rate in %:"]
         for table in self.tables:
             rates = ", ".join(f"{name} {_rate(values)}" for name, values in table.maps[self.map].items())
-            lines += [f"  {rates}", f"    {table.source}: {table.protocol}"]
-        return [*lines, *textwrap.wrap(self.caveat, 118, initial_indent="  ", subsequent_indent="  ")]
+            lines += [*_wrapped(rates, 2), *_wrapped(f"{table.source}: {table.protocol}", 4)]
+        return [*lines, *_wrapped(self.caveat, 2)]
 
 
 def published() -> list[Table]:
@@ -72,6 +72,10 @@ def card_for(map_name: str, env_steps: int, played: str) -> Card | None:
     if not 1.0 / NEAR <= nearest / env_steps <= NEAR:
         return None
     return Card(map_name, env_steps, nearest, tuple(t for t in tables if t.env_steps == nearest), played)
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    return textwrap.wrap(text, 118, initial_indent=" " * indent, subsequent_indent=" " * indent)
 
 
 def _rate(values: list[float]) -> str:

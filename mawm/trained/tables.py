@@ -7,7 +7,7 @@ from mawm.evaluation import Evaluation, TeamEvaluation, wilson
 from mawm.trained.conditions import Condition
 from mawm.types import Metrics
 
-HEADER = ("battles", "win rate, greedy", "win rate, sampled", "return", "length", "deaths", "distinct")
+HEADER = ("conditions", "win rate, greedy", "win rate, sampled", "return", "length", "deaths", "distinct")
 NOTE = "return, length (steps), deaths and distinct battles: greedy / sampled; deaths: agents that died in a battle"
 SHOWN_ACTIONS = 4
 """Number of actions that the text shows for an agent; JSON has all."""
