@@ -41,6 +41,7 @@ Rules that are not named stay as in the training. The evaluation takes seconds o
 describes the rows, the numbers of --json and the published win rates that are printed below the table."""
 PRINT_EVERY_S = 10.0
 OLD_RULES = "--rules."
+"""How mawm.train names rules; an evaluation names them in words, so that several rows can be told apart."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,8 @@ def _battles(
     rows, errors = [], {}
     for condition in conditions:
         watch.begin(condition.label)
-        run.reload()  # this also resets the generators, so that a row does not depend on the rows before it
+        if rows:
+            run.reload()  # this also resets the generators, so that a row does not depend on the rows before it
         substitutes = {each.agent: each.substitute() for each in condition.replaced}
         team = TakenOver(run.team, substitutes, condition.share) if substitutes else run.team
         make = _environment(condition.config, command.episodes)
