@@ -158,7 +158,8 @@ def _battles(
     from mawm.trained.takeover import TakenOver
 
     watch, agent = _Progress(command.episodes, len(conditions)), run.config.agent
-    rows, errors = [], {}
+    rows: list[tuple[Condition, TeamEvaluation]] = []
+    errors: Metrics = {}
     for condition in conditions:
         watch.begin(condition.label)
         if rows:

@@ -73,13 +73,14 @@ class Evaluation:
         """Mean number of agents that were dead at the end of a battle."""
         return sum(agent.deaths for agent in self.agents) / self.episodes
 
-    def agent_facts(self) -> list[dict[str, Any]]:
-        """For each agent: the share of battles in which it died, its interval, and the share of each action."""
+    def agent_facts(self, mode: str = "") -> list[dict[str, Any]]:
+        """For each agent: the share of battles in which it died, its interval, and the shares (A,) of its actions."""
         facts = []
         for agent in self.agents:
             share = agent.deaths / self.episodes
             low, high = wilson(share, self.distinct)
-            facts.append({"deaths": share, "deaths_low": low, "deaths_high": high, "actions": agent.action_shares()})
+            named = {f"deaths{mode}": share, f"deaths{mode}_low": low, f"deaths{mode}_high": high}
+            facts.append({**named, f"actions{mode}": agent.action_shares()})
         return facts
 
     def metrics(self, mode: str = "") -> Metrics:

@@ -36,12 +36,10 @@ def facts_of(rows: Rows, agents: Sequence[str]) -> dict[str, Any]:
 
 
 def _row_facts(outcome: TeamEvaluation, agents: Sequence[str]) -> dict[str, Any]:
-    both = zip(agents, outcome.greedy.agent_facts(), outcome.sampled.agent_facts(), strict=True)
+    both = zip(agents, outcome.greedy.agent_facts(), outcome.sampled.agent_facts("_sampled"), strict=True)
     return {
         **_with_integers(outcome.metrics()),
-        "agents": {
-            name: greedy | {f"{key}_sampled": value for key, value in sampled.items()} for name, greedy, sampled in both
-        },
+        "agents": {name: greedy | sampled for name, greedy, sampled in both},
     }
 
 
