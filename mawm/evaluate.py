@@ -34,13 +34,15 @@ The first row of the table has the conditions of the training. Each further row 
 
   python -m mawm.evaluate RUN --rules spawn-jitter=0.5 spawn-jitter=1   two rows: start positions vary more
   python -m mawm.evaluate RUN --rules spawn-jitter=1,missiles=0         one row with two other rules
+  python -m mawm.evaluate RUN --rules.spawn-jitter 1 --rules.missiles 0 the same row, as mawm.train writes it
   python -m mawm.evaluate RUN --map my_map.toml                         another map, with equal sizes
   python -m mawm.evaluate RUN --replace agent_1:random --share 0.25 1   agent_1 is taken over in 25 % and all steps
 
 Rules that are not named stay as in the training. The evaluation takes seconds on a small map. docs/evaluating.md
 describes the rows, the numbers of --json and the published win rates that are printed below the table."""
 PRINT_EVERY_S = 10.0
-OLD_RULES = "--rules."
+ONE_RULE = "--rules."
+"""The prefix of an option of mawm.train that sets one rule."""
 """How mawm.train names rules; an evaluation names them in words, so that several rows can be told apart."""
 
 
@@ -69,12 +71,7 @@ class Command:
 def main(args: list[str] | None = None) -> int:
     """Parse, load, play, print. Exit codes: 0 done, 1 the environment failed, 2 a user error."""
     args = sys.argv[1:] if args is None else args
-    for i, arg in enumerate(args):
-        if arg.startswith(OLD_RULES):
-            name, _, value = arg.removeprefix(OLD_RULES).partition("=")
-            value = value or next(iter(args[i + 1 : i + 2]), "VALUE")
-            fail(f"{OLD_RULES}{name} is an option of mawm.train; an evaluation takes --rules {name}={value}")
-    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args)
+    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=_join_rules(args))
     if command.share and not command.replace:
         fail("--share is the share of steps in which agents are taken over; name them with --replace AGENT:random")
     from mawm.envs.checked import EnvFault  # torch and numba load only once the command line is right
@@ -85,6 +82,18 @@ def main(args: list[str] | None = None) -> int:
     except EnvFault as error:
         print_stderr(str(error))
         return 1
+
+
+def _join_rules(args: list[str]) -> list[str]:
+    """The arguments with `--rules.NAME VALUE`, as mawm.train writes a rule, as a word of `--rules`: one row for all."""
+    kept, named, rest = [], [], iter(args)
+    for arg in rest:
+        if arg.startswith(ONE_RULE):
+            name, equals, value = arg.removeprefix(ONE_RULE).partition("=")
+            named.append(f"{name}={value}" if equals else f"{name}={next(rest, '')}")
+        else:
+            kept.append(arg)
+    return [*kept, "--rules", ",".join(named)] if named else kept
 
 
 def _environment(settings: "TrainConfig", battles: int) -> Callable[[], "VectorEnv"]:

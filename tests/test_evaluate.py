@@ -52,7 +52,7 @@ def other_map(folder: Path, **changes: str) -> Path:
 
 def test_evaluate_rows_of_other_rules_keep_the_row_of_the_training(capsys: pytest.CaptureFixture[str]) -> None:
     alone = printed(capsys)
-    both = printed(capsys, "--rules", "spawn-jitter=5", "spawn_jitter=0.1,threat=1")
+    both = printed(capsys, "--rules", "spawn-jitter=5", "--rules.spawn_jitter", "0.1", "--rules.threat=1")
     moved, same = both.pop("rows")
     assert both == alone
     assert all(isinstance(both[name], int) and 1 <= both[name] <= 6 for name in COUNTS)
