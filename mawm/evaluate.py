@@ -17,7 +17,7 @@ from mawm.configs.check import check
 from mawm.configs.command_line import fail, parse
 from mawm.configs.settings import shown
 from mawm.configs.train import TrainConfig
-from mawm.envs.registry import environment_of
+from mawm.envs.registry import environment_of, names_success
 from mawm.envs.skirmish.rules import Rules
 from mawm.runtime.console import print_stderr
 
@@ -133,7 +133,7 @@ def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack)
         return 0
     about = f"{config.map} (the package {config.env} with the game {game['game']})" if game else config.map
     print(f"{about}, {checkpoint.env_steps} environment steps; {command.episodes} battles greedy, the same sampled")
-    print("\n".join(_table(rows)))
+    print("\n".join(_table(rows, wins=names_success(config))))
     if errors:
         print(_error_text(errors))
     return 0
@@ -176,9 +176,14 @@ def _with_integers(metrics: "Metrics") -> dict[str, float]:
     return {name: int(value) if name.startswith(("distinct", "episodes")) else value for name, value in metrics.items()}
 
 
-def _table(rows: "dict[str, TeamEvaluation]") -> list[str]:
-    """The lines of the table: a header, then one row for each set of rules."""
-    header = ("rules", "win rate, greedy", "win rate, sampled", "return, greedy / sampled", "distinct battles")
+def _table(rows: "dict[str, TeamEvaluation]", *, wins: bool = True) -> list[str]:
+    """The lines of the table: a header, then one row for each set of rules.
+
+    Without `wins`, because the environment may have none, it has no win rates unless a battle was won.
+    """
+    wins = wins or any(each.wins for row in rows.values() for each in (row.greedy, row.sampled))
+    rates_too = ("win rate, greedy", "win rate, sampled") if wins else ()
+    header = ("rules", *rates_too, "return, greedy / sampled", "distinct battles")
     lines = [header]
     for label, row in rows.items():
         both = (row.greedy, row.sampled)
@@ -188,7 +193,7 @@ def _table(rows: "dict[str, TeamEvaluation]") -> list[str]:
             for low, high in (each.interval(),)
         ]
         returns, distinct = (f"{a.mean_return:.2f}" for a in both), (str(each.distinct) for each in both)
-        lines.append((label, rates[0], rates[1], " / ".join(returns), " / ".join(distinct)))
+        lines.append((label, *(rates if wins else ()), " / ".join(returns), " / ".join(distinct)))
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
