@@ -28,6 +28,8 @@ class Evaluation:
     mean_length: float
     distinct: int
     """Number of different sequences of joint actions among the battles, in [1, `episodes`]."""
+    return_deviation: float = 0.0
+    """Standard deviation of the battles' returns."""
 
     @property
     def win_rate(self) -> float:
@@ -110,7 +112,8 @@ def evaluate(
         if watch is not None:
             watch(mode, int(np.minimum(battle // batch, -(-(battles - np.arange(batch)) // batch)).clip(0).sum()))
     distinct = len({one.digest() for one in played})
-    return Evaluation(battles, int(won.sum()), float(returns.mean()), float(lengths.mean()), distinct)
+    mean, deviation = float(returns.mean()), float(returns.std())
+    return Evaluation(battles, int(won.sum()), mean, float(lengths.mean()), distinct, deviation)
 
 
 def model_errors(env: VectorEnv, team: Team, mode: str, *, seq_len: int, discount: float) -> Metrics:
