@@ -8,6 +8,7 @@ import numpy as np
 from mawm.configs.settings import nearest, shown, valid
 from mawm.configs.train import SharingConfig, TrainConfig
 from mawm.envs.registry import is_own
+from mawm.envs.success import REPORTED, flag_of
 from mawm.runtime.import_user_code import load_factory
 from mawm.sharing.selectors import SELECTORS
 
@@ -34,6 +35,7 @@ def check(config: TrainConfig) -> None:
         _check_product(config, paths, most)
     if is_own(config.map):
         load_factory("map", config.map)
+    _check_success(config)
     if config.placement == "stack" and config.precision == "bf16":
         raise ValueError(
             "placement stack does not work with precision bf16: stacked learners do not round the factors of products; "
@@ -42,6 +44,15 @@ def check(config: TrainConfig) -> None:
     _check_selector(config.sharing)
     _check_elite(config)
     _check_updates(config)
+
+
+def _check_success(config: TrainConfig) -> None:
+    flag = flag_of(config.success)
+    if flag != REPORTED and not is_own(config.map):
+        raise ValueError(
+            f"success is {flag!r}, a flag in the infos of an environment of your own; --map {config.map} reports "
+            "battle_won only: leave it out, or use return>=NUMBER"
+        )
 
 
 def _check_product(config: TrainConfig, paths: tuple[str, ...], most: int) -> None:

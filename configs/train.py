@@ -126,7 +126,7 @@ class TrainConfig:
 
     map: Annotated[str, Common] = "3m"
     """Environment: a map of SMAC or SMACv2 (e.g. 10gen_terran_5_vs_5), a map file (.toml), `market` (a trading task for
-    the gate), or your PettingZoo ParallelEnv as module:factory (docs/own_environment.md)."""
+    the gate), or your environment of PettingZoo or Gymnasium as module:factory (docs/own_environment.md)."""
     method: "Annotated[Literal[tuple(METHODS)], Common]" = "both"  # type: ignore[valid-type]
     """Learning method: independent, experience, rollouts, both, centralized, ippo or mappo. Agents share no data
     (independent), experience, rollouts, or both; centralized has one model for the team.
@@ -136,6 +136,9 @@ class TrainConfig:
     """Seed of all random numbers of the run."""
     env_steps: Annotated[Steps, Common] = 50_000
     """Environment steps to train for."""
+    success: Annotated[str, Common] = "auto"
+    """Won battles: battle_won, another flag in infos, or return>=NUMBER. The infos are those of an environment of your
+    own. auto: battle_won where the environment reports it; otherwise returns are shown, and no win rates."""
     env: Literal["skirmish", "smac", "smacv2"] = "skirmish"
     """`skirmish`: the embedded engine, without StarCraft II; `smac` or `smacv2`: the original package with StarCraft II
     or a stand-in for it (docs/starcraft.md)."""

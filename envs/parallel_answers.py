@@ -4,40 +4,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-from gymnasium import Env, spaces
-from pettingzoo import AECEnv
+from gymnasium import spaces
 
 from mawm.types import Bools, Floats
 
 Row = TypeVar("Row", Floats, Bools)
-WRAP = "see docs/own_environment.md, Other kinds of environments"
 
 
 class InvalidAnswer(RuntimeError):
     """An answer of an environment has the wrong form, or is a ValueError."""
-
-
-def check_kind(env: Any) -> None:
-    """TypeError unless `env` has the parts of a ParallelEnv; it says what to return instead."""
-    if isinstance(env, type):
-        raise TypeError(f"the factory returned the class {env.__name__}; return an object: {env.__name__}()")
-    kind = type(env).__name__
-    if isinstance(env, AECEnv) or hasattr(env, "agent_iter"):
-        raise TypeError(
-            f"{kind} is a PettingZoo AECEnv, whose agents act in turn; return pettingzoo.utils.aec_to_parallel(env)"
-        )
-    space = getattr(env, "observation_space", None)
-    single = isinstance(env, Env) or (space is not None and not callable(space))
-    if single and not hasattr(env, "possible_agents"):
-        several = isinstance(space, tuple | list | spaces.Tuple) or type(space).__name__ == "Tuple"
-        about = "with a tuple of spaces, one for each agent" if several else "with a single agent"
-        raise TypeError(f"{kind} is a Gymnasium environment {about}; wrap it in a PettingZoo ParallelEnv ({WRAP})")
-    for name in ("possible_agents", "reset", "step", "action_space"):
-        if not hasattr(env, name):
-            raise TypeError(f"{kind} has no {name}; return a PettingZoo ParallelEnv (docs/own_environment.md)")
-    names = [str(agent) for agent in env.possible_agents]
-    if not names or len(set(names)) < len(names):
-        raise TypeError(f"possible_agents are {listed(names) or 'none'}; expected at least one, and each name once")
 
 
 def action_count(space: Any, agent: Any) -> int:

@@ -1,4 +1,4 @@
-"""Adapts any PettingZoo `ParallelEnv` to the vector interface of `mawm.types`."""
+"""Adapts a user's environment to the vector interface of `mawm.types`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from mawm.envs.checked import MISTAKES, source_of
 from mawm.envs.opposing_rewards import OpposingRewards
+from mawm.envs.other_kinds import as_parallel
 from mawm.envs.parallel_answers import (
     InvalidAnswer,
     action_count,
     by_agent,
     call,
-    check_kind,
     flags,
     flat,
     info_of,
@@ -24,6 +24,7 @@ from mawm.envs.parallel_answers import (
     parts,
     told_flag,
 )  # fmt: skip
+from mawm.envs.success import AUTO, REPORTED, flag_of
 from mawm.runtime.console import print_stderr
 from mawm.runtime.import_user_code import load_factory
 from mawm.types import Bools, Floats, Ints, Spaces, Step
@@ -46,7 +47,8 @@ class ParallelVectorEnv:
     and `restore` replays them: this is exact for environments that are deterministic under a seed.
 
     `agents`: the names of the agents in the wanted order (default: as the environment lists them). `warn` gets a
-    sentence if the rewards of agents oppose each other.
+    sentence if the rewards of agents oppose each other, and if the named flag of `success` (see `envs/success.py`) is
+    missing in the first battle that ends.
 
     The construction plays one step in row 0, so that mistakes are found before a run begins. Sizes and agents must not
     change after the first reset. RuntimeError for other agents, another length of an observation or mask, or a
@@ -56,23 +58,29 @@ class ParallelVectorEnv:
 
     def __init__(
         self, make: Callable[[], Any], batch: int, seed: int, limit: int, agents: Sequence[str] = (),
-        warn: Callable[[str], None] | None = None,
+        warn: Callable[[str], None] | None = None, success: str = AUTO,
     ) -> None:  # fmt: skip
         if batch < 1 or limit < 1:
             raise ValueError(f"batch is {batch} and limit is {limit}; both must be at least 1")
         self.batch = batch
-        self._envs = [make()]
-        check_kind(self._envs[0])
-        self._envs += [make() for _ in range(batch - 1)]
+        first = make()
+        env, conversion = as_parallel(first)
+        copies = [make() for _ in range(batch - 1)]
+        if len({id(getattr(copy, "unwrapped", copy)) for copy in (first, *copies)}) < batch:
+            raise TypeError("the factory returned the same object twice; make a new environment at every call")
+        self._envs = [env, *(as_parallel(copy)[0] for copy in copies)]
         self._agents = _ordered(list(self._envs[0].possible_agents), agents)
         self._seed, self._warn = seed, warn
+        self._flag = flag_of(success)
+        self._flag_expected = warn is not None and success == self._flag
+        """Whether to warn if the flag is missing."""
         self._opposing = OpposingRewards(self._agents if warn else [])
         self._counts = [action_count(self._envs[0].action_space(agent), agent) for agent in self._agents]
-        first = self._reset(0, 0)[0]
-        self._lengths = {agent: len(flat(agent, first[agent])) for agent in self._agents}
+        seen = self._reset(0, 0)[0]
+        self._lengths = {agent: len(flat(agent, seen[agent])) for agent in self._agents}
         obs_size = max(self._lengths.values())
         names = tuple(map(str, self._agents))
-        self.spaces = Spaces(len(self._agents), max(self._counts), obs_size, 0, limit, names)
+        self.spaces = Spaces(len(self._agents), max(self._counts), obs_size, 0, limit, names, conversion)
         self._battles = np.arange(batch, dtype=np.int64) - batch
         self._played: list[list[Ints]] = [[] for _ in range(batch)]
         self._gone: list[dict[Any, bool]] = [{} for _ in range(batch)]
@@ -182,12 +190,29 @@ class ParallelVectorEnv:
         self._views[row] = self._view(obs, infos, out, frozenset(agent for agent in gone if gone[agent]))
         reward = self._reward(playing, paid)
         told = by_agent("infos", {} if infos is None else infos)
-        won = any(told_flag("battle_won", key, info_of(told, key), default=False) for key in told)
+        won = any(told_flag(self._flag, key, info_of(told, key), default=False) for key in told)
         ended = all(gone.get(agent, False) for agent in env.agents) or terminated.get(EVERYONE, False)
         cut = len(self._played[row]) >= self.spaces.episode_limit or any(truncated.values())
         # An environment may flag agents both ways: their battle is terminated if all of them are.
         over = ended and (all(terminated.get(agent, True) for agent in playing) or not any(truncated.values()))
+        if self._flag != REPORTED:
+            won &= over or cut  # other flags may be told at every step; the last one counts
+        if self._flag_expected:
+            self._expect_flag(told, ends=over or any(truncated.values()))
         return reward, (over, cut and not over, won)
+
+    def _expect_flag(self, told: Any, *, ends: bool) -> None:
+        """Warn once if the first battle that `ends` by its own rules has not told the flag."""
+        infos = [info_of(told, key) for key in told]
+        if any(info.get(self._flag) is not None for info in infos):
+            self._flag_expected = False
+        elif ends and self._warn is not None:
+            self._flag_expected = False
+            names = listed(dict.fromkeys(name for info in infos for name in info)) or "nothing"
+            self._warn(
+                f"the infos of a whole battle did not hold {self._flag}, the flag of --success, so no battle counts as "
+                f"won. The last infos held: {names}"
+            )
 
     def _reward(self, playing: list[Any], paid: Any) -> float:
         """The mean reward of the agents that played; 0 if there were none."""
@@ -243,7 +268,7 @@ class ParallelVectorEnv:
 
 
 def own_parallel_env(
-    name: str, batch: int, seed: int, limit: int, agents: Sequence[str] = (), warn: bool = False
+    name: str, batch: int, seed: int, limit: int, agents: Sequence[str] = (), warn: bool = False, success: str = AUTO
 ) -> ParallelVectorEnv:
     """B copies of the environment of `module:factory`; with `warn`, its warnings are printed.
 
@@ -255,7 +280,7 @@ def own_parallel_env(
         print_stderr(f"environment {name}: {sentence}")
 
     try:
-        return ParallelVectorEnv(make, batch, seed, limit, agents, report if warn else None)
+        return ParallelVectorEnv(make, batch, seed, limit, agents, report if warn else None, success)
     except SystemExit as error:
         raise ValueError(f"environment {name} ended its process at the start (sys.exit({error.code!r}))") from None
     except (InvalidAnswer, *MISTAKES) as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
+from mawm.envs.success import AUTO, with_success
 from mawm.seeds import named_seed
 from mawm.types import VectorEnv
 
@@ -61,7 +62,10 @@ def _own(settings: "TrainConfig", purpose: str, batch: int, seed: int) -> Vector
 
     def make() -> VectorEnv:
         nonlocal agents
-        build = partial(own_parallel_env, settings.map, rows, seed, own.episode_limit, agents, warn=purpose == "train")
+        build = partial(
+            own_parallel_env, settings.map, rows, seed, own.episode_limit, agents, warn=purpose == "train",
+            success=settings.success,
+        )  # fmt: skip
         env = ProcessEnv(build, own.timeout_s)
         agents = env.spaces.agents  # a restarted process may list them in another order
         return CheckedEnv(env, name)
@@ -115,6 +119,11 @@ def _original(package: str) -> Environment:
 def is_own(map_name: str) -> bool:
     """Whether a map name is a user's environment, `module:factory` (docs/own_environment.md)."""
     return ":" in map_name and not map_name.endswith(".toml")
+
+
+def names_success(settings: "TrainConfig") -> bool:
+    """Whether it is known that battles can be won. An environment of one's own may never report `battle_won`."""
+    return not is_own(settings.map) or settings.success != AUTO
 
 
 def short_name(map_name: str) -> str:
@@ -174,4 +183,5 @@ def make_env(settings: "TrainConfig", purpose: str, batch: int) -> VectorEnv:
     seed = named_seed(settings.seed, f"battles/{purpose}")
     env = environment_of(settings).make(settings, purpose, batch, seed)
     checks_itself = isinstance(env, RestartingEnv | Games)
-    return env if checks_itself else CheckedEnv(env, f"{short_name(settings.map)} ({purpose})")
+    checked = env if checks_itself else CheckedEnv(env, f"{short_name(settings.map)} ({purpose})")
+    return with_success(checked, settings.success)

@@ -1,4 +1,4 @@
-"""`python -m mawm.bench engine|fidelity|learner|learning|losses|values|wire|saving`: measures speed and fidelity."""
+"""`python -m mawm.bench NAME`: measures speed, fidelity and learning. `--help` lists the names."""
 
 import contextlib
 import json
@@ -21,6 +21,7 @@ DESCRIPTION = """Measure speed on one thread of this machine, and compare the en
   python -m mawm.bench engine --map 3m --batch 1 32 --json       environment steps per second, random valid actions
   python -m mawm.bench fidelity                                  battles of the engine and of StarCraft II
   python -m mawm.bench learning --maps 3m --methods ippo mappo   speed of learning, and published results
+  python -m mawm.bench environments runs/environments            trained teams against random play
   python -m mawm.bench learner --agents 3 --preset paper --json  time of one iteration of learning, and of plain code
   python -m mawm.bench losses --map 3m --out 3m.npz              inputs of a selector in a real run
   python -m mawm.bench values RUN                                values, imagined returns and real returns of a run
@@ -127,6 +128,31 @@ class Learning:
             for line in (json.dumps(row.json()) for row in table) if self.json else text(table):
                 print(line)
         return code
+
+
+@dataclass(frozen=True)
+class Environments:
+    """Compare trained teams with random play: one row for each environment and method of some finished runs.
+
+    `python -m mawm.sweep --preset environments` makes runs on environments of other packages. A row has the mean
+    return of random allowed actions with its 95 % interval, and the return of each seed's last policy.
+    """
+
+    runs: Annotated[Path, tyro.conf.Positional]
+    """Folder of the runs, or a condensed study (.jsonl.gz)."""
+    battles: Annotated[int, Interval(ge=2, le=10**6)] = 320
+    """Battles of random play; they are those of mawm.evaluate."""
+    json: bool = False
+    """Print one JSON line for each row instead of a Markdown table."""
+
+    def show(self) -> int:
+        """Play at random and print the table; returns the exit code."""
+        from mawm.benchmarks.environments import rows, text
+
+        table = rows(self.runs, self.battles)
+        for line in (json.dumps(row.json()) for row in table) if self.json else text(table):
+            print(line)
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +287,9 @@ class Saving(Measurement):
         return [measure(config, os.cpu_count() or 1)]
 
 
-Command = tyro.conf.OmitSubcommandPrefixes[Engine | Fidelity | Learning | Learner | Losses | Values | Wire | Saving]
+Command = tyro.conf.OmitSubcommandPrefixes[
+    Engine | Fidelity | Learning | Environments | Learner | Losses | Values | Wire | Saving
+]
 
 
 @dataclass(frozen=True)

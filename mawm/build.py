@@ -49,6 +49,7 @@ def world_model_learner(
 ) -> Agent:
     """Learner `index` with a world model, and its broadcasters. `learner` may be a subclass of `Agent`."""
     plan, members = METHODS[config.method], members_of(config, spaces)
+    several = spaces.n_agents > 1  # a team of one has nobody to tell
     model, horizon = config.agent.world_model, config.agent.behaviour.horizon
     wire = Wire(config.sharing.wire, model.classes)
     segment = segment_bytes(model.seq_len, spaces.obs_size, spaces.n_actions, wire)
@@ -64,8 +65,12 @@ def world_model_learner(
         replace(config.agent, information=replace(config.agent.information, kind=information_of(config))),
         seed=config.seed,
         lanes=len(members[index]) * config.schedule.battles,
-        experience=_broadcaster(config, plan.experience, f"{name}/experience", SCORES, sharing.window, segments),
-        rollouts=_broadcaster(config, plan.rollouts, f"{name}/rollouts", ("critic",), sharing.rollout_window, rollouts),
+        experience=_broadcaster(
+            config, plan.experience and several, f"{name}/experience", SCORES, sharing.window, segments
+        ),
+        rollouts=_broadcaster(
+            config, plan.rollouts and several, f"{name}/rollouts", ("critic",), sharing.rollout_window, rollouts
+        ),
         wire=wire,
         gate=gate_of(config),
         device=device,
@@ -186,10 +191,11 @@ def make_run(
 ) -> Run:
     """A run that writes into `folder`, new or resumed from a checkpoint."""
     plan = METHODS[config.method]
-    shared = tuple(k for k, on in (("experience", plan.experience), ("rollouts", plan.rollouts)) if on)
+    several = env.spaces.n_agents > 1
+    shared = tuple(k for k, on in (("experience", plan.experience), ("rollouts", plan.rollouts)) if on and several)
     agent = config.agent
     collector = Collector(env, team, seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
-    nominal = 1.0 if shared and not plan.own_weights else config.sharing.bandwidth
+    nominal = 1.0 if shared and not plan.own_weights else config.sharing.bandwidth * several
     delivery = DELIVERIES[config.sharing.channel](
         config.sharing.stale_rounds, named_generator(config.seed, "channel/shuffled")
     )

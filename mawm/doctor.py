@@ -12,6 +12,7 @@ from annotated_types import Interval
 
 from mawm.configs.command_line import fail, parse
 from mawm.envs.registry import is_own
+from mawm.envs.success import AUTO
 from mawm.runtime.console import print_stderr, print_stdout
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Command:
     """Battles with random actions to play with --map."""
     episode_limit: Annotated[int, Interval(ge=1, le=10**6)] = 200
     """Steps after which such a battle is cut, as --own.episode-limit of mawm.train."""
+    success: str = AUTO
+    """When such a battle counts as won, as --success of mawm.train."""
     json: bool = False
     """Print one JSON line instead of text."""
 
@@ -56,7 +59,7 @@ def _environment(command: Command) -> int:
 
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what the environment prints
-            found = examine(command.map, command.battles, command.episode_limit)
+            found = examine(command.map, command.battles, command.episode_limit, success=command.success)
     except (ValueError, OSError, RuntimeError) as error:
         fail(str(error))
     if command.json:

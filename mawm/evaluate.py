@@ -118,7 +118,7 @@ def _conditions(command: Command, run: "TrainedRun") -> "list[Condition]":
 
 
 def _play(command: Command, at_end: contextlib.ExitStack) -> int:
-    from mawm.envs.registry import environment_of
+    from mawm.envs.registry import environment_of, names_success
     from mawm.envs.starcraft.packages import game_name
     from mawm.run_folder.manifest import read_config
     from mawm.trained.published import card_for
@@ -149,8 +149,9 @@ def _play(command: Command, at_end: contextlib.ExitStack) -> int:
     about = f"{config.map} (the package {config.env} with the game {game})" if game else config.map
     steps = f"{run.checkpoint.env_steps} environment steps"
     actions = action_names(run.spaces.n_actions, environment_of(config).has_rules or game is not None)
+    table = lines_of(rows, wins=names_success(config))
     blocks = [
-        [f"{about}, {steps}; {command.episodes} battles greedy, the same sampled", *lines_of(rows)],
+        [f"{about}, {steps}; {command.episodes} battles greedy, the same sampled", *table],
         agent_lines(rows[0][1], agents, actions),
         [error_text(errors)] if errors else [],
         card.lines() if card else [],

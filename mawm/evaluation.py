@@ -55,6 +55,8 @@ class Evaluation:
     """Number of different sequences of joint actions among the battles, in [1, `episodes`]."""
     agents: tuple[AgentOutcome, ...] = ()
     """One entry for each agent (N,)."""
+    return_deviation: float = 0.0
+    """Standard deviation of the battles' returns."""
 
     @property
     def win_rate(self) -> float:
@@ -155,7 +157,8 @@ def evaluate(
             watch(mode, int(np.minimum(battle // batch, -(-(battles - np.arange(batch)) // batch)).clip(0).sum()))
     distinct = len({one.digest() for one in played})
     outcomes = tuple(AgentOutcome(int(n), tuple(map(int, counts))) for n, counts in zip(deaths, taken, strict=True))
-    return Evaluation(battles, int(won.sum()), float(returns.mean()), float(lengths.mean()), distinct, outcomes)
+    mean, deviation, length = float(returns.mean()), float(returns.std()), float(lengths.mean())
+    return Evaluation(battles, int(won.sum()), mean, length, distinct, outcomes, deviation)
 
 
 def model_errors(env: VectorEnv, team: Team, mode: str, *, seq_len: int, discount: float) -> Metrics:

@@ -83,13 +83,17 @@ def _about(study: Study) -> list[str]:
     paragraphs = [
         f"{len(runs)} runs on {len(study.maps)} map(s) with {len({run.seed for run in runs})} different seed(s) and "
         f"{budget} environment steps each. Methods, with the paper's names first: {'; '.join(methods)}.",
-        f"A win rate is the share of evaluation battles won. A final win rate is that of the last policy over {basis}. "
+        f"A win rate is the share of evaluation battles won. A final result is that of the last policy over {basis}. "
         "The same battles are played with greedy and with sampled actions. Actions are greedy unless stated otherwise.",
     ]
     if engines := sorted({run.engine for run in runs} - {""}):
         paragraphs.append(
             f"Battles ran in the {' and the '.join(engines)}, which replaces StarCraft II. Compare the methods with "
             "each other. Before a comparison with published win rates, read docs/engine.md about the engine's fidelity."
+        )
+    if plain := sorted({cell.map for cell in study.cells} - {cell.map for cell in study.cells if cell.wins}):
+        paragraphs.append(
+            f"On {', '.join(plain)} nothing is known to be a win, so teams are compared by their returns."
         )
     if own := sorted({run.map for run in runs if run.own}):
         paragraphs.append(f"Battles on {', '.join(own)} ran in the user's own environment, not in an engine of mawm.")

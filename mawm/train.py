@@ -17,7 +17,8 @@ from mawm.configs.check import check
 from mawm.configs.command_line import fail, parse
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
-from mawm.envs.registry import environment_of, is_own, make_env, with_agents
+from mawm.envs.registry import environment_of, is_own, make_env, names_success, with_agents
+from mawm.envs.success import described
 from mawm.run_folder.manifest import read_config
 from mawm.runtime.console import flush_output, print_stderr, print_stdout
 from mawm.runtime.display import Display, PlainLines, choose_display
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from mawm.loop import Run
     from mawm.run_folder.checkpoint import Loaded
-    from mawm.types import Metrics
+    from mawm.types import Metrics, Spaces
 
 DESCRIPTION = """Train a team of agents. Each learns a world model and sends a share of its data to the others.
 
@@ -38,7 +39,7 @@ StarCraft II is not needed: battles run in the embedded engine. Examples:
   python -m mawm.train --map 3m --bandwidth 0.05        the main use, 20 minutes on two cores
   python -m mawm.train --map 2s3z --method independent  nothing is shared
   python -m mawm.train --map my_map.toml --bandwidth 1  a map of your own; everything is shared
-  PYTHONPATH=. python -m mawm.train --map my_env:make   a PettingZoo environment of your own
+  PYTHONPATH=. python -m mawm.train --map my_env:make   an environment of your own
   python -m mawm.train --preset debug                   a test run of a few seconds
 
 If the run was stopped, the same command continues it. --fresh starts over in a new folder.
@@ -66,7 +67,7 @@ class Command:
     run_dir: Annotated[Path | None, Common] = None
     """The run's folder (default: runs/MAP_METHOD_bBANDWIDTH_sSEED). A run that was begun there is continued."""
     fresh: Annotated[bool, Common] = False
-    """Start over in a new folder, even if there is a run with the same settings."""
+    """Start over in a new folder, even if the run could be continued."""
     resume: Annotated[Path | None, Common] = None
     """Continue the run in this folder with its own settings; --env-steps, --placement, --device and --own.timeout-s may
     change."""
@@ -206,13 +207,13 @@ def _prepare_and_train(
     build.write_config(folder, config, facts)
     workers = min(cores, len(members)) if placement == "process" else 1
     minutes = estimate_minutes(config, env.spaces, device, placement, workers)
-    _banner(config, folder, facts, len(members), minutes, most_bytes(config, env.spaces))
+    _banner(config, env.spaces, folder, facts, (len(members), minutes, most_bytes(config, env.spaces)))
     # What the process of a user's environment prints would be drawn over by a live display.
     display = PlainLines() if is_own(config.map) else choose_display()
     team = build.make_team(config, env.spaces, device, placement)
     try:
         run = build.make_run(
-            config, env, team, explorer_hook, folder, Progress(display, wins=not is_own(config.map)), resume
+            config, env, team, explorer_hook, folder, Progress(display, wins=names_success(config)), resume
         )
         code = _train(run, config, folder, stopping, display)
     except BaseException:
@@ -246,7 +247,7 @@ def _train(run: "Run", config: TrainConfig, folder: Path, stopping: Stopping, di
 
     _compile_engine(config)
     stopping.stop, stopping.limit_waiting, stopping.display = run.end_soon, limit_waiting, display
-    with display.showing(Row(run, {}, {}, wins=not is_own(config.map))):
+    with display.showing(Row(run, {}, {}, wins=names_success(config))):
         train(run)
     for writer in run.writers:
         writer.close()
@@ -266,7 +267,11 @@ def _compile_engine(config: TrainConfig) -> None:
             env.step(env.reset().avail.argmax(-1))
 
 
-def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: int, minutes: float, disk: int) -> None:
+def _banner(
+    config: TrainConfig, spaces: "Spaces", folder: Path, facts: dict[str, Any], sizes: tuple[int, float, int]
+) -> None:
+    """Print the first lines of a run. `sizes`: the number of learners, the minutes and the bytes that it may take."""
+    learners, minutes, disk = sizes
     where = {
         "process": "separate processes, one thread each",
         "stack": "one stack in this process, one thread",
@@ -274,9 +279,14 @@ def _banner(config: TrainConfig, folder: Path, facts: dict[str, Any], learners: 
     eta = "ETA unknown"
     if minutes == minutes:  # nan: learners of this kind are not timed
         eta = f"ETA about {minutes:.1f} min on an idle machine"
+    sent = f"nominal bandwidth {config.sharing.bandwidth:g} of all bytes"
+    if spaces.n_agents == 1:
+        sent = "a team of one agent, so nothing is sent"
+    about_env = [line for line in (spaces.conversion, described(config.success)) if line]
     for line in (
         f"mawm {__version__}: {environment_of(config).about(config)}",
-        f"method {config.method}, nominal bandwidth {config.sharing.bandwidth:g} of all bytes, seed {config.seed}",
+        *about_env,
+        f"method {config.method}, {sent}, seed {config.seed}",
         f"device {facts['device']}, {learners} learner(s) in {where}, {facts['cores']} core(s), "
         f"matrix products in {facts['precision']}",
         f"budget {config.env_steps} environment steps, {eta}",

@@ -89,6 +89,8 @@ class Spaces:
     episode_limit: int
     agents: tuple[str, ...] = ()
     """The names of the agents in their order; empty if they have none."""
+    conversion: str = ""
+    """How a user's environment was converted, for the first lines of a run; empty if it was not."""
 
 
 @dataclass(frozen=True, eq=False)

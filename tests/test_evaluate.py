@@ -12,7 +12,7 @@ from mawm.configs.train import TrainConfig
 from mawm.envs import skirmish
 from mawm.evaluate import main
 from mawm.trained.conditions import with_rules
-from mawm.trained.tables import HEADER
+from mawm.trained.tables import MEANS, RATES
 
 GOLDEN = Path(__file__).parent / "golden/run-0.2.0"
 COUNTS = ("episodes", "distinct_battles", "distinct_battles_sampled")
@@ -85,7 +85,7 @@ def test_evaluate_prints_one_table_with_a_row_for_each_condition(capsys: pytest.
     assert main([str(GOLDEN), "--episodes", "6", "--rules", "spawn-jitter=0.5,version=5.0"]) == 0
     about, header, trained, shifted, note, _, agents, *rest = capsys.readouterr().out.splitlines()
     assert about == "3m, 384 environment steps; 6 battles greedy, the same sampled"
-    starts = [header.index(name) for name in HEADER]
+    starts = [header.index(name) for name in ("conditions", *RATES, *MEANS)]
     cells = [
         [line[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True)] for line in (trained, shifted)
     ]

@@ -12,12 +12,21 @@ from pathlib import Path
 import pytest
 from real_runs import ROOT, differences, finish, is_running, rows, wait_until
 
+from mawm.envs.checked import CheckedEnv
+from mawm.envs.pettingzoo import own_parallel_env
 from mawm.run_folder.checkpoint import newest
 from mawm.train import main
 
 EXAMPLE = re.search(
     r"```python\n(# my_env.py.*?)```", (ROOT / "docs/own_environment.md").read_text("utf-8"), re.DOTALL
 )[1]  # type: ignore[index]
+EXAMPLES = {
+    name: code
+    for code, name in re.findall(
+        r"```python\n(# (my_\w+)\.py.*?)```", (ROOT / "docs/own_environment.md").read_text("utf-8"), re.DOTALL
+    )
+}
+"""All modules of the docs by their names."""
 BAD = """
 import os, pathlib, signal, sys, time
 from my_env import Meeting
@@ -71,6 +80,18 @@ class Gone(Meeting):
             raise RuntimeError("the server is gone")
         return super().step(actions)
 """
+CONVERTED = {
+    "my_env": ("red blue", ""),
+    "my_pole": ("agent", "Gymnasium environment CartPole-v1, a team of one agent"),
+    "my_light": ("agent_0 agent_1", "Gymnasium environment Light, 2 agents from its tuples of spaces"),
+    "my_foraging": (
+        "agent_0 agent_1",
+        "Gymnasium environment Foraging-8x8-2p-2f-v3, 2 agents from its tuples of spaces",
+    ),
+    "my_spread": ("agent_0 agent_1 agent_2", "PettingZoo AECEnv simple_spread_v3, converted by aec_to_parallel"),
+}
+"""The agents of the docs' examples, and how they are converted."""
+EXTRAS = {"my_foraging": "lbforaging", "my_spread": "mpe2"}
 OPTIONS = ("--preset", "debug", "--placement", "inline", "--env-steps", "300", "--schedule.save-every", "100")
 PLAIN = ("--method", "ippo")
 """For tests in which the learner does not matter."""
@@ -115,6 +136,33 @@ def test_own_environment_of_the_docs_trains_and_is_evaluated(undisturbed: Path, 
     code, out, err = finish(command(place, "evaluate", str(undisturbed), "--episodes", "3", "--json"))
     assert code == 0, err
     assert json.loads(out)["episodes"] == 3
+
+
+def test_docs_have_an_example_of_every_door() -> None:
+    assert EXAMPLES.keys() == CONVERTED.keys()
+    assert all(code.count("\n") <= 12 for name, code in EXAMPLES.items() if name not in ("my_env", "my_light"))
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", CONVERTED)
+def test_example_of_the_docs_plays_and_is_converted_as_the_docs_say(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name in EXTRAS:
+        pytest.importorskip(EXTRAS[name], reason="the extra `environments` is not installed")
+    (tmp_path / f"{name}.py").write_text(EXAMPLES[name], "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    env = CheckedEnv(own_parallel_env(f"{name}:make", 2, 0, 20), name)
+    sys.modules.pop(name)
+    agents, conversion = CONVERTED[name]
+    assert (" ".join(env.spaces.agents), env.spaces.conversion) == (agents, conversion)
+    step, paid, ended = env.reset(), 0.0, 0
+    for _ in range(60):
+        step = env.step(step.avail.argmax(-1))
+        paid, ended = paid + abs(float(step.reward.sum())), ended + int((step.terminated | step.truncated).sum())
+    assert ended >= 2 and (paid > 0.0 or name == "my_foraging")  # who does not move finds no food
+    env.close()
 
 
 def test_run_with_environment_kill_hang_and_nan_ends_bit_for_bit_undisturbed(undisturbed: Path, place: Path) -> None:

@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -13,7 +11,7 @@ from odd_env import Plain, Reversed
 
 from mawm.envs.checked import CheckedEnv, EnvFault
 from mawm.envs.opposing_rewards import STEPS, OpposingRewards
-from mawm.envs.parallel_answers import action_count, check_kind, flag, info_of, mask_of, number
+from mawm.envs.parallel_answers import action_count, flag, info_of, mask_of, number
 from mawm.envs.pettingzoo import ParallelVectorEnv, own_parallel_env
 from mawm.envs.restarting import RestartingEnv
 from mawm.types import Step
@@ -176,37 +174,6 @@ def test_action_space_that_is_not_supported_is_named(space: Any, said: str) -> N
         action_count(space, "red")
 
 
-class Alone(gymnasium.Env):
-    """One agent."""
-
-    observation_space, action_space = spaces.Box(-1, 1, (2,)), spaces.Discrete(2)
-
-
-class Team(gymnasium.Env):
-    """Spaces as tuples."""
-
-    observation_space, action_space = (
-        spaces.Tuple([space] * 2) for space in (Alone.observation_space, Alone.action_space)
-    )
-
-
-@pytest.mark.parametrize(
-    ("env", "said"),
-    [
-        (Alone(), "Alone is a Gymnasium environment with a single agent; wrap it"),
-        (Team(), "Team is a Gymnasium environment with a tuple of spaces, one for each agent; wrap it"),
-        (Plain, "the factory returned the class Plain; return an object: Plain()"),
-        (None, "NoneType has no possible_agents; return a PettingZoo ParallelEnv"),
-        (SimpleNamespace(possible_agents=["a"], reset=1), "SimpleNamespace has no step"),
-        (type("Empty", (Plain,), {"possible_agents": []})(), "possible_agents are none; expected at least one"),
-        (type("Twice", (Plain,), {"possible_agents": [1, "1"]})(), "possible_agents are 1, 1; expected at least one"),
-    ],
-)
-def test_object_that_is_no_parallel_env_is_refused_with_what_to_do(env: Any, said: str) -> None:
-    with pytest.raises(TypeError, match=re.escape(said)):
-        check_kind(env)
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -215,7 +182,7 @@ def test_object_that_is_no_parallel_env_is_refused_with_what_to_do(env: Any, sai
         ("needs_size", "environment odd_env:needs_size: needs_size() missing 1 required positional argument: 'size'"),
         (
             "Turns",
-            "Turns is a PettingZoo AECEnv, whose agents act in turn; return pettingzoo.utils.aec_to_parallel(env)",
+            "Turns is a PettingZoo AECEnv whose agents act in turn (its metadata do not say is_parallelizable)",
         ),
         ("Exits", "environment odd_env:Exits ended its process at the start (sys.exit(2))"),
     ],

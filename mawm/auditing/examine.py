@@ -14,9 +14,11 @@ import numpy as np
 from mawm.agents.config import BehaviourConfig
 from mawm.agents.scales import ObservationScale, RewardUnit
 from mawm.envs.checked import CheckedEnv, EnvFault
+from mawm.envs.other_kinds import as_parallel
 from mawm.envs.pettingzoo import own_parallel_env
+from mawm.envs.success import AUTO, with_success
 from mawm.runtime.import_user_code import load_factory
-from mawm.types import Origin, Role, Segment, Spaces
+from mawm.types import Origin, Role, Segment, Spaces, VectorEnv
 
 CYCLES = 100
 """Steps that each of PettingZoo's tests plays at most."""
@@ -71,14 +73,14 @@ class Played:
     seconds: float = 0.0
 
 
-def examine(name: str, battles: int, limit: int, seed: int = 0) -> Examination:
+def examine(name: str, battles: int, limit: int, seed: int = 0, success: str = AUTO) -> Examination:
     """Examine the environment of `module:factory` in `battles` battles of random allowed actions.
 
-    `limit` cuts a battle. All steps are kept in memory. ValueError if the environment cannot be made, or fails at its
-    first step.
+    `limit` cuts a battle, and `success` says which are won, as in mawm.train. All steps are kept in memory. ValueError
+    if the environment cannot be made, or fails at its first step.
     """
     try:
-        made = own_parallel_env(name, 1, seed, limit)
+        made = own_parallel_env(name, 1, seed, limit, success=success)
     except ValueError:
         raise
     except Exception as error:  # the environment may raise anything
@@ -89,7 +91,7 @@ def examine(name: str, battles: int, limit: int, seed: int = 0) -> Examination:
     found.facts["PettingZoo's tests"] = _pettingzoo_tests(name, found, repeats)
     spaces, played = made.spaces, Played()
     made.watch(played.said.append)
-    env = CheckedEnv(made, name)
+    env = with_success(CheckedEnv(made, name), success)
     try:
         _play(env, battles, np.random.default_rng(seed), played)
     except EnvFault as fault:
@@ -130,7 +132,11 @@ def _pettingzoo_tests(name: str, found: Examination, repeats: bool) -> dict[str,
     """The results of PettingZoo's own tests; a failure becomes a remark. `repeats`: the result of `_repeats`."""
     from pettingzoo.test import parallel_api_test, parallel_seed_test
 
-    make = load_factory("map", name)
+    factory = load_factory("map", name)
+
+    def make() -> Any:
+        return as_parallel(factory())[0]
+
     tests: dict[str, Callable[[], Any]] = {
         "API test": lambda: parallel_api_test(make(), num_cycles=CYCLES),
         "seed test": lambda: parallel_seed_test(make, num_cycles=CYCLES),
@@ -167,7 +173,7 @@ def _outcome(test: Callable[[], Any]) -> tuple[str, list[str]]:
     return problem, list(dict.fromkeys(" ".join(str(note.message).split())[:200] for note in caught))
 
 
-def _play(env: CheckedEnv, battles: int, rng: np.random.Generator, played: Played) -> None:
+def _play(env: VectorEnv, battles: int, rng: np.random.Generator, played: Played) -> None:
     """Play battles with random allowed actions."""
     step, length = env.reset(), 0
     while len(played.lengths) < battles:
@@ -193,6 +199,9 @@ def _spaces(spaces: Spaces, found: Examination) -> None:
     found.facts["agents"] = list(spaces.agents)
     found.facts["actions"], found.facts["observation numbers"] = spaces.n_actions, spaces.obs_size
     learners = "learner" if spaces.n_agents == 1 else "learners"
+    if spaces.conversion:
+        found.facts["conversion"] = spaces.conversion
+        found.sentences.append(f"{spaces.conversion}.")
     found.sentences.append(
         f"{spaces.n_agents} {learners}, one for each agent ({', '.join(spaces.agents[:MOST_NAMED])}"
         f"{', ...' if spaces.n_agents > MOST_NAMED else ''}). Each chooses one of {spaces.n_actions} actions from "
@@ -288,7 +297,10 @@ def _masks(spaces: Spaces, played: Played, found: Examination) -> None:
 
 def _ends(spaces: Spaces, played: Played, found: Examination) -> None:
     """How battles end, and whether they are won."""
-    lengths = played.lengths
+    lengths, returns = played.lengths, _returns(played)
+    found.facts["returns"] = {
+        "mean": float(returns.mean()), "low": float(returns.min()), "high": float(returns.max()),
+    } if lengths else None  # fmt: skip
     found.facts["battles"] = {
         "played": len(lengths), "ended by their rules": played.terminated, "won": played.won,
         "mean length": float(np.mean(lengths)) if lengths else None,
@@ -296,7 +308,9 @@ def _ends(spaces: Spaces, played: Played, found: Examination) -> None:
     if lengths:
         found.sentences.append(
             f"{played.terminated} of {len(lengths)} battles ended by their own rules. They took {np.mean(lengths):.0f} "
-            f"steps on average; the others were cut, at most after {spaces.episode_limit} steps (--own.episode-limit)."
+            f"steps on average; the others were cut, at most after {spaces.episode_limit} steps (--own.episode-limit). "
+            f"The return of random play is {returns.mean():.4g} on average, and {returns.min():.4g} to "
+            f"{returns.max():.4g} in a battle."
         )
     if lengths and min(lengths) >= spaces.episode_limit:
         found.remarks.append(
@@ -304,10 +318,17 @@ def _ends(spaces: Spaces, played: Played, found: Examination) -> None:
                    "Raise it if battles are longer by their nature; the learner never sees their end")
         )  # fmt: skip
     found.sentences.append(
-        f"{played.won} battles were won." if played.won
+        f"{played.won} of these battles were won." if played.won
         else "No battle was won, or infos[agent]['battle_won'] is never given: runs show returns instead of win rates. "
-        "Without wins set --agent.behaviour.entropy-decay below 1 (docs/own_environment.md)."
+        "Say what a success is (--success 'return>=NUMBER'), or set --agent.behaviour.entropy-decay below 1 "
+        "(docs/own_environment.md)."
     )  # fmt: skip
+
+
+def _returns(played: Played) -> np.ndarray:
+    """The return of each battle that has ended."""
+    ends = np.cumsum(played.lengths)
+    return np.array([sum(played.rewards[end - length : end]) for end, length in zip(ends, played.lengths, strict=True)])
 
 
 def _speed(spaces: Spaces, played: Played, found: Examination) -> None:

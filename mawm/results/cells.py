@@ -65,6 +65,11 @@ class Cell:
         """The label without the bandwidth."""
         return ", ".join(part for part in (method_label(self.method), self.variant) if part)
 
+    @property
+    def wins(self) -> bool:
+        """Whether a run of the cell has win rates (`RunRecord.wins`)."""
+        return any(run.wins for run in self.runs)
+
     @cached_property
     def finals(self) -> dict[int, float]:
         """Final win rate with greedy actions by seed, for seeds that have one."""

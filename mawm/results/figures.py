@@ -23,6 +23,7 @@ from mawm.results.drawing import (
     title_panel,
 )
 from mawm.results.record import SAMPLED, WIN_RATE, RunRecord
+from mawm.results.tables import RETURNS, score_of
 
 WORLD_MODEL = {
     "obs_loss": "observation loss (Eq. 1)",
@@ -32,6 +33,7 @@ WORLD_MODEL = {
     "avail_loss": "available-action loss (Eq. 3)",
     "kl": "KL divergence (Eq. 3)",
 }
+RETURN = "eval/return"
 PAPERS_MAP = "2s_vs_1sc"
 STEPS = "thousand environment steps"
 RATE = "win rate in evaluation (%)"
@@ -48,6 +50,23 @@ def make(name: str, cells: Sequence[Cell], look: Look) -> Figure | str:
 def _win_rates(cells: Sequence[Cell], look: Look, tag: str = WIN_RATE) -> Figure | str:
     chosen = {name: kept for name in maps_of(cells) if (kept := _played(_widest(cells, name), tag))}
     return _win_rate_panels(chosen, look, tag=tag) if chosen else f"no run logged {tag}"
+
+
+def _returns(cells: Sequence[Cell], look: Look) -> Figure | str:
+    plain = {name for name in maps_of(cells) if score_of([cell for cell in cells if cell.map == name]) is RETURNS}
+    chosen = {name: kept for name in sorted(plain) if (kept := [c for c in _widest(cells, name) if c.curves(RETURN)])}
+    if not chosen:
+        return "every environment has win rates"
+    figure, axes = panels(len(chosen), look)
+    looks = styles([cell for mine in chosen.values() for cell in mine])
+    for axis, (title, mine) in zip(axes, chosen.items(), strict=True):
+        for cell in mine:
+            curves = [(steps / 1000, values) for steps, values in cell.curves(RETURN)]
+            draw_band(axis, curves, looks[cell.label], cell.label)
+        title_panel(axis, title, mine)
+        axis.set(xlabel=STEPS, ylabel="return in evaluation")
+    shared_legend(figure, looks, look)
+    return figure
 
 
 def _world_model(cells: Sequence[Cell], look: Look) -> Figure | str:
@@ -117,6 +136,7 @@ def _variants(cells: Sequence[Cell], look: Look) -> Figure | str:
 
 
 def _against_bytes(cells: Sequence[Cell], look: Look) -> Figure | str:
+    cells = [cell for cell in cells if cell.wins]
     sending = [cell for cell in cells if any(len(_by_bytes(run)[0]) for run in cell.runs)]
     if not sending:
         return "no run sent a byte between its evaluations"
@@ -192,6 +212,7 @@ FIGURES: dict[str, tuple[Maker, str]] = {
         partial(_win_rates, tag=SAMPLED),
         "Win-rate curves with sampled actions, each method at its largest bandwidth",
     ),
+    "figure10_return": (_returns, "Curves of the return in environments without wins"),
 }
 
 
@@ -216,7 +237,8 @@ def _win_rate_panels(
 
 
 def _played(cells: Sequence[Cell], tag: str = WIN_RATE) -> list[Cell]:
-    return [cell for cell in cells if cell.curves(tag)]
+    """The cells that have win rates under a tag."""
+    return [cell for cell in cells if cell.wins and cell.curves(tag)]
 
 
 def _widest(cells: Sequence[Cell], name: str) -> list[Cell]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from mawm.envs.registry import environment_of, is_own
+from mawm.envs.success import AUTO, REPORTED
 from mawm.methods import METHODS
 
 WIN_RATE = "eval/win_rate"
@@ -46,10 +48,27 @@ class RunRecord:
     def map(self) -> str:
         """The map's name; for a map file the file's name, so that it differs from the built-in map's.
 
-        With the packages `smac` and `smacv2` the game is a part of the name: so no table mixes different games.
+        With the packages `smac` and `smacv2` the game is a part of the name, and with a success that the user defined
+        this success: so no table mixes different games, or different kinds of wins.
         """
         name = self.map_label or Path(self.config["map"]).name
-        return f"{name} ({self._game})" if self._original else name
+        own_success = "" if self.success in (AUTO, REPORTED) else f"success {self.success}"
+        inside = ", ".join(part for part in (self._game if self._original else "", own_success) if part)
+        return f"{name} ({inside})" if inside else name
+
+    @property
+    def success(self) -> str:
+        """The setting `success`; earlier runs had only battle_won."""
+        return str(self.config.get("success", AUTO))
+
+    @cached_property
+    def wins(self) -> bool:
+        """Whether the run has win rates: not if its environment may report no wins, and no battle was ever won."""
+        if not self.own or self.success != AUTO:
+            return True
+        tags = (WIN_RATE, SAMPLED, "train/win_rate")
+        logged = any(row.get(tag, 0.0) > 0.0 for row in self.rows for tag in tags)
+        return logged or any((self.evaluation or {}).get(name, 0.0) > 0.0 for name in ("win_rate", "win_rate_sampled"))
 
     @property
     def map_file(self) -> tuple[str, str]:

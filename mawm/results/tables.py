@@ -16,7 +16,6 @@ LEVEL = 0.8
 LEVELS = (0.5, 0.8, 0.9)
 MISSING = "–"
 BASELINE = "independent"
-RATES = ("win_rate", "win_rate_sampled")
 MODES = "Actions are greedy (the mode of each policy) unless a column says sampled."
 
 
@@ -30,13 +29,47 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+@dataclass(frozen=True)
+class Score:
+    """What the teams of a map are compared by."""
+
+    name: str
+    """Its name in evaluations, as in `RunRecord.final`."""
+    words: str
+    shown: Callable[[Estimate], str]
+    difference: Callable[[Estimate], str]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names with greedy and with sampled actions."""
+        return self.name, f"{self.name}_sampled"
+
+    @property
+    def tag(self) -> str:
+        """The tag of the curve with greedy actions."""
+        return f"eval/{self.name}"
+
+    @property
+    def header(self) -> tuple[str, str]:
+        """The heads of the columns with the last policy's results."""
+        return f"final {self.words}", f"final {self.words}, sampled"
+
+
+def score_of(cells: Sequence[Cell]) -> Score:
+    """The win rate; the return if no cell has wins, because nothing in the environment is a win."""
+    return WINS if any(cell.wins for cell in cells) or not cells else RETURNS
+
+
 def results_table(name: str, cells: Sequence[Cell]) -> Table:
     """One row per cell of a map: results, speed of learning, bytes sent."""
     mine = [cell for cell in cells if cell.map == name]
-    horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(WIN_RATE)), default=0.0)
-    header: tuple[str, ...] = ("method", "bandwidth", "other settings", "seeds")
-    header += ("final win rate", "final win rate, sampled", "final return", "area under curve")
-    header += (f"steps to {100 * LEVEL:g} %", f"MB to {100 * LEVEL:g} %", "realised bandwidth", "MB sent")
+    score = score_of(mine)
+    wins = score is WINS
+    horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(score.tag)), default=0.0)
+    header: tuple[str, ...] = ("method", "bandwidth", "other settings", "seeds", *score.header)
+    header += ("final return", "area under curve") if wins else ("area under curve",)
+    header += (f"steps to {100 * LEVEL:g} %", f"MB to {100 * LEVEL:g} %") if wins else ()
+    header += ("realised bandwidth", "MB sent")
     rows = []
     for cell in mine:
         returns = list(cell.finals_of("return").values())
@@ -46,20 +79,22 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
                 MISSING if cell.bandwidth is None else f"{cell.bandwidth:g}",
                 cell.variant or MISSING,
                 ", ".join(str(run.seed) for run in cell.runs),
-                *(percent(iqm_interval([list(cell.finals_of(name).values())])) for name in RATES),
-                number(iqm_interval([returns])),
-                percent(iqm_interval([list(_areas(cell, horizon).values())])),
-                _steps(cell),
-                _megabytes(cell),
+                *(score.shown(iqm_interval([list(cell.finals_of(name).values())])) for name in score.names),
+                *((number(iqm_interval([returns])),) if wins else ()),
+                score.shown(iqm_interval([list(_areas(cell, horizon, score.tag).values())])),
+                *((_steps(cell), _megabytes(cell)) if wins else ()),
                 _mean([run.last("channel/realised_bandwidth") for run in cell.runs], "{:.4f}"),
                 _mean([sent[-1] / 1e6 for run in cell.runs if len(sent := run.bytes_sent()[1])], "{:,.1f}"),
             )
         )
+    reached = (
+        f"Steps: median over seeds of the first evaluation at or above {100 * LEVEL:g} %, and how many seeds reached "
+        "it; MB: what the team had sent by then. "
+    )
     note = (
         "Interquartile mean over seeds with its 95 % bootstrap interval (from three seeds on). Final: the last policy. "
-        f"{MODES} Area: win rate averaged over training, from the first evaluation to {horizon:.0f} environment steps. "
-        f"Steps: median over seeds of the first evaluation at or above {100 * LEVEL:g} %, and how many seeds reached "
-        "it; MB: what the team had sent by then. Last columns: mean over seeds; a broadcast counts once."
+        f"{MODES} Area: {score.words} averaged over training, from the first evaluation to {horizon:.0f} environment "
+        f"steps. {reached if wins else ''}Last columns: mean over seeds; a broadcast counts once."
     )
     return Table(f"Results on {name}", note, header, tuple(rows))
 
@@ -67,15 +102,23 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
 def improvement_table(name: str, cells: Sequence[Cell]) -> Table | None:
     """P(the row's method beats the column's) on a map; None with fewer than two cells."""
     mine = [cell for cell in cells if cell.map == name and cell.finals]
+    score = score_of(mine)
     if len(mine) < 2:
         return None
     rows = [
-        (row.label, *(MISSING if row is column else probability(improvement(*_values(row, column))) for column in mine))
+        (
+            row.label,
+            *(
+                MISSING if row is column else probability(improvement(*_values(row, column, score.name)))
+                for column in mine
+            ),
+        )
         for row in mine
     ]
     note = (
-        "The probability that a run of the row ends with a higher win rate than a run of the column: Mann-Whitney U / "
-        "(n m), ties count one half; 0.5 is no difference. Interval: 95 % bootstrap over seeds, from three seeds on."
+        f"The probability that a run of the row ends with a higher {score.words} than a run of the column: "
+        "Mann-Whitney U / (n m), ties count one half; 0.5 is no difference. Interval: 95 % bootstrap over seeds, from "
+        "three seeds on."
     )
     header = ("beats, with probability", *(cell.label for cell in mine))
     return Table(f"Probability of improvement on {name}", note, header, tuple(rows))
@@ -105,28 +148,30 @@ def deployment_table(name: str, cells: Sequence[Cell]) -> Table | None:
 
 
 def difference_table(name: str, cells: Sequence[Cell]) -> Table | None:
-    """Final win rate and area minus those of independent learning, seed by seed; None without common seeds."""
+    """Final win rate (or return) and area minus those of independent learning by seed; None without common seeds."""
     mine = [cell for cell in cells if cell.map == name and cell.finals]
     plain = next((cell for cell in mine if cell.method == BASELINE), None)
     if plain is None:
         return None
-    horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(WIN_RATE)), default=0.0)
+    score = score_of(mine)
+    horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(score.tag)), default=0.0)
     rows = []
     for cell in mine:
-        pairs = [(cell.finals_of(name), plain.finals_of(name)) for name in RATES]
-        estimates = [
-            paired_difference(one, other) for one, other in (*pairs, (_areas(cell, horizon), _areas(plain, horizon)))
-        ]
+        pairs = [(cell.finals_of(name), plain.finals_of(name)) for name in score.names]
+        areas = _areas(cell, horizon, score.tag), _areas(plain, horizon, score.tag)
+        estimates = [paired_difference(one, other) for one, other in (*pairs, areas)]
         if cell is not plain and math.isfinite(estimates[0].value):
             paired = cell.finals.keys() & plain.finals.keys()
-            rows.append((cell.label, str(len(paired)), *(percent(each, "+.1f", "points") for each in estimates)))
-    note = f"Interquartile mean of the differences between runs of the same seed, in percentage points. {MODES}"
-    header = ("method", "pairs", "final win rate", "final win rate, sampled", "area under curve")
+            rows.append((cell.label, str(len(paired)), *(score.difference(each) for each in estimates)))
+    unit = ", in percentage points" if score is WINS else ""
+    note = f"Interquartile mean of the differences between runs of the same seed{unit}. {MODES}"
+    header = ("method", "pairs", *score.header, "area under curve")
     return Table(f"Gain over {plain.label} on {name}", note, header, tuple(rows)) if rows else None
 
 
 def runs_table(cells: Sequence[Cell]) -> Table:
-    """One row per run: steps to three win rates, duration, final results."""
+    """One row per run: steps to three win rates, duration, final results. Returns where an environment has no wins."""
+    wins, returns = any(cell.wins for cell in cells), any(not cell.wins for cell in cells)
     rows = []
     for cell in cells:
         for run in cell.runs:
@@ -136,20 +181,22 @@ def runs_table(cells: Sequence[Cell]) -> Table:
                     run.map,
                     cell.label,
                     str(run.seed),
-                    *(f"{steps:.0f}" if math.isfinite(steps) else MISSING for steps in reached),
+                    *(f"{steps:.0f}" if math.isfinite(steps) else MISSING for steps in reached if wins),
                     _mean([run.last("wall_s") / 60], "{:.1f}"),
                     _mean([run.last("channel/realised_bandwidth")], "{:.4f}"),
-                    *(_rate(run, name) for name in RATES),
+                    *((_rate(run, name) if run.wins else MISSING) for name in WINS.names if wins),
+                    *(_mean([run.final(name)], "{:.4g}") for name in RETURNS.names if returns),
                     _distinct(run),
                 )
             )
+    rates = "Steps to a win rate: the first evaluation in training at or above it. " if wins else ""
+    interval = ", with the 95 % Wilson interval over its distinct battles" if wins else ""
     note = (
-        "Steps to a win rate: the first evaluation in training at or above it. Final: the last policy, with the 95 % "
-        f"Wilson interval over its distinct battles. {MODES} Distinct battles: those that differ in their sequence of "
+        f"{rates}Final: the last policy{interval}. {MODES} Distinct battles: those that differ in their sequence of "
         "joint actions, greedy and sampled, and all battles played each way."
     )
-    levels = tuple(f"steps to {100 * level:g} %" for level in LEVELS)
-    last = ("final win rate", "final win rate, sampled", "distinct battles")
+    levels = tuple(f"steps to {100 * level:g} %" for level in LEVELS if wins)
+    last = (*(WINS.header if wins else ()), *(RETURNS.header if returns else ()), "distinct battles")
     return Table("Runs", note, ("map", "method", "seed", *levels, "minutes", "realised bandwidth", *last), tuple(rows))
 
 
@@ -211,6 +258,11 @@ def number(estimate: Estimate) -> str:
     return _with_interval(estimate, lambda value: f"{value:.3g}", "")
 
 
+def signed(estimate: Estimate) -> str:
+    """`+1.3 [+0.9, +1.8]`, or with the reason for a missing interval."""
+    return _with_interval(estimate, lambda value: f"{value:+.3g}", "")
+
+
 def probability(estimate: Estimate) -> str:
     """`0.84 [0.60, 1.00]`, or with the reason for a missing interval."""
     return _with_interval(estimate, lambda value: f"{value:.2f}", "")
@@ -224,13 +276,17 @@ def _with_interval(estimate: Estimate, shown: Callable[[float], str], unit: str)
     return f"{shown(estimate.value)}{unit} [{shown(estimate.low)}, {shown(estimate.high)}]"
 
 
-def _values(one: Cell, other: Cell) -> tuple[list[float], list[float]]:
-    return list(one.finals.values()), list(other.finals.values())
+WINS = Score("win_rate", "win rate", percent, lambda estimate: percent(estimate, "+.1f", "points"))
+RETURNS = Score("return", "return", number, signed)
 
 
-def _areas(cell: Cell, horizon: float) -> dict[int, float]:
-    """Area under the win rate's curve by seed, for seeds that have one."""
-    found = {run.seed: area_under_curve(run.curve(WIN_RATE), horizon) for run in cell.runs}
+def _values(one: Cell, other: Cell, name: str) -> tuple[list[float], list[float]]:
+    return list(one.finals_of(name).values()), list(other.finals_of(name).values())
+
+
+def _areas(cell: Cell, horizon: float, tag: str) -> dict[int, float]:
+    """Area under the curve of a tag by seed, for seeds that have one."""
+    found = {run.seed: area_under_curve(run.curve(tag), horizon) for run in cell.runs}
     return {seed: area for seed, area in found.items() if math.isfinite(area)}
 
 

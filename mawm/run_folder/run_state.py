@@ -28,6 +28,7 @@ def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
         "schedule": run.schedule.state(),
         "averages": run.averages.state(),
         "wall_s": run.wall_s,
+        "agents": list(run.collector.env.spaces.agents),
     }
     parts["run"] = (arrays, values)
     explorers = run.explorer_hook.state(since[EXPLORERS])
@@ -37,8 +38,14 @@ def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
 
 
 def restore(run: Run, loaded: Loaded) -> None:
-    """Continue from a checkpoint. DamagedError, with its path, if a part is missing or has another shape."""
+    """Continue from a checkpoint. DamagedError, with its path, if a part is missing or has another shape.
+
+    ValueError if it is of agents with other names, or in another order: each learner would get another agent's weights.
+    """
     parts = loaded.parts
+    saved, agents = parts["run"][1].get("agents", []) if "run" in parts else [], run.collector.env.spaces.agents
+    if saved and agents and tuple(saved) != agents:
+        raise ValueError(f"{loaded.path} is of the agents {', '.join(saved)}; the environment has {', '.join(agents)}")
     try:
         load_team(run.team, run.names, parts)
         arrays, values = parts["run"]

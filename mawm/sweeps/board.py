@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mawm.configs.train import TrainConfig
-from mawm.envs.registry import short_name
+from mawm.envs.registry import names_success, short_name
 from mawm.runtime.display import Display
 from mawm.sweeps.grid import PlannedRun
+from mawm.sweeps.manifest import Entry
 from mawm.sweeps.progress import Progress
 from mawm.sweeps.runner import Job, Runner
 
@@ -60,8 +61,7 @@ class Board:
                 continue
             if entry.state == "done" and entry.win_rate is not None:
                 minutes = runner.progress(run).wall_s / 60
-                rates = win_rates(entry.win_rate, entry.win_rate_sampled, ".1f")
-                lines.append(f"done     {name}: {rates}, {minutes:.1f} min")
+                lines.append(f"done     {name}: {results(run.config, entry, '.1f')}, {minutes:.1f} min")
             elif now[1] > before[1]:
                 then = "no more attempts" if entry.state == "failed" else "one more attempt"
                 lines.append(f"failed   {name}: exit code {entry.exit_codes[-1]}, {then}; see {runner.log_of(run)}")
@@ -109,9 +109,11 @@ class SweepTable:
     def _row(self, run: PlannedRun, state: str) -> dict[str, str]:
         config, entry = run.config, self.runner.manifest.runs[run.name]
         if state == "done":
-            progress = Progress(config.env_steps, 0.0, entry.win_rate, entry.win_rate_sampled)
+            scores = entry.win_rate, entry.win_rate_sampled, entry.mean_return, entry.mean_return_sampled
+            progress = Progress(config.env_steps, 0.0, *scores)
         else:
             progress = self.runner.progress(run)
+        _, greedy, sampled = _scores(config, progress)
         map_name, steps = short_name(config.map), progress.env_steps
         left = max(0, config.env_steps - steps) * progress.wall_s / max(1, steps)
         return {
@@ -121,8 +123,8 @@ class SweepTable:
             "variant": run.name.removeprefix(f"{map_name}_{config.method}").removesuffix(f"_s{config.seed}").strip("_"),
             "seed": str(config.seed),
             "steps": f"{_short(steps)}/{_short(config.env_steps)}",
-            "greedy": percent(progress.win_rate),
-            "sampled": percent(progress.win_rate_sampled),
+            "greedy": greedy,
+            "sampled": sampled,
             "state": state,
             "ETA": duration(left) if state == "training" and steps else "",
         }
@@ -139,7 +141,7 @@ def summary(runner: Runner) -> str:
 def job_line(runner: Runner, job: Job) -> str:
     """The progress of one run, in one line."""
     progress, wanted = runner.progress(job.run), job.run.config.env_steps
-    rates = win_rates(progress.win_rate, progress.win_rate_sampled)
+    rates = results(job.run.config, progress)
     step = {
         "train": "",
         "evaluate": " (final evaluation)",
@@ -148,9 +150,18 @@ def job_line(runner: Runner, job: Job) -> str:
     return f"  {job.run.name:<32} {progress.env_steps:>9,} of {wanted:,} steps  {rates}{step[job.step]}"
 
 
-def win_rates(greedy: float | None, sampled: float | None, form: str = ".0f") -> str:
-    """`win rate greedy 75 %, sampled 28 %`; `-` before the first evaluation."""
-    return f"win rate greedy {percent(greedy, form)}, sampled {percent(sampled, form)}"
+def results(config: TrainConfig, found: Progress | Entry, form: str = ".0f") -> str:
+    """`win rate greedy 75 %, sampled 28 %`, or `return greedy 3.1, ...`; `-` before the first evaluation."""
+    words, greedy, sampled = _scores(config, found, form)
+    return f"{words} greedy {greedy}, sampled {sampled}"
+
+
+def _scores(config: TrainConfig, found: Progress | Entry, form: str = ".0f") -> tuple[str, str, str]:
+    """What is shown of a run, and its values: returns if it is not known that battles can be won, and none was."""
+    if names_success(config) or any((found.win_rate, found.win_rate_sampled)):
+        return "win rate", percent(found.win_rate, form), percent(found.win_rate_sampled, form)
+    greedy, sampled = ("-" if x is None else f"{x:.4g}" for x in (found.mean_return, found.mean_return_sampled))
+    return "return", greedy, sampled
 
 
 def percent(rate: float | None, form: str = ".0f") -> str:

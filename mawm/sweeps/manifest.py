@@ -28,11 +28,20 @@ class Entry:
     """Final win rate of mawm.evaluate with greedy actions."""
     win_rate_sampled: float | None = None
     """Final win rate with sampled actions; None if an older version evaluated the run."""
+    mean_return: float | None = None
+    """Final return with greedy actions."""
+    mean_return_sampled: float | None = None
 
     def evaluated(self, final: dict[str, Any]) -> None:
-        """Take the final win rates from the output of mawm.evaluate."""
-        self.win_rate = float(final["win_rate"])
-        self.win_rate_sampled = float(final["win_rate_sampled"]) if "win_rate_sampled" in final else None
+        """Take the final win rates and returns from the output of mawm.evaluate."""
+        self.win_rate, self.win_rate_sampled, self.mean_return, self.mean_return_sampled = (
+            float(final[name]) if name in final else None
+            for name in ("win_rate", "win_rate_sampled", "return", "return_sampled")
+        )
+
+    def forget_results(self) -> None:
+        """Before a new evaluation."""
+        self.win_rate = self.win_rate_sampled = self.mean_return = self.mean_return_sampled = None
 
 
 class Manifest:

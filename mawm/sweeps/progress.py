@@ -9,7 +9,7 @@ TAIL_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps, seconds and win rates of a run, which may be running."""
+    """Steps, seconds and results of a run, which may be running."""
 
     env_steps: int = 0
     wall_s: float = 0.0
@@ -17,6 +17,9 @@ class Progress:
     """Of the last evaluation, with greedy actions; None before the first evaluation."""
     win_rate_sampled: float | None = None
     """Of the same evaluation, with sampled actions; None in runs of older versions."""
+    mean_return: float | None = None
+    """Of the same evaluation, with greedy actions."""
+    mean_return_sampled: float | None = None
 
 
 def progress_of(folder: Path) -> Progress:
@@ -36,6 +39,7 @@ def progress_of(folder: Path) -> Progress:
         except (ValueError, KeyError, TypeError):
             continue  # the first line may be cut off, the last one incomplete
         if "eval/win_rate" in row:
-            sampled = row.get("eval/win_rate_sampled")
-            return Progress(steps, seconds, float(row["eval/win_rate"]), None if sampled is None else float(sampled))
+            names = ("win_rate", "win_rate_sampled", "return", "return_sampled")
+            found = (row.get(f"eval/{name}") for name in names)
+            return Progress(steps, seconds, *(None if value is None else float(value) for value in found))
     return Progress(steps, seconds)

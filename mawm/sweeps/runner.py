@@ -56,7 +56,7 @@ class Runner:
         for run in runs:
             entry, final = manifest.runs[run.name], evaluation_of(self.folder, run)
             entry.state = "pending" if final is None else "done"
-            entry.win_rate = entry.win_rate_sampled = None
+            entry.forget_results()
             if final is not None:
                 entry.evaluated(final)
         manifest.save()

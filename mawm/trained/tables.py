@@ -7,7 +7,8 @@ from mawm.evaluation import Evaluation, TeamEvaluation, wilson
 from mawm.trained.conditions import Condition
 from mawm.types import Metrics
 
-HEADER = ("conditions", "win rate, greedy", "win rate, sampled", "return", "length", "deaths", "distinct")
+RATES = ("win rate, greedy", "win rate, sampled")
+MEANS = ("return", "length", "deaths", "distinct")
 NOTE = "return, length (steps), deaths and distinct battles: greedy / sampled; deaths: agents that died in a battle"
 SHOWN_ACTIONS = 4
 """Number of actions that the text shows for an agent; JSON has all."""
@@ -48,9 +49,13 @@ def _with_integers(metrics: Metrics) -> dict[str, float]:
     return {name: int(value) if name.startswith(("distinct", "episodes")) else value for name, value in metrics.items()}
 
 
-def lines_of(rows: Rows) -> list[str]:
-    """The lines of the table: a header, one line for each row, and what the columns mean."""
-    lines: list[tuple[str, ...]] = [HEADER]
+def lines_of(rows: Rows, *, wins: bool = True) -> list[str]:
+    """The lines of the table: a header, one line for each row, and what the columns mean.
+
+    Without `wins`, because the environment may have none, it has no win rates unless a battle was won.
+    """
+    wins = wins or any(each.wins for _, outcome in rows for each in (outcome.greedy, outcome.sampled))
+    lines: list[tuple[str, ...]] = [("conditions", *(RATES if wins else ()), *MEANS)]
     for condition, outcome in rows:
         both = (outcome.greedy, outcome.sampled)
         pairs = (
@@ -59,8 +64,8 @@ def lines_of(rows: Rows) -> list[str]:
             [f"{each.deaths:.2f}" for each in both],
             [str(each.distinct) for each in both],
         )
-        rates = [_rate(each.win_rate, each.interval()) for each in both]
-        lines.append((condition.label, rates[0], rates[1], *(" / ".join(pair) for pair in pairs)))
+        rates = [_rate(each.win_rate, each.interval()) for each in both] if wins else []
+        lines.append((condition.label, *rates, *(" / ".join(pair) for pair in pairs)))
     return [*_aligned(lines), NOTE]
 
 
