@@ -21,8 +21,7 @@ extensions = ["sphinx.ext.autodoc", "myst_parser"]
 
 myst_heading_anchors = 4  # links to headings, such as studies.md#numbers, work as on GitHub
 myst_enable_extensions = ["colon_fence"]
-autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
-autodoc_class_signature = "separated"
+autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88
 toc_object_entries = False  # hundreds of functions in the navigation of every page help nobody, and they cost time
@@ -33,6 +32,7 @@ html_title = f"mawm {release}"
 html_static_path = ["site"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+html_show_copyright = False
 html_copy_source = False
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#2b5fa3", "color-brand-content": "#2b5fa3"},

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def has_data(figure: "object") -> bool:
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_notebook_is_short_and_shows_the_figures_that_it_draws(path: Path) -> None:
     cells, text = cells_of(path), path.read_text("utf-8")
-    assert len(text.splitlines()) <= 170 and max(len(cell.splitlines()) for cell in cells) <= 45
+    assert len(text.splitlines()) <= 190 and max(len(cell.splitlines()) for cell in cells) <= 45
     drawn, shown = (
         sum(cell.count("plt.subplots") for cell in cells),
         re.findall(rf"\({path.stem}_figure\d\.png\)", text),
@@ -45,14 +46,16 @@ def test_environment_of_the_notebook_passes_the_tests_of_pettingzoo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cells = cells_of(NOTEBOOKS / "own_environment.md")
-    (written,) = [cell.partition("\n")[2] for cell in cells if cell.startswith("%%writefile meeting.py")]
-    (tmp_path / "meeting.py").write_text(written, "utf-8")
+    (written,) = [cell.partition("\n")[2] for cell in cells if cell.startswith("%%writefile my_env.py")]
+    (tmp_path / "my_env.py").write_text(written, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_env", raising=False)
     from pettingzoo.test import parallel_api_test, parallel_seed_test
 
-    make = importlib.import_module("meeting").make
+    make = importlib.import_module("my_env").make
     parallel_api_test(make(), num_cycles=100)
     parallel_seed_test(make, num_cycles=50)
+    sys.modules.pop("my_env")  # another test has a file of this name
     assert "Passed" in capsys.readouterr().out
 
 
