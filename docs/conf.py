@@ -1,14 +1,16 @@
 """Settings of the documentation site: `make docs` builds it with Sphinx into build/docs."""
 
+import dataclasses
 import importlib.util
 import pkgutil
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
+from sphinx.util.typing import stringify_annotation
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -25,6 +27,7 @@ autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88
 toc_object_entries = False  # hundreds of functions in the navigation of every page help nobody, and they cost time
+smartquotes = False  # they would turn --option into a dash
 default_role = "code"  # docstrings write code between single backticks, as Markdown does
 
 html_theme = "furo"
@@ -76,6 +79,23 @@ def escape_bars(app: Any, what: str, name: str, value: Any, options: Any, lines:
         lines[i] = "`".join(parts)
 
 
+def show_fields(app: Any, what: str, name: str, value: Any, options: Any, signature: Any, returns: Any) -> Any:
+    """The signature of a dataclass: its fields without the ranges of settings, which are shown at each field."""
+    if what != "class" or not dataclasses.is_dataclass(value):
+        return None
+    try:
+        types = get_type_hints(value)
+    except NameError:  # a type that is imported only for type checking
+        types = {}
+    shown = []
+    for field in dataclasses.fields(value):
+        kind = f": {stringify_annotation(types[field.name], 'smart')}" if field.name in types else ""
+        default = repr(field.default) if isinstance(field.default, int | float | str | None) else "..."
+        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        shown.append(f"{field.name}{kind}" if needed else f"{field.name}{kind} = {default}")
+    return f"({', '.join(shown)})", None
+
+
 def resolve_exact_names(app: Any, tree: nodes.document) -> None:
     """Look up types by their full names only.
 
@@ -89,5 +109,6 @@ def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("source-read", fill_reference)
     app.connect("autodoc-process-docstring", escape_bars)
+    app.connect("autodoc-process-signature", show_fields)
     app.connect("doctree-read", resolve_exact_names)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

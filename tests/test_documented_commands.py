@@ -149,7 +149,9 @@ def test_commands_of_the_tutorial_run_in_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    commands = [each for each in documented() if each.page == "docs/tutorial.md" and each.block and each.module]
+    commands = [
+        each for each in documented() if each.page == "docs/tutorial.md" and each.block and each.module[:4] == "mawm"
+    ]
     assert len(commands) == 6
     for command in commands:
         run_here(command, "", capsys)
