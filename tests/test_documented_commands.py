@@ -189,12 +189,16 @@ OTHERS = [each for name in PARSED for each in distinct(name) if is_quick(each) a
 @pytest.mark.slow
 @pytest.mark.parametrize("command", OTHERS, ids=lambda each: f"{each.page}: {' '.join(each.words[2:])}"[:90])
 def test_documented_command_runs(
-    command: Documented, studied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: Documented,
+    studied: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(studied)
     (studied / "docs/results").mkdir(parents=True, exist_ok=True)
-    if command.module == "mawm.train" and "--run-dir" in command.args:  # a name of the page that is a run already
-        command = replace(command, words=(*command.words, "--run-dir", "runs/new", "--fresh"))
+    if command.module == "mawm.train" and "--run-dir" in command.args:  # the page's name is that of another run here
+        command = replace(command, words=(*command.words, "--run-dir", str(tmp_path / "run")))
     run_here(command, "runs/RUN" if command.module != "mawm.report" else "runs/quick", capsys)
 
 
