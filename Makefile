@@ -1,12 +1,21 @@
 # What CI and CONTRIBUTING call. `make check PYTHON=.venv/bin/python` uses another interpreter.
 PYTHON ?= python
 
-.PHONY: check format core test slow storm soak gpu smac
+.PHONY: check docs docs-commands notebooks format core test slow storm soak gpu smac
 
-check:  ## Lint, formatting, types.
+check: docs  ## Lint, formatting, types, and the docs without a warning.
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+
+docs:  ## The site, from docs/ and the docstrings, into build/docs; a warning is an error.
+	$(PYTHON) -m sphinx -q -j auto -W --keep-going -b html docs build/docs
+
+docs-commands:  ## Run all commands of README and docs, with fewer steps, and the notebooks.
+	$(PYTHON) -m pytest -m "slow or not slow" tests/test_documented_commands.py tests/test_notebooks.py tests/test_docs.py
+
+notebooks:  ## Run the notebooks of the docs in full, and draw the figures that their pages show.
+	$(PYTHON) tests/notebook_runner.py
 
 format:  ## Mend what ruff can mend.
 	$(PYTHON) -m ruff check --fix .

@@ -3,6 +3,7 @@
 Lines differ in dashes, marker and lightness, so that grey prints stay readable.
 """
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -34,6 +35,8 @@ SETTINGS: dict[Any, Any] = {
     "savefig.dpi": 150,
     "text.parse_math": False,  # a name from a run is no formula
 }
+TITLE_WIDTH = 48
+"""Characters of a title's line that fit over one panel."""
 NO_INTERVAL = f"fewer than {MIN_SEEDS}: no interval"
 NO_BAND = f"no band where fewer than {MIN_SEEDS}"
 
@@ -125,7 +128,7 @@ def title_panel(axis: Axes, text: str, cells: Sequence[Cell]) -> None:
     if counts[0] < MIN_SEEDS:
         seeds += f" ({NO_INTERVAL if counts[-1] < MIN_SEEDS else NO_BAND})"
     engines = sorted({run.engine for cell in cells for run in cell.runs} - {""})
-    axis.set_title("\n".join((text, ", ".join((seeds, *engines)))))
+    axis.set_title("\n".join((text, *textwrap.wrap(", ".join((seeds, *engines)), TITLE_WIDTH))))
 
 
 def plain_log(axis: Axis, subs: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:
