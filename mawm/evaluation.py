@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class Evaluation:
     mean_length: float
     distinct: int
     """Number of different sequences of joint actions among the battles, in [1, `episodes`]."""
+    first: tuple[tuple[int, ...], ...] = field(default=(), repr=False, compare=False)
+    """The joint actions (T, N) of the first battle."""
 
     @property
     def win_rate(self) -> float:
@@ -97,10 +99,13 @@ def evaluate(
     first = np.ones(batch, np.bool_)
     won, returns, lengths = np.zeros(battles, np.bool_), np.zeros(battles, np.float64), np.zeros(battles, np.int64)
     played = [hashlib.blake2b(digest_size=16) for _ in range(battles)]
+    opening: list[tuple[int, ...]] = []
     while (rows := np.flatnonzero(battle < battles)).size:
         actions = team.act(step.obs, step.avail, first, slot="eval", mode=mode)
         for row in rows:
             played[battle[row]].update(actions[row].tobytes())
+        if battle[0] == 0:
+            opening.append(tuple(actions[0].tolist()))
         step = env.step(actions)
         first = step.terminated | step.truncated
         returns[battle[rows]] += step.reward[rows]
@@ -110,7 +115,8 @@ def evaluate(
         if watch is not None:
             watch(mode, int(np.minimum(battle // batch, -(-(battles - np.arange(batch)) // batch)).clip(0).sum()))
     distinct = len({one.digest() for one in played})
-    return Evaluation(battles, int(won.sum()), float(returns.mean()), float(lengths.mean()), distinct)
+    means = float(returns.mean()), float(lengths.mean())
+    return Evaluation(battles, int(won.sum()), *means, distinct, tuple(opening))
 
 
 def model_errors(env: VectorEnv, team: Team, mode: str, *, seq_len: int, discount: float) -> Metrics:

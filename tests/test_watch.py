@@ -16,6 +16,7 @@ from mawm.build import make_team
 from mawm.configs.train import TrainConfig
 from mawm.envs.skirmish.battles import make_battles
 from mawm.envs.skirmish.layout import HP, SHIELD, X, Y
+from mawm.filming.recording import Battle
 from mawm.run_folder.manifest import read_config
 from mawm.seeds import named_seed
 from mawm.sharing.codec import Wire, segment_bytes
@@ -26,7 +27,7 @@ from mawm.watching.beliefs import Belief, belief_of, errors_of
 from mawm.watching.features import features_of
 from mawm.watching.offers import ObservedSelector
 from mawm.watching.packed import UNSEEN, packed
-from mawm.watching.recording import Battle, TrainedTeam, load_trained_team, play, watched_env
+from mawm.watching.recording import TrainedTeam, load_trained_team, play, watched_env
 
 GOLDEN = Path(__file__).parent / "golden/run-0.2.0"
 """A short run of `both` on 3m."""
@@ -54,6 +55,12 @@ def untrained(method: str, map_name: str = "3m") -> TrainedTeam:
     return trained
 
 
+def content(trained: TrainedTeam, agent: int = 0) -> dict[str, Any]:
+    """The content of a page with one battle of a team."""
+    env = watched_env(trained.config, 0)
+    return pages.watched(trained, env, [next(play(trained, env, "sample", 0))], "sample", 0, agent)
+
+
 def changed_run(folder: Path, **settings: Any) -> Path:
     """The golden run as if it had other settings."""
     shutil.copytree(GOLDEN, folder)
@@ -66,8 +73,9 @@ def changed_run(folder: Path, **settings: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def recorded() -> tuple[TrainedTeam, Battle]:
-    trained = load_trained_team(GOLDEN)
-    env = watched_env(trained.config, 0)
+    config = read_config(GOLDEN)
+    env = watched_env(config, 0)
+    trained = load_trained_team(GOLDEN, config, env.spaces)
     return trained, next(play(trained, env, "sample", 0))
 
 
@@ -89,7 +97,7 @@ def test_page_holds_the_positions_health_and_rewards_of_the_engine(written: Path
                 told, real = arrays[name][frame] / unit, np.maximum(env.bodies[0, :, column], 0.0)
                 assert np.abs(told - real).max() <= 0.5 / unit + 1e-9
             seen = unpacked(battle["agents"][2]["view"])["seen"][frame]
-            features = features_of(env, 2, "marine")
+            features = features_of(env, Battle(0, ("marine",) * 6), 2)
             sees = features.seen(step.obs[0, 2])
             assert (seen[~sees] == UNSEEN).all()
             offsets = seen[:, :2] / 100 * features.sight
@@ -156,7 +164,7 @@ def test_believed_observation_is_decoded_from_the_acting_state_and_imagination_f
     trained, battle = recorded
     learner = trained.world_models[1]
     model = learner.acting.model
-    features = features_of(watched_env(trained.config, 0), 1, "marine")
+    features = features_of(watched_env(trained.config, 0), battle, 1)
     belief = belief_of(learner, battle, 1, features, 4)
     states = Latent(*(torch.from_numpy(np.stack(part)[:, 1]) for part in (battle.deter, battle.stoch)))
     with torch.no_grad():
@@ -171,7 +179,7 @@ def test_believed_observation_is_decoded_from_the_acting_state_and_imagination_f
 
 
 def test_errors_of_imagined_futures_equal_a_calculation_by_hand() -> None:
-    features = features_of(make_battles("2m_vs_1z", 1, 0), 0, "marine")
+    features = features_of(make_battles("2m_vs_1z", 1, 0), Battle(0, ("marine", "marine", "zealot")), 0)
     enemy, ally = features.places
     obs = np.zeros((4, features.own + 1), np.float32)
     obs[:, enemy + 1] = 1 / 3  # in sight in all frames, and moves by 0.9 cells a step to the east
@@ -233,7 +241,7 @@ def test_observed_selector_names_the_loss_that_decided_an_offer() -> None:
     ],
 )
 def test_page_of_each_kind_of_method_shows_the_beliefs_that_it_has(method: str, believes: bool, said: str) -> None:
-    data = pages.watched(untrained(method), 1, "sample", 0, 0)
+    data = content(untrained(method))
     (battle,) = data["battles"]
     assert data["model"] is believes and said in data["sharing"]
     assert [("view" in agent) for agent in battle["agents"]] == [believes] * 3
@@ -245,11 +253,11 @@ def test_page_of_each_kind_of_method_shows_the_beliefs_that_it_has(method: str, 
 def test_beliefs_that_do_not_fit_are_left_out_but_those_of_the_first_agent_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = pages.watched(untrained("both"), 1, "sample", 0, 2)["battles"][0]
+    whole = content(untrained("both"), 2)["battles"][0]
     sizes = {name: len(json.dumps(whole[name])) for name in whole}
     room = len(json.dumps(whole)) - sizes["agents"] + 1.5 * len(json.dumps(whole["agents"][2]))
     monkeypatch.setattr(pages, "MOST_BYTES", int(room))
-    battle = pages.watched(untrained("both"), 1, "sample", 0, 2)["battles"][0]
+    battle = content(untrained("both"), 2)["battles"][0]
     assert [("view" in agent) for agent in battle["agents"]] == [False, False, True]
 
 
@@ -268,7 +276,7 @@ def test_battle_of_a_large_map_takes_at_most_1_mb_whatever_its_agents_believe(
 
     monkeypatch.setattr(pages, "belief_of", noisy)
     monkeypatch.setattr(pages, "horizon_of", lambda trained: pages.MOST_AHEAD)
-    data = pages.watched(untrained("both", map_name), 1, "sample", 0, 0)
+    data = content(untrained("both", map_name))
     (battle,) = data["battles"]
     assert len(pages.page(data)) < 1_000_000
     shown = ["view" in agent for agent in battle["agents"]]

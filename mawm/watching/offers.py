@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from mawm.agents.agent import Agent
 from mawm.agents.world_model import SCORES
+from mawm.filming.recording import Battle
 from mawm.methods import METHODS
 from mawm.sharing.selector import Items, Selector
 from mawm.types import Bools, Ints, Segment
-from mawm.watching.recording import Battle, TrainedTeam
+from mawm.watching.recording import TrainedTeam
 
 
 @dataclass(frozen=True)
