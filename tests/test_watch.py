@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawn_env import LENGTH, Counting
+from PIL import Image
 from watch_pages import battles_of, unpacked
 
 from mawm.agents.rssm import Latent
 from mawm.build import make_team
 from mawm.configs.train import TrainConfig
+from mawm.envs.checked import CheckedEnv
+from mawm.envs.pettingzoo import ParallelVectorEnv
 from mawm.envs.skirmish.battles import make_battles
 from mawm.envs.skirmish.layout import HP, SHIELD, X, Y
 from mawm.filming.recording import Battle
@@ -143,6 +147,15 @@ def test_same_seed_writes_the_same_page_and_another_seed_another_battle(tmp_path
     assert battles_in(one)[0]["arrays"]["x"].tobytes() != battles_in(other)[0]["arrays"]["x"].tobytes()
 
 
+def test_gif_is_the_first_battle_of_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "films" / "battle.gif"
+    battles = watch(tmp_path / "page.html", "--battles", "2", "--gif", str(out))
+    with Image.open(out) as image:
+        assert image.format == "GIF" and image.n_frames > battles[0]["steps"]  # type: ignore[attr-defined]
+    assert out.stat().st_size <= 1_000_000 and not list(out.parent.glob("*.new"))
+    assert f"{out}: the first battle; {out.stat().st_size / 1e6:.2f} MB" in capsys.readouterr().out
+
+
 def test_greedy_and_sampled_actions_differ(tmp_path: Path, written: Path) -> None:
     greedy = watch(tmp_path / "greedy.html", "--mode", "greedy")[0]
     assert greedy["arrays"]["actions"].tobytes() != battles_in(written)[0]["arrays"]["actions"].tobytes()
@@ -250,6 +263,39 @@ def test_page_of_each_kind_of_method_shows_the_beliefs_that_it_has(method: str, 
     assert "<script" in pages.page(data)
 
 
+def own_page(method: str = "both", render_mode: str | None = "rgb_array") -> dict[str, Any]:
+    """The content of a page about an untrained team in an environment of plain numbers (`drawn_env`)."""
+    env = CheckedEnv(ParallelVectorEnv(lambda: Counting(render_mode), 1, 0, 100), "counting")
+    config: TrainConfig = replace(read_config(GOLDEN), method=method, map="drawn_env:Counting")
+    team = make_team(config, env.spaces, "cpu", "inline")
+    trained = TrainedTeam(config, team, 0)  # type: ignore[arg-type]
+    return pages.watched(trained, env, [next(play(trained, env, "sample", 0))], "sample", 0, 1)
+
+
+def test_page_of_another_environment_holds_its_pictures_and_its_observations_as_numbers() -> None:
+    data = own_page()
+    (battle,) = data["battles"]
+    assert not data["engine"] and data["map"] == "drawn_env:Counting"
+    assert battle["kinds"] == ["left", "right"] and battle["end"] == "over" and battle["steps"] == LENGTH
+    assert battle["pictures"]["every"] == 1
+    agent = battle["agents"][1]
+    assert agent["places"] == [0, 1]  # the third number never changes
+    view = unpacked(agent["view"])
+    ranges = [np.array(agent[name]) for name in ("low", "high")]
+    real = ranges[0] + (view["real"].astype(float) + 127) / 254 * (ranges[1] - ranges[0])
+    frames = np.arange(LENGTH + 1)
+    assert np.allclose(real, np.stack([frames, np.sin(frames)], 1), atol=0.03)
+    assert view["future"].shape == (LENGTH, data["horizon"], 2)
+    assert agent["errors"]["count"][0] == LENGTH and agent["errors"]["cells"] == [None] * data["horizon"]
+    assert unpacked(battle["field"])["alive"].tolist() == [[1, 1]] * (LENGTH + 1)
+
+
+def test_page_of_an_environment_without_pictures_says_why() -> None:
+    (battle,) = own_page("ippo", None)["battles"]
+    assert battle["pictures"]["why"].startswith("its render_mode is None; let its factory return it with render_mode=")
+    assert "view" not in battle["agents"][0]
+
+
 def test_beliefs_that_do_not_fit_are_left_out_but_those_of_the_first_agent_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -300,9 +346,12 @@ def test_packed_arrays_come_back_unchanged() -> None:
 @pytest.mark.parametrize(
     ("settings", "options", "said"),
     [
-        ({"map": "market"}, [], "--map market (--env skirmish), which cannot be drawn"),
-        ({"map": "my_env:make"}, [], "--map my_env:make (--env skirmish), which cannot be drawn"),
-        ({"env": "smac"}, [], "--map 3m (--env smac), which cannot be drawn; watch a run on a map of the embedded"),
+        (
+            {"map": "market"},
+            [],
+            "world_model weight rssm.action_in is missing from the checkpoint or has another shape",
+        ),
+        ({}, ["--gif", "battle.png"], "--gif battle.png: the film is a GIF file; give a name that ends in .gif"),
         ({}, ["--agent", "3"], "--agent 3: the team has the agents 0 to 2; name one of them"),
         ({}, ["--battles", "0"], "--battles must be a whole number in [1, 100]; got 0"),
         ({}, ["--mode", "best"], "--mode"),
