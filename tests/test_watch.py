@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drawn_env import LENGTH, Counting
+from drawn_env import LENGTH
 from PIL import Image
-from watch_pages import battles_of, unpacked
+from watch_pages import GOLDEN, battles_of, own_page, unpacked
 
 from mawm.agents.rssm import Latent
 from mawm.build import make_team
 from mawm.configs.train import TrainConfig
-from mawm.envs.checked import CheckedEnv
-from mawm.envs.pettingzoo import ParallelVectorEnv
 from mawm.envs.skirmish.battles import make_battles
 from mawm.envs.skirmish.layout import HP, SHIELD, X, Y
 from mawm.filming.recording import Battle
@@ -32,9 +30,6 @@ from mawm.watching.features import features_of
 from mawm.watching.offers import ObservedSelector
 from mawm.watching.packed import UNSEEN, packed
 from mawm.watching.recording import TrainedTeam, load_trained_team, play, watched_env
-
-GOLDEN = Path(__file__).parent / "golden/run-0.2.0"
-"""A short run of `both` on 3m."""
 
 
 def battles_in(path: Path) -> list[dict[str, Any]]:
@@ -263,15 +258,6 @@ def test_page_of_each_kind_of_method_shows_the_beliefs_that_it_has(method: str, 
     assert "<script" in pages.page(data)
 
 
-def own_page(method: str = "both", render_mode: str | None = "rgb_array") -> dict[str, Any]:
-    """The content of a page about an untrained team in an environment of plain numbers (`drawn_env`)."""
-    env = CheckedEnv(ParallelVectorEnv(lambda: Counting(render_mode), 1, 0, 100), "counting")
-    config: TrainConfig = replace(read_config(GOLDEN), method=method, map="drawn_env:Counting")
-    team = make_team(config, env.spaces, "cpu", "inline")
-    trained = TrainedTeam(config, team, 0)  # type: ignore[arg-type]
-    return pages.watched(trained, env, [next(play(trained, env, "sample", 0))], "sample", 0, 1)
-
-
 def test_page_of_another_environment_holds_its_pictures_and_its_observations_as_numbers() -> None:
     data = own_page()
     (battle,) = data["battles"]
@@ -282,9 +268,9 @@ def test_page_of_another_environment_holds_its_pictures_and_its_observations_as_
     assert agent["places"] == [0, 1]  # the third number never changes
     view = unpacked(agent["view"])
     ranges = [np.array(agent[name]) for name in ("low", "high")]
-    real = ranges[0] + (view["real"].astype(float) + 127) / 254 * (ranges[1] - ranges[0])
+    real = ranges[0] + (view["real"].astype(float) + 32767) / 65534 * (ranges[1] - ranges[0])
     frames = np.arange(LENGTH + 1)
-    assert np.allclose(real, np.stack([frames, np.sin(frames)], 1), atol=0.03)
+    assert np.allclose(real, np.stack([frames, np.sin(frames)], 1), atol=1e-3)
     assert view["future"].shape == (LENGTH, data["horizon"], 2)
     assert agent["errors"]["count"][0] == LENGTH and agent["errors"]["cells"] == [None] * data["horizon"]
     assert unpacked(battle["field"])["alive"].tolist() == [[1, 1]] * (LENGTH + 1)

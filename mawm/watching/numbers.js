@@ -4,7 +4,9 @@
 function numberIn(battle, agent, name, index, place) {
   const facts = battle.agents[agent];
   const count = facts.places.length;
-  const share = (battle.views[agent][name][index * count + place] + 127) / 254;
+  const array = battle.views[agent][name];
+  const half = array instanceof Int16Array ? 32767 : 127;
+  const share = (array[index * count + place] + half) / (2 * half);
   return { share, value: facts.low[place] + share * (facts.high[place] - facts.low[place]) };
 }
 

@@ -23,6 +23,8 @@ TENTH = 10
 UNSEEN = -128
 """Stands for the offsets of a unit out of sight."""
 ALIGNMENT = 4
+FINE, COARSE = 32767, 127
+"""Parts of half the range of a number of unknown meaning: as it is and is believed now, and as it is imagined."""
 MOST_NUMBERS = 24
 """Numbers of an observation that the page shows, if their meaning is not known."""
 
@@ -160,8 +162,12 @@ def packed_numbers(battle: Battle, belief: Belief) -> tuple[dict[str, NDArray[An
     low, high = found[0][lived].min(0), found[0][lived].max(0)
     room = np.maximum(high - low, 1e-6 * belief.divisor[places])  # a guess beyond the range is drawn at its edge
     low, high = low - 0.25 * room, high + 0.25 * room
-    shares = [_integers((array - low) / (high - low) * 254.0 - 127.0, 1, np.int8) for array in found]
-    arrays = dict(zip(("real", "decoded", "future"), shares, strict=True))
+    sides = [2.0 * (array - low) / (high - low) - 1.0 for array in found]  # the range becomes -1 to 1
+    arrays = {
+        "real": _integers(sides[0], FINE, np.int16),
+        "decoded": _integers(sides[1], FINE, np.int16),
+        "future": _integers(sides[2], COARSE, np.int8),
+    }
     scales = {name: [float(f"{value:.5g}") for value in ends] for name, ends in (("low", low), ("high", high))}
     return arrays, {"places": places.tolist(), **scales}
 
