@@ -234,8 +234,10 @@ def test_observed_selector_names_the_loss_that_decided_an_offer() -> None:
         selector.propose(rng.random((1, 4)), np.array([20]), [])
     plain, spike = np.full((1, 4), 0.5), np.array([[0.5, 0.5, 9.0, 0.5]])
     assert not selector.propose(plain, np.array([20]), [])[0] and selector.winner == ""
-    assert selector.propose(spike, np.array([20]), [])[0] and selector.winner == "reward"
+    assert selector.z is not None and selector.needed is not None and selector.z < selector.needed
+    assert selector.propose(spike, np.array([20]), [])[0] and selector.winner == selector.largest == "reward"
     assert selector.losses == (0.5, 0.5, 9.0, 0.5)
+    assert selector.z > selector.needed > 0.0
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_page_of_another_environment_shows_its_pictures_or_says_why_there_are_no
             assert page.evaluate(f"[...{row}].filter((_, k) => k % 4 === 0).indexOf(10)") == 5
             assert ink(shown, "field") > 1
         else:
-            assert "because its render_mode is None; let its factory" in text(shown, "#no-field")
+            assert "No field is drawn: its render_mode is None; let its factory" in text(shown, "#no-field")
         assert text(shown, "#agent-facts") == "agent 1, right: takes part"
         assert page.locator("#belief tbody tr").count() == 2 and "5.00" in text(shown, "#belief")
         page.keyboard.press("End")

@@ -25,7 +25,8 @@ function rail(marks, title) {
   return made;
 }
 
-const short = (value) => (Math.abs(value) >= 1000 ? value.toPrecision(4) : value.toFixed(2));
+const short = (value) =>
+  Math.abs(value) >= 1000 ? value.toPrecision(4) : Math.abs(value) < 0.005 ? "0.00" : value.toFixed(2);
 
 function numbersTable(battle, agent, heads, cells) {
   const rows = battle.agents[agent].places.map((place, k) => {

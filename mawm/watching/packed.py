@@ -105,7 +105,8 @@ def _segment(offer: Offer) -> dict[str, Any]:
     fate = "sent" if offer.sent else "over budget" if offer.offered else "kept"
     return {
         "agent": offer.agent, "first": offer.first, "last": offer.last, "bytes": offer.size, "fate": fate,
-        "losses": losses, "winner": offer.winner,
+        "losses": losses, "winner": offer.winner, "largest": offer.largest,
+        "z": None if offer.z is None else round(offer.z, 2), "needed": offer.needed and round(offer.needed, 2),
     }  # fmt: skip
 
 

@@ -285,6 +285,7 @@ function showSharing(state, seek) {
   byId("sharing-note").textContent = DATA.sharing + totals;
   const names = own.length ? Object.keys(own[0].losses) : [];
   const most = Object.fromEntries(names.map((name) => [name, Math.max(...all.map((found) => found.losses[name]))]));
+  const scored = own.some((segment) => segment.z !== null);
   const rows = own.map((segment) => {
     const row = element("tr");
     row.dataset.first = segment.first;
@@ -296,15 +297,21 @@ function showSharing(state, seek) {
     for (const name of names) {
       const loss = element("span", "loss", segment.losses[name].toFixed(3));
       loss.style.setProperty("--share", `${100 * Math.max(0, segment.losses[name] / (most[name] || 1))}%`);
-      cell(row, loss, segment.winner === name ? "right wrong" : "right");
+      cell(row, loss, segment.winner === name ? "right wrong" : segment.largest === name ? "right largest" : "right");
     }
     const reason = segment.winner ? ` by ${LOSSES[segment.winner]}` : "";
     cell(row, element("span", `fate ${segment.fate.replace(" ", "-")}`, segment.fate + reason));
+    if (scored) {
+      const z = segment.z === null ? "" : `${segment.z.toFixed(1)} / ${segment.needed.toFixed(1)}`;
+      cell(row, z, segment.z === null ? "right" : segment.z >= segment.needed ? "right wrong" : "right faded");
+      row.title += z && `. Largest z-score: ${LOSSES[segment.largest]} ${segment.z}; needed for an offer: ${segment.needed}`;
+    }
     row.addEventListener("click", () => seek(segment.first));
     row.addEventListener("keydown", (event) => event.key === "Enter" && seek(segment.first));
     return row;
   });
   const heads = [["steps"], ["bytes", "right"], ...names.map((name) => [LOSSES[name], "right"]), [""]];
+  if (scored) heads.push(["z / needed", "right"]);
   const scroll = element("div", "scroll");
   if (own.length) scroll.append(table(heads, rows));
   byId("sharing").replaceChildren(scroll);

@@ -49,7 +49,7 @@ function showStage(battle) {
   byId("no-field").hidden = drawn;
   document.querySelectorAll(".with-engine").forEach((part) => (part.hidden = !DATA.engine));
   const stored = DATA.battles[Number(byId("battle").value)].pictures ?? {};
-  byId("no-field").textContent = drawn ? "" : `No field is drawn: the environment gave no pictures, because ${stored.why}.`;
+  byId("no-field").textContent = drawn ? "" : `No field is drawn: ${stored.why}.`;
   byId("picture-note").textContent = stored.note ?? "";
   byId("picture-note").hidden = !stored.note;
 }

@@ -73,12 +73,20 @@ function futureTile(battle, agent, ahead) {
   );
 }
 
+/** How near the segments came to an offer. */
+function nearest(battle) {
+  const scored = battle.segments.filter((segment) => segment.z !== null);
+  if (!scored.length) return "";
+  const best = scored.reduce((one, other) => (other.z - other.needed > one.z - one.needed ? other : one));
+  return ` · nearest: ${LOSSES[best.largest]}, z ${best.z.toFixed(1)} of ${best.needed.toFixed(1)}`;
+}
+
 function sentTile(battle) {
   const sent = battle.segments.filter((segment) => segment.fate === "sent");
   if (!battle.segments.length) return tile("Broadcast", "nothing", "this method sends no experience");
   const sum = (found) => found.reduce((total, segment) => total + segment.bytes, 0);
   const reasons = [...new Set(sent.map((segment) => LOSSES[segment.winner]).filter((name) => name))];
-  const why = reasons.length ? ` · by ${reasons.join(", ")}` : "";
+  const why = reasons.length ? ` · by ${reasons.join(", ")}` : sent.length ? "" : nearest(battle);
   return tile(
     "Broadcast by the team", sent.length ? `${sent.length} of ${battle.segments.length} segments` : "nothing",
     `${kilobytes(sum(sent))} of ${kilobytes(sum(battle.segments))}${why}`, sent.length ? "told" : "",
