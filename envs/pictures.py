@@ -23,9 +23,9 @@ def picture_of(env: Any) -> NDArray[np.uint8] | str:
         return f"its render_mode is {mode!r}; let its factory return it with render_mode={MODE!r}"
     try:
         answer = env.render()
+        found = np.asarray(answer)
     except Exception as error:
         return f"its render raised {type(error).__name__}: {str(error) or 'without a message'}{source_of(error)}"
-    found = np.asarray(answer)
     if found.ndim != 3 or found.shape[2] not in (3, 4) or found.dtype != np.uint8 or not found.size:
         got = f"{type(answer).__name__}" if found.ndim == 0 else f"{found.dtype} {found.shape}"
         return f"its render returned {got}; expected an array of uint8 of shape (height, width, 3)"

@@ -11,6 +11,7 @@ import pytest
 from drawn_env import HEIGHT, LENGTH, WIDTH, Counting
 from numpy.typing import NDArray
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import IMAGES, EventAccumulator
 from watch_pages import unpacked
 
 from mawm.configs.presets import load_preset
@@ -23,6 +24,7 @@ from mawm.filming.drawing import ALLY, ENEMY, STRIP, FieldFilm, PictureFilm, fil
 from mawm.filming.first_battles import FirstBattles, first_battle_of
 from mawm.filming.gif import END_MS, STEP_MS, Gif, gif_of
 from mawm.filming.recording import Battle, RecordedBattles, recordable
+from mawm.storage.metrics_log import TensorBoard
 from mawm.types import Ints
 from mawm.watching import picture_packing
 from mawm.watching.picture_packing import packed_pictures
@@ -153,6 +155,7 @@ def test_recorded_battle_of_an_environment_has_a_picture_for_every_arrival() -> 
         ("human", None, "its render_mode is 'human'"),
         ("rgb_array", RuntimeError("no display"), "its render raised RuntimeError: no display (drawn_env.py, line"),
         ("rgb_array", "text", "its render returned str; expected an array of uint8 of shape (height, width, 3)"),
+        ("rgb_array", [[1], [2, 3]], "its render raised ValueError"),
         ("rgb_array", np.zeros((4, 4, 3)), "its render returned float64 (4, 4, 3)"),
         ("rgb_array", np.zeros((0, 4, 3), np.uint8), "its render returned uint8 (0, 4, 3)"),
     ],
@@ -248,7 +251,6 @@ def test_every_second_evaluation_is_filmed_and_a_failure_is_told_once(monkeypatc
 @pytest.mark.slow
 def test_films_change_no_number_of_a_run_and_stand_in_its_event_file(tmp_path: Path) -> None:
     from real_runs import differences
-    from tensorboard.backend.event_processing.event_accumulator import IMAGES, EventAccumulator
 
     from mawm.train import main
 
@@ -262,3 +264,22 @@ def test_films_change_no_number_of_a_run_and_stand_in_its_event_file(tmp_path: P
         found = events.Images("eval/first_battle") if steps else events.Tags()["images"]
         assert [image.step for image in found] == steps if steps else found == []
         assert all(image.encoded_image_string.startswith(b"GIF89a") for image in found)
+
+
+def test_gif_that_cannot_be_written_is_lost_and_does_not_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    board = TensorBoard(tmp_path)
+    monkeypatch.setattr(board._writer.file_writer, "add_summary", full)
+    board.write_gif(5, "eval/first_battle", b"GIF89a", (1, 1))
+    monkeypatch.setattr(board, "_open", full)
+    board.write_gif(6, "eval/first_battle", b"GIF89a", (1, 1))  # a new file cannot be opened either
+    monkeypatch.undo()
+    board.write(7, 1.0, {"a": 1.0})
+    board.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert events.Tags()["images"] == [] and [event.value for event in events.Scalars("a")] == [1.0]

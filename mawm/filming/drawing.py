@@ -91,6 +91,7 @@ class FieldFilm(Film):
         super().__init__(battle)
         self.scene, self._ground = Scene.of(battle), ground
         self._extent = self.scene.extent()
+        self._painted: Image.Image | None = None
 
     @property
     def shape(self) -> float:
@@ -117,9 +118,10 @@ class FieldFilm(Film):
         return image.reduce(FINER)
 
     def _background(self, canvas: "_Canvas") -> Image.Image:
-        if getattr(self, "_painted", (None,))[0] != canvas.size:
-            self._painted = canvas.size, canvas.ground(self._ground)
-        return self._painted[1]
+        """The ground, which is drawn once for a size."""
+        if self._painted is None or self._painted.size != canvas.size:
+            self._painted = canvas.ground(self._ground)
+        return self._painted
 
     def _colour(self, unit: int) -> tuple[int, int, int]:
         return ALLY if unit < self.scene.agents else ENEMY

@@ -83,10 +83,10 @@ class TensorBoard:
         """
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        if self._writer is None:
-            self._writer = self._open(None)
         image = Summary.Image(width=size[0], height=size[1], colorspace=3, encoded_image_string=gif)
         try:
+            if self._writer is None:
+                self._writer = self._open(None)
             self._writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), env_steps)
             self._writer.flush()
         except OSError:
