@@ -11,8 +11,7 @@ from mawm.agents.actor_critic import Head, policy_logits
 from mawm.agents.averaged import AveragedPolicy
 from mawm.agents.categorical import sample
 from mawm.agents.compute import on_device, to_tensor
-from mawm.agents.rssm import Latent
-from mawm.agents.world_model import WorldModel
+from mawm.agents.rssm import Latent, Rssm
 from mawm.types import Bools, Floats, Ints
 
 
@@ -31,12 +30,12 @@ class Inputs(NamedTuple):
 
 
 @torch.no_grad()
-def decide(model: WorldModel, actor: Head, state: Latent, given: Inputs, mode: str) -> tuple[Latent, Tensor]:
+def decide(rssm: Rssm, actor: Head, state: Latent, given: Inputs, mode: str) -> tuple[Latent, Tensor]:
     """The next states and actions (L,); modes as in `ActingMemory.act`.
 
     Latents are sampled in every mode, because the actor learned on sampled latents.
     """
-    state = model.rssm.observe_step(state, given.obs, given.prev_action, given.is_first, given.noise[:, :-1])
+    state = rssm.observe_step(state, given.obs, given.prev_action, given.is_first, given.noise[:, :-1])
     if mode == "random":
         probs = given.avail / given.avail.sum(-1, keepdim=True)
     else:
@@ -65,7 +64,7 @@ class ActingMemory:
     def act(self, obs: Floats, avail: Bools, is_first: Bools, mode: str, rng: np.random.Generator) -> Ints:
         """Actions (L,) for observations (L, O): `sample` the policy, take its mode (`greedy`), or act at `random`."""
         given = on_device(self.inputs(obs, avail, is_first, rng), self.device)
-        return self.keep(*decide(self.policy.model, self.policy.actor, self.state, given, mode))
+        return self.keep(*decide(self.policy.model.rssm, self.policy.actor, self.state, given, mode))
 
     def inputs(self, obs: Floats, avail: Bools, is_first: Bools, rng: np.random.Generator) -> Inputs:
         """The inputs of the next decision, on the CPU."""

@@ -113,6 +113,10 @@ class Agent(GatedLearner):
         """Actions (L,) of the L lanes of a slot, from their own observations (L, O) and memories."""
         return self.memories[slot].act(obs, avail, is_first, mode, self.acting_rng(slot))
 
+    def played(self, actions: Ints, *, slot: str) -> None:
+        """Remember the actions (L,) that were played in the last step of a slot, instead of those of `act`."""
+        self.memories[slot].prev_action = actions.copy()
+
     def acting_rng(self, slot: str) -> np.random.Generator:
         """The generator of the actions in a slot."""
         return self.rngs["act" if slot == "train" else "evaluate"]

@@ -26,6 +26,12 @@ class Learner:
         """Actions (L,) of the L lanes for their observations (L, O), masks (L, A) and battle starts (L,)."""
         raise NotImplementedError
 
+    def played(self, actions: Ints, *, slot: str) -> None:
+        """The actions (L,) that were played in the last step, if others replaced some of those that `act` returned.
+
+        A memory of actions must hold the played ones. By default there is none.
+        """
+
     def remember(self, segments: list[Segment]) -> None:
         """Store own experience."""
         raise NotImplementedError

@@ -151,7 +151,7 @@ class _FeatureProduct(torch.autograd.Function):
         # Each state selects exactly one row of the first variable, so these rows contain the bias.
         table = of_stoch.to(factor.dtype, copy=True)
         table[: len(table) // stoch.shape[1]] += bias
-        return RowSums(table, len(rows))(rows).addmm_(factor, deter_factor.t())
+        return RowSums(table, rows.shape[0])(rows).addmm_(factor, deter_factor.t())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -4,13 +4,13 @@ import sys
 
 COMMANDS = {
     "train": "train a team and log its curves",
-    "evaluate": "win rates of a trained team, with intervals, also with other rules",
+    "evaluate": "win rates of a trained team, with intervals, also with other rules, maps or team members",
     "watch": "battles of a trained team on a page, with what the agents believe and imagine",
     "doctor": "likely faults of a run, or of an environment of your own, and what to try",
     "sweep": "many runs: maps x methods x bandwidths x seeds; a stopped sweep can be continued",
     "report": "a page about runs: tables with intervals, figures, versions, commands",
     "plot": "the paper's figures from runs",
-    "export": "runs in one file: for marl-eval, or condensed for a repository",
+    "export": "runs in one file: for marl-eval, or condensed for a repository; an agent's policy as a program",
     "standin": "a stand-in for StarCraft II: SMAC's own code, and programs that use it, run without the game",
     "bench": "speed of engine, learner, codec and checkpoints; fidelity of the engine; speed of learning",
     "audit": "check on this machine that explorers do not change the primary world model",

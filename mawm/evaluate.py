@@ -1,28 +1,27 @@
-"""`python -m mawm.evaluate RUN`: the win rates of a run's last checkpoint, also with other rules of battle."""
+"""`python -m mawm.evaluate RUN`: results of a run's team, also under other conditions than those of its training."""
 
 import contextlib
 import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from annotated_types import Interval
 
-from mawm.configs.check import check
 from mawm.configs.command_line import fail, parse
-from mawm.configs.settings import shown
-from mawm.configs.train import TrainConfig
-from mawm.envs.registry import environment_of
-from mawm.envs.skirmish.rules import Rules
 from mawm.runtime.console import print_stderr
+from mawm.types import Share
 
 if TYPE_CHECKING:
+    from mawm.configs.train import TrainConfig
     from mawm.evaluation import TeamEvaluation
+    from mawm.trained.conditions import Condition
+    from mawm.trained.run import TrainedRun
     from mawm.types import Metrics, VectorEnv
 
 DESCRIPTION = """Play battles with the last checkpoint of a run and print its win rates with 95 % intervals (Wilson).
@@ -31,14 +30,20 @@ The team plays the same battles twice: with greedy actions (the mode of each pol
 battles are the same for every run on a map, and training uses none of them. Battles with the same sequence of joint
 actions count as one in an interval (docs/studies.md).
 
-  python -m mawm.evaluate RUN                            rules as trained: one row
-  python -m mawm.evaluate RUN --rules.spawn-jitter 0.5   a second row: start positions move at random by 0.5 cells
+The first row of the table has the conditions of the training. Each further row differs from it in one thing:
 
-A rule that is not named is the same as in the training; the defaults shown here are not used. The evaluation takes
-seconds on a small map."""
+  python -m mawm.evaluate RUN --rules spawn-jitter=0.5 spawn-jitter=1   two rows: start positions vary more
+  python -m mawm.evaluate RUN --rules spawn-jitter=1,missiles=0         one row with two other rules
+  python -m mawm.evaluate RUN --rules.spawn-jitter 1 --rules.missiles 0 the same row, as mawm.train writes it
+  python -m mawm.evaluate RUN --map my_map.toml                         another map, with equal sizes
+  python -m mawm.evaluate RUN --replace agent_1:random --share 0.25 1   agent_1 is taken over in 25 % and all steps
+
+Rules that are not named stay as in the training. The evaluation takes seconds on a small map. docs/evaluating.md
+describes the rows, the numbers of --json and the published win rates that are printed below the table."""
 PRINT_EVERY_S = 10.0
-RULES = "--rules."
-"""The prefix of the options for rules."""
+ONE_RULE = "--rules."
+"""The prefix of an option of mawm.train that sets one rule."""
+"""How mawm.train names rules; an evaluation names them in words, so that several rows can be told apart."""
 
 
 @dataclass(frozen=True)
@@ -48,158 +53,157 @@ class Command:
     run: Annotated[Path, tyro.conf.Positional]
     """The run's folder."""
     episodes: Annotated[int, Interval(ge=1, le=10**6)] = 320
-    """Battles to play with greedy actions, and again with sampled actions. They are played twice if a rule is named."""
+    """Battles to play with greedy actions, and again with sampled actions, for each row."""
     json: bool = False
-    """Print one JSON line instead of a table: win_rate, win_rate_sampled (each also with _low and _high), return,
-    length, distinct_battles (each also with _sampled), episodes; the same under `shifted` if a rule is named;
-    with --env smac or smacv2 also game."""
-    rules: Rules = field(default_factory=Rules)
-    """Rules of the embedded engine for a second row; the first row has the rules of the training."""
+    """Print one JSON line instead of a table (docs/evaluating.md lists its values)."""
+    rules: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
+    """Other rules of the embedded engine: one row for each NAME=VALUE, or NAME=VALUE,NAME=VALUE. The names and ranges
+    are those of the options --rules.NAME of mawm.train."""
+    map: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
+    """Other maps, one row each. Sizes of observations and numbers of actions and agents must be those of the run."""
+    replace: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
+    """Agents that are taken over: AGENT:random (any allowed action), AGENT:noop (the lowest allowed action: "stop" on
+    SMAC's maps), or AGENT:RUN2 (the agent of this name from the checkpoint of another run)."""
+    share: tuple[Share, ...] = ()
+    """Probability with which a replaced agent is taken over at each step; one row for each value (default: 1)."""
 
 
 def main(args: list[str] | None = None) -> int:
     """Parse, load, play, print. Exit codes: 0 done, 1 the environment failed, 2 a user error."""
     args = sys.argv[1:] if args is None else args
-    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=args)
-    if not (command.run / "config.json").is_file():
-        fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
-    from mawm.envs.checked import EnvFault
+    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=_join_rules(args))
+    if command.share and not command.replace:
+        fail("--share is the share of steps in which agents are taken over; name them with --replace AGENT:random")
+    from mawm.envs.checked import EnvFault  # torch and numba load only once the command line is right
 
     try:
         with contextlib.ExitStack() as at_end:
-            return _play(command, _named_rules(command, args), at_end)
+            return _play(command, at_end)
     except EnvFault as error:
         print_stderr(str(error))
         return 1
 
 
-def _named_rules(command: Command, args: list[str]) -> dict[str, Any]:
-    """The rules that the command line names, with their values."""
-    flags = [arg.partition("=")[0] for arg in args if arg.startswith(RULES)]
-    names = [flag.removeprefix(RULES).replace("-", "_") for flag in flags]
-    return {name: getattr(command.rules, name) for name in names}
+def _join_rules(args: list[str]) -> list[str]:
+    """The arguments with `--rules.NAME VALUE`, as mawm.train writes a rule, as a word of `--rules`: one row for all."""
+    kept, named, rest = [], [], iter(args)
+    for arg in rest:
+        if arg.startswith(ONE_RULE):
+            name, equals, value = arg.removeprefix(ONE_RULE).partition("=")
+            named.append(f"{name}={value}" if equals else f"{name}={next(rest, '')}")
+        else:
+            kept.append(arg)
+    return [*kept, "--rules", ",".join(named)] if named else kept
 
 
-def shift(config: TrainConfig, named: dict[str, Any]) -> TrainConfig:
-    """A run's settings with other rules. ValueError if its environment has no rules, or a value is out of range."""
-    flag = f"{RULES}{next(iter(named)).replace('_', '-')}"
-    if not environment_of(config).has_rules:
-        raise ValueError(
-            f"{flag} is a rule of the embedded engine's battles, and the run's environment {shown(config.map)} has no "
-            f"such rules; leave {flag} out"
-        )
-    shifted = replace(config, rules=replace(config.rules, **named))
-    check(shifted)
-    return shifted
-
-
-def _play(command: Command, named: dict[str, Any], at_end: contextlib.ExitStack) -> int:
-    from mawm.build import make_team  # torch and numba load only once the command line is right
+def _environment(settings: "TrainConfig", battles: int) -> Callable[[], "VectorEnv"]:
+    """Makes the battles of an evaluation: the same for every seed of the training."""
     from mawm.envs.registry import make_env
-    from mawm.envs.starcraft.packages import game_name
-    from mawm.evaluation import evaluate_both, model_errors
-    from mawm.methods import learner_names
-    from mawm.run_folder.checkpoint import newest
-    from mawm.run_folder.manifest import read_config
-    from mawm.run_folder.run_state import load_team
 
-    def play(settings: TrainConfig) -> Callable[[], "VectorEnv"]:
-        return partial(make_env, replace(settings, seed=0), "test", command.episodes)
+    return partial(make_env, replace(settings, seed=0), "test", battles)
+
+
+def _conditions(command: Command, run: "TrainedRun") -> "list[Condition]":
+    """All rows, checked: each environment was made once. ValueError for a mistake of the user."""
+    from mawm.trained.conditions import AS_TRAINED, Condition, check_sizes, on_map, taken_over, with_rules
+
+    shifted = [with_rules(run.config, word) for words in command.rules for word in words]
+    maps = [on_map(run.config, name) for names in command.map for name in names]
+    for condition in shifted + maps:
+        with contextlib.closing(_environment(condition.config, command.episodes)()) as env:
+            check_sizes(f"the map {condition.config.map}", env.spaces, f"the run's map {run.config.map}", run.spaces)
+    words = [word for words in command.replace for word in words]
+    replaced = taken_over(run, words, command.share or (1.0,)) if words else []
+    return [Condition(AS_TRAINED, run.config), *shifted, *maps, *replaced]
+
+
+def _play(command: Command, at_end: contextlib.ExitStack) -> int:
+    from mawm.envs.registry import environment_of
+    from mawm.envs.starcraft.packages import game_name
+    from mawm.run_folder.manifest import read_config
+    from mawm.trained.published import card_for
+    from mawm.trained.run import check_folder, load_run
+    from mawm.trained.tables import action_names, agent_lines, error_text, facts_of, lines_of
 
     try:
-        config = replace(read_config(command.run), device="cpu")
-        shifted = shift(config, named) if named else None
-        checkpoint = newest(command.run)
-        env = at_end.enter_context(contextlib.closing(play(config)()))
-        if shifted is not None:
-            play(shifted)().close()  # if the map does not fit a rule, this fails before the battles of the first row
-        team = make_team(config, env.spaces, "cpu", "inline")
-        load = partial(load_team, team, learner_names(team.members), checkpoint.parts)
-        load()
+        check_folder(command.run)
+    except ValueError as error:
+        fail(str(error))
+    try:
+        env = at_end.enter_context(contextlib.closing(_environment(read_config(command.run), command.episodes)()))
+        run = load_run(command.run, env.spaces)
     except (OSError, ValueError) as error:
         fail(f"{command.run}: {error}")
-    except (KeyError, IndexError, TypeError) as error:
-        fail(f"{command.run}: its checkpoint lacks {error}: it was saved by another version")
-    watch = _Progress(command.episodes)
-    rows = {"as trained": evaluate_both(play(config), team, command.episodes, watch)}
-    agent = config.agent
-    errors = model_errors(env, team, "greedy", seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
-    if shifted is not None:
-        load()  # this also resets the generators, so that the second row does not depend on the first
-        rows[_label(named)] = evaluate_both(play(shifted), team, command.episodes, watch)
-    game = {} if config.env == "skirmish" else {"game": game_name()}
+    try:
+        conditions = _conditions(command, run)
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    rows, errors = _battles(command, run, conditions, env)
+    agents, config = run.agents, run.config
+    game = None if config.env == "skirmish" else game_name()
+    card = card_for(config.map, run.checkpoint.env_steps, game or "the embedded engine")
     if command.json:
-        print(json.dumps(_facts(rows, named) | {"env_steps": checkpoint.env_steps} | game | errors))
+        more = {"env_steps": run.checkpoint.env_steps, "published": card.facts() if card else None}
+        print(json.dumps(facts_of(rows, agents) | more | ({"game": game} if game else {}) | errors))
         return 0
-    about = f"{config.map} (the package {config.env} with the game {game['game']})" if game else config.map
-    print(f"{about}, {checkpoint.env_steps} environment steps; {command.episodes} battles greedy, the same sampled")
-    print("\n".join(_table(rows)))
-    if errors:
-        print(_error_text(errors))
+    about = f"{config.map} (the package {config.env} with the game {game})" if game else config.map
+    steps = f"{run.checkpoint.env_steps} environment steps"
+    actions = action_names(run.spaces.n_actions, environment_of(config).has_rules or game is not None)
+    blocks = [
+        [f"{about}, {steps}; {command.episodes} battles greedy, the same sampled", *lines_of(rows)],
+        agent_lines(rows[0][1], agents, actions),
+        [error_text(errors)] if errors else [],
+        card.lines() if card else [],
+    ]
+    print("\n\n".join("\n".join(block) for block in blocks if block))
     return 0
+
+
+def _battles(
+    command: Command, run: "TrainedRun", conditions: "list[Condition]", env: "VectorEnv"
+) -> "tuple[list[tuple[Condition, TeamEvaluation]], Metrics]":
+    """The outcome of each row, and the errors of the world models in battles of `env`, the training's."""
+    from mawm.evaluation import evaluate_both, model_errors
+    from mawm.trained.takeover import TakenOver
+
+    watch, agent = _Progress(command.episodes, len(conditions)), run.config.agent
+    rows: list[tuple[Condition, TeamEvaluation]] = []
+    errors: Metrics = {}
+    for condition in conditions:
+        watch.begin(condition.label)
+        if rows:
+            run.reload()  # this also resets the generators, so that a row does not depend on the rows before it
+        substitutes = {each.agent: each.substitute() for each in condition.replaced}
+        team = TakenOver(run.team, substitutes, condition.share) if substitutes else run.team
+        make = _environment(condition.config, command.episodes)
+        rows.append((condition, evaluate_both(make, team, command.episodes, watch)))
+        if condition is conditions[0]:
+            length, discount = agent.world_model.seq_len, agent.behaviour.discount
+            errors = model_errors(env, run.team, "greedy", seq_len=length, discount=discount)
+    return rows, errors
 
 
 class _Progress:
     """Prints the number of ended battles on stderr, every ten seconds: a short evaluation prints nothing."""
 
-    def __init__(self, battles: int) -> None:
-        self._battles, self._printed_s = battles, time.monotonic()
+    def __init__(self, battles: int, rows: int = 1) -> None:
+        self._battles, self._rows, self._row, self._label = battles, rows, 0, ""
+        self._mode, self._steps = "", 0
+        self._printed_s = time.monotonic()
+
+    def begin(self, label: str) -> None:
+        """The next row begins."""
+        self._row, self._mode = self._row + 1, ""
+        self._label = f"row {self._row} of {self._rows} ({label}): " if self._rows > 1 else ""
 
     def __call__(self, mode: str, ended: int) -> None:
         """Print, if the last line is old enough."""
+        self._mode, self._steps = mode, self._steps + 1 if mode == self._mode else 1
         now = time.monotonic()
         if now - self._printed_s >= PRINT_EVERY_S:
             self._printed_s = now
             words = "greedy" if mode == "greedy" else "sampled"
-            print_stderr(f"{ended} of {self._battles} battles with {words} actions")
-
-
-def _label(named: dict[str, Any]) -> str:
-    """The name of a row: `spawn-jitter 0.5, missiles 0`."""
-    return ", ".join(
-        f"{name.replace('_', '-')} {value:g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in named.items()
-    )
-
-
-def _facts(rows: "dict[str, TeamEvaluation]", named: dict[str, Any]) -> dict[str, Any]:
-    """The values that --json prints: the first row at the top level, the second row under `shifted`."""
-    first, *others = (row.metrics() for row in rows.values())
-    facts: dict[str, Any] = {**_with_integers(first), "low": first["win_rate_low"], "high": first["win_rate_high"]}
-    for shifted in others:
-        facts["shifted"] = {"rules": named, **_with_integers(shifted)}
-    return facts
-
-
-def _with_integers(metrics: "Metrics") -> dict[str, float]:
-    """The same metrics, with numbers of battles as integers."""
-    return {name: int(value) if name.startswith(("distinct", "episodes")) else value for name, value in metrics.items()}
-
-
-def _table(rows: "dict[str, TeamEvaluation]") -> list[str]:
-    """The lines of the table: a header, then one row for each set of rules."""
-    header = ("rules", "win rate, greedy", "win rate, sampled", "return, greedy / sampled", "distinct battles")
-    lines = [header]
-    for label, row in rows.items():
-        both = (row.greedy, row.sampled)
-        rates = [
-            f"{100 * each.win_rate:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-            for each in both
-            for low, high in (each.interval(),)
-        ]
-        returns, distinct = (f"{a.mean_return:.2f}" for a in both), (str(each.distinct) for each in both)
-        lines.append((label, rates[0], rates[1], " / ".join(returns), " / ".join(distinct)))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-
-
-def _error_text(errors: "Metrics") -> str:
-    """The errors of the world models, as text."""
-    return (
-        "world model, mean squared error a step ahead (in these battles / in its replay): observations "
-        f"{errors['deployed/obs_error']:.4g} / {errors['trained/obs_error']:.4g}, rewards "
-        f"{errors['deployed/reward_error']:.4g} / {errors['trained/reward_error']:.4g}"
-    )
+            print_stderr(f"{self._label}{ended} of {self._battles} battles with {words} actions, step {self._steps}")
 
 
 if __name__ == "__main__":

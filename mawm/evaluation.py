@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,30 @@ SIGMAS_95 = 1.959964
 Watch = Callable[[str, int], None]
 
 
+def wilson(share: float, n: int, sigmas: float = SIGMAS_95) -> tuple[float, float]:
+    """Wilson's interval (95 % by default) for a share that was found in `n` independent observations."""
+    centre = (share + sigmas**2 / (2 * n)) / (1 + sigmas**2 / n)
+    half = sigmas / (1 + sigmas**2 / n) * math.sqrt(share * (1 - share) / n + sigmas**2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+@dataclass(frozen=True)
+class AgentOutcome:
+    """What one agent did in the battles of an evaluation.
+
+    `deaths`: number of battles at whose end the agent was dead (in an environment of your own: out of the battle).
+    `actions` (A,): how often it took each action while it was alive.
+    """
+
+    deaths: int
+    actions: tuple[int, ...]
+
+    def action_shares(self) -> list[float]:
+        """The share (A,) of each action among its actions; zeros if it never acted."""
+        total = max(sum(self.actions), 1)
+        return [count / total for count in self.actions]
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Outcome of `episodes` battles; long battles are not dropped."""
@@ -28,6 +53,8 @@ class Evaluation:
     mean_length: float
     distinct: int
     """Number of different sequences of joint actions among the battles, in [1, `episodes`]."""
+    agents: tuple[AgentOutcome, ...] = ()
+    """One entry for each agent (N,)."""
     first: tuple[tuple[int, ...], ...] = field(default=(), repr=False, compare=False)
     """The joint actions (T, N) of the first battle."""
 
@@ -41,10 +68,22 @@ class Evaluation:
 
         Copies of one battle are one observation: 64 copies of a won battle give [0.21, 1], as one battle does.
         """
-        n, p = self.distinct, self.win_rate
-        centre = (p + sigmas**2 / (2 * n)) / (1 + sigmas**2 / n)
-        half = sigmas / (1 + sigmas**2 / n) * math.sqrt(p * (1 - p) / n + sigmas**2 / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
+        return wilson(self.win_rate, self.distinct, sigmas)
+
+    @property
+    def deaths(self) -> float:
+        """Mean number of agents that were dead at the end of a battle."""
+        return sum(agent.deaths for agent in self.agents) / self.episodes
+
+    def agent_facts(self, mode: str = "") -> list[dict[str, Any]]:
+        """For each agent: the share of battles in which it died, its interval, and the shares (A,) of its actions."""
+        facts = []
+        for agent in self.agents:
+            share = agent.deaths / self.episodes
+            low, high = wilson(share, self.distinct)
+            named = {f"deaths{mode}": share, f"deaths{mode}_low": low, f"deaths{mode}_high": high}
+            facts.append({**named, f"actions{mode}": agent.action_shares()})
+        return facts
 
     def metrics(self, mode: str = "") -> Metrics:
         """The outcome by name; `mode` is a part of each name, say `_sampled`."""
@@ -100,14 +139,19 @@ def evaluate(
     won, returns, lengths = np.zeros(battles, np.bool_), np.zeros(battles, np.float64), np.zeros(battles, np.int64)
     played = [hashlib.blake2b(digest_size=16) for _ in range(battles)]
     opening: list[tuple[int, ...]] = []
+    agents, n_actions = step.avail.shape[1:]
+    deaths, taken = np.zeros(agents, np.int64), np.zeros((agents, n_actions), np.int64)
     while (rows := np.flatnonzero(battle < battles)).size:
         actions = team.act(step.obs, step.avail, first, slot="eval", mode=mode)
         for row in rows:
             played[battle[row]].update(actions[row].tobytes())
         if battle[0] == 0:
             opening.append(tuple(actions[0].tolist()))
+        living = np.argwhere(step.alive[rows])  # rows of (place in `rows`, agent)
+        np.add.at(taken, (living[:, 1], actions[rows[living[:, 0]], living[:, 1]]), 1)
         step = env.step(actions)
         first = step.terminated | step.truncated
+        deaths += (~step.final_alive[rows[first[rows]]]).sum(0)
         returns[battle[rows]] += step.reward[rows]
         lengths[battle[rows]] += 1
         won[battle[rows]] |= step.battle_won[rows] & first[rows]
@@ -115,8 +159,9 @@ def evaluate(
         if watch is not None:
             watch(mode, int(np.minimum(battle // batch, -(-(battles - np.arange(batch)) // batch)).clip(0).sum()))
     distinct = len({one.digest() for one in played})
+    outcomes = tuple(AgentOutcome(int(n), tuple(map(int, counts))) for n, counts in zip(deaths, taken, strict=True))
     means = float(returns.mean()), float(lengths.mean())
-    return Evaluation(battles, int(won.sum()), *means, distinct, tuple(opening))
+    return Evaluation(battles, int(won.sum()), *means, distinct, outcomes, tuple(opening))
 
 
 def model_errors(env: VectorEnv, team: Team, mode: str, *, seq_len: int, discount: float) -> Metrics:

@@ -76,6 +76,10 @@ class Team(Actors, ABC):
         rows = self.rows_of_learners(obs, avail, is_first)
         return self.joined_actions(self.call(Learner.act, *rows, slot=slot, mode=mode), obs.shape[:2])
 
+    def played(self, actions: Ints, *, slot: str) -> None:
+        """The actions (B, N) that were played in the last step, if others replaced some of those of `act`."""
+        self.call(Learner.played, [actions[:, list(m)].T.reshape(-1) for m in self.members], slot=slot)
+
     def rows_of_learners(
         self, obs: Floats, avail: Bools, is_first: Bools
     ) -> tuple[list[Floats], list[Bools], list[Bools]]:

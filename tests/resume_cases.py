@@ -44,6 +44,7 @@ BUSY = {
         "keep_checkpoints": 100,
         "log_every": 3 * ROUND,
         "eval_every": 5 * ROUND,
+        "eval_battles": 2,
         "save_every": 5 * ROUND,
     },
     "agent": {
@@ -142,14 +143,17 @@ def start(config: TrainConfig, folder: Path, resume: Loaded | None = None) -> Ru
     return make_run(config, env, team, make_explorer_hook(config, env.spaces), folder, lambda *_: None, resume)
 
 
-def play(run: Run, folder: Path, rounds: int) -> list[dict[str, str]]:
+def play(run: Run, folder: Path, rounds: int) -> Iterator[dict[str, str]]:
     """Play so many rounds; gives the digest after each."""
-    digests = []
     for _ in range(rounds):
-        round_(run)
-        evaluate_log_and_save(run)
-        digests.append(digest(run, folder))
-    return digests
+        play_round(run)
+        yield digest(run, folder)
+
+
+def play_round(run: Run) -> None:
+    """Play one round as `mawm.loop.train` does."""
+    round_(run)
+    evaluate_log_and_save(run)
 
 
 def on_the_way(folder: Path) -> Loaded:
@@ -176,12 +180,13 @@ def main(what: str, folder: Path, *cases: str) -> None:
         config = config_of(case)
         if what == "straight":
             run = start(config, at)
-            play(run, at, BEFORE)
+            for _ in range(BEFORE):
+                play_round(run)
             run.save(run)
-            digests = play(run, at, AFTER)
+            digests = list(play(run, at, AFTER))
         else:
             run = start(config, at, on_the_way(at))
-            digests = play(run, at, AFTER)
+            digests = list(play(run, at, AFTER))
         close(run)
         (folder / f"{at.name}-{what}.json").write_text(json.dumps(digests))
 

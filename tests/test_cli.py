@@ -151,8 +151,10 @@ def test_train_help_loads_neither_torch_nor_numba(tmp_path: Path) -> None:
     [
         (["nowhere"], "nowhere is not a run's folder: it holds no config.json"),
         (["nowhere", "--episodes", "0"], "--episodes must be a whole number in [1, 1000000]; got 0; did you mean 1?"),
-        (["nowhere", "--rules.spawn-jiter", "1"], "did you mean '--rules.spawn-jitter'"),
-        (["nowhere", "--rules.spawn-jitter", "x"], "--rules.spawn-jitter must be a number in [0, 128]; got 'x'"),
+        (["nowhere", "--rule", "spawn-jitter=1"], "did you mean '--rules'"),
+        (["nowhere", "--rules.spawn-jitter", "1"], "nowhere is not a run's folder"),
+        (["nowhere", "--replace", "agent_0:random", "--share", "1.5"], "--share must be a list, each item a number in"),
+        (["nowhere", "--share", "0.5"], "name them with --replace AGENT:random"),
     ],
 )
 def test_evaluate_mistake_is_one_line_with_exit_code_2(args: list[str], said: str, call: Call) -> None:

@@ -71,7 +71,7 @@ def test_documented_command_has_help(module: str) -> None:
     assert "usage" in help_of(module).lower()
 
 
-@pytest.mark.parametrize("module", ["mawm.train", "mawm.evaluate"])
+@pytest.mark.parametrize("module", ["mawm.train", "mawm.evaluate", "mawm.export"])
 def test_documented_option_exists(module: str) -> None:
     text = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
     calls = re.findall(rf"python3? -m {re.escape(module)}([^`\n#]*)", text)

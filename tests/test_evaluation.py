@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from mawm.agents.actor_critic import policy_logits
 from mawm.build import make_team
 from mawm.configs.presets import load_preset
 from mawm.envs.registry import make_env
-from mawm.evaluation import Evaluation, TeamEvaluation, evaluate, evaluate_both
+from mawm.evaluation import AgentOutcome, Evaluation, TeamEvaluation, evaluate, evaluate_both
 from mawm.train import Progress
 from mawm.types import Ints, Spaces, Step
 
@@ -52,7 +53,7 @@ def test_win_rate_interval_counts_copies_of_a_battle_once(
 class Script:
     """An environment whose battles end after fixed numbers of steps (row 3 wins), and a team of fixed actions."""
 
-    spaces, batch = Spaces(2, 3, 1, 1, 10), 5
+    spaces, batch = Spaces(2, 4, 1, 1, 10), 5
     lengths = np.array([3, 3, 3, 2, 3])
     plays = np.array(
         [  # (rows, steps, agents)
@@ -85,7 +86,7 @@ class Script:
         return self._step(self.time == self.lengths)
 
     def _step(self, over: Any) -> Step:
-        full = [np.zeros((5, 2, 1), np.float32), np.ones((5, 2, 3), np.bool_), np.ones((5, 2), np.bool_)]
+        full = [np.zeros((5, 2, 1), np.float32), np.ones((5, 2, 4), np.bool_), np.ones((5, 2), np.bool_)]
         won = over & (np.arange(5) == 3)
         reward, none = np.ones(5, np.float32), np.zeros(5, np.bool_)
         return Step(*full, np.zeros((5, 1), np.float32), reward, over, none, won, *full)
@@ -100,6 +101,37 @@ def test_distinct_battles_differ_in_a_joint_action_or_in_length() -> None:
     found = evaluate(script, script, 5)
     assert (found.episodes, found.wins, found.distinct) == (5, 1, 4)
     assert found.mean_return == pytest.approx(2.8) and found.mean_length == pytest.approx(2.8)
+
+
+def test_evaluation_counts_the_actions_of_each_agent() -> None:
+    script: Any = Script()
+    first, second = evaluate(script, script, 5).agents
+    # By hand from `plays`: the steps before the end of each row.
+    assert (first.actions, second.actions) == ((0, 10, 4, 0), (13, 1, 0, 0))
+    assert first.action_shares() == pytest.approx([0.0, 10 / 14, 4 / 14, 0.0])
+
+
+class Deaths(Script):
+    """Agent 1 dies in the second step of rows 0 and 2."""
+
+    def _step(self, over: Any) -> Step:
+        step = super()._step(over)
+        alive = np.ones((5, 2), np.bool_)
+        alive[[0, 2], 1] = self.time < 2
+        return replace(step, alive=alive, final_alive=alive)
+
+
+def test_evaluation_counts_deaths_and_no_action_of_the_dead() -> None:
+    script: Any = Deaths()
+    found = evaluate(script, script, 5)
+    assert [agent.deaths for agent in found.agents] == [0, 2] and found.deaths == pytest.approx(0.4)
+    assert sum(found.agents[0].actions) == 14 and sum(found.agents[1].actions) == 12
+
+
+def test_agent_facts_give_the_share_of_deaths_with_wilsons_interval() -> None:
+    (facts,) = Evaluation(20, 0, 0.0, 0.0, 10, (AgentOutcome(10, (3, 1)),)).agent_facts()
+    assert facts.pop("actions") == [0.75, 0.25]
+    assert facts == pytest.approx({"deaths": 0.5, "deaths_low": 0.2366, "deaths_high": 0.7634}, abs=2e-4)
 
 
 class LastAction:
@@ -132,7 +164,8 @@ def test_greedy_and_sampled_evaluation_use_own_environments_and_close_them() -> 
         return made[-1]
 
     found = evaluate_both(make, team, 5)
-    assert found.greedy == found.sampled and [env.closed for env in made] == [True, True]
+    assert replace(found.greedy, agents=()) == replace(found.sampled, agents=())
+    assert [env.closed for env in made] == [True, True]
 
 
 def outcome() -> TeamEvaluation:

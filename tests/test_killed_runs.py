@@ -85,7 +85,7 @@ def test_killed_run_resumes_bit_exactly_with_the_same_command(
         logged = [row["env_steps"] for row in rows(folder)]  # none yet, if it was killed right after its first save
         lost.append(max(logged, default=0) - saved_at(folder))
     assert max(lost) <= 60 + 32  # an interval and the round in which it ends
-    code, _, err = finish(train(folder, "--env-steps", str(steps)))
+    code, _, err = train_here(folder, "--env-steps", str(steps), capsys=capsys)
     assert code == 0, err
     whole = undisturbed
     if steps != 700:
@@ -104,13 +104,16 @@ def saved_at(folder: Path) -> int:
     return max((c.env_steps for c in checkpoints(folder)), default=0) if folder.exists() else 0
 
 
-def test_second_run_in_one_folder_is_refused_naming_the_first(tmp_path: Path) -> None:
+def test_second_run_in_one_folder_is_refused_naming_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = train(tmp_path / "run", "--env-steps", "1000000")
     try:
-        wait_until((tmp_path / "run" / "metrics.jsonl").exists, first)
-        second = train(tmp_path / "run", "--env-steps", "1000000")
-        _, err = second.communicate(timeout=120)
-        assert second.returncode == 2 and f"is in use by process {first.pid}" in err and err.count("\n") == 1
+        wait_until(lambda: saved_at(tmp_path / "run") > 0, first)
+        with pytest.raises(SystemExit) as second:
+            train_here(tmp_path / "run", "--env-steps", "1000000", capsys=capsys)
+        err = capsys.readouterr().err
+        assert second.value.code == 2 and f"is in use by process {first.pid}" in err and err.count("\n") == 1
         first.send_signal(signal.SIGTERM)
         asked = time.monotonic()
         out, err = first.communicate(timeout=60)

@@ -19,7 +19,7 @@ FOLDERS = ("mawm", "agents", "envs", "configs", "benchmarks")
 TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 FOLDED = (
     "agents", "auditing", "benchmarks", "configs", "envs", "filming", "gating", "results", "run_folder", "runtime",
-    "sharing", "storage", "sweeps", "watching",
+    "sharing", "storage", "sweeps", "trained", "watching",
 )  # fmt: skip
 """Folders: each has one place in the table below, whatever modules it has."""
 
@@ -38,7 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("build",),
     ("estimates",),
     ("results",),
-    ("auditing", "watching"),
+    ("auditing", "trained", "watching"),
     ("audit", "train", "doctor", "evaluate", "export", "plot", "report", "standin", "verify", "watch"),
     ("sweeps",),
     ("sweep",),

@@ -77,7 +77,7 @@ def test_evaluate_prints_one_line_of_json_with_an_interval(run: Path) -> None:
     for rate in ("win_rate", "win_rate_sampled"):
         assert 0 <= facts[f"{rate}_low"] <= facts[rate] <= facts[f"{rate}_high"] <= 1
     assert (facts["low"], facts["high"]) == (facts["win_rate_low"], facts["win_rate_high"])
-    assert "shifted" not in facts
+    assert "rows" not in facts and facts["agents"].keys() == {"agent_0", "agent_1", "agent_2"}
 
 
 def test_train_of_a_finished_run_reports_nothing_to_do(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

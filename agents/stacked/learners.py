@@ -196,7 +196,7 @@ class StackedLearners:
     def _decide(self, mode: str, scales: Any, state: Latent, given: Any) -> tuple[Latent, Tensor]:
         def of_one(networks: ActingNetworks, *given: Any) -> Any:
             state, inputs = given
-            return decide(networks.model, networks.actor, state, inputs, mode)
+            return decide(networks.model.rssm, networks.actor, state, inputs, mode)
 
         decided: tuple[Latent, Tensor] = self.acting.call(of_one, scales, state, given)
         return decided

@@ -1,0 +1,1 @@
+"""A trained team: evaluated under other conditions, compared with published results, exported."""
