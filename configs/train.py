@@ -112,6 +112,9 @@ class ScheduleConfig:
     eval_battles: Annotated[int, Interval(ge=1, le=10_000), Common] = 64
     """Number of battles in one evaluation. It is done with greedy and with sampled actions; agents do not learn from
     it."""
+    eval_gif_every: Annotated[int, Interval(ge=0, le=10**6)] = 0
+    """Evaluations between two films of a first battle: an animated GIF in TensorBoard, page Images (0: none). A film
+    costs about as long as it takes to play and draw one battle (docs/watch.md)."""
     save_every: Annotated[Steps, Common] = 5000
     """Environment steps between two checkpoints."""
     save_minutes: Annotated[float, Interval(ge=0.001, le=1e6)] = 5.0

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.types import Ints, Step, VectorEnv
+from mawm.types import Ints, Rendered, Step, VectorEnv
 
 T = TypeVar("T")
 
@@ -65,6 +65,15 @@ def source_of(error: BaseException) -> str:
     last = traceback.extract_tb((error.__cause__ or error).__traceback__)[-1]
     source = Path(last.filename)
     return "" if source.parent.resolve() == Path(__file__).parent.resolve() else f" ({source.name}, line {last.lineno})"
+
+
+def rendered(env: VectorEnv) -> Rendered:
+    """The pictures that belong to the last answer of a vector environment; without a `render` there are none."""
+    render = getattr(env, "render", None)
+    if render is None:
+        return Rendered((), "this kind of environment draws no pictures")
+    answer: Rendered = render()
+    return answer
 
 
 class CheckedEnv:
@@ -159,6 +168,10 @@ class CheckedEnv:
         by_agent = field in ("obs", "avail", "final_obs", "final_avail")
         agent = f", agent {at[1]}" if by_agent else ""
         raise EnvFault(f"{self._where(int(at[0]))}{agent}: {field} {reason}")
+
+    def render(self) -> Rendered:
+        """The pictures of the environment."""
+        return self._call("render", lambda: rendered(self.env))
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """The environment's snapshot, with the battle and step number of each row."""

@@ -24,10 +24,11 @@ from mawm.envs.parallel_answers import (
     parts,
     told_flag,
 )  # fmt: skip
+from mawm.envs.pictures import picture_of
 from mawm.envs.success import AUTO, REPORTED, flag_of
 from mawm.runtime.console import print_stderr
 from mawm.runtime.import_user_code import load_factory
-from mawm.types import Bools, Floats, Ints, Spaces, Step
+from mawm.types import Bools, Floats, Ints, Rendered, Spaces, Step
 
 View = tuple[Floats, Bools, Bools]
 """obs (N, O), avail (N, A), alive (N,) of one row."""
@@ -74,6 +75,9 @@ class ParallelVectorEnv:
         self._flag = flag_of(success)
         self._flag_expected = warn is not None and success == self._flag
         """Whether to warn if the flag is missing."""
+        self._drawn = False
+        self._last_picture: NDArray[np.uint8] | str | None = None
+        """Of the battle of row 0 that the last step ended; only if pictures were ever asked for (`_drawn`)."""
         self._opposing = OpposingRewards(self._agents if warn else [])
         self._counts = [action_count(self._envs[0].action_space(agent), agent) for agent in self._agents]
         seen = self._reset(0, 0)[0]
@@ -114,13 +118,23 @@ class ParallelVectorEnv:
         self._check(actions)
         self._fresh = False
         reward, ends = np.zeros(self.batch, np.float32), np.zeros((3, self.batch), np.bool_)
-        last = []
+        last, self._last_picture = [], None
         for row in range(self.batch):
             reward[row], ends[:, row] = self._play(row, actions[row])
             last.append(self._views[row])
             if ends[0, row] or ends[1, row]:
+                if row == 0 and self._drawn:
+                    self._last_picture = picture_of(self._envs[0])
                 self._views[row] = self._begin(row)
         return self._step(reward, ends, last)
+
+    def render(self) -> Rendered:
+        """The pictures of row 0 (`Rendered`), if the environment has render_mode "rgb_array"."""
+        self._drawn = True
+        ended = () if self._last_picture is None else (self._last_picture,)
+        found = (*ended, picture_of(self._envs[0]))
+        why = next((picture for picture in found if isinstance(picture, str)), "")
+        return Rendered(() if why else tuple(p for p in found if not isinstance(p, str)), why)
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Numbers and actions of the running battles: battle (B,), length (B,), actions (B, T, N)."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mawm.envs.checked import source_of
 from mawm.runtime.processes import ignore_signals, kill, start
-from mawm.types import Ints, Step, VectorEnv
+from mawm.types import Ints, Rendered, Step, VectorEnv
 
 CLOSE_TIMEOUT_S = 5.0
 """Seconds in which an environment must close; then its process is killed."""
@@ -83,6 +83,10 @@ class ProcessEnv:
     def step(self, actions: Ints) -> Step:
         """Play one step in every battle."""
         return cast(Step, self._call("step", actions))
+
+    def render(self) -> Rendered:
+        """The environment's pictures."""
+        return cast(Rendered, self._call("render"))
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """The environment's snapshot."""

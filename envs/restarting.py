@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.checked import EnvFault, describe_failure
+from mawm.envs.checked import EnvFault, describe_failure, rendered
 from mawm.runtime.console import print_stderr
-from mawm.types import Ints, Step, VectorEnv
+from mawm.types import Ints, Rendered, Step, VectorEnv
 
 MOST = 3
 """Largest number of restarts within WITHIN environment steps."""
@@ -70,6 +70,10 @@ class RestartingEnv:
         self._actions.append(actions)
         self._last = step
         return step
+
+    def render(self) -> Rendered:
+        """The environment's pictures. After a restart in a battle's last step, the picture of this step is missing."""
+        return self._call(rendered)
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """The environment's snapshot."""

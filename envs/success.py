@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.types import Bools, Ints, Step, VectorEnv
+from mawm.envs.checked import rendered
+from mawm.types import Bools, Ints, Rendered, Step, VectorEnv
 
 AUTO, REPORTED = "auto", "battle_won"
 RELATIVE = 1e-5
@@ -88,6 +89,10 @@ class ReturnThreshold:
         if begun is not None:
             self._returns[:] = 0.0
         return begun
+
+    def render(self) -> Rendered:
+        """The environment's pictures."""
+        return rendered(self.env)
 
     def close(self) -> None:
         """Close the environment."""

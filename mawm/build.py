@@ -18,6 +18,7 @@ from mawm.collect import Collector
 from mawm.configs.train import SharingConfig, TrainConfig
 from mawm.envs.registry import make_env, with_agents
 from mawm.evaluation import TeamEvaluation, evaluate_both
+from mawm.filming.first_battles import FirstBattles
 from mawm.gating.build import make_explorer_hook
 from mawm.gating.explorer_hook import ExplorerHook
 from mawm.loop import Run
@@ -42,6 +43,9 @@ from mawm.storage.metrics_log import JsonLines, RetryingWriter, TensorBoard
 from mawm.storage.retry_writes import Retrying
 from mawm.team import InlineTeam, ProcessTeam, StackedTeam, Team
 from mawm.types import ROLES, Metrics, Role, Spaces, VectorEnv
+
+FILM = "eval/first_battle"
+"""The tag of the film of an evaluation's first battle."""
 
 
 def world_model_learner(
@@ -200,9 +204,10 @@ def make_run(
         config.sharing.stale_rounds, named_generator(config.seed, "channel/shuffled")
     )
     resume_at = None if resume is None else resume.env_steps
+    board = TensorBoard(folder, resume_at)
     writers = [
         RetryingWriter(JsonLines(folder / "metrics.jsonl", resume_at), "metrics.jsonl", print_stderr),
-        RetryingWriter(TensorBoard(folder, resume_at), "the event file", print_stderr),
+        RetryingWriter(board, "the event file", print_stderr),
     ]
     write_ledger = Retrying(ledger_file(folder / "channel.csv", resume_at), "channel.csv", print_stderr)
     logs = [*(writer.rows for writer in writers), write_ledger]
@@ -222,6 +227,7 @@ def make_run(
         evaluate=partial(_evaluate, config, team),
         save=lambda run: saver.save(run.collector.env_steps, partial(parts_of, run)),
         report=report,
+        film=FirstBattles(config, lambda steps, gif: board.write_gif(steps, FILM, gif.data, gif.size), print_stderr),
     )
     if resume is not None:
         restore(run, resume)

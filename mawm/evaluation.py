@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,8 @@ class Evaluation:
     """One entry for each agent (N,)."""
     return_deviation: float = 0.0
     """Standard deviation of the battles' returns."""
+    first: tuple[tuple[int, ...], ...] = field(default=(), repr=False, compare=False)
+    """The joint actions (T, N) of the first battle."""
 
     @property
     def win_rate(self) -> float:
@@ -138,12 +140,15 @@ def evaluate(
     first = np.ones(batch, np.bool_)
     won, returns, lengths = np.zeros(battles, np.bool_), np.zeros(battles, np.float64), np.zeros(battles, np.int64)
     played = [hashlib.blake2b(digest_size=16) for _ in range(battles)]
+    opening: list[tuple[int, ...]] = []
     agents, n_actions = step.avail.shape[1:]
     deaths, taken = np.zeros(agents, np.int64), np.zeros((agents, n_actions), np.int64)
     while (rows := np.flatnonzero(battle < battles)).size:
         actions = team.act(step.obs, step.avail, first, slot="eval", mode=mode)
         for row in rows:
             played[battle[row]].update(actions[row].tobytes())
+        if battle[0] == 0:
+            opening.append(tuple(actions[0].tolist()))
         living = np.argwhere(step.alive[rows])  # rows of (place in `rows`, agent)
         np.add.at(taken, (living[:, 1], actions[rows[living[:, 0]], living[:, 1]]), 1)
         step = env.step(actions)
@@ -158,7 +163,7 @@ def evaluate(
     distinct = len({one.digest() for one in played})
     outcomes = tuple(AgentOutcome(int(n), tuple(map(int, counts))) for n, counts in zip(deaths, taken, strict=True))
     mean, deviation, length = float(returns.mean()), float(returns.std()), float(lengths.mean())
-    return Evaluation(battles, int(won.sum()), mean, length, distinct, outcomes, deviation)
+    return Evaluation(battles, int(won.sum()), mean, length, distinct, outcomes, deviation, tuple(opening))
 
 
 def model_errors(env: VectorEnv, team: Team, mode: str, *, seq_len: int, discount: float) -> Metrics:

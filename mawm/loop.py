@@ -5,7 +5,7 @@ asymmetric gating paper (docs/gating.md). Sections, algorithms and equations wit
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,8 @@ class Run:
     """Reports updates that were skipped because they were non-finite."""
     write_ledger: Callable[[list[dict[str, Any]]], None]
     """Appends rows of the channel's ledger to a table."""
+    film: Callable[[int, Sequence[Sequence[int]]], None] = lambda env_steps, actions: None
+    """Logs the first battle of an evaluation, given its joint actions, as a film."""
     averages: Averages = field(default_factory=Averages)
     wall_s: float = 0.0
     saved_at_s: float = 0.0
@@ -111,7 +113,9 @@ def evaluate_log_and_save(run: Run) -> None:
     steps, config = run.collector.env_steps, run.config
     metrics: Metrics = {}
     if run.schedule.passed("eval", steps, config.eval_every) or steps >= run.env_steps:
-        metrics |= {f"eval/{name}": value for name, value in run.evaluate().metrics().items()}
+        evaluation = run.evaluate()
+        metrics |= {f"eval/{name}": value for name, value in evaluation.metrics().items()}
+        run.film(steps, evaluation.greedy.first)
     if metrics or run.schedule.passed("log", steps, config.log_every):
         metrics |= run.averages.flush() | run.collector.metrics() | run.channel.metrics(steps)
         metrics["time/env_steps_per_s"] = steps / max(1e-9, run.wall_s)

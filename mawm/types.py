@@ -182,10 +182,25 @@ class Step:
         return cls(obs, avail, alive, state, reward, terminated, truncated, won, *last)
 
 
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """Pictures (height, width, 3) uint8 of the first row that belong to the last answer of an environment.
+
+    One, of the present arrival. If the answer ended a battle there are two: that of its last arrival, then that of the
+    first arrival of the next battle. None if the environment draws no pictures; then `why` says so in words.
+    """
+
+    pictures: tuple[NDArray[np.uint8], ...]
+    why: str = ""
+
+
 class VectorEnv(Protocol):
     """B battles side by side. `step` takes actions (B, N) int64 and raises ValueError for an unavailable one.
 
     The message of a TimeoutError contains the time without an answer: "no answer within 60 s".
+
+    An environment that can draw itself also has `render() -> Rendered`. From the first call on it keeps the picture of
+    the last arrival of each battle of its first row; so an environment that nobody watches draws nothing.
     """
 
     spaces: Spaces

@@ -1,7 +1,9 @@
 """`python -m mawm.watch RUN`: battles of a trained team on one HTML page, with what the agents believe and imagine."""
 
+import contextlib
+import itertools
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,15 +11,19 @@ import tyro
 from annotated_types import Interval
 
 from mawm.configs.command_line import fail, make_parent, parse, writing
+from mawm.runtime.console import print_stderr
+from mawm.storage.atomic_files import write_whole
 from mawm.types import Seed
 
 DESCRIPTION = """Play battles with the newest checkpoint of a run and write them as one HTML page that needs no network.
 
-The page shows the field, and for a clicked agent what its world model believes, the future that it imagines with the
-errors of this future, and the segments that it would broadcast. docs/watch.md says how to read it.
+The page shows the field, or the pictures that an environment of your own draws, and for a clicked agent what its world
+model believes, the future that it imagines with the errors of this future, and the segments that it would broadcast.
+docs/watch.md says how to read it.
 
   python -m mawm.watch RUN                    RUN/watch.html with one battle
-  python -m mawm.watch RUN --battles 5        five battles in one page"""
+  python -m mawm.watch RUN --battles 5        five battles in one page
+  python -m mawm.watch RUN --gif battle.gif   also the first battle as an animated GIF"""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class Command:
     """The run's folder."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """The page (default: watch.html in the run's folder)."""
+    gif: Path | None = None
+    """Also write the first battle as an animated GIF of at most 1 MB."""
     battles: Annotated[int, Interval(ge=1, le=100)] = 1
     """Battles to play; each adds at most 1 MB to the page."""
     mode: Literal["sample", "greedy"] = "greedy"
@@ -39,29 +47,58 @@ class Command:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Parse, load, play, write. Exit codes: 0 done, 2 a user error."""
+    """Parse, load, play, write. Exit codes: 0 done, 1 the environment failed, 2 a user error."""
     command = parse(Command, prog="python -m mawm.watch", description=DESCRIPTION, args=args)
     out = command.run / "watch.html" if command.out is None else command.out
     if not (command.run / "config.json").is_file():
         fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
-    if out.suffix != ".html":
-        fail(f"--out {out}: the page is an HTML file; give a name that ends in .html")
-    make_parent("--out", out)
-    from mawm.watching.page import watched, write_page  # torch and numba load only once the command line is right
-    from mawm.watching.recording import load_trained_team
+    for flag, path, suffix, kind in (
+        ("--out", out, ".html", "page is an HTML"),
+        ("--gif", command.gif, ".gif", "film is a GIF"),
+    ):
+        if path is None:
+            continue
+        if path.suffix != suffix:
+            fail(f"{flag} {path}: the {kind} file; give a name that ends in {suffix}")
+        make_parent(flag, path)
+    from mawm.envs.checked import EnvFault  # torch and numba load only once the command line is right
 
     try:
-        trained = load_trained_team(command.run)
-        agents = sum(len(members) for members in trained.team.members)
-        if command.agent >= agents:
-            raise ValueError(f"--agent {command.agent}: the team has the agents 0 to {agents - 1}; name one of them")
-        page = watched(trained, command.battles, command.mode, command.seed, command.agent)
+        with contextlib.ExitStack() as at_end:
+            return _watch(command, out, at_end)
+    except EnvFault as error:
+        print_stderr(str(error))
+        return 1
+
+
+def _watch(command: Command, out: Path, at_end: contextlib.ExitStack) -> int:
+    from mawm.filming.drawing import film_of
+    from mawm.filming.gif import gif_of
+    from mawm.run_folder.manifest import read_config
+    from mawm.watching.page import watched, write_page
+    from mawm.watching.recording import load_trained_team, play, watched_env
+
+    try:
+        config = replace(read_config(command.run), device="cpu")
+        env = at_end.enter_context(contextlib.closing(watched_env(config, command.seed)))
+        trained = load_trained_team(command.run, config, env.spaces)
+        if command.agent >= env.spaces.n_agents:
+            last = env.spaces.n_agents - 1
+            raise ValueError(f"--agent {command.agent}: the team has the agents 0 to {last}; name one of them")
+        recorded = itertools.islice(play(trained, env, command.mode, command.seed), command.battles)
+        first = next(recorded)
+        gif = None if command.gif is None else gif_of(film_of(first, env))
+        page = watched(trained, env, itertools.chain([first], recorded), command.mode, command.seed, command.agent)
     except (OSError, ValueError) as error:
         fail(f"{command.run}: {error}")
     with writing("--out", out):
         write_page(out, page)
     ends = ", ".join(f"{battle['end']} after {battle['steps']} steps" for battle in page["battles"])
     print(f"{out}: {ends}; {out.stat().st_size / 1e6:.2f} MB")
+    if command.gif is not None and gif is not None:
+        with writing("--gif", command.gif):
+            write_whole(command.gif, gif.data)
+        print(f"{command.gif}: the first battle; {len(gif.data) / 1e6:.2f} MB{gif.note and '; ' + gif.note}")
     return 0
 
 

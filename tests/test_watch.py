@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from watch_pages import battles_of, unpacked
+from drawn_env import LENGTH
+from PIL import Image
+from watch_pages import GOLDEN, battles_of, own_page, unpacked
 
 from mawm.agents.rssm import Latent
 from mawm.build import make_team
 from mawm.configs.train import TrainConfig
 from mawm.envs.skirmish.battles import make_battles
 from mawm.envs.skirmish.layout import HP, SHIELD, X, Y
+from mawm.filming.recording import Battle
 from mawm.run_folder.manifest import read_config
 from mawm.seeds import named_seed
 from mawm.sharing.codec import Wire, segment_bytes
@@ -26,10 +29,7 @@ from mawm.watching.beliefs import Belief, belief_of, errors_of
 from mawm.watching.features import features_of
 from mawm.watching.offers import ObservedSelector
 from mawm.watching.packed import UNSEEN, packed
-from mawm.watching.recording import Battle, TrainedTeam, load_trained_team, play, watched_env
-
-GOLDEN = Path(__file__).parent / "golden/run-0.2.0"
-"""A short run of `both` on 3m."""
+from mawm.watching.recording import TrainedTeam, load_trained_team, play, watched_env
 
 
 def battles_in(path: Path) -> list[dict[str, Any]]:
@@ -54,6 +54,12 @@ def untrained(method: str, map_name: str = "3m") -> TrainedTeam:
     return trained
 
 
+def content(trained: TrainedTeam, agent: int = 0) -> dict[str, Any]:
+    """The content of a page with one battle of a team."""
+    env = watched_env(trained.config, 0)
+    return pages.watched(trained, env, [next(play(trained, env, "sample", 0))], "sample", 0, agent)
+
+
 def changed_run(folder: Path, **settings: Any) -> Path:
     """The golden run as if it had other settings."""
     shutil.copytree(GOLDEN, folder)
@@ -66,8 +72,9 @@ def changed_run(folder: Path, **settings: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def recorded() -> tuple[TrainedTeam, Battle]:
-    trained = load_trained_team(GOLDEN)
-    env = watched_env(trained.config, 0)
+    config = read_config(GOLDEN)
+    env = watched_env(config, 0)
+    trained = load_trained_team(GOLDEN, config, env.spaces)
     return trained, next(play(trained, env, "sample", 0))
 
 
@@ -89,7 +96,7 @@ def test_page_holds_the_positions_health_and_rewards_of_the_engine(written: Path
                 told, real = arrays[name][frame] / unit, np.maximum(env.bodies[0, :, column], 0.0)
                 assert np.abs(told - real).max() <= 0.5 / unit + 1e-9
             seen = unpacked(battle["agents"][2]["view"])["seen"][frame]
-            features = features_of(env, 2, "marine")
+            features = features_of(env, Battle(0, ("marine",) * 6), 2)
             sees = features.seen(step.obs[0, 2])
             assert (seen[~sees] == UNSEEN).all()
             offsets = seen[:, :2] / 100 * features.sight
@@ -135,6 +142,15 @@ def test_same_seed_writes_the_same_page_and_another_seed_another_battle(tmp_path
     assert battles_in(one)[0]["arrays"]["x"].tobytes() != battles_in(other)[0]["arrays"]["x"].tobytes()
 
 
+def test_gif_is_the_first_battle_of_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "films" / "battle.gif"
+    battles = watch(tmp_path / "page.html", "--battles", "2", "--gif", str(out))
+    with Image.open(out) as image:
+        assert image.format == "GIF" and image.n_frames > battles[0]["steps"]  # type: ignore[attr-defined]
+    assert out.stat().st_size <= 1_000_000 and not list(out.parent.glob("*.new"))
+    assert f"{out}: the first battle; {out.stat().st_size / 1e6:.2f} MB" in capsys.readouterr().out
+
+
 def test_greedy_and_sampled_actions_differ(tmp_path: Path, written: Path) -> None:
     greedy = watch(tmp_path / "greedy.html", "--mode", "greedy")[0]
     assert greedy["arrays"]["actions"].tobytes() != battles_in(written)[0]["arrays"]["actions"].tobytes()
@@ -156,7 +172,7 @@ def test_believed_observation_is_decoded_from_the_acting_state_and_imagination_f
     trained, battle = recorded
     learner = trained.world_models[1]
     model = learner.acting.model
-    features = features_of(watched_env(trained.config, 0), 1, "marine")
+    features = features_of(watched_env(trained.config, 0), battle, 1)
     belief = belief_of(learner, battle, 1, features, 4)
     states = Latent(*(torch.from_numpy(np.stack(part)[:, 1]) for part in (battle.deter, battle.stoch)))
     with torch.no_grad():
@@ -171,7 +187,7 @@ def test_believed_observation_is_decoded_from_the_acting_state_and_imagination_f
 
 
 def test_errors_of_imagined_futures_equal_a_calculation_by_hand() -> None:
-    features = features_of(make_battles("2m_vs_1z", 1, 0), 0, "marine")
+    features = features_of(make_battles("2m_vs_1z", 1, 0), Battle(0, ("marine", "marine", "zealot")), 0)
     enemy, ally = features.places
     obs = np.zeros((4, features.own + 1), np.float32)
     obs[:, enemy + 1] = 1 / 3  # in sight in all frames, and moves by 0.9 cells a step to the east
@@ -218,8 +234,10 @@ def test_observed_selector_names_the_loss_that_decided_an_offer() -> None:
         selector.propose(rng.random((1, 4)), np.array([20]), [])
     plain, spike = np.full((1, 4), 0.5), np.array([[0.5, 0.5, 9.0, 0.5]])
     assert not selector.propose(plain, np.array([20]), [])[0] and selector.winner == ""
-    assert selector.propose(spike, np.array([20]), [])[0] and selector.winner == "reward"
+    assert selector.z is not None and selector.needed is not None and selector.z < selector.needed
+    assert selector.propose(spike, np.array([20]), [])[0] and selector.winner == selector.largest == "reward"
     assert selector.losses == (0.5, 0.5, 9.0, 0.5)
+    assert selector.z > selector.needed > 0.0
 
 
 @pytest.mark.parametrize(
@@ -233,7 +251,7 @@ def test_observed_selector_names_the_loss_that_decided_an_offer() -> None:
     ],
 )
 def test_page_of_each_kind_of_method_shows_the_beliefs_that_it_has(method: str, believes: bool, said: str) -> None:
-    data = pages.watched(untrained(method), 1, "sample", 0, 0)
+    data = content(untrained(method))
     (battle,) = data["battles"]
     assert data["model"] is believes and said in data["sharing"]
     assert [("view" in agent) for agent in battle["agents"]] == [believes] * 3
@@ -242,14 +260,38 @@ def test_page_of_each_kind_of_method_shows_the_beliefs_that_it_has(method: str, 
     assert "<script" in pages.page(data)
 
 
+def test_page_of_another_environment_holds_its_pictures_and_its_observations_as_numbers() -> None:
+    data = own_page()
+    (battle,) = data["battles"]
+    assert not data["engine"] and data["map"] == "drawn_env:Counting"
+    assert battle["kinds"] == ["left", "right"] and battle["end"] == "over" and battle["steps"] == LENGTH
+    assert battle["pictures"]["every"] == 1
+    agent = battle["agents"][1]
+    assert agent["places"] == [0, 1]  # the third number never changes
+    view = unpacked(agent["view"])
+    ranges = [np.array(agent[name]) for name in ("low", "high")]
+    real = ranges[0] + (view["real"].astype(float) + 32767) / 65534 * (ranges[1] - ranges[0])
+    frames = np.arange(LENGTH + 1)
+    assert np.allclose(real, np.stack([frames, np.sin(frames)], 1), atol=1e-3)
+    assert view["future"].shape == (LENGTH, data["horizon"], 2)
+    assert agent["errors"]["count"][0] == LENGTH and agent["errors"]["cells"] == [None] * data["horizon"]
+    assert unpacked(battle["field"])["alive"].tolist() == [[1, 1]] * (LENGTH + 1)
+
+
+def test_page_of_an_environment_without_pictures_says_why() -> None:
+    (battle,) = own_page("ippo", None)["battles"]
+    assert battle["pictures"]["why"].startswith("its render_mode is None; let its factory return it with render_mode=")
+    assert "view" not in battle["agents"][0]
+
+
 def test_beliefs_that_do_not_fit_are_left_out_but_those_of_the_first_agent_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = pages.watched(untrained("both"), 1, "sample", 0, 2)["battles"][0]
+    whole = content(untrained("both"), 2)["battles"][0]
     sizes = {name: len(json.dumps(whole[name])) for name in whole}
     room = len(json.dumps(whole)) - sizes["agents"] + 1.5 * len(json.dumps(whole["agents"][2]))
     monkeypatch.setattr(pages, "MOST_BYTES", int(room))
-    battle = pages.watched(untrained("both"), 1, "sample", 0, 2)["battles"][0]
+    battle = content(untrained("both"), 2)["battles"][0]
     assert [("view" in agent) for agent in battle["agents"]] == [False, False, True]
 
 
@@ -268,7 +310,7 @@ def test_battle_of_a_large_map_takes_at_most_1_mb_whatever_its_agents_believe(
 
     monkeypatch.setattr(pages, "belief_of", noisy)
     monkeypatch.setattr(pages, "horizon_of", lambda trained: pages.MOST_AHEAD)
-    data = pages.watched(untrained("both", map_name), 1, "sample", 0, 0)
+    data = content(untrained("both", map_name))
     (battle,) = data["battles"]
     assert len(pages.page(data)) < 1_000_000
     shown = ["view" in agent for agent in battle["agents"]]
@@ -292,9 +334,12 @@ def test_packed_arrays_come_back_unchanged() -> None:
 @pytest.mark.parametrize(
     ("settings", "options", "said"),
     [
-        ({"map": "market"}, [], "--map market (--env skirmish), which cannot be drawn"),
-        ({"map": "my_env:make"}, [], "--map my_env:make (--env skirmish), which cannot be drawn"),
-        ({"env": "smac"}, [], "--map 3m (--env smac), which cannot be drawn; watch a run on a map of the embedded"),
+        (
+            {"map": "market"},
+            [],
+            "world_model weight rssm.action_in is missing from the checkpoint or has another shape",
+        ),
+        ({}, ["--gif", "battle.png"], "--gif battle.png: the film is a GIF file; give a name that ends in .gif"),
         ({}, ["--agent", "3"], "--agent 3: the team has the agents 0 to 2; name one of them"),
         ({}, ["--battles", "0"], "--battles must be a whole number in [1, 100]; got 0"),
         ({}, ["--mode", "best"], "--mode"),

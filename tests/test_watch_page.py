@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser import OpenPage, headless_chromium, open_page
-from watch_pages import battles_of
+from watch_pages import GOLDEN, battles_of, own_page
 
 from mawm.watch import main
+from mawm.watching.page import write_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-GOLDEN = Path(__file__).parent / "golden/run-0.2.0"
-"""A short run of `both` on 3m: three agents against three enemies."""
 WIDTHS = (1280, 400)
 
 
@@ -165,3 +164,46 @@ def test_page_shows_what_its_data_hold(opened: OpenPage) -> None:
     )
     assert found["x"] == opened.page.evaluate("state.battle.arrays.x[2 * 6 + 4] / 100")
     assert 0 < found["health"] <= 45 and 1 <= found["action"] <= 8
+
+
+def test_first_line_tells_how_the_battle_ended_and_how_good_belief_and_imagination_are(opened: OpenPage) -> None:
+    tiles = opened.page.locator("#summary .tile b")
+    errors = opened.page.evaluate("state.battle.agents[0].errors")
+    assert tiles.count() == 4
+    assert tiles.nth(0).inner_text() == opened.page.evaluate("state.battle.end")
+    assert tiles.nth(1).inner_text().endswith(" cells off")
+    for ahead in (1, 2):
+        opened.page.fill("#ahead", str(ahead))
+        model, still = errors["cells"][ahead - 1], errors["still_cells"][ahead - 1]
+        share = f"{abs(round(100 * (still - model) / still))} % {'less' if model <= still else 'more'} error"
+        assert tiles.nth(2).inner_text() == share
+    sent = opened.page.evaluate("state.battle.segments.filter((segment) => segment.fate === 'sent').length")
+    assert tiles.nth(3).inner_text().startswith("nothing" if not sent else f"{sent} of ")
+
+
+@pytest.mark.parametrize("render_mode", ["rgb_array", None])
+def test_page_of_another_environment_shows_its_pictures_or_says_why_there_are_none(
+    browser: "Browser", tmp_path: Path, render_mode: str | None
+) -> None:
+    out = tmp_path / "own.html"
+    write_page(out, own_page("both", render_mode))
+    with open_page(browser, out, 400, 800) as shown:
+        page = shown.page
+        page.wait_for_function("document.querySelectorAll('#agents button').length === 2")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.is_visible("#field") is (render_mode is not None)
+        assert page.is_visible("#no-field") is (render_mode is None)
+        assert not page.is_visible("#show-sight")
+        page.fill("#scrub", "5")
+        assert text(shown, "#clock").startswith("step 5 of 7 ")
+        if render_mode:
+            row = "state.battle.pictures.copy.getContext('2d').getImageData(0, 3, 24, 1).data"
+            assert page.evaluate(f"[...{row}].filter((_, k) => k % 4 === 0).indexOf(10)") == 5
+            assert ink(shown, "field") > 1
+        else:
+            assert "No field is drawn: its render_mode is None; let its factory" in text(shown, "#no-field")
+        assert text(shown, "#agent-facts") == "agent 1, right: takes part"
+        assert page.locator("#belief tbody tr").count() == 2 and "5.00" in text(shown, "#belief")
+        page.keyboard.press("End")
+        assert "The battle is over" in text(shown, "#belief-note")
+        assert shown.messages == []

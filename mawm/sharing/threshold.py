@@ -110,7 +110,9 @@ class Threshold(Selector):
         if not np.isfinite(losses).all():
             self.refused_non_finite += 1
             return False
-        z_scores = self._z_scores(losses, arrivals)
+        z_scores = self.z_scores(losses, arrivals)
+        if len(losses) > 1:
+            self._loss_window.push(losses.tolist(), arrivals)
         largest = int(np.argmax(z_scores))
         composite = float(z_scores[largest])
         if composite == -np.inf:
@@ -125,15 +127,11 @@ class Threshold(Selector):
             self._z_of_offers += (composite - mean) / sigma
         return offered
 
-    def _z_scores(self, losses: NDArray[np.float64], arrivals: int) -> NDArray[np.float64]:
-        """z-scores (m,) of an item, -inf where sigma is 0. The losses are then added to their window.
-
-        A single loss is returned as it is.
-        """
+    def z_scores(self, losses: NDArray[np.float64], arrivals: int) -> NDArray[np.float64]:
+        """z-scores (m,) of an item by the window so far, -inf where sigma is 0. A single loss is returned as it is."""
         if len(losses) == 1:
             return losses
         mean, sigma = self._loss_window.moments(of_an_arrival=True)
-        self._loss_window.push(losses.tolist(), arrivals)
         z = arrivals**0.5 * (losses - mean) / np.where(sigma > 0.0, sigma, 1.0)
         return np.where(sigma > 0.0, np.clip(z, -Z_BOUND, Z_BOUND), -np.inf)
 

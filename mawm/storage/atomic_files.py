@@ -14,10 +14,10 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Replace a file atomically: write a temporary file beside it, sync it, rename it."""
     new = path.with_name(f"{path.name}.new")
-    write_synced(new, text.encode())
+    write_synced(new, content.encode() if isinstance(content, str) else content)
     new.replace(path)
     sync(path.parent)
 

@@ -76,6 +76,22 @@ class TensorBoard:
             self._writer = None
             raise
 
+    def write_gif(self, env_steps: int, tag: str, gif: bytes, size: tuple[int, int]) -> None:
+        """Add an animated GIF of `size` (width, height); TensorBoard plays it on its page Images.
+
+        A GIF that cannot be written (a full disk) is lost: only metrics are kept for later.
+        """
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        image = Summary.Image(width=size[0], height=size[1], colorspace=3, encoded_image_string=gif)
+        try:
+            if self._writer is None:
+                self._writer = self._open(None)
+            self._writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), env_steps)
+            self._writer.flush()
+        except OSError:
+            self._writer = None
+
     def close(self) -> None:
         """Close the event file."""
         if self._writer is not None:

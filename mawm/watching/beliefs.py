@@ -10,9 +10,9 @@ from torch import Tensor
 from mawm.agents.actor_critic import policy_logits
 from mawm.agents.agent import Agent
 from mawm.agents.rssm import Latent
+from mawm.filming.recording import Battle
 from mawm.types import Floats
 from mawm.watching.features import Features
-from mawm.watching.recording import Battle
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class Belief:
 
     decoded (T, O): the observation that the private decoder makes of the latent state z_t, h_t after o_t was observed.
     policy (T, A): probabilities of the actions. imagined (T, H, O): the decoded observations of the next H arrivals,
-    imagined at step t. `errors` compares them with what happened.
+    imagined at step t. `errors` compares them with what happened. divisor (O,): the agent's scale of each number.
     """
 
     agent: int
@@ -29,6 +29,7 @@ class Belief:
     policy: Floats
     imagined: Floats
     errors: "Errors"
+    divisor: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +61,9 @@ def belief_of(learner: Agent, battle: Battle, agent: int, features: Features, ho
     imagined = _imagined(learner, latent, actions, horizon)
     obs = np.stack([x[agent] for x in battle.obs])
     alive = np.stack([x[agent] for x in battle.alive])
-    errors = errors_of(imagined, obs, alive, model.rssm.scale.divisor().numpy(), features)
-    return Belief(agent, decoded, policy.numpy(), imagined, errors)
+    divisor = model.rssm.scale.divisor().numpy()
+    errors = errors_of(imagined, obs, alive, divisor, features)
+    return Belief(agent, decoded, policy.numpy(), imagined, errors, divisor)
 
 
 def _decoded(learner: Agent, latent: Latent) -> Floats:

@@ -1,7 +1,7 @@
 "use strict";
 // Reads the page's data: a JSON text whose larger arrays are compressed and in base64 (packed.py).
 
-const ARRAYS = { int8: Int8Array, int16: Int16Array, float32: Float32Array };
+const ARRAYS = { uint8: Uint8Array, int8: Int8Array, int16: Int16Array, float32: Float32Array };
 const UNSEEN = -128;
 const NAMES = ["no-op", "stop", "north", "south", "east", "west"];
 const DATA = JSON.parse(document.getElementById("data").textContent);
@@ -32,11 +32,18 @@ async function openBattle(stored) {
   const returns = [0];
   for (const reward of arrays.reward) returns.push(returns[returns.length - 1] + reward);
   const of = (array, unit) => (frame, u) => array[frame * units + u] / unit;
-  return {
+  const common = {
     ...stored, arrays, views, units, returns,
+    action: (step, agent) => arrays.actions[step * agents + agent],
+  };
+  if (!DATA.engine) {
+    const pictures = await openPictures(stored.pictures);
+    return { ...common, pictures, alive: (frame, u) => arrays.alive[frame * agents + u] > 0 };
+  }
+  return {
+    ...common,
     x: of(arrays.x, 100), y: of(arrays.y, 100), health: of(arrays.hp, 10), shields: of(arrays.shield, 10),
     aim: of(arrays.aim, 1),
-    action: (step, agent) => arrays.actions[step * agents + agent],
     alive: (frame, u) => arrays.hp[frame * units + u] > 0,
   };
 }
@@ -48,6 +55,7 @@ function nameOf(unit) {
 
 /** The name of an agent's action. */
 function actionName(battle, agent, action) {
+  if (!DATA.engine) return `action ${action}`;
   if (action < NAMES.length) return NAMES[action];
   const target = action - NAMES.length;
   return battle.heals[agent] ? `heal agent ${target}` : `attack enemy ${target}`;

@@ -1,4 +1,7 @@
-"""Where an agent's observation holds the other units, for the engine's two contracts."""
+"""Where an agent's observation holds the other units, for the engine's two contracts.
+
+Nothing is known about the observations of other environments: they are plain numbers (`numbers.py`).
+"""
 
 from dataclasses import dataclass
 
@@ -7,8 +10,8 @@ import numpy as np
 from mawm.envs.skirmish.contract import ATTACK_RANGE, SIGHT
 from mawm.envs.skirmish.smacv2.contract import TYPE_BITS
 from mawm.envs.skirmish.smacv2.vector import DrawnVectorEnv
-from mawm.types import Bools, Floats
-from mawm.watching.recording import EngineEnv
+from mawm.filming.recording import Battle, EngineEnv
+from mawm.types import Bools, Floats, VectorEnv
 
 DISTANCE, EAST, NORTH, HEALTH = 1, 2, 3, 4
 """Places of an observed unit's features after its first one: distance, x and y divided by the sight, and health."""
@@ -48,9 +51,11 @@ class Features:
         return both
 
 
-def features_of(env: EngineEnv, agent: int, kind: str) -> Features:
-    """The features of the observation of one agent, a unit of `kind`."""
-    c = env.contract
+def features_of(env: VectorEnv, battle: Battle, agent: int) -> Features:
+    """The features of one agent's observation in a battle; without units if the environment is not the engine."""
+    if not isinstance(env, EngineEnv):
+        return Features((), (), 0, 0.0, 0.0)
+    c, kind = env.contract, battle.kinds[agent]
     if isinstance(env, DrawnVectorEnv):
         d = env.contract
         enemy = ally = 5 + int(d.shields) + TYPE_BITS

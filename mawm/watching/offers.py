@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from mawm.agents.agent import Agent
 from mawm.agents.world_model import SCORES
+from mawm.filming.recording import Battle
 from mawm.methods import METHODS
 from mawm.sharing.selector import Items, Selector
+from mawm.sharing.threshold import Threshold
 from mawm.types import Bools, Ints, Segment
-from mawm.watching.recording import Battle, TrainedTeam
+from mawm.watching.recording import TrainedTeam
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,9 @@ class Offer:
     """One segment: its agent, its first and last frame, the bytes of its message, and what became of it.
 
     losses: those of `SCORES` in nats per arrival; empty if the selector needs none. winner: the loss with the largest
-    z-score, for an offered segment; empty if the selector names none.
+    z-score, for an offered segment; empty if the selector names none. largest, z, needed: for selectors with a
+    threshold the loss with the largest z-score, this z-score, and the smallest one that would be offered; else empty
+    and None.
     """
 
     agent: int
@@ -29,18 +33,38 @@ class Offer:
     sent: bool
     losses: tuple[float, ...]
     winner: str
+    largest: str = ""
+    z: float | None = None
+    needed: float | None = None
 
 
 class ObservedSelector(Selector):
-    """Another selector, with the losses that it was shown last and the loss that decided its last offer."""
+    """Another selector, with the losses that it was shown last, what it made of them, and what decided its offer."""
 
     def __init__(self, inner: Selector) -> None:
         self.inner, self.active = inner, inner.active
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the last item."""
         self.losses: tuple[float, ...] = ()
-        self.winner = ""
+        self.winner = self.largest = ""
+        self.z: float | None = None
+        self.needed: float | None = None
+
+    def _score(self, losses: NDArray[np.float64], arrivals: int) -> None:
+        """Note the largest z-score of an item, and the one that it needs."""
+        if not isinstance(self.inner, Threshold) or len(losses) != len(SCORES) or not np.isfinite(losses).all():
+            return
+        scores = self.inner.z_scores(losses, arrivals)
+        best = int(np.argmax(scores))
+        if np.isfinite(scores[best]):
+            self.largest, self.z = SCORES[best], float(scores[best])
+            self.needed = self.inner.diagnostics()["threshold"]
 
     def propose(self, losses: NDArray[np.float64], lengths: Ints, items: Items) -> Bools:
         """The other selector's answer for one item."""
+        self._score(losses[0], int(lengths[0]))
         before = self.inner.state().get("won", [])
         answer = self.inner.propose(losses, lengths, items)
         after = self.inner.state().get("won", [])
@@ -75,13 +99,14 @@ def offers_in(trained: TrainedTeam, battle: Battle, env_steps: int) -> list[Offe
 def _offer(learner: Agent, segment: Segment, env_steps: int) -> Offer:
     selector = learner.experience.selector
     assert isinstance(selector, ObservedSelector)
-    selector.losses, selector.winner = (), ""
+    selector.forget()
     counts = learner.offer_segments([segment], env_steps=env_steps).counts
     last = segment.start + len(segment) - 1
     offered, sent = counts.offered_items > 0, counts.sent_items > 0
     size = counts.produced_bytes
     return Offer(
-        segment.origin.agent, segment.start, last, size, offered, sent, selector.losses, selector.winner
+        segment.origin.agent, segment.start, last, size, offered, sent, selector.losses, selector.winner,
+        selector.largest, selector.z, selector.needed,
     )  # fmt: skip
 
 

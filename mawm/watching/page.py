@@ -3,43 +3,44 @@
 import html
 import json
 import re
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mawm import __version__
 from mawm.agents.agent import Agent
+from mawm.envs.registry import is_own
 from mawm.envs.skirmish.smacv2.vector import DrawnVectorEnv
-from mawm.envs.skirmish.vector import SkirmishVectorEnv
+from mawm.filming.recording import Battle, EngineEnv, terrain
 from mawm.storage.atomic_files import write_whole
+from mawm.types import VectorEnv
 from mawm.watching.beliefs import belief_of
 from mawm.watching.features import features_of
 from mawm.watching.offers import offers_in, sharing_in_words, watch_selectors
 from mawm.watching.packed import packed_agent, packed_battle
-from mawm.watching.recording import Battle, EngineEnv, TrainedTeam, play, watched_env
+from mawm.watching.picture_packing import packed_pictures
+from mawm.watching.recording import TrainedTeam
 
 MOST_BYTES = 900_000
 """Bytes of one battle's data in the page. Beliefs of further agents are left out when they do not fit."""
 MOST_AHEAD = 15
 """Largest horizon of the imagined futures on the page. So the belief of one agent of the largest map always fits."""
-SCRIPTS = ("data.js", "field.js", "panels.js", "player.js")
+SCRIPTS = ("data.js", "field.js", "pictures.js", "panels.js", "numbers.js", "summary.js", "player.js")
 
 
-def watched(trained: TrainedTeam, battles: int, mode: str, seed: int, agent: int) -> dict[str, Any]:
-    """The content of the page: facts of the run, and `battles` battles in which `agent` is shown first."""
-    env = watched_env(trained.config, seed)
+def watched(
+    trained: TrainedTeam, env: VectorEnv, recorded: Iterable[Battle], mode: str, seed: int, agent: int
+) -> dict[str, Any]:
+    """The content of the page: facts of the run, and recorded battles of `env` in which `agent` is shown first."""
     watch_selectors(trained)
-    recorded = play(trained, env, mode, seed)
     steps, shown = trained.env_steps, []
-    for _ in range(battles):
-        battle = next(recorded)
+    for battle in recorded:
         steps += battle.steps
         shown.append(_battle(trained, env, battle, steps, agent))
-    config = trained.config
+    config, engine = trained.config, isinstance(env, EngineEnv)
     return {
-        "map": Path(config.map).stem,
+        "map": config.map if is_own(config.map) else Path(config.map).stem,
         "method": config.method,
         "trained": trained.env_steps,
         "mode": mode,
@@ -50,18 +51,21 @@ def watched(trained: TrainedTeam, battles: int, mode: str, seed: int, agent: int
         "horizon": horizon_of(trained),
         "sharing": sharing_in_words(trained),
         "model": bool(trained.world_models),
-        "terrain": terrain(env),
+        "engine": engine,
+        "terrain": terrain(env) if isinstance(env, EngineEnv) else [],
         "battles": shown,
     }
 
 
-def _battle(trained: TrainedTeam, env: EngineEnv, battle: Battle, env_steps: int, first: int) -> dict[str, Any]:
+def _battle(trained: TrainedTeam, env: VectorEnv, battle: Battle, env_steps: int, first: int) -> dict[str, Any]:
     agents = env.spaces.n_agents
-    data = packed_battle(battle, env, offers_in(trained, battle, env_steps))
+    data = packed_battle(battle, env.spaces.agents, offers_in(trained, battle, env_steps))
+    if not battle.kinds:
+        data["pictures"] = packed_pictures(battle)
     views: list[dict[str, Any]] = [{} for _ in range(agents)]
     room = MOST_BYTES - len(json.dumps(data))
     for number in [first, *(other for other in range(agents) if other != first)]:
-        features = features_of(env, number, battle.kinds[number])
+        features = features_of(env, battle, number)
         learner = _learner_of(trained, number)
         belief = None
         if learner is not None and room > 0:
@@ -88,19 +92,13 @@ def _learner_of(trained: TrainedTeam, agent: int) -> Agent | None:
     return None
 
 
-def shields_observed(env: EngineEnv) -> tuple[bool, bool]:
-    """Whether observations hold shields of enemies, and of allies."""
+def shields_observed(env: VectorEnv) -> tuple[bool, bool]:
+    """Whether observations of the engine hold shields of enemies, and of allies."""
+    if not isinstance(env, EngineEnv):
+        return False, False
     if isinstance(env, DrawnVectorEnv):
         return bool(env.contract.shields), bool(env.contract.shields)
     return bool(env.contract.enemy_shields), bool(env.contract.ally_shields)
-
-
-def terrain(env: EngineEnv) -> list[str]:
-    """The ground, a text for each row of cells from south to north: `.` open, `^` a cliff, `#` no ground."""
-    pathable = env.contract.grid
-    walkable = env.spec.walkable if isinstance(env, SkirmishVectorEnv) else pathable
-    signs = np.where(walkable, ".", np.where(pathable, "^", "#"))
-    return ["".join(row) for row in signs.T]
 
 
 def write_page(out: Path, data: dict[str, Any]) -> None:

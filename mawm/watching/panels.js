@@ -63,7 +63,7 @@ function showAgents(battle, choose) {
   for (let agent = 0; agent < DATA.agents; agent++) {
     const chip = element("button", "", String(agent));
     chip.type = "button";
-    chip.title = `agent ${agent}, ${battle.kinds[agent]}`;
+    chip.title = nameOf(agent) + (battle.kinds[agent] ? `, ${battle.kinds[agent]}` : "");
     chip.addEventListener("click", () => choose(agent));
     chips.push(chip);
   }
@@ -72,16 +72,21 @@ function showAgents(battle, choose) {
 
 function showAgent(state, frame) {
   const { battle, agent } = state;
+  const name = nameOf(agent) + (battle.kinds[agent] ? `, ${battle.kinds[agent]}` : "");
   [...byId("agents").children].forEach((chip, number) => {
     chip.setAttribute("aria-pressed", String(number === agent));
     chip.classList.toggle("dead", !battle.alive(frame, number));
   });
+  byId("policy").replaceChildren(...choices(state, frame));
+  if (!DATA.engine) {
+    byId("agent-facts").textContent = `${name}: ${battle.alive(frame, agent) ? "takes part" : "out of the battle"}`;
+    return;
+  }
   const shield = battle.shield[agent] > 0
     ? `, shield ${battle.shields(frame, agent).toFixed(0)} of ${battle.shield[agent]}` : "";
   const life = battle.alive(frame, agent)
     ? `health ${battle.health(frame, agent).toFixed(0)} of ${battle.hp[agent]}${shield}` : "dead";
-  byId("agent-facts").textContent = `agent ${agent}, ${battle.kinds[agent]}: ${life}`;
-  byId("policy").replaceChildren(...choices(state, frame));
+  byId("agent-facts").textContent = `${name}: ${life}`;
 }
 
 /** The likeliest actions with their probabilities; the action that was taken is bold. */
@@ -114,7 +119,7 @@ function silence(state, frame) {
   if (!battle.views[agent]) {
     return `The page holds no belief of agent ${agent}, to stay below 1 MB; --agent ${agent} writes a page that does.`;
   }
-  if (!battle.alive(frame, agent)) return "The agent is dead: it sees nothing any more.";
+  if (!battle.alive(frame, agent)) return `The agent is ${DATA.engine ? "dead" : "out"}: it sees nothing any more.`;
   if (frame >= battle.steps) return "The battle is over: the agent acts no more.";
   return "";
 }
@@ -122,9 +127,15 @@ function silence(state, frame) {
 function showBelief(state, frame) {
   const { battle, agent } = state;
   const why = silence(state, frame);
-  byId("belief-note").textContent = why || "Its last observation, and what its decoder makes of its latent state.";
+  byId("belief-note").textContent = why || (DATA.engine
+    ? "Its last observation, and what its decoder makes of its latent state."
+    : "Blue: its last observation. Violet: what its decoder makes of its latent state.");
   if (why) {
     byId("belief").replaceChildren();
+    return;
+  }
+  if (!DATA.engine) {
+    byId("belief").replaceChildren(numbersNow(battle, agent, frame));
     return;
   }
   const rows = battle.agents[agent].units.map((unit, place) => beliefRow(battle, agent, unit, place, frame));
@@ -194,20 +205,29 @@ function showFuture(state, frame) {
   if (!errors) {
     byId("future-note").textContent = why;
     byId("charts").replaceChildren();
+    byId("future").replaceChildren();
     return;
   }
-  const now = why ? null : missNow(battle, agent, frame, ahead);
-  const [model, still] = [errors.cells[ahead - 1], errors.still_cells[ahead - 1]];
-  const starts = `${errors.count[ahead - 1]} starts`;
-  const mean = model === null ? "" : `Over the battle: ${model.toFixed(2)} and ${still.toFixed(2)} (${starts}).`;
-  const here = now
-    ? `Ghosts ${ahead} ahead of this step miss by ${now.model.toFixed(2)} cells; if nothing moved: ${now.still.toFixed(2)}.`
-    : "No unit in sight can be compared this far ahead.";
-  byId("future-note").textContent = `${why || here} ${mean}`;
-  byId("charts").replaceChildren(
-    chart("Places: mean miss in cells", errors.cells, errors.still_cells, ahead),
-    chart("Whole observation: root of the mean squared error", errors.features, errors.still_features, ahead),
-  );
+  byId("future-note").textContent = why || (DATA.engine ? missedCells : missedNumbers)(battle, agent, frame, ahead);
+  const title = DATA.engine ? "Whole observation: root of the mean squared error" : "Root of the mean squared error";
+  const charts = [chart(title, errors.features, errors.still_features, ahead)];
+  if (DATA.engine) charts.unshift(chart("Places: mean miss in cells", errors.cells, errors.still_cells, ahead));
+  byId("charts").replaceChildren(...charts);
+  const numbers = DATA.engine || why ? null : numbersAhead(battle, agent, frame, ahead);
+  byId("future").replaceChildren(...(numbers ? [numbers] : []));
+}
+
+/** How far the ghosts of this step are off. */
+function missedCells(battle, agent, frame, ahead) {
+  const now = missNow(battle, agent, frame, ahead);
+  if (!now) return "No unit in sight can be compared this far ahead.";
+  return `From this step: the ghosts miss by ${now.model.toFixed(2)} cells; if nothing moved: ${now.still.toFixed(2)}.`;
+}
+
+function missedNumbers(battle, agent, frame, ahead) {
+  const now = numbersMiss(battle, agent, frame, ahead);
+  if (!now) return "The agent did not live to see this step.";
+  return `From this step: ${percent(now.model)} of their ranges off; if nothing changed: ${percent(now.still)}.`;
 }
 
 function svg(tag, attributes, text = "") {
@@ -237,7 +257,12 @@ function chart(title, model, still, ahead) {
     const way = points.map((point) => point.join()).join(" ");
     picture.append(svg("polyline", { points: way, fill: "none", stroke: colour, "stroke-width": 2.2 }));
     const value = values[ahead - 1];
-    if (value !== null) picture.append(svg("circle", { cx: x(ahead), cy: y(value), r: 3.6, fill: colour }));
+    if (value === null) continue;
+    picture.append(svg("circle", { cx: x(ahead), cy: y(value), r: 3.6, fill: colour }));
+    const late = ahead > model.length / 2;
+    const higher = value >= (values === model ? still : model)[ahead - 1];
+    const place = { x: x(ahead) + (late ? -6 : 6), y: y(value) + (higher ? -6 : 14), "text-anchor": late ? "end" : "start" };
+    picture.append(svg("text", { ...place, ...SMALL, fill: colour, "font-weight": 600 }, value.toPrecision(2)));
   }
   for (const h of [1, model.length]) {
     const place = { x: x(h), y: base + 15, "text-anchor": h === 1 ? "start" : "end" };
@@ -255,10 +280,12 @@ function showSharing(state, seek) {
   const sum = (found) => found.reduce((total, segment) => total + segment.bytes, 0);
   const sent = (found) => found.filter((segment) => segment.fate === "sent");
   const all = battle.segments;
-  const team = `The team sends ${kilobytes(sum(sent(all)))} of ${kilobytes(sum(all))} in this battle`;
-  const totals = all.length ? ` ${team}, agent ${agent} ${sent(own).length} of ${own.length} segments.` : "";
+  const part = `${sent(own).length} of ${own.length} segments, ${kilobytes(sum(sent(own)))} of ${kilobytes(sum(own))}`;
+  const totals = all.length ? ` Agent ${agent} sends ${part}.` : "";
   byId("sharing-note").textContent = DATA.sharing + totals;
   const names = own.length ? Object.keys(own[0].losses) : [];
+  const most = Object.fromEntries(names.map((name) => [name, Math.max(...all.map((found) => found.losses[name]))]));
+  const scored = own.some((segment) => segment.z !== null);
   const rows = own.map((segment) => {
     const row = element("tr");
     row.dataset.first = segment.first;
@@ -268,15 +295,23 @@ function showSharing(state, seek) {
     cell(row, `${segment.first}\u2013${segment.last}`);
     cell(row, segment.bytes.toLocaleString("en"), "right");
     for (const name of names) {
-      cell(row, segment.losses[name].toFixed(3), segment.winner === name ? "right wrong" : "right");
+      const loss = element("span", "loss", segment.losses[name].toFixed(3));
+      loss.style.setProperty("--share", `${100 * Math.max(0, segment.losses[name] / (most[name] || 1))}%`);
+      cell(row, loss, segment.winner === name ? "right wrong" : segment.largest === name ? "right largest" : "right");
     }
-    const reason = segment.winner ? ` (${LOSSES[segment.winner]})` : "";
-    cell(row, segment.fate + reason, segment.fate === "sent" ? "sent" : "faded");
+    const reason = segment.winner ? ` by ${LOSSES[segment.winner]}` : "";
+    cell(row, element("span", `fate ${segment.fate.replace(" ", "-")}`, segment.fate + reason));
+    if (scored) {
+      const z = segment.z === null ? "" : `${segment.z.toFixed(1)} / ${segment.needed.toFixed(1)}`;
+      cell(row, z, segment.z === null ? "right" : segment.z >= segment.needed ? "right wrong" : "right faded");
+      row.title += z && `. Largest z-score: ${LOSSES[segment.largest]} ${segment.z}; needed for an offer: ${segment.needed}`;
+    }
     row.addEventListener("click", () => seek(segment.first));
     row.addEventListener("keydown", (event) => event.key === "Enter" && seek(segment.first));
     return row;
   });
   const heads = [["steps"], ["bytes", "right"], ...names.map((name) => [LOSSES[name], "right"]), [""]];
+  if (scored) heads.push(["z / needed", "right"]);
   const scroll = element("div", "scroll");
   if (own.length) scroll.append(table(heads, rows));
   byId("sharing").replaceChildren(scroll);

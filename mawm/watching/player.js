@@ -44,7 +44,8 @@ function drawTimeline() {
 }
 
 function draw() {
-  at = drawField(byId("field"), state);
+  if (DATA.engine) at = drawField(byId("field"), state);
+  else if (state.battle.pictures) drawPicture(byId("field"), state);
   drawTimeline();
   const frame = frameNow();
   if (frame === shownFrame) return;
@@ -54,7 +55,7 @@ function draw() {
   byId("clock").textContent = `step ${frame} of ${battle.steps} · return ${battle.returns[frame].toFixed(2)}`;
   const over = frame === battle.steps;
   byId("outcome").hidden = !over;
-  byId("outcome").className = over && battle.end === "won" ? "won" : "lost";
+  byId("outcome").className = battle.end === "won" ? "won" : battle.end === "lost" ? "lost" : "";
   byId("outcome").textContent = battle.end;
   showAgent(state, frame);
   if (DATA.model) {
@@ -102,12 +103,14 @@ function choose(agent) {
   if (agent < 0 || agent >= DATA.agents) return;
   state.agent = agent;
   showSharing(state, seek);
+  showSummary(state);
   refresh();
 }
 
 function setAhead(steps) {
   state.ahead = Math.max(1, Math.min(DATA.horizon, steps));
   byId("ahead").value = String(state.ahead);
+  showSummary(state);
   refresh();
 }
 
@@ -119,6 +122,7 @@ function setSpeed(offset) {
 
 /** The living unit at a place of the canvas, allies first; -1 if there is none. */
 function unitAt(event, most) {
+  if (!DATA.engine) return -1;
   const frame = frameNow();
   let [best, least] = [-1, Infinity];
   for (let unit = 0; unit < most; unit++) {
@@ -173,7 +177,8 @@ function onKey(event) {
 async function show(number) {
   state.playing = false;
   state.battle = await openBattle(DATA.battles[number]);
-  state.extent = extentOf(state.battle);
+  if (DATA.engine) state.extent = extentOf(state.battle);
+  showStage(state.battle);
   state.time = 0;
   byId("scrub").max = String(state.battle.steps);
   showAgents(state.battle, choose);
@@ -196,7 +201,7 @@ const MODEL_MARKS = [
 ];
 
 function showLegend() {
-  const marks = [...MARKS, ...(DATA.model ? MODEL_MARKS : [])];
+  const marks = DATA.engine ? [...MARKS, ...(DATA.model ? MODEL_MARKS : [])] : [];
   byId("legend").replaceChildren(...marks.map(([name, mark]) => {
     const item = element("li");
     item.innerHTML = `<svg width="16" height="16" viewBox="0 0 16 16">${mark}</svg>`;
@@ -204,7 +209,8 @@ function showLegend() {
     return item;
   }));
   const sent = DATA.battles.some((battle) => battle.segments.length) ? ", the agent's segments (violet: sent)" : "";
-  byId("legend").append(element("li", "", `Below the field: return so far, deaths (dots)${sent}.`));
+  const lost = DATA.engine ? "deaths" : "agents that leave";
+  byId("legend").append(element("li", "", `Line of time: return so far, ${lost} (dots)${sent}.`));
 }
 
 function connect() {
@@ -234,7 +240,8 @@ function connect() {
 
 function begin() {
   const seeded = `${DATA.mode === "greedy" ? "greedy" : "sampled"} actions, seed ${DATA.seed}`;
-  byId("facts").textContent = `${seeded}; time limit ${DATA.limit} steps; embedded engine, not StarCraft II`;
+  byId("facts").textContent = `${seeded}; time limit ${DATA.limit} steps`
+    + (DATA.engine ? "; embedded engine, not StarCraft II" : "");
   DATA.battles.forEach((battle, number) => {
     byId("battle").append(new Option(`${battle.number}: ${battle.end}, ${battle.steps} steps`, String(number)));
   });

@@ -1,0 +1,1 @@
+"""Films of battles: what is recorded of them, pictures of the field, and animated GIFs."""
