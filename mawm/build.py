@@ -227,6 +227,7 @@ def make_run(
         evaluate=partial(_evaluate, config, team),
         save=lambda run: saver.save(run.collector.env_steps, partial(parts_of, run)),
         report=report,
+        agents=env.spaces.agents,
         film=FirstBattles(config, lambda steps, gif: board.write_gif(steps, FILM, gif.data, gif.size), print_stderr),
     )
     if resume is not None:

@@ -49,6 +49,8 @@ class Run:
     """Reports updates that were skipped because they were non-finite."""
     write_ledger: Callable[[list[dict[str, Any]]], None]
     """Appends rows of the channel's ledger to a table."""
+    agents: tuple[str, ...] = ()
+    """The names of the environment's agents in their order; empty if they have none."""
     film: Callable[[int, Sequence[Sequence[int]]], None] = lambda env_steps, actions: None
     """Logs the first battle of an evaluation, given its joint actions, as a film."""
     averages: Averages = field(default_factory=Averages)

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from warm_process import WarmProcess
 
 from mawm.run_folder.checkpoint import newest
 from mawm.train import main
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+Started = subprocess.Popen[str] | WarmProcess
 Figure = Callable[[str, str], None]
 """The fixture `figure`: takes what was tried, and the result."""
 SHORT = (
@@ -27,8 +29,13 @@ SHORT = (
 )  # fmt: skip
 
 
-def train(folder: Path, *more: str, before: Callable[[], None] | None = None, **env: str) -> subprocess.Popen[str]:
-    """Start the short run in a process, with further options and variables; the child calls `before` first."""
+def train(folder: Path, *more: str, before: Callable[[], None] | None = None, warm: bool = True, **env: str) -> Started:
+    """Start the short run in a process, with further options and variables; the child calls `before` first.
+
+    Not `warm`, with variables, or with a `before` of the test, the process imports everything itself.
+    """
+    if warm and not env and before in (None, os.setsid):
+        return WarmProcess("mawm.train", *SHORT, "--run-dir", str(folder), *more, env=ENVIRONMENT, before=before)
     command = [sys.executable, "-m", "mawm.train", *SHORT, "--run-dir", str(folder), *more]
     return subprocess.Popen(
         command,
@@ -74,15 +81,13 @@ def train_here(folder: Path, *more: str, capsys: pytest.CaptureFixture[str]) -> 
     return code, *capsys.readouterr()
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def finish(process: Started) -> tuple[int, str, str]:
     """Wait for a process; returns its exit code, output and errors."""
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
-def wait_until(
-    condition: Callable[[], bool], process: "subprocess.Popen[str] | None" = None, seconds: float = 240.0
-) -> None:
+def wait_until(condition: Callable[[], bool], process: Started | None = None, seconds: float = 240.0) -> None:
     """Wait for a condition; fails after `seconds`, or when the process that should bring it about has ended."""
     end = time.monotonic() + seconds
     while not condition():
@@ -127,7 +132,7 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(found[11]) + int(found[12]) for found in ticks) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_for_cpu(process: "subprocess.Popen[str]", seconds: float) -> None:
+def wait_for_cpu(process: Started, seconds: float) -> None:
     """Wait until a process has used so many more CPU seconds."""
     before = cpu_seconds(process.pid)
     wait_until(lambda: cpu_seconds(process.pid) > before + seconds, process)

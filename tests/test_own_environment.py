@@ -4,13 +4,13 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 from real_runs import ROOT, differences, finish, is_running, rows, wait_until
+from warm_process import WarmProcess
 
 from mawm.envs.checked import CheckedEnv
 from mawm.envs.pettingzoo import own_parallel_env
@@ -107,13 +107,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(place: Path, name: str, *args: str) -> subprocess.Popen[str]:
-    paths = os.pathsep.join([str(ROOT), str(place)])
-    return subprocess.Popen(
-        [sys.executable, "-m", f"mawm.{name}", *args], cwd=place, start_new_session=True, text=True,
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+def command(place: Path, name: str, *args: str) -> WarmProcess:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(place)]), "OMP_NUM_THREADS": "1"}
+    return WarmProcess(f"mawm.{name}", *args, env=env, cwd=place, before=os.setsid)
 
 
 def nothing_left_over(place: Path) -> None:

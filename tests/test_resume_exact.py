@@ -26,11 +26,12 @@ Played = tuple[Loaded, dict[str, Part], Rounds]
 """A case's state on the way, that of a run that has not begun, and the digests of the rounds that follow."""
 
 
-FAST = ("experience", "both", "centralized", "mappo", "policy", "open")
+FAST = ("both", "centralized", "mappo", "policy")
 """The methods and gates that the fast suite plays. The state of each other one consists of parts that these have, too.
 
-`independent` and `rollouts` are parts of `both` (tests/test_selectors.py saves and loads the random selector),
-`ippo` has the learner of `mappo` for each agent, `strict` has the explorers of `policy` and the information of `open`.
+`independent`, `experience` and `rollouts` are parts of `both` (tests/test_selectors.py saves and loads every selector),
+`ippo` has the learner of `mappo` for each agent, `strict` and `open` have the explorers of `policy`
+(tests/test_information.py saves and loads both kinds of information).
 """
 
 

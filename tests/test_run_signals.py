@@ -9,7 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real_runs import ENVIRONMENT, Figure, children, finish, is_running, read_until, train, wait_for_cpu, wait_until
+from real_runs import (
+    ENVIRONMENT,
+    Figure,
+    Started,
+    children,
+    finish,
+    is_running,
+    read_until,
+    train,
+    wait_for_cpu,
+    wait_until,
+)
 
 from mawm.run_folder.checkpoint import checkpoints, newest
 from mawm.runtime.signals import SAME_REQUEST_S
@@ -19,12 +30,12 @@ AT_ONCE_S = 10.0
 """Longer than ending a run takes on a busy machine, and shorter than the work that the run was doing."""
 
 
-def holds(process: subprocess.Popen[str], folder: Path) -> None:
+def holds(process: Started, folder: Path) -> None:
     """Wait until the run has locked its folder."""
     wait_until(lambda: (folder / ".pid").exists() and (folder / ".pid").read_text() == f"{process.pid}\n", process)
 
 
-def second_signal(process: subprocess.Popen[str]) -> int:
+def second_signal(process: Started) -> int:
     """Send two signals to a busy run and assert that the second one ends it and its child processes at once.
 
     Returns its exit code.

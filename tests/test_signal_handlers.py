@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from real_runs import ENVIRONMENT, children, finish, handles_signals, is_running, read_until, train, wait_until
+from real_runs import ENVIRONMENT, Started, children, finish, handles_signals, is_running, read_until, train, wait_until
 
 from mawm.run_folder.checkpoint import checkpoints
 from mawm.runtime import processes, signals
@@ -149,7 +149,7 @@ def test_stopping_without_until_exit_raises_and_restores_handlers(monkeypatch: p
     assert [signal.getsignal(number) for number in processes.STOP_SIGNALS] == before
 
 
-def burst(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
+def burst(process: Started, number: signal.Signals) -> None:
     """Send a signal to the process group of a run, as a terminal does, repeatedly until it ends."""
     end = time.monotonic() + 60.0
     while process.poll() is None:
@@ -165,7 +165,9 @@ def test_run_with_repeated_signals_has_the_exit_code_of_the_first(when: str, tmp
     folder, out = tmp_path / "run", ""
     # One learner's process is enough but where the moment is that in which several of them are started.
     method = "both" if when == "it starts its learners" else "centralized"
-    process = train(folder, "--env-steps", steps, "--placement", "process", "--method", method, before=os.setsid)
+    process = train(
+        folder, "--env-steps", steps, "--placement", "process", "--method", method, before=os.setsid, warm=False
+    )
     try:
         wait_until(lambda: handles_signals(process.pid), process)
         if when == "it starts its learners":

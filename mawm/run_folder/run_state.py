@@ -28,7 +28,7 @@ def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
         "schedule": run.schedule.state(),
         "averages": run.averages.state(),
         "wall_s": run.wall_s,
-        "agents": list(run.collector.env.spaces.agents),
+        "agents": list(run.agents),
     }
     parts["run"] = (arrays, values)
     explorers = run.explorer_hook.state(since[EXPLORERS])
@@ -43,9 +43,10 @@ def restore(run: Run, loaded: Loaded) -> None:
     ValueError if it is of agents with other names, or in another order: each learner would get another agent's weights.
     """
     parts = loaded.parts
-    saved, agents = parts["run"][1].get("agents", []) if "run" in parts else [], run.collector.env.spaces.agents
-    if saved and agents and tuple(saved) != agents:
-        raise ValueError(f"{loaded.path} is of the agents {', '.join(saved)}; the environment has {', '.join(agents)}")
+    saved = parts["run"][1].get("agents", []) if "run" in parts else []
+    if saved and run.agents and tuple(saved) != run.agents:
+        names = ", ".join(run.agents)
+        raise ValueError(f"{loaded.path} is of the agents {', '.join(saved)}; the environment has {names}")
     try:
         load_team(run.team, run.names, parts)
         arrays, values = parts["run"]
