@@ -35,12 +35,6 @@ CORE = (
 """Files of the marker `core`: what to run at every edit (`make core`). Their slow tests do not belong to it."""
 
 
-@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
-def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: tests wait a fifth of their time for other processes and for timeouts."""
-    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of `CORE`, and put the longest files first."""

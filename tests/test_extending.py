@@ -52,8 +52,8 @@ def test_extending_examples_have_at_most_thirteen_lines() -> None:
     assert len(lengths) == 6 and max(lengths) <= 13
 
 
-# Worker processes import the plugin, too.
-@pytest.mark.parametrize("placement", [pytest.param("inline", marks=pytest.mark.slow), "process"])
+# Worker processes import the plugin, too (slow).
+@pytest.mark.parametrize("placement", ["inline", pytest.param("process", marks=pytest.mark.slow)])
 def test_run_uses_the_rows_of_a_plugin(placement: str, plugin: Path, tmp_path: Path) -> None:
     rows = "--method both --selector lost --budget double --channel nobody"
     done = run("train", f"{SMALL} {rows} --run-dir {tmp_path}/run --placement {placement}", plugin)

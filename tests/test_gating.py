@@ -92,7 +92,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     return played(config_of("open"), folder), folder
 
 
-@pytest.mark.parametrize("explorers", [3, 16])
+@pytest.mark.parametrize("explorers", [3, pytest.param(16, marks=pytest.mark.slow)])
 def test_strict_gate_leaves_the_primary_bit_for_bit_unchanged(alone: Run, explorers: int, tmp_path: Path) -> None:
     run = played(config_of("strict", explorers), tmp_path)
     assert same(primary_state(run), primary_state(alone))

@@ -33,7 +33,7 @@ while True:
     write(folder, step, {"learner": (arrays, {"step": step}), "run": ({}, {"step": step})}, 2, base)
     print(step, flush=True)
 """
-KILLS = [20, pytest.param(200, marks=pytest.mark.slow)]
+KILLS = [10, pytest.param(200, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("kills", KILLS)
@@ -150,6 +150,7 @@ def test_run_continues_when_its_output_cannot_be_written(tmp_path: Path) -> None
     assert done.returncode == 0 and newest(tmp_path / "run").env_steps >= 200
 
 
+@pytest.mark.slow
 def test_run_does_not_depend_on_omp_num_threads(undisturbed: Path, tmp_path: Path) -> None:
     """The run sets one thread per learner itself, so resuming on another machine does not change the numbers."""
     code, out, err = finish(train(tmp_path / "run", OMP_NUM_THREADS="2", MKL_NUM_THREADS="2"))

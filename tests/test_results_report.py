@@ -145,7 +145,7 @@ def test_report_of_a_single_run_states_that_there_is_no_interval(tmp_path: Path)
 
 
 def test_markdown_report_has_the_same_tables_and_figure_files(tmp_path: Path) -> None:
-    write_study(tmp_path / "runs", seeds=3)
+    write_study(tmp_path / "runs", seeds=3, maps=("3m",))
     write_run(tmp_path / "runs" / "hostile", win_rate_rows({1: 0.5}), map="a|b <img src=x>", method="both")
     assert report.main([str(tmp_path / "runs"), "-o", str(tmp_path / "docs" / "study.md")]) == 0
     text = (tmp_path / "docs" / "study.md").read_text(encoding="utf-8")

@@ -100,6 +100,7 @@ def test_run_ends_at_once_at_a_second_signal_and_its_checkpoint_loads(placement:
     assert newest(tmp_path / "run", said.append).env_steps > 180 and said == []
 
 
+@pytest.mark.slow
 def test_run_does_not_wait_for_busy_learners_at_a_second_signal(tmp_path: Path) -> None:
     slow = ("--schedule.updates-per-step", "50", "--schedule.prefill", "32", "--schedule.warmup", "50000")
     process = train(tmp_path / "run", *ENDLESS, *slow, "--placement", "process")

@@ -46,6 +46,7 @@ with listening:
     os.kill(os.getpid(), signal.SIGINT)
     signals.SAME_REQUEST_S = 0.0  # as if time had passed
 """
+SLOW = pytest.mark.slow
 FIRST = "mawm: stopping after this round; once more to quit at once\n"
 SECOND = "mawm: quit at once; saved checkpoints are intact\n"
 
@@ -158,7 +159,16 @@ def burst(process: Started, number: signal.Signals) -> None:
         assert time.monotonic() < end, "it does not end"
 
 
-@pytest.mark.parametrize("when", ["it loads", "it starts its learners", "it plays", "it has saved", "it is done"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        "it loads",
+        pytest.param("it starts its learners", marks=SLOW),
+        "it plays",
+        pytest.param("it has saved", marks=SLOW),
+        pytest.param("it is done", marks=SLOW),
+    ],
+)
 def test_run_with_repeated_signals_has_the_exit_code_of_the_first(when: str, tmp_path: Path) -> None:
     number = signal.SIGTERM if when == "it plays" else signal.SIGINT
     steps = "200" if when == "it is done" else "1000000"
