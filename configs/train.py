@@ -153,6 +153,9 @@ class TrainConfig:
     precision: Annotated[Literal["auto", "float32", "bf16"], Common] = "float32"
     """Precision of matrix products: `float32`, `bf16`, or `auto` (bf16 on a CPU where it is faster, TF32 with stacked
     learners on a GPU). Both round the factors; at the paper's sizes that is faster (docs/performance.md)."""
+    log: tuple[str, ...] = ("tensorboard",)
+    """Loggers beside metrics.jsonl: tensorboard, csv, wandb, mlflow, or your own writer as module:factory. wandb and
+    mlflow are extras (docs/loggers.md)."""
     sharing: Annotated[SharingConfig, tyro.conf.arg(name="")] = field(default_factory=SharingConfig)
     gating: Annotated[GatingConfig, tyro.conf.arg(name="")] = field(default_factory=GatingConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

@@ -39,7 +39,8 @@ from mawm.sharing.ledger import ledger_file
 from mawm.sharing.provenance import Gate
 from mawm.sharing.selectors import AllOrNone, make_selector
 from mawm.storage.atomic_files import write_whole
-from mawm.storage.metrics_log import JsonLines, RetryingWriter, TensorBoard
+from mawm.storage.loggers import make_loggers, write_film
+from mawm.storage.metrics_log import RetryingWriter
 from mawm.storage.retry_writes import Retrying
 from mawm.team import InlineTeam, ProcessTeam, StackedTeam, Team
 from mawm.types import ROLES, Metrics, Role, Spaces, VectorEnv
@@ -204,13 +205,9 @@ def make_run(
         config.sharing.stale_rounds, named_generator(config.seed, "channel/shuffled")
     )
     resume_at = None if resume is None else resume.env_steps
-    board = TensorBoard(folder, resume_at)
-    writers = [
-        RetryingWriter(JsonLines(folder / "metrics.jsonl", resume_at), "metrics.jsonl", print_stderr),
-        RetryingWriter(board, "the event file", print_stderr),
-    ]
+    writers = make_loggers(config.log, folder, resume_at, print_stderr)
     write_ledger = Retrying(ledger_file(folder / "channel.csv", resume_at), "channel.csv", print_stderr)
-    logs = [*(writer.rows for writer in writers), write_ledger]
+    logs = [*(writer.rows for writer in writers if isinstance(writer, RetryingWriter)), write_ledger]
     saver = Saver(folder, config.schedule.keep_checkpoints, logs, print_stderr)
     run = Run(
         env_steps=config.env_steps,
@@ -228,7 +225,7 @@ def make_run(
         save=lambda run: saver.save(run.collector.env_steps, partial(parts_of, run)),
         report=report,
         agents=env.spaces.agents,
-        film=FirstBattles(config, lambda steps, gif: board.write_gif(steps, FILM, gif.data, gif.size), print_stderr),
+        film=FirstBattles(config, lambda steps, gif: write_film(writers, steps, FILM, gif), print_stderr),
     )
     if resume is not None:
         restore(run, resume)

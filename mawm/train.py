@@ -69,8 +69,7 @@ class Command:
     fresh: Annotated[bool, Common] = False
     """Start over in a new folder, even if the run could be continued."""
     resume: Annotated[Path | None, Common] = None
-    """Continue the run in this folder with its own settings; --env-steps, --placement, --device and --own.timeout-s may
-    change."""
+    """Continue the run in this folder; --env-steps, --placement, --device, --log and --own.timeout-s may change."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -137,8 +136,10 @@ def _resumed(command: Command, args: list[str]) -> tuple[TrainConfig, Path]:
 def _run(config: TrainConfig, command: Command, resumed: Path | None, command_line: str, stopping: Stopping) -> int:
     from mawm.envs.checked import EnvFault
     from mawm.run_folder.saver import SavingFailed
+    from mawm.storage.loggers import check_loggers
 
     try:
+        check_loggers(config.log)
         with stopping, contextlib.ExitStack() as at_end:
             return _prepare_and_train(config, command, resumed, command_line, at_end, stopping)
     except KeyboardInterrupt:  # `Stopping` raises it if `main` was called with `args`
@@ -282,6 +283,8 @@ def _banner(
     sent = f"nominal bandwidth {config.sharing.bandwidth:g} of all bytes"
     if spaces.n_agents == 1:
         sent = "a team of one agent, so nothing is sent"
+    board = shlex.join(["tensorboard", "--logdir", str(folder.parent)])
+    curves = board if "tensorboard" in config.log else f"python -m mawm.plot {shlex.quote(str(folder))} --unfinished"
     about_env = [line for line in (spaces.conversion, described(config.success)) if line]
     for line in (
         f"mawm {__version__}: {environment_of(config).about(config)}",
@@ -291,7 +294,7 @@ def _banner(
         f"matrix products in {facts['precision']}",
         f"budget {config.env_steps} environment steps, {eta}",
         f"run folder {folder}, at most {disk / 1e6:,.0f} MB",
-        f"curves: {shlex.join(['tensorboard', '--logdir', str(folder.parent)])}",
+        f"curves: {curves}",
     ):
         print_stdout(line)
 

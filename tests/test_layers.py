@@ -26,7 +26,8 @@ FOLDED = (
 # Lowest first. A folder or module imports from lines above its own alone; within a folder imports form no cycle.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "seeds"),
-    ("storage", "runtime"),
+    ("runtime",),
+    ("storage",),
     ("sharing", "envs"),
     ("agents", "methods"),
     ("configs", "team"),

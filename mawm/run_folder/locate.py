@@ -11,11 +11,14 @@ from mawm.run_folder.checkpoint import checkpoints
 from mawm.run_folder.manifest import map_digest, read_config, read_facts
 from mawm.run_folder.saver import UNSAVED
 
-MOVABLE = ("env_steps", "placement", "device", "own.timeout_s")
+MOVABLE = ("env_steps", "placement", "device", "log", "own.timeout_s")
 """Settings that may change when a run is continued."""
 BEFORE_SETTINGS = (".lock", ".pid", UNSAVED, "config.json.new")
 """Files that exist before a run's settings are written: a folder with no other files is free."""
-LEFTOVERS = ("metrics.jsonl", "channel.csv", "events.out.tfevents.*", "config.json", "incident-*")
+LEFTOVERS = (
+    "metrics.jsonl", "metrics.csv", "channel.csv", "events.out.tfevents.*", "config.json", "incident-*", "wandb-id",
+    "mlflow-id",
+)  # fmt: skip
 """Files of a run that was stopped before its first checkpoint."""
 
 

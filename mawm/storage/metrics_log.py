@@ -109,6 +109,11 @@ class RetryingWriter:
         """Write a row, now or later."""
         self.rows(env_steps, wall_s, metrics)
 
+    def write_gif(self, env_steps: int, tag: str, gif: bytes, size: tuple[int, int]) -> None:
+        """Write a film, if the writer takes films."""
+        if isinstance(self._writer, TensorBoard):
+            self._writer.write_gif(env_steps, tag, gif, size)
+
     def close(self) -> None:
         """Close the writer. No row is pending then: a run ends with a checkpoint, which waits for them."""
         with contextlib.suppress(OSError):
