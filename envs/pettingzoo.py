@@ -313,7 +313,10 @@ def _ordered(listed_now: list[Any], wanted: Sequence[str]) -> list[Any]:
     if not wanted:
         return listed_now
     if set(by_name) != set(wanted) or len(wanted) != len(by_name):
-        raise ValueError(f"its possible_agents are {listed(by_name)}; the settings own.agents say {listed(wanted)}")
+        raise ValueError(
+            f"its possible_agents are {listed(by_name)}; the settings own.agents say {listed(wanted)}: the names of the "
+            "agents must be those of the run"
+        )
     return [by_name[name] for name in wanted]
 
 

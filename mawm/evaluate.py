@@ -43,7 +43,6 @@ describes the rows, the numbers of --json and the published win rates that are p
 PRINT_EVERY_S = 10.0
 ONE_RULE = "--rules."
 """The prefix of an option of mawm.train that sets one rule."""
-"""How mawm.train names rules; an evaluation names them in words, so that several rows can be told apart."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ def wilson(share: float, n: int, sigmas: float = SIGMAS_95) -> tuple[float, floa
     """Wilson's interval (95 % by default) for a share that was found in `n` independent observations."""
     centre = (share + sigmas**2 / (2 * n)) / (1 + sigmas**2 / n)
     half = sigmas / (1 + sigmas**2 / n) * math.sqrt(share * (1 - share) / n + sigmas**2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return (0.0 if share == 0 else low), (1.0 if share == 1 else high)  # exactly, because differences round
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,7 @@ def test_examination_of_a_sound_environment_remarks_nothing() -> None:
     assert found.facts["battles"] == {"played": 10, "ended by their rules": 10, "won": 0, "mean length": 4.0}
     words = " ".join(found.sentences)
     assert "2 learners, one for each agent (red, blue)" in words and "runs show returns instead of win rates" in words
+    assert "10 of 10 battles ended by their own rules. They took 4 steps on average. The return" in words
 
 
 class Poor(Plain):
@@ -211,6 +212,7 @@ class Breaks(Plain):
 def test_examination_of_a_poor_environment_names_each_fault() -> None:
     found = examine("test_doctor:Poor", battles=2, limit=150)
     said = {remark.fault: remark.about for remark in found.remarks}
+    assert "on average; the others were cut, at most after 150 steps" in " ".join(found.sentences)
     assert said.pop("PettingZoo's seed test fails")
     assert said == {
         "numbers of the observation never change": "component 0 (1 of 4)",

@@ -14,7 +14,7 @@ from mawm.agents.actor_critic import policy_logits
 from mawm.build import make_team
 from mawm.configs.presets import load_preset
 from mawm.envs.registry import make_env
-from mawm.evaluation import AgentOutcome, Evaluation, TeamEvaluation, evaluate, evaluate_both
+from mawm.evaluation import AgentOutcome, Evaluation, TeamEvaluation, evaluate, evaluate_both, wilson
 from mawm.train import Progress
 from mawm.types import Ints, Spaces, Step
 
@@ -126,6 +126,10 @@ def test_evaluation_counts_deaths_and_no_action_of_the_dead() -> None:
     found = evaluate(script, script, 5)
     assert [agent.deaths for agent in found.agents] == [0, 2] and found.deaths == pytest.approx(0.4)
     assert sum(found.agents[0].actions) == 14 and sum(found.agents[1].actions) == 12
+
+
+def test_interval_of_none_and_of_all_ends_exactly_at_zero_and_one() -> None:
+    assert all(wilson(0.0, n)[0] == 0.0 and wilson(1.0, n)[1] == 1.0 for n in range(1, 400))
 
 
 def test_agent_facts_give_the_share_of_deaths_with_wilsons_interval() -> None:

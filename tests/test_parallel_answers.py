@@ -91,7 +91,7 @@ def test_adapter_puts_agents_in_the_wanted_order_and_refuses_other_names() -> No
     np.testing.assert_array_equal(listed.reset().obs[:, ::-1], turned.reset().obs)
     paid = [env.step(np.array([[0, 1, 2]])).reward[0] for env in (listed, turned)]
     assert paid == [np.float32(1.0), np.float32(1 / 3)]
-    with pytest.raises(ValueError, match=r"possible_agents are red, blue, green; .*own.agents say red, pink, green"):
+    with pytest.raises(ValueError, match=r"agents are red, blue, green; .* red, pink, green: the names of"):
         ParallelVectorEnv(Reversed, 1, 0, 9, ("red", "pink", "green"))
 
 

@@ -122,6 +122,15 @@ def test_mistakes_in_a_replacement_are_named(word: str, said: str) -> None:
         replacement(team, word)
 
 
+@pytest.mark.parametrize(
+    ("word", "name", "by"), [("team:red:noop", "team:red", "noop"), ("team:random", "team", "random")]
+)
+def test_names_of_replaced_agents_may_hold_colons(word: str, name: str, by: str) -> None:
+    team: Any = SimpleNamespace(agents=("team", "team:red"))
+    found = replacement(team, word)
+    assert (found.name, found.by) == (name, by)
+
+
 def test_agent_with_two_replacements_is_refused() -> None:
     team: Any = SimpleNamespace(agents=("agent_0", "agent_1"), config=None)
     with pytest.raises(ValueError, match="--replace names agent_1 twice"):

@@ -305,10 +305,12 @@ def _ends(spaces: Spaces, played: Played, found: Examination) -> None:
         "played": len(lengths), "ended by their rules": played.terminated, "won": played.won,
         "mean length": float(np.mean(lengths)) if lengths else None,
     }  # fmt: skip
+    cut = f"; the others were cut, at most after {spaces.episode_limit} steps (--own.episode-limit)"
+    cut = cut if played.terminated < len(lengths) else ""
     if lengths:
         found.sentences.append(
             f"{played.terminated} of {len(lengths)} battles ended by their own rules. They took {np.mean(lengths):.0f} "
-            f"steps on average; the others were cut, at most after {spaces.episode_limit} steps (--own.episode-limit). "
+            f"steps on average{cut}. "
             f"The return of random play is {returns.mean():.4g} on average, and {returns.min():.4g} to "
             f"{returns.max():.4g} in a battle."
         )

@@ -114,8 +114,10 @@ def check_sizes(what: str, theirs: Spaces, run: str, ours: Spaces) -> None:
 
 def replacement(run: TrainedRun, word: str) -> Replacement:
     """The replacement of a word of --replace: `AGENT:random`, `AGENT:noop`, `AGENT:RUN2`. ValueError for a mistake."""
-    name, colon, by = word.partition(":")
-    if not colon or not by:
+    # The names of an environment of one's own may hold colons.
+    known = max((name for name in run.agents if word.startswith(f"{name}:")), key=len, default=word.partition(":")[0])
+    name, by = known, word.removeprefix(known).removeprefix(":")
+    if not by:
         raise ValueError(f"--replace {word}: give AGENT:random, AGENT:noop or AGENT:RUN2, as in {run.agents[0]}:random")
     if name not in run.agents:
         raise ValueError(
