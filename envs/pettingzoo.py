@@ -314,8 +314,8 @@ def _ordered(listed_now: list[Any], wanted: Sequence[str]) -> list[Any]:
         return listed_now
     if set(by_name) != set(wanted) or len(wanted) != len(by_name):
         raise ValueError(
-            f"its possible_agents are {listed(by_name)}; the settings own.agents say {listed(wanted)}: the names of the "
-            "agents must be those of the run"
+            f"its possible_agents are {listed(by_name)}; the settings own.agents say {listed(wanted)}: "
+            "the names of the agents must be those of the run"
         )
     return [by_name[name] for name in wanted]
 

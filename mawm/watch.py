@@ -87,7 +87,12 @@ def _watch(command: Command, out: Path, at_end: contextlib.ExitStack) -> int:
             raise ValueError(f"--agent {command.agent}: the team has the agents 0 to {last}; name one of them")
         recorded = itertools.islice(play(trained, env, command.mode, command.seed), command.battles)
         first = next(recorded)
-        gif = None if command.gif is None else gif_of(film_of(first, env))
+        gif, no_gif = None, ""
+        if command.gif is not None:
+            try:
+                gif = gif_of(film_of(first, env))
+            except ValueError as error:  # no pictures: the page is written all the same
+                no_gif = str(error)
         page = watched(trained, env, itertools.chain([first], recorded), command.mode, command.seed, command.agent)
     except (OSError, ValueError) as error:
         fail(f"{command.run}: {error}")
@@ -95,6 +100,8 @@ def _watch(command: Command, out: Path, at_end: contextlib.ExitStack) -> int:
         write_page(out, page)
     ends = ", ".join(f"{battle['end']} after {battle['steps']} steps" for battle in page["battles"])
     print(f"{out}: {ends}; {out.stat().st_size / 1e6:.2f} MB")
+    if no_gif:
+        fail(f"--gif {command.gif}: {no_gif}")
     if command.gif is not None and gif is not None:
         with writing("--gif", command.gif):
             write_whole(command.gif, gif.data)

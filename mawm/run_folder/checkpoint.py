@@ -105,7 +105,10 @@ def newest(folder: Path, warn: Callable[[str], None] = print_stderr) -> Loaded:
     """
     found = checkpoints(folder)
     if not found:
-        raise ValueError(f"{folder} holds no checkpoint (a folder ck-<env steps>): is it a run folder?")
+        raise ValueError(
+            f"{folder} holds no checkpoint (a folder ck-<env steps>); a run that was stopped before its first one "
+            "starts again"
+        )
     for checkpoint in reversed(found):
         try:
             return Loaded(checkpoint.path, checkpoint.env_steps, checkpoint.load())
