@@ -20,7 +20,7 @@ from mawm.results.drawing import Look, shades, styles
 from mawm.results.figures import FIGURES, make
 from mawm.results.study import Study
 
-RATE = "win rate in evaluation (%)"
+RATE = "win rate (%)"
 STEPS = "thousand environment steps"
 PAPER = ["RSSM+Predictors-ShareAll (experience)", "Actor-Critic-ShareAll (rollouts)", "Both-ShareAll"]
 REFERENCES = ["Independent", "Centralized"]
@@ -37,7 +37,7 @@ EXPECTED = {
         STEPS,
         RATE,
     ),
-    "figure9_win_rate_sampled": (2, [*PAPER, *REFERENCES], STEPS, f"{RATE}, sampled actions"),
+    "figure9_win_rate_sampled": (2, [*PAPER, *REFERENCES], STEPS, f"{RATE}, sampled"),
     "figure6_bytes": (
         6,
         [*SWEEP, *(f"{name}: final, no channel" for name in REFERENCES)],

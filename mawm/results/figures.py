@@ -36,7 +36,7 @@ WORLD_MODEL = {
 RETURN = "eval/return"
 PAPERS_MAP = "2s_vs_1sc"
 STEPS = "thousand environment steps"
-RATE = "win rate in evaluation (%)"
+RATE = "win rate (%)"
 CROWD = 6
 """With more lines in a panel of the bytes figure, each method gets its own panel."""
 
@@ -231,7 +231,7 @@ def _win_rate_panels(
             curves = [(steps / 1000, 100 * values) for steps, values in cell.curves(tag)]
             draw_band(axis, curves, looks[name(cell)], name(cell))
         title_panel(axis, title, mine)
-        axis.set(xlabel=STEPS, ylabel=RATE if tag == WIN_RATE else f"{RATE}, sampled actions", ylim=(-3, 103))
+        axis.set(xlabel=STEPS, ylabel=RATE if tag == WIN_RATE else f"{RATE}, sampled", ylim=(-3, 103))
     shared_legend(figure, looks, look)
     return figure
 
