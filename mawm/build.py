@@ -234,7 +234,8 @@ def make_run(
 
 @contextmanager
 def temporary_run(config: TrainConfig, cores: int = 1) -> Iterator[Run]:
-    """A run on the CPU for a measurement or an audit; its folder is deleted at the end."""
+    """A run on the CPU for a measurement or an audit; its folder is deleted at the end, so it has no other loggers."""
+    config = replace(config, log=())
     with ExitStack() as at_end:
         env = at_end.enter_context(closing(make_env(config, "train", config.schedule.battles)))
         config = with_agents(config, env.spaces.agents)

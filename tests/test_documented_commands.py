@@ -4,6 +4,7 @@
 """
 
 import importlib
+import importlib.util
 import os
 import re
 import shutil
@@ -109,21 +110,24 @@ def test_documented_make_targets_exist() -> None:
     assert asked and asked <= targets
 
 
-def run_here(command: Documented, run: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command in this process and folder, with what `LESS` adds; `run` stands for RUN. Returns its output."""
-    words = [run if word in ("RUN", "RUNS", "runs/RUN", "runs") else word for word in command.args]
-    more = () if "--help" in words or "--help-all" in words else LESS.get(command.module, ())
+def run_here(command: Documented, run: str, capsys: pytest.CaptureFixture[str]) -> tuple[object, str, str]:
+    """Run a command in this process and folder, with the options of `LESS`; `run` stands for RUN.
+
+    Returns the exit code, the output and the errors.
+    """
+    filled = (word.replace("RUN2", run) for word in command.args)
+    words = [run if word in ("RUN", "RUNS", "runs/RUN", "runs") else word for word in filled]
+    as_it_is = {"--help", "--help-all", "--policy"} & set(words)  # a policy takes a second
+    more = () if as_it_is else LESS.get(command.module, ())
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
     try:
-        code = importlib.import_module(command.module).main([*words, *more])
+        code: object = importlib.import_module(command.module).main([*words, *more])
     except SystemExit as end:
-        code = end.code
+        code = end.code or 0
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    shown = capsys.readouterr()
-    assert not code, (command, shown.err)
-    return shown.out
+    return code, *capsys.readouterr()
 
 
 def on_page(page: str, *modules: str) -> list[Documented]:
@@ -136,11 +140,13 @@ def test_first_commands_of_the_readme_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     train, *others = on_page("README.md", "mawm.train", "mawm.evaluate", "mawm.watch")
-    told = run_here(train, "", capsys)
+    code, told, err = run_here(train, "", capsys)
+    assert code == 0, err
     (run,) = (tmp_path / "runs").iterdir()
     assert f"python -m mawm.evaluate runs/{run.name}" in told
     printed = [run_here(command, f"runs/{run.name}", capsys) for command in others]
-    assert any("spawn-jitter 0.5" in text for text in printed)
+    assert [code for code, _, _ in printed] == [0] * len(others)
+    assert any("spawn-jitter 0.5" in out for _, out, _ in printed)
     assert (run / "watch.html").stat().st_size > 10_000
 
 
@@ -154,7 +160,8 @@ def test_commands_of_the_tutorial_run_in_their_order(
     ]
     assert len(commands) == 6
     for command in commands:
-        run_here(command, "", capsys)
+        code, _, err = run_here(command, "", capsys)
+        assert code == 0, (command, err)
     assert (tmp_path / "figures/figure1_win_rate.png").stat().st_size > 10_000
     assert (tmp_path / "runs/first/both/watch.html").is_file()
 
@@ -167,10 +174,11 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("studied")
     code, _, err = finish(train(folder / "runs/quick/3m_both_b0.05_s0"))
     assert code == 0, err
-    for name in ("learning", "evidence", "gating-ablation", "float32", "bf16"):
+    for name in ("short", "long", "evidence", "gating-ablation", "float32", "bf16"):
         shutil.copytree(folder / "runs/quick", folder / "runs" / name)
     for name in ("3m_both_b0.05_s0", "latents", "3m_centralized_s1", "first_run", "RUN"):
         shutil.copytree(folder / "runs/quick/3m_both_b0.05_s0", folder / "runs" / name)
+    shutil.copytree(ROOT / "docs/results/data", folder / "docs/results/data")
     return folder
 
 
@@ -178,9 +186,11 @@ def is_quick(command: Documented) -> bool:
     """Whether a command needs no package, environment, folder or time that a test cannot give it."""
     own = any(":make" in word for word in command.args)  # tests/test_own_environment.py, tests/test_notebooks.py
     package = "--env" in command.args  # tests/test_smac_driver.py
+    service = {"wandb", "mlflow"} & set(command.args)  # tests/test_loggers.py
+    missing = "environments" in " ".join(command.args) and importlib.util.find_spec("mpe2") is None  # the extra
     resumed = "--resume" in command.args  # tests/test_killed_runs.py
     gating = "--map market" in " ".join(command.args) and command.module == "mawm.report"  # a run of 3m cannot show it
-    return command.module not in ELSEWHERE and not (own or package or resumed or gating)
+    return command.module not in ELSEWHERE and not (own or package or service or missing or resumed or gating)
 
 
 OTHERS = [each for name in PARSED for each in distinct(name) if is_quick(each) and each.page != "docs/tutorial.md"]
@@ -196,10 +206,10 @@ def test_documented_command_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(studied)
-    (studied / "docs/results").mkdir(parents=True, exist_ok=True)
     if command.module == "mawm.train" and "--run-dir" in command.args:  # the page's name is that of another run here
         command = replace(command, words=(*command.words, "--run-dir", str(tmp_path / "run")))
-    run_here(command, "runs/RUN" if command.module != "mawm.report" else "runs/quick", capsys)
+    code, _, err = run_here(command, "runs/RUN" if command.module != "mawm.report" else "runs/quick", capsys)
+    assert code == 0, err
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def test_csv_drops_later_and_incomplete_lines_when_a_run_goes_on(tmp_path: Path)
     first.write(20, 2.0, {"a": 0.1})
     first.close()
     with (tmp_path / "metrics.csv").open("a") as file:
-        file.write("15,2.")
+        file.write("damaged\n15,2.")
     again = Csv(tmp_path, 15)
     again.write(18, 2.5, {"d": 1.0})
     again.close()

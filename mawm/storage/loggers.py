@@ -7,6 +7,7 @@ import csv
 import importlib.util
 import io
 import json
+import math
 import os
 import tempfile
 import time
@@ -24,6 +25,9 @@ PROJECT = "mawm"
 """Name of the project in Weights & Biases (unless WANDB_PROJECT names another), and of the experiment in MLflow."""
 
 
+HEAD = "env_steps,wall_s,tag,value\n"
+
+
 class Csv:
     """`metrics.csv` with a line for each value: env_steps, wall_s, tag, value. Tags may appear in the middle of a run.
 
@@ -32,9 +36,9 @@ class Csv:
 
     def __init__(self, folder: Path, resume_at: int | None = None) -> None:
         path = folder / "metrics.csv"
-        head, *lines = path.read_text().splitlines(keepends=True) if path.exists() else ["env_steps,wall_s,tag,value\n"]
-        kept = [line for line in lines if line.endswith("\n") and int(line.partition(",")[0]) <= (resume_at or 0)]
-        write_whole(path, head + "".join(kept))
+        lines = path.read_text().splitlines(keepends=True) if path.exists() and resume_at is not None else []
+        kept = [line for line in lines if line.endswith("\n") and _steps(line) <= (resume_at or 0)]
+        write_whole(path, HEAD + "".join(kept))
         self._file = path.open("ab", buffering=0)
 
     def write(self, env_steps: int, wall_s: float, metrics: Metrics) -> None:
@@ -47,6 +51,12 @@ class Csv:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _steps(line: str) -> float:
+    """The environment steps of a line of metrics.csv; infinite for its first line and for a damaged one."""
+    steps = line.partition(",")[0]
+    return int(steps) if steps.isdecimal() else math.inf
 
 
 class WeightsAndBiases:
