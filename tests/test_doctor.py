@@ -273,15 +273,33 @@ def test_examination_of_the_published_example_remarks_nothing(tmp_path: Path, mo
 
 
 class NewSpaces(Plain):
-    """A new space object at each call, which PettingZoo's seed test does not accept."""
+    """A new space object at each call."""
 
     def action_space(self, agent: str) -> Any:
         """Three actions."""
         return spaces.Discrete(3)
 
 
+def test_examination_remarks_once_that_spaces_are_made_anew_and_runs_pettingzoos_tests_all_the_same() -> None:
+    found = examine("test_doctor:NewSpaces", 3, 60)
+    assert [(remark.fault, remark.about) for remark in found.remarks] == [
+        ("each call makes a new space", "action_space")
+    ]
+    assert all(result.startswith("passed") for result in found.facts["PettingZoo's tests"].values())
+
+
+class SharedSpaces(Plain):
+    """All copies have the same spaces, which PettingZoo's seed test does not accept."""
+
+    kept = {name: (spaces.Box(-1.0, 1.0, (3,), np.float32), spaces.Discrete(3)) for name in Plain.possible_agents}  # noqa: RUF012
+
+    def spaces_of(self, agent: str) -> Any:
+        """The spaces of the class."""
+        return self.kept[agent]
+
+
 def test_examination_tells_a_failing_seed_test_from_battles_that_do_not_repeat() -> None:
-    advice = {remark.fault: remark.advice for remark in examine("test_doctor:NewSpaces", 3, 60).remarks}
+    advice = {remark.fault: remark.advice for remark in examine("test_doctor:SharedSpaces", 3, 60).remarks}
     assert "two copies gave equal answers" in advice["PettingZoo's seed test fails"]
     advice = {remark.fault: remark.advice for remark in examine("test_doctor:Poor", 1, 60).remarks}
     assert "draw every random number" in advice["PettingZoo's seed test fails"]

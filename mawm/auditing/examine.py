@@ -1,6 +1,7 @@
 """Examines a user's environment: PettingZoo's tests, spaces, scales, masks, ends and speed."""
 
 import contextlib
+import functools
 import io
 import sys
 import time
@@ -134,8 +135,21 @@ def _pettingzoo_tests(name: str, found: Examination, repeats: bool) -> dict[str,
 
     factory = load_factory("map", name)
 
+    anew: list[str] = []
+    with contextlib.suppress(Exception):  # the tests below name the fault
+        anew = _spaces_made_anew(as_parallel(factory())[0])
+    if anew:
+        found.remarks.append(
+            Remark("each call makes a new space", " and ".join(anew),
+                   "PettingZoo asks for the same object at each call: decorate the method with functools.cache. Its "
+                   "tests were run with the spaces of the first call")
+        )  # fmt: skip
+
     def make() -> Any:
-        return as_parallel(factory())[0]
+        env = as_parallel(factory())[0]
+        for method in anew:
+            setattr(env, method, functools.cache(getattr(env, method)))
+        return env
 
     tests: dict[str, Callable[[], Any]] = {
         "API test": lambda: parallel_api_test(make(), num_cycles=CYCLES),
@@ -144,8 +158,7 @@ def _pettingzoo_tests(name: str, found: Examination, repeats: bool) -> dict[str,
     advice = {
         "API test": "The adapter may still understand it; PettingZoo's documentation describes the API",
         "seed test": "Yet two copies gave equal answers to the same seed and actions in 100 steps, so a run can go on "
-        "exactly. The test also needs that action_space(agent) returns the same object at each call, and that copies "
-        "do not share it"
+        "exactly. The test also needs that copies do not share their spaces, and that all actions are allowed"
         if repeats
         else "A run goes on exactly only if a battle depends on reset(seed) and the actions alone: draw every random "
         "number from a generator that reset seeds",
@@ -159,6 +172,13 @@ def _pettingzoo_tests(name: str, found: Examination, repeats: bool) -> dict[str,
         if problem:
             found.remarks.append(Remark(f"PettingZoo's {title} fails", problem, advice[title]))
     return results
+
+
+def _spaces_made_anew(env: Any) -> list[str]:
+    """Those of action_space and observation_space that return another object at each call."""
+    agent = env.possible_agents[0]
+    methods = ("action_space", "observation_space")
+    return [method for method in methods if getattr(env, method)(agent) is not getattr(env, method)(agent)]
 
 
 def _outcome(test: Callable[[], Any]) -> tuple[str, list[str]]:
