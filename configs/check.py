@@ -11,6 +11,7 @@ from mawm.envs.registry import is_own
 from mawm.envs.success import REPORTED, flag_of
 from mawm.runtime.import_user_code import load_factory
 from mawm.sharing.selectors import SELECTORS
+from mawm.sharing.topology import TOPOLOGIES, is_file, named_edges
 
 PRODUCTS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("agent.world_model.groups", "agent.world_model.classes"), 8192),
@@ -42,6 +43,7 @@ def check(config: TrainConfig) -> None:
             "use --placement inline, or --precision auto (TF32 on a GPU) or float32"
         )
     _check_selector(config.sharing)
+    _check_topology(config.link.topology)
     _check_elite(config)
     _check_updates(config)
 
@@ -73,6 +75,17 @@ def _check_selector(sharing: SharingConfig) -> None:
             f"sharing.selector is {shown(selector)}; it must be one of {', '.join(SELECTORS)}, or module:factory of "
             f"your own selector{nearest(selector, SELECTORS)}"
         )
+
+
+def _check_topology(topology: str) -> None:
+    if topology in TOPOLOGIES:
+        return
+    if not is_file(topology):
+        raise ValueError(
+            f"link.topology is {shown(topology)}; it must be one of {', '.join(TOPOLOGIES)}, or the path of a file "
+            f"with lines SENDER,RECEIVER{nearest(topology, TOPOLOGIES)}"
+        )
+    named_edges(topology)
 
 
 def _check_own(sharing: SharingConfig) -> None:

@@ -34,10 +34,12 @@ from mawm.sharing.broadcast import Broadcaster
 from mawm.sharing.budgets import BUDGETS, Budget, StepBudget, Unlimited
 from mawm.sharing.channel import Channel
 from mawm.sharing.codec import Wire, origin_of, rollout_bytes, segment_bytes
-from mawm.sharing.deliveries import DELIVERIES
+from mawm.sharing.deliveries import DELIVERIES, Delivery
 from mawm.sharing.ledger import ledger_file
+from mawm.sharing.link import Link
 from mawm.sharing.provenance import Gate
 from mawm.sharing.selectors import AllOrNone, make_selector
+from mawm.sharing.topology import edges_of
 from mawm.storage.atomic_files import write_whole
 from mawm.storage.loggers import make_loggers, write_film
 from mawm.storage.metrics_log import RetryingWriter
@@ -136,6 +138,20 @@ def gate_of(config: TrainConfig) -> Gate:
     return Gate(*ROLES) if config.gating.gate == "open" else Gate(Role.PRIMARY)
 
 
+def delivery_of(config: TrainConfig, names: tuple[str, ...]) -> Delivery:
+    """The delivery of a run: a control, or the real channel, over the network that `--link` describes.
+
+    ValueError, with the number of the line, if the topology's file names an agent that is not among `names`.
+    """
+    rng = named_generator(config.seed, "channel/shuffled")
+    control = DELIVERIES[config.sharing.channel](config.sharing.stale_rounds, rng)
+    link = config.link
+    if len(names) < 2 or link.perfect:
+        return control
+    edges = edges_of(link.topology, names)
+    return control.over(lambda inner: Link(inner, names, config.seed, edges, link.loss, link.delay))
+
+
 def information_of(config: TrainConfig) -> Literal["none", "param_ig", "policy_mi"]:
     """The information term of a run: the chosen one, or the default of the gate (A's table 1)."""
     kind = config.agent.information.kind
@@ -145,7 +161,12 @@ def information_of(config: TrainConfig) -> Literal["none", "param_ig", "policy_m
 
 
 def check_room(config: TrainConfig, spaces: Spaces) -> None:
-    """ValueError if a replay is too small for its lanes: then no sequence could be sampled from it."""
+    """ValueError if settings do not fit the environment.
+
+    A replay may be too small for its lanes: then no sequence could be sampled from it. A file with a topology may name
+    agents that do not exist.
+    """
+    delivery_of(config, learner_names(members_of(config, spaces)))
     lanes = config.schedule.battles * len(members_of(config, spaces)[0])
     length, capacity = config.agent.world_model.seq_len, config.agent.replay.capacity
     if METHODS[config.method].world_model and capacity < lanes * length:
@@ -201,21 +222,19 @@ def make_run(
     agent = config.agent
     collector = Collector(env, team, seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
     nominal = 1.0 if shared and not plan.own_weights else config.sharing.bandwidth * several
-    delivery = DELIVERIES[config.sharing.channel](
-        config.sharing.stale_rounds, named_generator(config.seed, "channel/shuffled")
-    )
     resume_at = None if resume is None else resume.env_steps
     writers = make_loggers(config.log, folder, resume_at, print_stderr)
     write_ledger = Retrying(ledger_file(folder / "channel.csv", resume_at), "channel.csv", print_stderr)
     logs = [*(writer.rows for writer in writers if isinstance(writer, RetryingWriter)), write_ledger]
+    names = learner_names(team.members)
     saver = Saver(folder, config.schedule.keep_checkpoints, logs, print_stderr)
     run = Run(
         env_steps=config.env_steps,
         config=config.schedule,
         team=team,
-        names=learner_names(team.members),
+        names=names,
         collector=collector,
-        channel=Channel(nominal, shared, learner_names(team.members), origin_of, delivery, gate_of(config)),
+        channel=Channel(nominal, shared, names, origin_of, delivery_of(config, names), gate_of(config)),
         explorer_hook=explorer_hook,
         write_ledger=write_ledger,
         schedule=Schedule(config.schedule),

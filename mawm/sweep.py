@@ -45,7 +45,7 @@ class Command:
 
     grid: Annotated[Grid, tyro.conf.arg(name="")] = field(default_factory=Grid)
     preset: str = ""
-    """A sweep of the package (quick, learning, evidence, gating-ablation, paper-figures) or a .toml file."""
+    """A sweep of the package (quick, learning, evidence, gating-ablation, link, paper-figures) or a .toml file."""
     jobs: Annotated[int, Interval(ge=1, le=4096)] = CORES
     """Number of simultaneous runs (default: the cores of this machine)."""
     out: Path | None = None
@@ -95,7 +95,7 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     if unknown:
         raise ValueError(f"there is no method {unknown[0]!r} (choose from: {', '.join(METHODS)})")
     runs = expand(grids, lambda grid: _base(grid, configure), lambda method: METHODS[method].selects)
-    for config in {run.kind: run.config for run in runs}.values():
+    for config in {(run.kind, run.config.link): run.config for run in runs}.values():
         resolve_device(config.device)
         with contextlib.closing(make_env(config, "train", 1)) as env:
             check_room(config, env.spaces)

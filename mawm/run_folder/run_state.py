@@ -10,6 +10,8 @@ from mawm.team import Team
 
 EXPLORERS = "explorers"
 """The part of a checkpoint that holds the explorers."""
+CHANNEL = "channel/"
+"""The names of arrays with messages under way begin with it."""
 
 
 def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
@@ -22,6 +24,7 @@ def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
     learners = run.team.states([since[name] for name in names])
     parts: dict[str, Part] = dict(zip(names, learners, strict=True))
     arrays, collector = run.collector.state()
+    arrays |= {f"{CHANNEL}{name}": array for name, array in run.channel.arrays().items()}
     values = {
         "collector": collector,
         "channel": run.channel.state(),
@@ -51,7 +54,8 @@ def restore(run: Run, loaded: Loaded) -> None:
         load_team(run.team, run.names, parts)
         arrays, values = parts["run"]
         run.collector.load_state(arrays, values["collector"])
-        run.channel.load_state(values["channel"])
+        under_way = {n.removeprefix(CHANNEL): array for n, array in arrays.items() if n.startswith(CHANNEL)}
+        run.channel.load_state(values["channel"], under_way)
         run.schedule.load_state(values["schedule"])
         run.averages.load_state(values["averages"])
         run.wall_s = run.saved_at_s = float(values["wall_s"])
