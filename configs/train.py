@@ -67,6 +67,13 @@ class LinkConfig:
     before it. star: agent_0 hears all others, and they hear only agent_0. A file has lines SENDER,RECEIVER with the
     names of channel.csv, say agent_0,agent_2; # begins a comment."""
 
+    transport: Literal["driver", "tcp"] = "driver"
+    """Way of the messages from agent to agent. driver: through the process of the training loop. tcp: from process to
+    process over ZeroMQ sockets (the extra `link`, docs/scaling.md). Both give equal numbers."""
+    key_file: str = ""
+    """File with a secret of 16 to 4096 bytes, with which agents recognise each other's messages (`tcp`); empty: a
+    random secret for each start."""
+
     @property
     def perfect(self) -> bool:
         """Whether every message reaches every other agent in the round in which it is sent."""

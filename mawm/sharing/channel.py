@@ -43,6 +43,8 @@ class Channel:
         self.tallies = {kind: Counts() for kind in KINDS}
         """The cumulative counts of each kind of item."""
         self._delivered: dict[tuple[str, str, str], int] = {}
+        self._wire_bytes = dict.fromkeys(KINDS, 0)
+        """The cumulative bytes on the sockets of all agents; 0 if messages pass through the driver."""
         self._fates = {kind: {"lost_items": 0, "late_items": 0} for kind in KINDS}
         """The cumulative counts of messages that an imperfect network lost, and that arrived late."""
 
@@ -52,6 +54,7 @@ class Channel:
             for sender, outbox in enumerate(outboxes):
                 self.tallies[kind] += outbox.counts
                 self._count_sender(kind, sender, outbox.counts)
+                self._wire_bytes[kind] += outbox.wire_bytes
         arrived = self.delivery.deliver(kind, outboxes)
         self._count_fates(kind)
         inboxes: list[list[bytes]] = []
@@ -95,6 +98,7 @@ class Channel:
         total = Counts()
         if self.delivery.imperfect:
             out |= self._link_metrics()
+        out |= {f"channel/{kind}/wire_bytes": float(size) for kind, size in self._wire_bytes.items() if size}
         for kind, tally in self.tallies.items():
             out |= {f"channel/{kind}/{name}": value for name, value in _shares(tally, env_steps).items()}
             total += tally
@@ -130,6 +134,7 @@ class Channel:
             "ledger": self.ledger.state(),
             "delivery": self.delivery.state(),
             **({"fates": self._fates} if self.delivery.imperfect else {}),
+            **({"wire_bytes": self._wire_bytes} if any(self._wire_bytes.values()) else {}),
         }
 
     def load_state(self, state: dict[str, Any], arrays: Arrays) -> None:
@@ -140,7 +145,9 @@ class Channel:
         self.delivery.load_state(state["delivery"])
         self.delivery.load_arrays(arrays)
         if self.delivery.imperfect:
-            self._fates = {kind: dict(counts) for kind, counts in state["fates"].items()}
+            self._wire_bytes = dict.fromkeys(KINDS, 0)
+        """The cumulative bytes on the sockets of all agents; 0 if messages pass through the driver."""
+        self._fates = {kind: dict(counts) for kind, counts in state["fates"].items()}
 
 
 def _shares(tally: Counts, env_steps: int) -> Metrics:
