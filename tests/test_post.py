@@ -15,6 +15,7 @@ from mawm.sharing.frames import END, LETTER, OVERHEAD, Frame, FrameError, decode
 from mawm.sharing.post import Letter, LinkError, Post
 
 zmq = pytest.importorskip("zmq", reason="the extra `link` (pyzmq) is not installed")
+ROOT = Path(__file__).parents[1]
 SESSION, LARGEST = bytes(range(32)), 4000
 KEY = key_of(b"", SESSION)
 NAMES = ("agent_0", "agent_1", "agent_2")
@@ -195,5 +196,7 @@ def test_process_with_open_sockets_ends() -> None:
         "print('closed')\n"
     )
     root = Path(__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120, check=True
+    )
     assert done.stdout == "closed\n"

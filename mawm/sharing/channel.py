@@ -144,10 +144,9 @@ class Channel:
         self.ledger.load_state(state["ledger"])
         self.delivery.load_state(state["delivery"])
         self.delivery.load_arrays(arrays)
+        self._wire_bytes |= state.get("wire_bytes", {})
         if self.delivery.imperfect:
-            self._wire_bytes = dict.fromkeys(KINDS, 0)
-        """The cumulative bytes on the sockets of all agents; 0 if messages pass through the driver."""
-        self._fates = {kind: dict(counts) for kind, counts in state["fates"].items()}
+            self._fates = {kind: dict(counts) for kind, counts in state["fates"].items()}
 
 
 def _shares(tally: Counts, env_steps: int) -> Metrics:

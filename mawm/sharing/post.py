@@ -58,6 +58,7 @@ class Post:
         senders: Iterable[int],
         largest: int,
         host: str = "127.0.0.1",
+        port: int = 0,
         tell: Callable[[str], None] = print_stderr,
     ) -> None:
         import zmq  # an extra
@@ -74,8 +75,8 @@ class Post:
         self._inbox.setsockopt(zmq.MAXMSGSIZE, largest + OVERHEAD)  # a peer that sends more is disconnected
         events = zmq.Event.HANDSHAKE_FAILED_NO_DETAIL | zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.DISCONNECTED
         self._events = self._inbox.get_monitor_socket(events)
-        port = self._inbox.bind_to_random_port(f"tcp://{host}")
-        self.address = f"tcp://{host}:{port}"
+        self._inbox.bind(f"tcp://{host}:{port or '*'}")
+        self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
         self._outboxes: dict[int, Any] = {}
 
     def connect(self, addresses: Sequence[str], session: bytes, secret: bytes = b"") -> None:
