@@ -64,7 +64,7 @@ def _items(study: Study, map_name: str) -> list["Item"]:
 
     items: list[Item] = [Text(line) for line in _about(study)]
     if study.warnings:
-        items += [Text("Warnings", 3), Bullets(tuple(study.warnings))]
+        items += [Text("Warnings", 2), Bullets(tuple(study.warnings))]
     items.append(Text("Results", 2))
     if (claims := claims_table(study.cells)) is not None:
         items.append(claims)
