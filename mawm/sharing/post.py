@@ -76,7 +76,7 @@ class Post:
         events = zmq.Event.HANDSHAKE_FAILED_NO_DETAIL | zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.DISCONNECTED
         self._events = self._inbox.get_monitor_socket(events)
         self._inbox.bind(f"tcp://{host}:{port or '*'}")
-        self.address = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.address: str = self._inbox.getsockopt_string(zmq.LAST_ENDPOINT)
         self._outboxes: dict[int, Any] = {}
 
     def connect(self, addresses: Sequence[str], session: bytes, secret: bytes = b"") -> None:
