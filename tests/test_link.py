@@ -66,7 +66,7 @@ def test_share_of_lost_messages_is_within_its_binomial_interval_on_every_edge() 
 
 
 @given(delay=st.integers(0, 4), sizes=st.lists(st.lists(st.integers(0, 3), min_size=3, max_size=3), max_size=9))
-@settings(max_examples=15, deadline=None, derandomize=True, database=None)
+@settings(max_examples=10, deadline=None, derandomize=True, database=None)
 def test_delayed_message_arrives_the_delay_later_in_its_order(delay: int, sizes: list[list[int]]) -> None:
     plain, late = channel_of(3, {}), channel_of(3, {"delay": delay})
     on_time = [plain.exchange(KIND, boxes_of(number, each)) for number, each in enumerate(sizes)]
@@ -130,7 +130,7 @@ def test_interrupted_link_goes_on_with_the_same_losses_and_messages_under_way(
     control=st.sampled_from(["real", "stale", "self"]),
     sizes=st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=1, max_size=8),
 )
-@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@settings(max_examples=20, deadline=None, derandomize=True, database=None)
 def test_ledger_balances_sent_with_delivered_lost_and_under_way(
     loss: float, delay: int, topology: str, control: str, sizes: list[list[int]]
 ) -> None:

@@ -165,7 +165,7 @@ def test_agent_that_sends_nothing_is_named_in_time(team: Team) -> None:
 
 def test_agent_with_another_secret_is_named(team: Team, said: list[str]) -> None:
     posts = team(secrets=(b"a secret of ours", b"a secret of ours", b"another secret.."))
-    posts[0].patience_s = 1.0
+    posts[0].patience_s = 0.5
     letters = all_letters(posts, [0, 1, 1])
     with pytest.raises(LinkError, match="agent_2"):
         posts[0].collect("experience", letters[1])
@@ -186,6 +186,7 @@ def test_frame_is_the_same_after_coding_and_its_message_is_bounded() -> None:
         decode(whole.encode(KEY), KEY, 6)
 
 
+@pytest.mark.slow
 def test_process_with_open_sockets_ends() -> None:
     code = (
         "from mawm.sharing.post import Post\n"
