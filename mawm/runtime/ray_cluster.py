@@ -33,10 +33,12 @@ LONGEST_TEMP = 24
 def connect(address: str, cpus: int | None = None) -> Iterator[None]:
     """Ray is connected to a cluster inside this context.
 
-    `address` is `local`, `auto` or HOST:PORT. `local` starts a private cluster that listens on this machine only, and
-    ends it with the context; `cpus` is its number of CPUs (default: the cores of this machine). `auto` is the cluster
-    that `ray start` has started on this machine. HOST:PORT is the head of any cluster. ValueError if Ray is missing or
-    no cluster answers. Handlers of SIGINT, SIGTERM and SIGHUP stay as they were.
+    `address` is `local`, `auto` or HOST:PORT. `local` starts a private cluster, which only this process's user can
+    enter, and ends it with the context; `cpus` is its number of CPUs (default: the cores of this machine). `auto` is
+    the cluster that `ray start` has started on this machine. HOST:PORT is the head of any cluster. ValueError if Ray is
+    missing or no cluster answers. Handlers of SIGINT, SIGTERM and SIGHUP stay as they were.
+
+    Do not import Ray before: it reads its environment variables when it is imported.
     """
     if importlib.util.find_spec("ray") is None:
         raise ValueError("Ray needs a package: pip install -c constraints.txt -e '.[ray]'")
@@ -92,6 +94,7 @@ def _private_settings() -> dict[str, str]:
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # nodes have the address 127.0.0.1: one machine is enough
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
