@@ -1,7 +1,7 @@
 """Sweeps: grids of runs, in TOML files with one or more tables `[[grid]]`. Some sweeps are part of the package."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,6 +42,49 @@ class Grid:
     """A word in the names of these runs, if they differ from another grid's only in TRAIN_ARGS."""
     train_args: str = ""
     """Further arguments of mawm.train for every run, in one string: --train-args="--precision bf16"."""
+
+
+@dataclass(frozen=True)
+class SlurmConfig:
+    """Jobs of `--executor slurm`. A job holds one training or one evaluation."""
+
+    cluster: Literal["slurm", "local"] = "slurm"
+    """`local`: jobs of submitit on this machine, to try the settings without a cluster."""
+    partition: str = ""
+    """Partition of the cluster (default: the cluster's own)."""
+    minutes: Annotated[int, Interval(ge=1, le=10**6)] = 240
+    """Time limit of a job. A run that needs more continues in a second job."""
+    notice_s: Annotated[int, Interval(ge=1, le=3600)] = 90
+    """Seconds before the time limit at which a run is told to save and end."""
+    cpus_per_task: Annotated[int, Interval(ge=1, le=1024)] = 1
+    """CPUs of a job. A run has one thread."""
+    mem: str = "4GB"
+    """Memory of a job, in the words of sbatch."""
+    extra: tuple[str, ...] = ()
+    """Further options of sbatch, each as NAME=VALUE or NAME: --slurm.extra account=me gres=gpu:1 exclusive"""
+
+
+@dataclass(frozen=True)
+class ExecutorConfig:
+    """Where the runs of a sweep have their processes."""
+
+    executor: Literal["local", "slurm", "ray"] = "local"
+    """`local`: this machine. `slurm`: jobs of SLURM. `ray`: a Ray cluster. All machines share the sweep's folder."""
+    ray_address: str = "local"
+    """Ray cluster of `--executor ray`: `local` starts one on this machine, `auto` is the one of `ray start`, or
+    HOST:PORT."""
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
+
+
+def extra_parameters(extra: tuple[str, ...]) -> dict[str, str | bool]:
+    """The further options of sbatch by name. ValueError for an option that is not NAME=VALUE or NAME."""
+    found: dict[str, str | bool] = {}
+    for word in extra:
+        name, equals, value = word.partition("=")
+        if not name.replace("-", "").replace("_", "").isalnum() or name.startswith("-") or (equals and not value):
+            raise ValueError(f"--slurm.extra takes options as NAME=VALUE or NAME, without leading dashes; got {word!r}")
+        found[name] = value if equals else True
+    return found
 
 
 def load_sweep(name: str) -> list[Grid]:
