@@ -1,7 +1,6 @@
 """`python -m mawm.sweep`: many runs of `mawm.train`. A manifest records them, so that a stopped sweep can continue."""
 
 import contextlib
-import os
 import shlex
 import sys
 from dataclasses import dataclass, field, fields, replace
@@ -9,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import tyro
-from annotated_types import Interval
 
 from mawm.configs.command_line import fail, parse
-from mawm.configs.sweeps import ExecutorConfig, Grid, check_grid, load_sweep
+from mawm.configs.sweeps import ExecutorConfig, Grid, check_grid, load_sweep, split_train_args
 from mawm.configs.train import TrainConfig
 
 if TYPE_CHECKING:
@@ -33,8 +31,6 @@ After any stop (Ctrl-C, kill -9, a power cut) the same command continues the swe
 fails is tried once more. If it fails again it is reported, and the exit code is 1.
 Then: python -m mawm.report OUT, python -m mawm.plot OUT -o figures."""
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
 
 @dataclass(frozen=True)
 class Command:
@@ -43,8 +39,6 @@ class Command:
     grid: Annotated[Grid, tyro.conf.arg(name="")] = field(default_factory=Grid)
     preset: str = ""
     """A sweep of the package (quick, learning, evidence, gating-ablation, paper-figures) or a .toml file."""
-    jobs: Annotated[int, Interval(ge=1, le=4096)] = CORES
-    """Number of runs that run or wait in a queue at the same time (default: the cores of this machine)."""
     place: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = field(default_factory=ExecutorConfig)
     out: Path | None = None
     """Folder of the runs (default: runs/sweep, or runs/NAME of a named sweep)."""
@@ -72,13 +66,14 @@ def main(args: list[str] | None = None) -> int:
             check_executor(command.place)
             runs = _planned(grids, on_this_machine=command.place.executor == "local")
             if command.dry_run:
-                return _dry_run(runs, out, command.jobs)
+                return _dry_run(runs, out, command.place.jobs)
             from mawm.sweeps.runner import Runner
             from mawm.sweeps.session import open_folder
 
-            lock, manifest = open_folder(out, runs, shlex.join(["python", "-m", "mawm.sweep", *args]))
-            executor = at_end.enter_context(open_executor(command.place, out, command.jobs))
-            runner = Runner(out, runs, manifest, command.jobs, lock, executor)
+            lock, manifest = open_folder(out, runs)
+            executor = at_end.enter_context(open_executor(command.place, out))
+            runner = Runner(out, runs, manifest, command.place.jobs, lock, executor)
+            manifest.add_command(shlex.join(["python", "-m", "mawm.sweep", *args]))
         except (ValueError, OSError) as error:
             fail(str(error))
         except KeyboardInterrupt:
@@ -182,12 +177,7 @@ def _base(grid: Grid, configure: "Callable[[list[str]], TrainConfig]") -> TrainC
     set_by_grid = (
         "--map", "--method", "--bandwidth", "--selector", "--channel", "--wire", "--seed", "--env-steps", "--preset",
     )  # fmt: skip
-    words = shlex.split(grid.train_args)
-    for word in words:
-        name = word.split("=")[0].replace("_", "-")
-        if name in (*set_by_grid, "--placement", "--run-dir", "--resume", "--help", "--help-all", "-h"):
-            raise ValueError(f"--train-args holds {name}, which is not for a sweep's runs")
-    return configure(["--preset", grid.train_preset, *words])
+    return configure(["--preset", grid.train_preset, *split_train_args(grid.train_args, set_by_grid)])
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("auditing", "trained", "watching"),
     ("audit", "train", "doctor", "evaluate", "export", "plot", "report", "standin", "verify", "watch"),
     ("sweeps",),
-    ("sweep",),
+    ("sweep", "tune"),
     ("benchmarks",),
     ("bench", "__main__"),
 )
@@ -252,7 +252,8 @@ def test_every_test_asserts(path: Path) -> None:
 
 
 COMMANDS = (
-    "", "train", "doctor", "evaluate", "export", "plot", "report", "standin", "sweep", "verify", "audit", "watch",
+    "", "train", "doctor", "evaluate", "export", "plot", "report", "standin", "sweep", "tune", "verify", "audit",
+    "watch",
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ SHOWN = 30
 OTHER_LINES = 3
 """Lines of the terminal that the table leaves free: for its header, the summary and a message."""
 STEPS = {"train": "training", "evaluate": "evaluating", "waiting": "waiting"}
-COLOURS = {"done": "green", "failed": "red"}
+COLOURS = {"done": "green", "failed": "red", "pruned": "yellow"}
 WIDE = ("map", "method", "variant", "seed", "steps", "greedy", "sampled", "state", "ETA")
 NARROW = ("run", "steps", "greedy", "sampled", "state")
 WIDE_FROM = 80
@@ -65,6 +65,8 @@ class Board:
             elif now[1] > before[1]:
                 then = "no more attempts" if entry.state == "failed" else "one more attempt"
                 lines.append(f"failed   {name}: exit code {entry.exit_codes[-1]}, {then}; see {runner.log_of(run)}")
+            if entry.state == "pruned":
+                lines.append(f"pruned   {name}")
             if entry.state == "running" and (before[0] != "running" or now[1] > before[1]):
                 lines.append(f"started  {name}")
         return lines

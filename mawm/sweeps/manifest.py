@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mawm.storage.atomic_files import write_whole
 from mawm.sweeps.grid import PlannedRun, without_steps
 
-State = Literal["pending", "running", "done", "failed"]
+State = Literal["pending", "running", "done", "failed", "pruned"]
 VERSION = 1
 
 

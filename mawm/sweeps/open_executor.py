@@ -23,8 +23,8 @@ def check_executor(config: ExecutorConfig) -> None:
 
 
 @contextlib.contextmanager
-def open_executor(config: ExecutorConfig, folder: Path, jobs: int) -> Iterator[Executor]:
-    """The executor of a sweep's folder. A private Ray cluster has a CPU for each of `jobs`, and ends with the context.
+def open_executor(config: ExecutorConfig, folder: Path) -> Iterator[Executor]:
+    """The executor of a sweep's folder. A private Ray cluster has `jobs` CPUs, and ends with the context.
 
     ValueError if there is no SLURM on this machine, or no Ray cluster at the address.
     """
@@ -36,7 +36,7 @@ def open_executor(config: ExecutorConfig, folder: Path, jobs: int) -> Iterator[E
         from mawm.runtime.ray_cluster import connect
         from mawm.sweeps.ray_executor import RayExecutor
 
-        with connect(config.ray_address, jobs):
+        with connect(config.ray_address, config.jobs):
             yield RayExecutor()
     else:
         yield LocalExecutor()

@@ -47,7 +47,7 @@ class Runner:
         self.folder = folder
         self.lock = lock
         """The lock of the sweep's folder, held until the process ends."""
-        self.runs = {run.name: run for run in runs}
+        self.runs: dict[str, PlannedRun] = {}
         self.manifest = manifest
         self.jobs = jobs
         self.executor = executor
@@ -55,13 +55,31 @@ class Runner:
         self.tries: dict[str, int] = {}
         self.stops = 0
         """Number of stop requests. After the first every run saves and ends, after the second it ends at once."""
+        self.add(runs)
+
+    def add(self, runs: list[PlannedRun]) -> None:
+        """Take further runs. ValueError if a folder or the manifest has the same names with other settings."""
+        check_folders(self.folder, runs, self.manifest)
+        self.manifest.plan(runs)
         for run in runs:
-            entry, final = manifest.runs[run.name], evaluation_of(self.folder, run)
+            self.runs[run.name] = run
+            entry, final = self.manifest.runs[run.name], evaluation_of(self.folder, run)
             entry.state = "pending" if final is None else "done"
             entry.forget_results()
             if final is not None:
                 entry.evaluated(final)
-        manifest.save()
+        self.manifest.save()
+
+    def prune(self, run: PlannedRun) -> None:
+        """Give up a run that is not done: if it is active, it saves and ends."""
+        entry = self.manifest.runs[run.name]
+        if entry.state in ("pending", "running"):
+            entry.state = "pruned"
+            self.manifest.save()
+        for job in self.active:
+            if job.run == run and job.task is not None and not job.stops_sent:
+                job.stops_sent = 1
+                job.task.stop()
 
     def count(self, state: str) -> int:
         """The number of this call's runs in a state."""
@@ -140,9 +158,11 @@ class Runner:
     def _update(self, job: Job) -> None:
         run = job.run
         if job.task is None:
-            if self.stops or holder(self.folder / run.name) is None:
+            pruned = self.manifest.runs[run.name].state == "pruned"
+            if self.stops or pruned or holder(self.folder / run.name) is None:
                 self.active.remove(job)
-                self._set_pending(run)
+                if not pruned:
+                    self._set_pending(run)
             return
         self._pass_on_stops(job)
         code = job.task.poll()
@@ -153,6 +173,8 @@ class Runner:
     def _ended(self, job: Job, code: int, said: str) -> None:
         """Decide what follows the end of a task: the evaluation, another attempt, or nothing."""
         run = job.run
+        if self.manifest.runs[run.name].state == "pruned":
+            return
         if code == 0 and job.step == "train" and not self.stops:
             task = self._start_task(run, "evaluate", [str(self.folder / run.name), "--json"])
             self.active.append(Job(run, "evaluate", task))

@@ -15,8 +15,8 @@ from mawm.sweeps.manifest import Manifest
 from mawm.sweeps.runner import Runner, check_folders
 
 
-def open_folder(out: Path, runs: list[PlannedRun], command_line: str) -> tuple[FolderLock, Manifest]:
-    """Make the folder, its lock and its manifest.
+def open_folder(out: Path, runs: list[PlannedRun]) -> tuple[FolderLock, Manifest]:
+    """Make the folder and its lock, and read its manifest.
 
     ValueError if the folder has other runs or another process's lock.
     """
@@ -24,8 +24,6 @@ def open_folder(out: Path, runs: list[PlannedRun], command_line: str) -> tuple[F
     lock = FolderLock(out)
     manifest = Manifest(out)
     check_folders(out, runs, manifest)
-    manifest.plan(runs)
-    manifest.add_command(command_line)
     return lock, manifest
 
 
