@@ -18,10 +18,8 @@ QUEUED = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESV_DEL_HOLD",
 RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED")
 NOT_LISTED = "UNKNOWN"
 """submitit's word for a job that the accounting does not list yet."""
-NOTICES = (signal.SIGTERM, signal.SIGUSR2)
-"""Signals to a job: SIGTERM at preemption and scancel, SIGUSR2 before the time limit and from a sweep that stops."""
 SAME_NOTICE_S = 5.0
-"""Seconds within which several signals are one notice: SLURM may send both."""
+"""Seconds within which several signals are one notice: at preemption SLURM may send SIGTERM and SIGUSR2."""
 SHARED_DISK_S = 15.0
 """Seconds in which the result of a job that has ended appears on this machine's view of the shared disk."""
 
@@ -143,17 +141,22 @@ class LocalJob(SlurmJob):
 def run_in_job(task: Task) -> int:
     """Run a task's process in a job, and forward notices as SIGTERM. Returns its exit code, or LOST after a notice."""
     notices: list[float] = []
+    process: subprocess.Popen[bytes] | None = None
 
     def forward(number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if not notices or now - notices[0] > SAME_NOTICE_S:
             notices.append(now)
-            process.send_signal(signal.SIGTERM)
+            if process is not None:
+                process.send_signal(signal.SIGTERM)
 
-    for number in NOTICES:  # SLURM also sends SIGUSR2 to the run, which would end at once; SIG_IGN is inherited
-        signal.signal(number, signal.SIG_IGN)
-    process = open_process(task)
-    for number in NOTICES:
+    for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, forward)
+    # SLURM sends SIGUSR2 to the run too, which would end at once. The run inherits that the signal is blocked.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR2,))
+    process = open_process(task)
+    if notices:
+        process.send_signal(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGUSR2,))
     code = process.wait()
     return LOST if notices and code else code
