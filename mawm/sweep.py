@@ -63,7 +63,8 @@ def main(args: list[str] | None = None) -> int:
     with contextlib.ExitStack() as at_end:
         try:
             grids = load_sweep(command.preset) if command.preset else [command.grid]
-            check_executor(command.place)
+            if not command.dry_run:
+                check_executor(command.place)
             runs = _planned(grids, on_this_machine=command.place.executor == "local")
             if command.dry_run:
                 return _dry_run(runs, out, command.place.jobs)
