@@ -194,7 +194,7 @@ def assert_equal(folder: Path, other: Path, runs: tuple[str, ...] = RUNS) -> Non
 
 
 def wait_for_checkpoints(folder: Path, process: "subprocess.Popen[str]", runs: tuple[str, ...] = RUNS) -> None:
-    wait_until(lambda: all(any((folder / name).glob("ck-*/manifest.json")) for name in runs), process)
+    wait_until(lambda: all(any((folder / name).glob("ck-*")) for name in runs), process)
 
 
 def finish(process: "subprocess.Popen[str]", code: int) -> str:
