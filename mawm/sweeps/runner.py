@@ -176,7 +176,7 @@ class Runner:
         if self.manifest.runs[run.name].state == "pruned":
             return
         if code == 0 and job.step == "train" and not self.stops:
-            task = self._start_task(run, "evaluate", [str(self.folder / run.name), "--json"])
+            task = self._start_task(run, "evaluate", [str(self.folder / run.name), "--json", *run.evaluate_args])
             self.active.append(Job(run, "evaluate", task))
         elif code == 0 and job.step == "evaluate":
             self._new_evaluation(run).replace(self.folder / run.name / "evaluation.json")
