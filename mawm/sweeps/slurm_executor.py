@@ -20,6 +20,8 @@ NOT_LISTED = "UNKNOWN"
 """submitit's word for a job that the accounting does not list yet."""
 SAME_NOTICE_S = 5.0
 """Seconds within which several signals are one notice: at preemption SLURM may send SIGTERM and SIGUSR2."""
+LOOK_S = 0.2
+"""Seconds between two checks whether a job's process has ended."""
 SHARED_DISK_S = 15.0
 """Seconds in which the result of a job that has ended appears on this machine's view of the shared disk."""
 
@@ -158,5 +160,7 @@ def run_in_job(task: Task) -> int:
     if notices:
         process.send_signal(signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGUSR2,))
-    code = process.wait()
+    while process.poll() is None:  # `wait` would delay the handler if a thread of numpy gets the signal
+        time.sleep(LOOK_S)
+    code = process.returncode
     return LOST if notices and code else code
