@@ -258,7 +258,19 @@ COMMANDS = (
 
 
 def test_importing_a_command_loads_no_heavy_package() -> None:
-    heavy = {"torch", "numba", "pysc2", "smac", "tensorboard", "matplotlib", "scipy", "rich", "ray", "submitit", "optuna"}
+    heavy = {
+        "torch",
+        "numba",
+        "pysc2",
+        "smac",
+        "tensorboard",
+        "matplotlib",
+        "scipy",
+        "rich",
+        "ray",
+        "submitit",
+        "optuna",
+    }
     names = [f"mawm.{name}".rstrip(".") for name in COMMANDS]
     code = f"import sys, importlib\nfor name in {names}:\n    importlib.import_module(name)\n"
     code += f"    print(name, sorted({heavy} & sys.modules.keys()))"

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from real_runs import ENVIRONMENT, wait_until
 from mawm.configs.presets import load_preset, names_in
 from mawm.configs.train import TrainConfig
 from mawm.configs.tuning import TuningConfig, load_space, with_values
+from mawm.storage.lock import FolderLock
+from mawm.sweeps.executors import Task
+from mawm.sweeps.manifest import Manifest
+from mawm.sweeps.runner import Runner
 from mawm.tune import main
 
 optuna_only = pytest.mark.skipif(not importlib.util.find_spec("optuna"), reason="needs the extra tune (optuna)")
@@ -122,6 +127,75 @@ def test_study_refuses_other_settings_and_takes_more_trials(tmp_path: Path) -> N
         open_study(tmp_path, TuningConfig(env_steps=7), space)
     with pytest.raises(ValueError, match="holds a tuning with another search space"):
         open_study(tmp_path, TuningConfig(), space[1:])
+
+
+class Tried:
+    """An executor whose trainings log one evaluation, by trial. That of trial 2 lasts until it is stopped."""
+
+    name = "tried"
+    returns = (1.0, 2.0, 0.5)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.stopped = folder, list[str]()
+
+    def start(self, task: Task) -> "TriedTask":
+        """Log the evaluation, or write its file."""
+        name, found = task.name.removesuffix("-evaluate"), {"env_steps": 600, "win_rate": 0.0}
+        value = self.returns[int(name[1:5])]
+        if name != task.name:
+            task.output.write_text(json.dumps({**found, "return_sampled": value}))
+            return TriedTask(self, name, 0)
+        (self.folder / name).mkdir()
+        row = {"env_steps": 300, "wall_s": 1.0, "eval/win_rate": 0.0, "eval/return_sampled": value}
+        (self.folder / name / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+        return TriedTask(self, name, None if value < 1 else 0)
+
+
+@dataclass
+class TriedTask:
+    """A task of `Tried`."""
+
+    executor: Tried
+    name: str
+    code: int | None
+
+    def poll(self) -> int | None:
+        """The exit code."""
+        return self.code
+
+    def ask(self) -> str:
+        """The exit code, as text."""
+        return f"ended ({self.code})"
+
+    def stop(self) -> None:
+        """End the training."""
+        self.executor.stopped.append(self.name)
+        self.code = 143
+
+
+@optuna_only
+def test_runs_of_a_pruned_trial_save_and_end_and_the_best_trial_is_named(tmp_path: Path) -> None:
+    from mawm.sweeps.trials import Trials, open_study
+
+    (tmp_path / "space.toml").write_text(SPACE)
+    base = with_values(TrainConfig(), {"method": "ippo", "env_steps": 600}, "test")
+    config, space = (
+        TuningConfig(method="ippo", env_steps=600, startup=2),
+        load_space(str(tmp_path / "space.toml"), base),
+    )
+    executor, manifest = Tried(tmp_path), Manifest(tmp_path)
+    runner = Runner(tmp_path, [], manifest, 2, FolderLock(tmp_path), executor)
+    trials = Trials(open_study(tmp_path, config, space), config, space, base, 3)
+    trials.continue_trials(runner)
+    runner.work(trials, pause=0.0)
+    assert executor.stopped == ["t0002_s1000", "t0002_s1001"]
+    states = [manifest.runs[f"t000{number}_s{seed}"].state for number in range(3) for seed in (1000, 1001)]
+    assert states == ["done"] * 4 + ["pruned"] * 2
+    first, _, best, other = trials.table(5)
+    assert first == "3 trials: 2 complete, 1 pruned, 0 failed, 0 unfinished"
+    assert best.startswith("    1  2 (2 2) ") and other.startswith("    0  1 (1 1) ")
+    rate = trials.study.trials[1].params["agent.ppo.lr"]
+    assert f"--agent.ppo.lr {rate}" in (trials.best_command() or "")
 
 
 SPACE = '["agent.ppo.lr"]\nlow = 1e-4\nhigh = 1e-2\nlog = true\n["agent.ppo.epochs"]\nlow = 1\nhigh = 3\n'
