@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mawm.envs.skirmish import kernel
-from mawm.envs.skirmish.behaviour import give_order
-from mawm.envs.skirmish.layout import BATTLE, BATTLE_WON, BODY, BOOK, HP, TERMINATED, TRUNCATED
+from mawm.envs.skirmish.layout import BATTLE, BATTLE_WON, BODY, BOOK, TERMINATED, TRUNCATED
 from mawm.types import Bools, Floats, Ints, Spaces, Step
 
 EVENT_FIELDS = ("loop", "kind", "source", "target", "amount")
@@ -126,15 +125,10 @@ class BattleRows:
             if not self._mask(row, agent)[action]:
                 self._refuse(np.broadcast_to(actions, self._last.shape), row * self.spaces.n_agents + agent)
         bodies: NDArray[np.float64] = self.bodies[row].copy()
-        book, stats = self._books[row].copy(), self.stats_of(row)
         rules, grounds, toward, hunting = self._ground()
-        agents = self.spaces.n_agents
-        for agent, action in enumerate(actions.tolist()):
-            if bodies[agent, HP] > 0.0:
-                give_order(bodies[agent], stats[agent], action, agents)
-        scratch, log = np.zeros((2, len(bodies), 4)), np.zeros((1, len(EVENT_FIELDS)))
-        kernel.play(
-            stats, rules, grounds, toward, bodies, book, scratch, log, agents, kernel.LOOPS_PER_STEP, hunting
+        kernel.play_step(
+            self.stats_of(row), rules, grounds, toward, bodies, self._books[row].copy(), np.zeros_like(self._scratch),
+            np.zeros((1, len(EVENT_FIELDS))), self._last[row].copy(), np.asarray(actions, np.int64), hunting,
         )  # fmt: skip
         return bodies
 

@@ -234,7 +234,7 @@ class Field:
         self._teams = _Teams(len(allies), self.spec.walkable)
         self._kinds, self._ids, self._rows = [*allies, *enemies], ids, {unit: row for row, unit in enumerate(ids)}
         self._bodies, self._stats = bodies, stats
-        self._scratch = np.zeros((2, len(ids), 4))
+        self._scratch = np.zeros((3, len(ids), 4))
 
     def _begin(self, numbers: NDArray[np.float64], starts: NDArray[np.float64], attack: NDArray[np.float64]) -> None:
         """Put all units at their starts: the begin of the next battle."""

@@ -76,7 +76,7 @@ class SkirmishVectorEnv(BattleRows):
 
     def _mask(self, row: int, agent: int) -> Bools:
         mask = np.zeros(self.contract.n_actions, np.bool_)
-        available(self.contract, self.bodies[row], agent, mask)
+        available(self.contract, self.contract.kinds, self.bodies[row], agent, mask)
         return mask
 
     def _view(self, row: int, views: Views) -> None:

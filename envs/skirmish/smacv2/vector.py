@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mawm.envs.skirmish.battle_rows import BattleRows, Final, Views
+from mawm.envs.skirmish.contract import available
 from mawm.envs.skirmish.layout import STAT
 from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.setup import grid_offsets, kind_stats
 from mawm.envs.skirmish.smacv2 import kernel
-from mawm.envs.skirmish.smacv2.contract import available, drawn_contract
+from mawm.envs.skirmish.smacv2.contract import drawn_contract
 from mawm.envs.skirmish.smacv2.maps import DRAWN_MAPS, DrawnMap
 from mawm.envs.skirmish.units import kinds_of
 from mawm.types import Bools, Floats, Ints, Spaces
