@@ -10,7 +10,7 @@ from mawm.agents import dense
 from mawm.agents.categorical import log_softmax, masked_logits, sample, softmax
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
 from mawm.agents.entropy_weight import exploration
-from mawm.agents.fixed_heads import FixedHead
+from mawm.agents.fixed_heads import FixedHead, fixed
 from mawm.agents.matmul import rounded
 from mawm.agents.nets import FeatureLinear, Mlp
 from mawm.agents.optimiser import Optimiser
@@ -123,9 +123,7 @@ class Head(nn.Module):
 
     def fixed(self, count: int) -> FixedHead | dense.Head:
         """This perceptron with its present weights, without autograd, for `count` latent states at a time."""
-        if dense.is_dense():
-            return dense.Head(self.first, self.tail, slice(None))
-        return FixedHead(self.first, self.tail, count)
+        return fixed(self.first, self.tail, count)
 
 
 def policy_logits(actor: Head, latent: Latent, avail: Tensor) -> Tensor:

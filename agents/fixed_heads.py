@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from mawm.agents import dense
 from mawm.agents.matmul import Factor, relu_affine, rounded, widened
 from mawm.agents.nets import FeatureLinear, Linear, Mlp, RowSums
 
@@ -41,3 +42,8 @@ class FixedHead:
         for bias, weight in self.hidden:
             x = relu_affine(x, weight, bias)
         return self.out(widened(x))
+
+
+def fixed(first: FeatureLinear, tail: Mlp, count: int, columns: slice = slice(None)) -> FixedHead | dense.Head:
+    """A perceptron with its present weights, without autograd, for `count` latent states at a time."""
+    return dense.Head(first, tail, columns) if dense.is_dense() else FixedHead(first, tail, count, columns)

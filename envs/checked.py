@@ -60,6 +60,16 @@ def describe_failure(method: str, error: Exception) -> str:
     return f"{method} raised {type(error).__name__}: {str(error) or 'without a message'}"
 
 
+def constructed(make: Callable[[], VectorEnv], where: str) -> VectorEnv:
+    """A new environment. EnvFault if its construction fails; a ValueError is a user's mistake and stays one."""
+    try:
+        return make()
+    except (EnvFault, ValueError):
+        raise
+    except Exception as error:
+        raise EnvFault(f"{where}: {describe_failure('construction', error)}") from None
+
+
 def source_of(error: BaseException) -> str:
     """Text with the file and line that raised an exception: " (my_env.py, line 7)"; empty for a file of this folder."""
     last = traceback.extract_tb((error.__cause__ or error).__traceback__)[-1]
@@ -69,11 +79,8 @@ def source_of(error: BaseException) -> str:
 
 def rendered(env: VectorEnv) -> Rendered:
     """The pictures that belong to the last answer of a vector environment; without a `render` there are none."""
-    render = getattr(env, "render", None)
-    if render is None:
-        return Rendered((), "this kind of environment draws no pictures")
-    answer: Rendered = render()
-    return answer
+    render: Callable[[], Rendered] | None = getattr(env, "render", None)
+    return Rendered((), "this kind of environment draws no pictures") if render is None else render()
 
 
 class CheckedEnv:

@@ -10,6 +10,7 @@ from mawm.types import Bools, Floats, Ints, Spaces, Step
 
 HOLD, BUY, SELL = 0, 1, 2
 OBS_SIZE = 5
+SAVED = ("session", "time", "position", "seen", "earned")
 SCALE = 0.5
 """Rewards are this factor times the profit, so that returns are of the order of those of SMAC battles."""
 
@@ -121,21 +122,14 @@ class MarketVectorEnv:
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """The complete state for `restore`."""
-        return {
-            "session": self._session.copy(),
-            "time": self._time.copy(),
-            "position": self._position.copy(),
-            "seen": self._last.copy(),
-            "earned": self._earned.copy(),
-        }
+        arrays = self._session, self._time, self._position, self._last, self._earned
+        return {name: array.copy() for name, array in zip(SAVED, arrays, strict=True)}
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
         """Continue from a snapshot. ValueError if its sizes differ."""
         if snapshot["position"].shape != self._position.shape:
             raise ValueError(f"snapshot has shape {snapshot['position'].shape}; this market has {self._position.shape}")
-        self._session, self._time, self._position, self._last, self._earned = (
-            snapshot[name].copy() for name in ("session", "time", "position", "seen", "earned")
-        )
+        self._session, self._time, self._position, self._last, self._earned = (snapshot[name].copy() for name in SAVED)
         for row in range(self.batch):
             self._draw(row)
 

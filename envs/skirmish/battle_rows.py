@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mawm.envs.skirmish import kernel
+from mawm.envs.skirmish.contract import Contract
 from mawm.envs.skirmish.layout import BATTLE, BATTLE_WON, BODY, BOOK, TERMINATED, TRUNCATED
+from mawm.envs.skirmish.smacv2.contract import DrawnContract
 from mawm.types import Bools, Floats, Ints, Spaces, Step
 
 EVENT_FIELDS = ("loop", "kind", "source", "target", "amount")
@@ -22,22 +24,29 @@ class BattleRows:
     """B rows of battles. Subclasses know what a battle is, and call the compiled kernels.
 
     `bodies` (B, U, BODY) is the state of the units (`layout`), `deaths` (B, 2) counts dead allies and dead enemies
-    after the last step. Row b plays battles first_battle + b, then + stride, + 2 stride, ...
+    after the last step. Row b plays battles first_battle + b, then + stride (default: B), + 2 stride, ... Battle k
+    does not depend on B, row, thread or machine.
+
+    `events` > 0 records that many hits and heals of each row's last step. `sparse` and `signed` are SMAC's other
+    rewards (+-1 at the end; with own losses).
     """
 
     def __init__(
-        self, spaces: Spaces, units: int, batch: int, seed: int, *, first_battle: int, stride: int | None, events: int
-    ) -> None:
+        self, contract: Contract | DrawnContract, batch: int, seed: int, *, first_battle: int = 0,
+        stride: int | None = None, events: int = 0, sparse: bool = False, signed: bool = False,
+    ) -> None:  # fmt: skip
         if batch < 1:
             raise ValueError(f"batch is {batch}; it must be at least 1")
-        self.spaces, self.batch = spaces, batch
+        c, units = contract, contract.n_agents + contract.n_enemies
+        self.batch, self.spaces = batch, Spaces(c.n_agents, c.n_actions, c.obs_size, c.state_size, c.limit)
+        self._options = (sparse, signed)
         self._seed = np.uint64(seed)
         self._stride = np.uint64(batch if stride is None else stride)
         self.bodies = np.zeros((batch, units, BODY), np.float64)
         self._books = np.zeros((batch, BOOK), np.uint64)
         # A battle's start adds the stride: rows begin one stride before their first battle, in wrapping arithmetic.
         self._books[:, BATTLE] = np.arange(first_battle, first_battle + batch, dtype=np.uint64) - self._stride
-        self._last = np.full((batch, spaces.n_agents), -1, np.int64)
+        self._last = np.full((batch, c.n_agents), -1, np.int64)
         self._logs = np.zeros((batch, events + 1, len(EVENT_FIELDS)), np.float64)
         self._scratch = np.zeros((3, units, 4), np.float64)
         self.deaths = np.zeros((batch, 2), np.int64)
@@ -52,10 +61,6 @@ class BattleRows:
 
         Returns -1, or the index b * N + i of the first forbidden action; then no step is played.
         """
-        raise NotImplementedError
-
-    def _mask(self, row: int, agent: int) -> Bools:
-        """The mask (A,) of one agent."""
         raise NotImplementedError
 
     def _view(self, row: int, views: Views) -> None:
@@ -112,7 +117,7 @@ class BattleRows:
         row, agent = divmod(index, self.spaces.n_agents)
         raise ValueError(
             f"battle {self.battles[row]}, agent {agent}: action {actions[row, agent]} is not available; "
-            f"available now: {np.flatnonzero(self._mask(row, agent)).tolist()}"
+            f"available now: {np.flatnonzero(self.show().avail[row, agent]).tolist()}"
         )
 
     def bodies_after(self, row: int, actions: Ints) -> NDArray[np.float64]:
@@ -121,8 +126,9 @@ class BattleRows:
         If the step ends the battle, these are its last places and healths; after `step`, `bodies` already holds the
         next battle. ValueError for an unavailable action.
         """
+        masks = self.show().avail[row]
         for agent, action in enumerate(actions):
-            if not self._mask(row, agent)[action]:
+            if not masks[agent, action]:
                 self._refuse(np.broadcast_to(actions, self._last.shape), row * self.spaces.n_agents + agent)
         bodies: NDArray[np.float64] = self.bodies[row].copy()
         rules, grounds, toward, hunting = self._ground()
@@ -135,14 +141,12 @@ class BattleRows:
     @property
     def battles(self) -> NDArray[np.uint64]:
         """The number of the battle that each row plays."""
-        numbers: NDArray[np.uint64] = self._books[:, BATTLE].copy()
-        return numbers
+        return np.array(self._books[:, BATTLE])
 
     def events(self, row: int) -> NDArray[np.float64]:
         """Hits and heals of the last step in a row: (events, 5), see `EVENT_FIELDS`."""
         log = self._logs[row]
-        events: NDArray[np.float64] = log[1 : 1 + int(log[0, 0])].copy()
-        return events
+        return np.array(log[1 : 1 + int(log[0, 0])])
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """The complete state for `restore`."""

@@ -23,16 +23,9 @@ NO_ATTACK_ACTIONS = 6
 """No-op, stop, north, south, east, west; then one attack (or heal) for each target."""
 _COMPASS = ((0.0, 0.0), (0.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
 MAX_COOLDOWN = {
-    "marine": 15.0,
-    "marauder": 25.0,
-    "medivac": 200.0,
-    "stalker": 35.0,
-    "zealot": 22.0,
-    "colossus": 24.0,
-    "hydralisk": 10.0,
-    "zergling": 11.0,
-    "baneling": 1.0,
-}
+    "marine": 15.0, "marauder": 25.0, "medivac": 200.0, "stalker": 35.0, "zealot": 22.0, "colossus": 24.0,
+    "hydralisk": 10.0, "zergling": 11.0, "baneling": 1.0,
+}  # fmt: skip
 """(quirk) Divisors of cooldowns in SMAC, in loops; for the medivac, of energy points. 15 for any other unit."""
 DEATH_VALUE, WIN_VALUE, DEFEAT_SCALE, PERFECT_RETURN = 10.0, 200.0, 0.5, 20.0
 WON, LOST, DRAW, GOES_ON = 1, -1, 0, 9

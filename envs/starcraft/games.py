@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.checked import EnvFault, describe_failure
+from mawm.envs.checked import EnvFault, constructed
 from mawm.runtime.console import print_stderr
 from mawm.types import Ints, Step, VectorEnv
 
@@ -114,11 +115,8 @@ class Games:
         except EnvFault as fault:
             self._count(fault)
             last, begun = self._now[row], self._replace(row, self.batch)
-            cut = np.array([True])
-            return Step(
-                begun.obs, begun.avail, begun.alive, begun.state, begun.reward, begun.terminated, cut,
-                begun.battle_won, last.obs, last.avail, last.alive,
-            )  # fmt: skip
+            final = {"final_obs": last.obs, "final_avail": last.avail, "final_alive": last.alive}
+            return replace(begun, truncated=np.array([True]), **final)
 
     def _replace(self, row: int, later: int = 0) -> Step:
         """Start a new game in a row, with the battle that is `later` than the row's; returns its first arrival."""
@@ -132,14 +130,7 @@ class Games:
 
     def _made(self, first: int) -> VectorEnv:
         """A new game. EnvFault if its construction fails, ValueError if the package, the game or the map is missing."""
-        try:
-            return self._make(first)
-        except (EnvFault, ValueError):
-            raise
-        except Exception as error:
-            raise EnvFault(
-                f"environment {self.name}, battle {first}: {describe_failure('construction', error)}"
-            ) from None
+        return constructed(partial(self._make, first), f"environment {self.name}, battle {first}")
 
     def _count(self, fault: EnvFault) -> None:
         """Print a fault, or raise it if there were too many or no game may be started any more."""
