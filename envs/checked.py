@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.types import Ints, Rendered, Step, VectorEnv
+from mawm.types import Bools, Ints, Rendered, Step, VectorEnv
 
 T = TypeVar("T")
 
@@ -51,6 +51,26 @@ def _names(kinds: Iterable[type[BaseException]]) -> Iterator[str]:
 NAMES_OF_MISTAKES = frozenset((*_names(MISTAKES), "InvalidAnswer"))
 """An exception of another process is not of the same class here: only its name is."""
 FINITE = ("obs", "state", "reward", "final_obs")
+
+
+def check_actions(
+    actions: Ints, avail: Bools, battles: NDArray[Any], battle: str = "battle", agent: str = "agent"
+) -> None:
+    """ValueError for actions of another shape than (B, N), or the first one that its mask in `avail` (B, N, A) forbids.
+
+    `battles` (B,) are the battles' numbers; `battle` and `agent` are the words for them in the message.
+    """
+    if actions.shape != avail.shape[:2]:
+        expected = f"({battle}s, {agent}s) = {avail.shape[:2]}"
+        raise ValueError(f"actions have shape {actions.shape}; expected {expected}")
+    inside = (actions >= 0) & (actions < avail.shape[2])
+    allowed = np.take_along_axis(avail, np.where(inside, actions, 0)[..., None], -1)[..., 0] & inside
+    if not allowed.all():
+        row, i = np.argwhere(~allowed)[0]
+        raise ValueError(
+            f"{battle} {battles[row]}, {agent} {i}: action {actions[row, i]} is not available; available now: "
+            f"{np.flatnonzero(avail[row, i]).tolist()}"
+        )
 
 
 def describe_failure(method: str, error: Exception) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mawm.envs.checked import check_actions
 from mawm.envs.skirmish import kernel
 from mawm.envs.skirmish.contract import Contract
 from mawm.envs.skirmish.layout import BATTLE, BATTLE_WON, BODY, BOOK, TERMINATED, TRUNCATED
@@ -110,15 +111,8 @@ class BattleRows:
             self._logs[:, 0] = 0.0
         wrong = self._advance(actions, views, final, reward, flags)
         if wrong >= 0:
-            self._refuse(actions, wrong)
+            check_actions(actions, self.show().avail, self.battles)
         return Step(*views, reward, flags[:, TERMINATED], flags[:, TRUNCATED], flags[:, BATTLE_WON], *final)
-
-    def _refuse(self, actions: Ints, index: int) -> None:
-        row, agent = divmod(index, self.spaces.n_agents)
-        raise ValueError(
-            f"battle {self.battles[row]}, agent {agent}: action {actions[row, agent]} is not available; "
-            f"available now: {np.flatnonzero(self.show().avail[row, agent]).tolist()}"
-        )
 
     def bodies_after(self, row: int, actions: Ints) -> NDArray[np.float64]:
         """The units (U, BODY) of a row after a step with these actions (N,). Nothing changes in the row itself.
@@ -126,10 +120,7 @@ class BattleRows:
         If the step ends the battle, these are its last places and healths; after `step`, `bodies` already holds the
         next battle. ValueError for an unavailable action.
         """
-        masks = self.show().avail[row]
-        for agent, action in enumerate(actions):
-            if not masks[agent, action]:
-                self._refuse(np.broadcast_to(actions, self._last.shape), row * self.spaces.n_agents + agent)
+        check_actions(np.asarray(actions)[None], self.show().avail[[row]], self.battles[[row]])
         bodies: NDArray[np.float64] = self.bodies[row].copy()
         rules, grounds, toward, hunting = self._ground()
         kernel.play_step(

@@ -16,6 +16,7 @@ from mawm.envs.skirmish.layout import COOLDOWN, ENERGY, HP, SHIELD, X, Y
 from mawm.envs.skirmish.maps import MapSpec, type_orders
 from mawm.envs.skirmish.rules import Version
 from mawm.envs.skirmish.units import PROTOSS, kinds_of
+from mawm.types import Bools, Floats, Ints
 
 SIGHT, ATTACK_RANGE = 9.0, 6.0
 """Cells, the same for every kind: units are visible at less than SIGHT, and attacked or healed up to ATTACK_RANGE."""
@@ -31,9 +32,6 @@ DEATH_VALUE, WIN_VALUE, DEFEAT_SCALE, PERFECT_RETURN = 10.0, 200.0, 0.5, 20.0
 WON, LOST, DRAW, GOES_ON = 1, -1, 0, 9
 
 Rows = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 
 class Contract(NamedTuple):

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mawm.envs.skirmish.compiled import scalar
-from mawm.envs.skirmish.contract import Bools, Contract, Floats, Ints, Rows, begin_observation, observe_from
+from mawm.envs.skirmish.contract import Contract, Rows, begin_observation, observe_from
 from mawm.envs.skirmish.layout import X, Y
+from mawm.types import Bools, Floats, Ints
 
 AROUND = np.array([[0, 4], [0, -4], [4, 0], [-4, 0], [2, 2], [-2, -2], [2, -2], [-2, 2], [0, 0]], np.int64)
 """Observed cells as (dx, dy) from the own cell; the own cell, which is last, is used only for the height."""

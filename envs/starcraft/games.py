@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.checked import EnvFault, constructed
+from mawm.envs.checked import EnvFault, check_actions, constructed
 from mawm.runtime.console import print_stderr
 from mawm.types import Ints, Step, VectorEnv
 
@@ -62,16 +62,7 @@ class Games:
         """Play one step in every battle. ValueError for an unavailable action; it lists the available ones."""
         if not self._now:
             raise ValueError("no battle has begun yet: call reset() before step()")
-        if actions.shape != (self.batch, self.spaces.n_agents):
-            expected = (self.batch, self.spaces.n_agents)
-            raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {expected}")
-        for row, agent in np.ndindex(actions.shape):
-            mask = self._now[row].avail[0, agent]
-            if not 0 <= actions[row, agent] < len(mask) or not mask[actions[row, agent]]:
-                raise ValueError(
-                    f"battle {self._battles[row]}, agent {agent}: action {actions[row, agent]} is not available; "
-                    f"available now: {np.flatnonzero(mask).tolist()}"
-                )
+        check_actions(actions, np.concatenate([step.avail for step in self._now]), self._battles)
         step = self._answers(lambda row: self._step(row, actions[row : row + 1]))
         self._battles += self.batch * (step.terminated | step.truncated)
         self._env_steps += self.batch

@@ -11,36 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mawm.envs.skirmish import contract as smac
 from mawm.envs.skirmish.compiled import scalar
-from mawm.envs.skirmish.contract import (
-    DEATH_VALUE,
-    DEFEAT_SCALE,
-    DRAW,
-    GOES_ON,
-    LOST,
-    MAX_COOLDOWN,
-    NO_ATTACK_ACTIONS,
-    WIN_VALUE,
-    WON,
-    Bools,
-    Floats,
-    Ints,
-    Rows,
-    available,
-    begin_observation,
-    condition,
-    losses,
-    relative,
-    see_allies,
-    settled,
-    sizes,
-    traits,
-    type_bits,
-    write_state,
-)
+from mawm.envs.skirmish.contract import Rows
 from mawm.envs.skirmish.layout import HP, S_HP, S_SHIELD, X, Y
 from mawm.envs.skirmish.smacv2.maps import LIMIT, MAY_FILL_A_TEAM, SIZE, DrawnMap
 from mawm.envs.skirmish.units import PROTOSS, kinds_of
+from mawm.types import Bools, Floats, Ints
 
 TYPE_BITS = 3
 LEAST_REACH = 2.0
@@ -90,9 +67,9 @@ def drawn_contract(spec: DrawnMap) -> DrawnContract:
     kinds, rare, n, m = spec.kinds, spec.kinds[-1], spec.n_agents, spec.n_enemies
     healer, shields = [unit.heals for unit in kinds_of(kinds, (), "4.10")], rare in PROTOSS
     # A medivac's heal actions use the ids of attacks.
-    n_actions = NO_ATTACK_ACTIONS + (max(n, m) if any(healer) else m)
+    n_actions = smac.NO_ATTACK_ACTIONS + (max(n, m) if any(healer) else m)
     width = 1 + int(shields) + TYPE_BITS
-    obs_size, state_size = sizes(n, m, n_actions, width, width)
+    obs_size, state_size = smac.sizes(n, m, n_actions, width, width)
     return DrawnContract(
         n_agents=n,
         n_enemies=m,
@@ -110,7 +87,7 @@ def drawn_contract(spec: DrawnMap) -> DrawnContract:
         reach=np.array([max(REACH[kind], LEAST_REACH) for kind in kinds]),
         sight=np.array([SIGHT[kind] for kind in kinds]),
         shield_max=np.array([MAX_SHIELD.get(kind, 0.0) for kind in kinds]),
-        max_cooldown=np.array([MAX_COOLDOWN[kind] for kind in kinds]),
+        max_cooldown=np.array([smac.MAX_COOLDOWN[kind] for kind in kinds]),
         grid=np.ones((SIZE, SIZE), np.bool_),
     )
 
@@ -155,9 +132,9 @@ def see_enemies(
                 out[a] = 0.0
         elif seen and bodies[j, HP] > 0.0:
             # (quirk) For a medivac this is its heal mask at the same index.
-            out[at] = avail[NO_ATTACK_ACTIONS + k]
-            relative(dx, dy, sight, out, at + 1)
-            traits(c, kinds[j], stats[j, S_HP], bodies[j], c.enemy_shields, out, at + 4)
+            out[at] = avail[smac.NO_ATTACK_ACTIONS + k]
+            smac.relative(dx, dy, sight, out, at + 1)
+            smac.traits(c, kinds[j], stats[j, S_HP], bodies[j], c.enemy_shields, out, at + 4)
         at += 5 + int(c.enemy_shields) + TYPE_BITS
     return at
 
@@ -174,15 +151,15 @@ def write_views(
     hp_max = stats[:, S_HP]
     for i in order:
         out = obs[i]
-        available(c, kinds, bodies, i, avail[i])
-        if begin_observation(bodies[i], avail[i], out):
+        smac.available(c, kinds, bodies, i, avail[i])
+        if smac.begin_observation(bodies[i], avail[i], out):
             at = see_enemies(c, kinds, stats, bodies, sighters, places, i, avail[i], out, 4)
-            at = see_allies(c, kinds, hp_max, bodies, i, last[:0], out, at)
-            at = condition(c, kinds[i], hp_max[i], bodies[i], c.ally_shields, out, at)
+            at = smac.see_allies(c, kinds, hp_max, bodies, i, last[:0], out, at)
+            at = smac.condition(c, kinds[i], hp_max[i], bodies[i], c.ally_shields, out, at)
             out[at] = bodies[i, X] / c.grid.shape[0]
             out[at + 1] = bodies[i, Y] / c.grid.shape[1]
-            type_bits(c, kinds[i], out, at + 2)
-    write_state(c, kinds, hp_max, bodies, last, state)
+            smac.type_bits(c, kinds[i], out, at + 2)
+    smac.write_state(c, kinds, hp_max, bodies, last, state)
 
 
 @scalar
@@ -196,17 +173,17 @@ def end_code(c: DrawnContract, kinds: Ints, bodies: Rows) -> int:
             else:
                 enemies += 1
     if allies > 0:
-        return GOES_ON if enemies > 0 else WON
+        return smac.GOES_ON if enemies > 0 else smac.WON
     # (quirk) If both teams are dead, it is a draw, except for terran teams: these have lost.
-    return LOST if enemies > 0 or c.healer[TYPE_BITS - 1] else DRAW
+    return smac.LOST if enemies > 0 or c.healer[TYPE_BITS - 1] else smac.DRAW
 
 
 @scalar
 def max_reward(c: DrawnContract, stats: Rows) -> float:
     """The unscaled return of a perfect win in this battle."""
-    most = WIN_VALUE
+    most = smac.WIN_VALUE
     for j in range(c.n_agents, c.n_agents + c.n_enemies):
-        most += DEATH_VALUE + stats[j, S_HP] + stats[j, S_SHIELD]
+        most += smac.DEATH_VALUE + stats[j, S_HP] + stats[j, S_SHIELD]
     return most
 
 
@@ -220,6 +197,6 @@ def settle(
     scaled by its own maximum. SMACv2 keeps that of the first battle of its process, an accident by which the scale
     differs from process to process.
     """
-    enemy, ally = losses(c, before, bodies)
-    reward = enemy - DEFEAT_SCALE * ally if signed else max(0.0, enemy)
-    return settled(c, end_code(c, kinds, bodies), reward, max_reward(c, stats), steps, sparse)
+    enemy, ally = smac.losses(c, before, bodies)
+    reward = enemy - smac.DEFEAT_SCALE * ally if signed else max(0.0, enemy)
+    return smac.settled(c, end_code(c, kinds, bodies), reward, max_reward(c, stats), steps, sparse)

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from mawm.envs.skirmish import layout as col
 from mawm.envs.skirmish.compiled import scalar
-from mawm.envs.skirmish.contract import Bools, Ints
 from mawm.envs.skirmish.kernel import clear_book, note_end, play_step, stand, unavailable
 from mawm.envs.skirmish.rng import shuffle
 from mawm.envs.skirmish.smacv2.contract import forget_sighters, remember_places, settle, write_views
 from mawm.envs.skirmish.smacv2.teams import AT_X, AT_Y, NUMBER, draw_starts, draw_teams, number_agents
+from mawm.types import Bools, Ints
 
 
 class World(NamedTuple):
