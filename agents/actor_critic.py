@@ -6,11 +6,10 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from mawm.agents import dense
 from mawm.agents.categorical import log_softmax, masked_logits, sample, softmax
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
 from mawm.agents.entropy_weight import exploration
-from mawm.agents.fixed_heads import FixedHead, fixed
+from mawm.agents.fixed_heads import Outputs, fixed
 from mawm.agents.matmul import rounded
 from mawm.agents.nets import FeatureLinear, Mlp
 from mawm.agents.optimiser import Optimiser
@@ -121,7 +120,7 @@ class Head(nn.Module):
         out: Tensor = self.tail(self.first(deter, stoch))
         return out
 
-    def fixed(self, count: int) -> FixedHead | dense.Head:
+    def fixed(self, count: int) -> Outputs:
         """This perceptron with its present weights, without autograd, for `count` latent states at a time."""
         return fixed(self.first, self.tail, count)
 
