@@ -152,9 +152,9 @@ class Replay:
         at = number % self.depth
         picked: dict[str, Any] = {name: data[lane, at] for name, data in self._data.items()}
         self.gate.check_rows(*(picked[name] for name in ("agent", "role", "episode")))
+        picked["prev_action"] = picked["prev_action"].astype(np.int64)
         return Sequences(
-            **{name: picked[name] for name in (*COPIED, "reset")}
-            | {"prev_action": picked["prev_action"].astype(np.int64)},
+            **{name: picked[name] for name in (*COPIED, "reset")},
             avail=np.unpackbits(picked["avail"], axis=-1, count=self.spaces.n_actions).astype(np.bool_),
         )
 

@@ -106,8 +106,8 @@ class Games:
         except EnvFault as fault:
             self._count(fault)
             last, begun = self._now[row], self._replace(row, self.batch)
-            final = {"final_obs": last.obs, "final_avail": last.avail, "final_alive": last.alive}
-            return replace(begun, truncated=np.array([True]), **final)
+            cut = replace(begun, truncated=np.array([True]))
+            return replace(cut, final_obs=last.obs, final_avail=last.avail, final_alive=last.alive)
 
     def _replace(self, row: int, later: int = 0) -> Step:
         """Start a new game in a row, with the battle that is `later` than the row's; returns its first arrival."""
