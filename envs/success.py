@@ -45,10 +45,7 @@ def described(success: str) -> str:
 
 
 class ReturnThreshold:
-    """A vector environment in which a battle is won if its return, the sum of its rewards, reaches a threshold.
-
-    Everything that depends on won battles follows: win rates, and the target of the policy's entropy.
-    """
+    """A vector environment in which a battle is won if its return, the sum of its rewards, reaches a threshold."""
 
     def __init__(self, env: VectorEnv, threshold: float) -> None:
         self.env, self.spaces, self.batch = env, env.spaces, env.batch
