@@ -193,7 +193,7 @@ class StackedLearners:
     # Actions
 
     def _decide(self, mode: str, scales: Any, state: Latent, given: Inputs) -> Any:
-        return self.acting.call(lambda n, *inputs: decide(n.model.rssm, n.actor, *inputs, mode), scales, state, given)
+        return self.acting.call(lambda n, s, g: decide(n.model.rssm, n.actor, s, g, mode), scales, state, given)
 
     def act(
         self, obs: Sequence[Floats], avail: Sequence[Bools], is_first: Sequence[Bools], slot: str, mode: str

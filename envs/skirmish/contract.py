@@ -6,7 +6,7 @@ first. Quirks of SMAC are copied and marked (quirk), so that a policy trained he
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,10 @@ class Contract(NamedTuple):
     shield_max: NDArray[np.float64]
     max_cooldown: NDArray[np.float64]
     grid: NDArray[np.bool_]
+
+
+AnyContract = Any
+"""A `Contract`, or a `DrawnContract` of SMACv2's maps, whose fields have the same names."""
 
 
 def sizes(n: int, m: int, n_actions: int, ally: int, enemy: int) -> tuple[int, int]:
@@ -146,7 +150,7 @@ def open_cell(grid: Bools, x: float, y: float) -> bool:
 
 
 @scalar
-def may(c: Contract, kinds: Ints, bodies: Rows, i: int, action: int) -> bool:
+def may(c: AnyContract, kinds: Ints, bodies: Rows, i: int, action: int) -> bool:
     """Whether agent i's mask allows an action.
 
     (quirk) In a map with fewer enemies than allies SMAC has no action to heal the last ones; this contract has.
@@ -167,7 +171,7 @@ def may(c: Contract, kinds: Ints, bodies: Rows, i: int, action: int) -> bool:
 
 
 @scalar
-def available(c: Contract, kinds: Ints, bodies: Rows, i: int, out: Bools) -> None:
+def available(c: AnyContract, kinds: Ints, bodies: Rows, i: int, out: Bools) -> None:
     """Write agent i's mask into `out` (A,)."""
     for action in range(len(out)):
         out[action] = may(c, kinds, bodies, i, action)
@@ -186,7 +190,7 @@ def begin_observation(body: Rows, avail: Bools, out: Floats) -> bool:
 
 
 @scalar
-def condition(c: Contract, kind: int, hp_max: float, body: Rows, shields: bool, out: Floats, at: int) -> int:
+def condition(c: AnyContract, kind: int, hp_max: float, body: Rows, shields: bool, out: Floats, at: int) -> int:
     """Write a unit's health, and the shield if its race has one, from `out[at]` on. Returns the place after them."""
     out[at] = body[HP] / hp_max
     if shields and c.shield_max[kind] > 0.0:
@@ -195,7 +199,7 @@ def condition(c: Contract, kind: int, hp_max: float, body: Rows, shields: bool, 
 
 
 @scalar
-def type_bits(c: Contract, kind: int, out: Floats, at: int) -> None:
+def type_bits(c: AnyContract, kind: int, out: Floats, at: int) -> None:
     """Write the one-hot type of a unit, if units of this map have types, from `out[at]` on."""
     if c.type_bits > 0:
         out[at + c.types[kind]] = 1.0
@@ -210,13 +214,15 @@ def relative(dx: float, dy: float, sight: float, out: Floats, at: int) -> None:
 
 
 @scalar
-def traits(c: Contract, kind: int, hp_max: float, body: Rows, shields: bool, out: Floats, at: int) -> None:
+def traits(c: AnyContract, kind: int, hp_max: float, body: Rows, shields: bool, out: Floats, at: int) -> None:
     """Write health, shield and type of a unit from `out[at]` on (`condition`, `type_bits`)."""
     type_bits(c, kind, out, condition(c, kind, hp_max, body, shields, out, at))
 
 
 @scalar
-def see_allies(c: Contract, kinds: Ints, hp_max: Rows, bodies: Rows, i: int, last: Ints, out: Floats, at: int) -> int:
+def see_allies(
+    c: AnyContract, kinds: Ints, hp_max: Rows, bodies: Rows, i: int, last: Ints, out: Floats, at: int
+) -> int:
     """Write the features of the other allies for agent i, from `out[at]` on. Returns the place after them.
 
     After each ally comes its one-hot last action from `last` (N,); with an empty `last` (0,), the default, none.
@@ -252,7 +258,7 @@ def observe_from(c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, ou
 
 
 @scalar
-def write_state(c: Contract, kinds: Ints, hp_max: Rows, bodies: Rows, last: Ints, out: Floats) -> None:
+def write_state(c: AnyContract, kinds: Ints, hp_max: Rows, bodies: Rows, last: Ints, out: Floats) -> None:
     """Write the global state into `out` (S,); `last` (N,) holds the last actions, -1 before the first step."""
     for a in range(len(out)):
         out[a] = 0.0
@@ -311,7 +317,7 @@ def end_code(c: Contract, bodies: Rows) -> int:
 
 
 @scalar
-def losses(c: Contract, before: Rows, bodies: Rows) -> tuple[float, float]:
+def losses(c: AnyContract, before: Rows, bodies: Rows) -> tuple[float, float]:
     """What enemies and allies lost since `before` (U, 2) of (hp, shield); units that were dead before do not count."""
     enemy, ally = 0.0, 0.0
     for j in range(c.n_agents + c.n_enemies):
@@ -329,7 +335,7 @@ def losses(c: Contract, before: Rows, bodies: Rows) -> tuple[float, float]:
 
 @scalar
 def settled(
-    c: Contract, code: int, reward: float, most: float, steps: int, sparse: bool
+    c: AnyContract, code: int, reward: float, most: float, steps: int, sparse: bool
 ) -> tuple[float, int, bool, bool]:
     """Reward (a perfect win is 20), end code, whether the battle ends, and whether it ends only by its limit.
 
