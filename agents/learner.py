@@ -71,23 +71,3 @@ class Learner:
     def load_state(self, arrays: Arrays, values: dict[str, Any]) -> None:
         """Continue from `state`."""
         raise NotImplementedError
-
-
-class GatedLearner(Learner):
-    """A learner that can use data of explorers as far as the gate allows (docs/gating.md)."""
-
-    def policy_weights(self) -> Arrays:
-        """Copies of the weights that the policy needs to act."""
-        raise NotImplementedError
-
-    def add_explorer_starts(self, segments: list[Segment]) -> None:
-        """Store explorers' segments as start states of rollouts."""
-        raise NotImplementedError
-
-    def learn_from_explorers(self, segments: list[Segment]) -> None:
-        """Store explorers' segments like received ones, so that the world model learns from them."""
-        raise NotImplementedError
-
-    def compare_with(self, policies: Arrays) -> None:
-        """Use explorers' policies in the information term."""
-        raise NotImplementedError
