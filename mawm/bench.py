@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from annotated_types import Interval
 
-from mawm.configs.command_line import fail, make_parent, parse, writing
+from mawm.configs.command_line import make_parent, parse, user_errors, writing
 from mawm.envs.skirmish.rules import Rules
 
 DESCRIPTION = """Measure speed on one thread of this machine, and compare the engine with StarCraft II.
@@ -303,10 +303,8 @@ def main(args: list[str] | None = None) -> int:
     """Parse, measure, print."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     command = parse(Arguments, prog="python -m mawm.bench", description=DESCRIPTION, args=args).measurement
-    try:
+    with user_errors():
         return command.show()
-    except (ValueError, FileNotFoundError) as error:
-        fail(str(error))
 
 
 def _short(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from annotated_types import Interval
 
-from mawm.configs.command_line import fail, parse
+from mawm.configs.command_line import environment_faults, fail, parse, user_errors
 from mawm.runtime.console import print_stderr
 from mawm.types import Share
 
@@ -73,14 +73,8 @@ def main(args: list[str] | None = None) -> int:
     command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=_join_rules(args))
     if command.share and not command.replace:
         fail("--share is the share of steps in which agents are taken over; name them with --replace AGENT:random")
-    from mawm.envs.checked import EnvFault  # torch and numba load only once the command line is right
-
-    try:
-        with contextlib.ExitStack() as at_end:
-            return _play(command, at_end)
-    except EnvFault as error:
-        print_stderr(str(error))
-        return 1
+    with environment_faults(), contextlib.ExitStack() as at_end:
+        return _play(command, at_end)
 
 
 def _join_rules(args: list[str]) -> list[str]:
@@ -117,6 +111,7 @@ def _conditions(command: Command, run: "TrainedRun") -> "list[Condition]":
 
 
 def _play(command: Command, at_end: contextlib.ExitStack) -> int:
+    # torch and numba load only once the command line is right
     from mawm.envs.registry import environment_of, names_success
     from mawm.envs.starcraft.packages import game_name
     from mawm.run_folder.manifest import read_config
@@ -124,19 +119,13 @@ def _play(command: Command, at_end: contextlib.ExitStack) -> int:
     from mawm.trained.run import check_folder, load_run
     from mawm.trained.tables import action_names, agent_lines, error_text, facts_of, lines_of
 
-    try:
+    with user_errors():
         check_folder(command.run)
-    except ValueError as error:
-        fail(str(error))
-    try:
+    with user_errors(f"{command.run}: "):
         env = at_end.enter_context(contextlib.closing(_environment(read_config(command.run), command.episodes)()))
         run = load_run(command.run, env.spaces)
-    except (OSError, ValueError) as error:
-        fail(f"{command.run}: {error}")
-    try:
+    with user_errors():
         conditions = _conditions(command, run)
-    except (OSError, ValueError) as error:
-        fail(str(error))
     rows, errors = _battles(command, run, conditions, env)
     agents, config = run.agents, run.config
     game = None if config.env == "skirmish" else game_name()

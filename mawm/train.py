@@ -14,7 +14,7 @@ import tyro
 
 from mawm import __version__
 from mawm.configs.check import check
-from mawm.configs.command_line import fail, parse
+from mawm.configs.command_line import fail, parse, user_errors
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import environment_of, is_own, make_env, names_success, with_agents
@@ -91,10 +91,8 @@ def configure(args: list[str]) -> TrainConfig:
 
 
 def _checked(config: TrainConfig) -> TrainConfig:
-    try:
+    with user_errors():
         check(config)
-    except ValueError as error:
-        fail(str(error))
     return config
 
 
@@ -105,10 +103,8 @@ def _command(args: list[str]) -> Command:
             preset = args[i + 1]
         elif arg.startswith("--preset="):
             preset = arg.removeprefix("--preset=")
-    try:
+    with user_errors():
         default = Command(config=load_preset(preset), preset=preset)
-    except ValueError as error:
-        fail(str(error))
     return parse(Command, prog="python -m mawm.train", description=DESCRIPTION, default=default, args=args, brief=True)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from mawm.agents.agent import Agent
 from mawm.agents.learner import Learner
 from mawm.build import make_team
 from mawm.configs.train import TrainConfig
@@ -30,6 +31,11 @@ class TrainedRun:
     def agents(self) -> tuple[str, ...]:
         """The name of each agent."""
         return agent_names(self.spaces)
+
+    @property
+    def world_models(self) -> list[Agent]:
+        """The learners that have a world model."""
+        return [learner for learner in self.team.learners if isinstance(learner, Agent)]
 
     def learner_of(self, agent: int) -> tuple[Learner, int]:
         """The learner that acts for an agent, and the agent's place among this learner's members."""
