@@ -18,7 +18,7 @@ from mawm.collect import Collector
 from mawm.configs.train import SharingConfig, TrainConfig
 from mawm.envs.registry import make_env, with_agents
 from mawm.evaluation import TeamEvaluation, evaluate_both
-from mawm.filming.first_battles import FirstBattles
+from mawm.filming.first_battles import FirstBattles, Gif
 from mawm.gating.build import make_explorer_hook
 from mawm.gating.explorer_hook import ExplorerHook
 from mawm.loop import Run
@@ -39,7 +39,7 @@ from mawm.sharing.ledger import ledger_file
 from mawm.sharing.provenance import Gate
 from mawm.sharing.selectors import AllOrNone, make_selector
 from mawm.storage.atomic_files import write_whole
-from mawm.storage.loggers import make_loggers, write_film
+from mawm.storage.loggers import make_loggers
 from mawm.storage.metrics_log import RetryingWriter
 from mawm.storage.retry_writes import Retrying
 from mawm.team import InlineTeam, ProcessTeam, StackedTeam, Team
@@ -209,6 +209,11 @@ def make_run(
     write_ledger = Retrying(ledger_file(folder / "channel.csv", resume_at), "channel.csv", print_stderr)
     logs = [*(writer.rows for writer in writers if isinstance(writer, RetryingWriter)), write_ledger]
     saver = Saver(folder, config.schedule.keep_checkpoints, logs, print_stderr)
+
+    def write_film(env_steps: int, gif: Gif) -> None:
+        for writer in writers:
+            writer.write_gif(env_steps, FILM, gif.data, gif.size)
+
     run = Run(
         env_steps=config.env_steps,
         config=config.schedule,
@@ -225,7 +230,7 @@ def make_run(
         save=lambda run: saver.save(run.collector.env_steps, partial(parts_of, run)),
         report=report,
         agents=env.spaces.agents,
-        film=FirstBattles(config, lambda steps, gif: write_film(writers, steps, FILM, gif), print_stderr),
+        film=FirstBattles(config, write_film, print_stderr),
     )
     if resume is not None:
         restore(run, resume)

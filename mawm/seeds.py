@@ -4,6 +4,8 @@ import hashlib
 
 import numpy as np
 
+from mawm.types import Bools, Ints
+
 
 def named_generator(seed: int, name: str) -> np.random.Generator:
     """The generator of `name` (say "primary/agent_0/model") and a run's seed. It depends on a hash of the name."""
@@ -15,3 +17,10 @@ def named_generator(seed: int, name: str) -> np.random.Generator:
 def named_seed(seed: int, name: str) -> int:
     """A seed of 63 bits for `name`, for generators that are seeded with an integer."""
     return int(named_generator(seed, name).integers(2**63))
+
+
+def allowed_actions(avail: Bools, rng: np.random.Generator) -> Ints:
+    """Uniformly random allowed actions (...) for masks (..., A): in each row the k-th allowed one, with a uniform k."""
+    wanted = rng.integers(avail.sum(-1))  # number of allowed actions below the chosen one
+    chosen: Ints = ((avail.cumsum(-1) > wanted[..., None]) & avail).argmax(-1)
+    return chosen

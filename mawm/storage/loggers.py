@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mawm.runtime.import_user_code import load_factory
 from mawm.storage.atomic_files import append_whole, write_whole
@@ -209,21 +209,3 @@ def make_loggers(
             except Exception as error:  # a service that cannot be reached, or the user's code
                 warn(f"--log {name} could not begin and gets no rows ({type(error).__name__}: {error})")
     return made
-
-
-class Film(Protocol):
-    """An animated GIF."""
-
-    @property
-    def data(self) -> bytes:
-        """The file's content."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-
-
-def write_film(writers: Sequence[RetryingWriter | Guarded], env_steps: int, tag: str, film: Film) -> None:
-    """Give a film to all loggers that take films."""
-    for writer in writers:
-        writer.write_gif(env_steps, tag, film.data, film.size)
