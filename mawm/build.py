@@ -18,7 +18,7 @@ from mawm.collect import Collector
 from mawm.configs.train import SharingConfig, TrainConfig
 from mawm.envs.registry import make_env, with_agents
 from mawm.evaluation import TeamEvaluation, evaluate_both
-from mawm.filming.first_battles import FirstBattles, Gif
+from mawm.filming.first_battles import FirstBattles
 from mawm.gating.build import make_explorer_hook
 from mawm.gating.explorer_hook import ExplorerHook
 from mawm.loop import Run
@@ -210,9 +210,9 @@ def make_run(
     logs = [*(writer.rows for writer in writers if isinstance(writer, RetryingWriter)), write_ledger]
     saver = Saver(folder, config.schedule.keep_checkpoints, logs, print_stderr)
 
-    def write_film(env_steps: int, gif: Gif) -> None:
+    def write_film(env_steps: int, gif: bytes, size: tuple[int, int]) -> None:
         for writer in writers:
-            writer.write_gif(env_steps, FILM, gif.data, gif.size)
+            writer.write_gif(env_steps, FILM, gif, size)
 
     run = Run(
         env_steps=config.env_steps,

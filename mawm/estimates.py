@@ -79,7 +79,11 @@ def estimate_minutes(config: TrainConfig, spaces: Spaces, device: str, placement
     members = members_of(config, spaces)
     make = partial(make_learner, config=config, spaces=spaces, device=device)
     if placement == "stack":
-        return _learning_of_stack(StackedTeam(make, members), config, spaces) / 60
+        stack = StackedTeam(make, members)
+        seconds = _learning_of_models(stack, config, spaces, WARM_UP + 1)
+        stack.stacked.forget_graphs()  # its CUDA graphs are freed now, because that is not permitted later
+        gc.collect()
+        return seconds / 60
     team = InlineTeam(make, members[:1])
     return _learning(team, config, spaces) * len(members) / workers / 60
 
@@ -90,14 +94,6 @@ def _learning(team: InlineTeam, config: TrainConfig, spaces: Spaces) -> float:
     if isinstance(learner, Agent):
         return _learning_of_models(team, config, spaces, warm_up=1)
     return _learning_of_ppo(learner, config, spaces) if isinstance(learner, Ppo) else math.nan
-
-
-def _learning_of_stack(team: StackedTeam, config: TrainConfig, spaces: Spaces) -> float:
-    """Seconds of learning of stacked learners. Their CUDA graphs are freed, because that is not permitted later."""
-    seconds = _learning_of_models(team, config, spaces, WARM_UP + 1)
-    team.stacked.forget_graphs()
-    gc.collect()
-    return seconds
 
 
 def _learning_of_models(team: InlineTeam, config: TrainConfig, spaces: Spaces, warm_up: int) -> float:

@@ -71,7 +71,7 @@ def _watch(command: Command, out: Path, at_end: contextlib.ExitStack) -> int:
     from mawm.filming.recording import recordable
     from mawm.run_folder.manifest import read_config
     from mawm.trained.run import load_run
-    from mawm.watching.page import watched, write_page
+    from mawm.watching.page import page, watched
     from mawm.watching.recording import play
 
     gif, no_gif = None, ""
@@ -89,10 +89,10 @@ def _watch(command: Command, out: Path, at_end: contextlib.ExitStack) -> int:
                 gif = gif_of(film_of(first, env))
             except ValueError as error:  # no pictures: the page is written all the same
                 no_gif = str(error)
-        page = watched(trained, env, itertools.chain([first], recorded), command.mode, command.seed, command.agent)
+        content = watched(trained, env, itertools.chain([first], recorded), command.mode, command.seed, command.agent)
     with writing("--out", out):
-        write_page(out, page)
-    ends = ", ".join(f"{battle['end']} after {battle['steps']} steps" for battle in page["battles"])
+        write_whole(out, page(content))
+    ends = ", ".join(f"{battle['end']} after {battle['steps']} steps" for battle in content["battles"])
     print(f"{out}: {ends}; {out.stat().st_size / 1e6:.2f} MB")
     if no_gif:
         fail(f"--gif {command.gif}: {no_gif}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Literal, ParamSpec, TypeVar, cast
 
 from mawm.agents.agent import Agent
 from mawm.auditing.adversaries import Explore, plain
@@ -11,13 +11,14 @@ from mawm.build import temporary_run
 from mawm.collect import Collector
 from mawm.configs.presets import load_preset
 from mawm.configs.train import GateMode, TrainConfig
-from mawm.evaluation import TeamEvaluation
 from mawm.gating.explorers import Explorers
 from mawm.gating.gated import GatedExplorers
 from mawm.loop import Run, evaluate_log_and_save, round_
 from mawm.team import InlineTeam
 from mawm.types import Segment
 
+P = ParamSpec("P")
+T = TypeVar("T")
 PATIENCE_S = 2.0
 """Seconds that explorers may take for a round before they are disabled."""
 Fingerprint = Callable[[Agent], str]
@@ -48,15 +49,13 @@ def audit_config(
 
 @dataclass
 class Played:
-    """The result of a run: fingerprints by round and learner, agents, stream, and numbers of events."""
+    """The result of a run: fingerprints by round and learner, agents, and stream."""
 
     hashes: list[list[str]]
     agents: list[Agent]
     rounds: list[Round]
-    checkpoints: int
-    evaluations: int
-    learning_rates: int
-    """Number of different learning rates of the first world model."""
+    events: dict[str, int]
+    """Numbers of checkpoints, of evaluations, and of different learning rates of the first world model."""
     failure: str
     """Why explorers were disabled; empty if they were not."""
 
@@ -107,21 +106,16 @@ def _play(
 ) -> Played:
     assert isinstance(run.team, InlineTeam)
     agents: list[Agent] = run.team.learners
-    hashes, saved, evaluated = [], 0, 0
-    rates = set()
-    save, evaluate = run.save, run.evaluate
+    hashes, rates, events = [], set(), {"checkpoints": 0, "evaluations": 0}
 
-    def counted_save(run: Run) -> bool:
-        nonlocal saved
-        saved += 1
-        return save(run)
+    def counted(event: str, call: Callable[P, T]) -> Callable[P, T]:
+        def called(*args: P.args, **named: P.kwargs) -> T:
+            events[event] += 1
+            return call(*args, **named)
 
-    def counted_evaluation() -> TeamEvaluation:
-        nonlocal evaluated
-        evaluated += 1
-        return evaluate()
+        return called
 
-    run.save, run.evaluate = counted_save, counted_evaluation
+    run.save, run.evaluate = counted("checkpoints", run.save), counted("evaluations", run.evaluate)
     while unfinished():
         if before is not None:
             before()
@@ -130,4 +124,4 @@ def _play(
         rates.add(agents[0].model_trainer.optimiser.rate)
         hashes.append([fingerprint(agent) for agent in agents])
     failure = run.explorer_hook.failure if isinstance(run.explorer_hook, GatedExplorers) else ""
-    return Played(hashes, agents, rounds, saved, evaluated, len(rates), failure)
+    return Played(hashes, agents, rounds, events | {"learning rates": len(rates)}, failure)

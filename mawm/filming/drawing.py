@@ -102,7 +102,9 @@ class FieldFilm(Film):
     def field(self, time: float, size: tuple[int, int]) -> Image.Image:
         """The ground, the dead, attacks and hits, then the living units."""
         canvas = _Canvas(self._extent, size)
-        image = self._background(canvas).copy()
+        if self._painted is None or self._painted.size != canvas.size:  # the ground is drawn once for a size
+            self._painted = canvas.ground(self._ground)
+        image = self._painted.copy()
         pen, scene = ImageDraw.Draw(image), self.scene
         frame, places = min(int(time), self.steps), scene.places_at(time)
         points = [canvas.pixels(*place) for place in places]
@@ -116,12 +118,6 @@ class FieldFilm(Film):
             if scene.health[frame, unit] > 0.0:
                 self._unit(pen, canvas, points[unit], frame, unit)
         return image.reduce(FINER)
-
-    def _background(self, canvas: "_Canvas") -> Image.Image:
-        """The ground, which is drawn once for a size."""
-        if self._painted is None or self._painted.size != canvas.size:
-            self._painted = canvas.ground(self._ground)
-        return self._painted
 
     def _colour(self, unit: int) -> tuple[int, int, int]:
         return ALLY if unit < self.scene.agents else ENEMY

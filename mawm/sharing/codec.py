@@ -151,7 +151,7 @@ def encode_rollout(rollout: Rollout, sequence: int, wire: Wire) -> bytes:
     return _encoded(_ROLLOUT, rollout, sequence, sizes, wire.classes, wire)
 
 
-def _decoded(message: bytes, kind: int) -> tuple[Origin, list[int], int, dict[str, NDArray[Any]]]:
+def _decoded(message: bytes, kind: int) -> tuple[Origin, list[int], int, dict[str, Any]]:
     """Origin, sizes, last integer and arrays of a message. ValueError if it is damaged, or of another kind."""
     if len(message) < _HEADER.size + _CHECKSUM:
         raise ValueError(f"a message of {len(message)} bytes is shorter than its header")
@@ -170,7 +170,7 @@ def _decoded(message: bytes, kind: int) -> tuple[Origin, list[int], int, dict[st
     needed = _length(kind, sizes, wire)
     if needed != len(message):
         raise ValueError(f"a message has {len(message)} bytes; its header needs {needed}")
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, form, shape in _fields(kind, sizes):
         end = at + wire.bytes_of(form, shape)
         arrays[name], at = wire.unpacked(form, body[at:end], shape), end

@@ -29,8 +29,8 @@ class TrainedRun:
 
     @property
     def agents(self) -> tuple[str, ...]:
-        """The name of each agent."""
-        return agent_names(self.spaces)
+        """The names that the environment gives to its agents; agent_0, agent_1, ... if it gives none."""
+        return self.spaces.agents or tuple(f"agent_{i}" for i in range(self.spaces.n_agents))
 
     @property
     def world_models(self) -> list[Agent]:
@@ -45,11 +45,6 @@ class TrainedRun:
     def reload(self) -> None:
         """Load the checkpoint again, with the states of its random generators."""
         load_team(self.team, learner_names(self.team.members), self.checkpoint.parts)
-
-
-def agent_names(spaces: Spaces) -> tuple[str, ...]:
-    """The names that the environment gives to its agents; agent_0, agent_1, ... if it gives none."""
-    return spaces.agents or tuple(f"agent_{i}" for i in range(spaces.n_agents))
 
 
 def load_run(folder: Path, spaces: Spaces | None = None) -> TrainedRun:

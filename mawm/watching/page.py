@@ -13,7 +13,6 @@ from mawm.agents.agent import Agent
 from mawm.envs.registry import is_own
 from mawm.envs.skirmish.smacv2.vector import DrawnVectorEnv
 from mawm.filming.recording import Battle, EngineEnv, terrain
-from mawm.storage.atomic_files import write_whole
 from mawm.trained.run import TrainedRun
 from mawm.types import VectorEnv
 from mawm.watching.beliefs import belief_of
@@ -90,11 +89,6 @@ def shields_observed(env: VectorEnv) -> tuple[bool, bool]:
     if isinstance(env, DrawnVectorEnv):
         return bool(env.contract.shields), bool(env.contract.shields)
     return bool(env.contract.enemy_shields), bool(env.contract.ally_shields)
-
-
-def write_page(out: Path, data: dict[str, Any]) -> None:
-    """Write the page, whole or not at all. OSError if the file cannot be written."""
-    write_whole(out, page(data))
 
 
 def page(data: dict[str, Any]) -> str:
