@@ -155,24 +155,18 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     `value_bias` and `imagined_bias` are the means of their differences from the real return. `correlation` is that of
     value and real return over the states; it is left out if one of the two is the same in all states.
     """
-    names = dict.fromkeys(row["agent"] for row in rows)
-    numbers = ("value", "imagined", "real")
     return [
-        _means(name, np.array([[row[number] for number in numbers] for row in rows if row["agent"] == name]))
-        for name in names
+        {"agent": name, **_means([row for row in rows if row["agent"] == name])}
+        for name in dict.fromkeys(row["agent"] for row in rows)
     ]
 
 
-def _means(name: str, rows: NDArray[np.float64]) -> dict[str, Any]:
-    value, imagined, real = rows.T
+def _means(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    value, imagined, real = (np.array([row[number] for row in rows]) for number in ("value", "imagined", "real"))
+    means = {
+        "value": value, "imagined": imagined, "real": real, "value_bias": value - real,
+        "imagined_bias": imagined - real,
+    }  # fmt: skip
+    found = {"states": len(rows), **{name: float(numbers.mean()) for name, numbers in means.items()}}
     constant = bool(np.ptp(value) == 0.0 or np.ptp(real) == 0.0)  # then there is no correlation
-    return {
-        "agent": name,
-        "states": len(rows),
-        "value": float(value.mean()),
-        "imagined": float(imagined.mean()),
-        "real": float(real.mean()),
-        "value_bias": float((value - real).mean()),
-        "imagined_bias": float((imagined - real).mean()),
-        **({} if constant else {"correlation": float(np.corrcoef(value, real)[0, 1])}),
-    }
+    return found if constant else {**found, "correlation": float(np.corrcoef(value, real)[0, 1])}

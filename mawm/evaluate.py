@@ -155,11 +155,11 @@ def _battles(
     from mawm.evaluation import evaluate_both, model_errors
     from mawm.trained.takeover import TakenOver
 
-    watch, agent = _Progress(command.episodes, len(conditions)), run.config.agent
+    watch, agent = _Progress(command.episodes), run.config.agent
     rows: list[tuple[Condition, TeamEvaluation]] = []
     errors: Metrics = {}
-    for condition in conditions:
-        watch.begin(condition.label)
+    for number, condition in enumerate(conditions, 1):
+        watch.label = f"row {number} of {len(conditions)} ({condition.label}): " if len(conditions) > 1 else ""
         if rows:
             run.reload()  # this also resets the generators, so that a row does not depend on the rows before it
         substitutes = {each.agent: each.substitute() for each in condition.replaced}
@@ -175,15 +175,9 @@ def _battles(
 class _Progress:
     """Prints the number of ended battles on stderr, every ten seconds: a short evaluation prints nothing."""
 
-    def __init__(self, battles: int, rows: int = 1) -> None:
-        self._battles, self._rows, self._row, self._label = battles, rows, 0, ""
-        self._mode, self._steps = "", 0
+    def __init__(self, battles: int) -> None:
+        self.battles, self.label, self._mode, self._steps = battles, "", "", 0
         self._printed_s = time.monotonic()
-
-    def begin(self, label: str) -> None:
-        """The next row begins."""
-        self._row, self._mode = self._row + 1, ""
-        self._label = f"row {self._row} of {self._rows} ({label}): " if self._rows > 1 else ""
 
     def __call__(self, mode: str, ended: int) -> None:
         """Print, if the last line is old enough."""
@@ -192,7 +186,7 @@ class _Progress:
         if now - self._printed_s >= PRINT_EVERY_S:
             self._printed_s = now
             words = "greedy" if mode == "greedy" else "sampled"
-            print_stderr(f"{self._label}{ended} of {self._battles} battles with {words} actions, step {self._steps}")
+            print_stderr(f"{self.label}{ended} of {self.battles} battles with {words} actions, step {self._steps}")
 
 
 if __name__ == "__main__":

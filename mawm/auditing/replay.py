@@ -1,15 +1,15 @@
 """Runs of the primary for the audit: in a closed loop, or on a recorded stream. Each round gives a fingerprint."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal, ParamSpec, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 from mawm.agents.agent import Agent
 from mawm.auditing.adversaries import Explore, plain
 from mawm.auditing.stream import Playback, Recorder, Round
 from mawm.build import temporary_run
 from mawm.collect import Collector
-from mawm.configs.presets import load_preset
+from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import GateMode, TrainConfig
 from mawm.gating.explorers import Explorers
 from mawm.gating.gated import GatedExplorers
@@ -31,20 +31,19 @@ def audit_config(
     gate: GateMode, steps: int, seed: int, information: Literal["param_ig", "policy_mi"] = "param_ig"
 ) -> TrainConfig:
     """Settings of a small team for which `steps` include the events of long runs: full replays, checkpoints, rates."""
-    config = replace(load_preset("debug"), env_steps=steps, seed=seed, method="both")
-    schedule = replace(config.schedule, eval_every=max(1, steps // 2), save_every=max(1, steps // 3), log_every=steps)
-    gating = replace(config.gating, explorers=4, search=replace(config.gating.search, evolve_every=steps // 8))
-    gating = replace(gating, gate=gate)
-    agent = replace(
-        config.agent,
-        replay=replace(config.agent.replay, capacity=max(64, steps // 4)),
-        world_model=replace(config.agent.world_model, lr_warmup=steps // 20),
-        information=replace(config.agent.information, kind=information),
-        # The range of returns is a running estimate, so explorers could leak into it; the deviation is not.
-        behaviour=replace(config.agent.behaviour, advantage_scale="percentiles"),
-    )
-    sharing = replace(config.sharing, bandwidth=1.0)
-    return replace(config, schedule=schedule, gating=gating, agent=agent, sharing=sharing)
+    changes: dict[str, Any] = {
+        "env_steps": steps, "seed": seed, "method": "both", "sharing": {"bandwidth": 1.0},
+        "schedule": {"eval_every": max(1, steps // 2), "save_every": max(1, steps // 3), "log_every": steps},
+        "gating": {"gate": gate, "explorers": 4, "search": {"evolve_every": steps // 8}},
+        "agent": {
+            "replay": {"capacity": max(64, steps // 4)},
+            "world_model": {"lr_warmup": steps // 20},
+            "information": {"kind": information},
+            # The range of returns is a running estimate, so explorers could leak into it; the deviation is not.
+            "behaviour": {"advantage_scale": "percentiles"},
+        },
+    }  # fmt: skip
+    return merge(load_preset("debug"), changes, "the audit's settings")
 
 
 @dataclass

@@ -70,7 +70,8 @@ class WeightsAndBiases:
 
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), dir=str(folder), name=folder.name,
-            id=_identity(folder / "wandb-id", lambda: uuid.uuid4().hex[:12]), resume="allow", config=_settings(folder),
+            id=_identity(folder / "wandb-id", lambda: uuid.uuid4().hex[:12]), resume="allow",
+            config=json.loads((folder / "config.json").read_text("utf-8")),
         )  # fmt: skip
         self._run.define_metric("*", step_metric="env_steps")
 
@@ -133,11 +134,6 @@ def _identity(file: Path, new: Callable[[], str]) -> str:
     if not file.exists():
         write_whole(file, f"{new()}\n")
     return file.read_text().strip()
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    settings: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-    return settings
 
 
 LOGGERS: dict[str, Callable[[Path, int | None], Writer]] = {

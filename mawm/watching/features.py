@@ -4,6 +4,7 @@ Nothing is known about the observations of other environments: they are plain nu
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,15 +56,13 @@ def features_of(env: VectorEnv, battle: Battle, agent: int) -> Features:
     """The features of one agent's observation in a battle; without units if the environment is not the engine."""
     if not isinstance(env, EngineEnv):
         return Features((), (), 0, 0.0, 0.0)
-    c, kind = env.contract, battle.kinds[agent]
+    c: Any = env.contract
     if isinstance(env, DrawnVectorEnv):
-        d = env.contract
-        enemy = ally = 5 + int(d.shields) + TYPE_BITS
-        bit = env.spec.kinds.index(kind)
-        sight, reach = float(d.sight[bit]), float(d.reach[bit])
+        bit = env.spec.kinds.index(battle.kinds[agent])
+        enemy = ally = 5 + int(c.shields) + TYPE_BITS
+        sight, reach = float(c.sight[bit]), float(c.reach[bit])
     else:
-        s = env.contract
-        enemy, ally = 5 + int(s.enemy_shields) + s.type_bits, 5 + int(s.ally_shields) + s.type_bits
+        enemy, ally = 5 + int(c.enemy_shields) + c.type_bits, 5 + int(c.ally_shields) + c.type_bits
         sight, reach = SIGHT, ATTACK_RANGE
     foes = tuple(c.n_agents + k for k in range(c.n_enemies))
     others = tuple(j for j in range(c.n_agents) if j != agent)
