@@ -180,11 +180,6 @@ class RunRecord:
         """
         return self.evaluation.get(name, math.nan) if self.evaluation else self.last(f"eval/{name}")
 
-    @property
-    def final_win_rate(self) -> float:
-        """Win rate of the last policy with greedy actions, as `final`."""
-        return self.final("win_rate")
-
     def final_interval(self, name: str) -> tuple[float, float]:
         """Low and high end of the interval of `win_rate` or `win_rate_sampled`, as `final`."""
         low, high = self.final(f"{name}_low"), self.final(f"{name}_high")

@@ -98,11 +98,6 @@ def _same(saved: TrainConfig, config: TrainConfig) -> bool:
     return moved(saved, config, (*MOVABLE, "own.agents")) == config
 
 
-def recorded_agents(folder: Path) -> tuple[str, ...]:
-    """The names of a run's agents in the order of its learners; empty for a run that recorded none."""
-    return read_config(folder).own.agents
-
-
 def nothing_saved(folder: Path, save_every: int) -> bool:
     """Whether a run ended before its first checkpoint: then it may start again and nothing is lost.
 

@@ -77,12 +77,6 @@ class ObservedSelector(Selector):
         return self.inner.diagnostics()
 
 
-def watch_selectors(trained: TrainedRun) -> None:
-    """Let the selectors of a team, which will not be trained or saved any more, show the losses that they are given."""
-    for learner in trained.world_models:
-        learner.experience.selector = ObservedSelector(learner.experience.selector)
-
-
 def offers_in(trained: TrainedRun, battle: Battle, env_steps: int) -> list[Offer]:
     """What becomes of each segment of a battle, learner by learner, in the order in which they were cut.
 

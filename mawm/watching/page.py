@@ -17,7 +17,7 @@ from mawm.trained.run import TrainedRun
 from mawm.types import VectorEnv
 from mawm.watching.beliefs import belief_of
 from mawm.watching.features import features_of
-from mawm.watching.offers import offers_in, sharing_in_words, watch_selectors
+from mawm.watching.offers import ObservedSelector, offers_in, sharing_in_words
 from mawm.watching.packed import packed_agent, packed_battle
 from mawm.watching.picture_packing import packed_pictures
 
@@ -32,7 +32,8 @@ def watched(
     trained: TrainedRun, env: VectorEnv, recorded: Iterable[Battle], mode: str, seed: int, agent: int
 ) -> dict[str, Any]:
     """The content of the page: facts of the run, and recorded battles of `env` in which `agent` is shown first."""
-    watch_selectors(trained)
+    for learner in trained.world_models:  # they will not be trained or saved any more
+        learner.experience.selector = ObservedSelector(learner.experience.selector)
     steps, shown = trained.checkpoint.env_steps, []
     for battle in recorded:
         steps += battle.steps

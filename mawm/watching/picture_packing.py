@@ -25,7 +25,7 @@ def packed_pictures(battle: Battle) -> dict[str, Any]:
     for longest, every in STEPS_DOWN:
         shown = battle.pictures[::every]
         images = with_palette(shown, palette_of(shown, longest), longest)
-        if images.size > MOST_PIXELS:
+        if images.pixels.size > MOST_PIXELS:
             continue
         changes = images.pixels.copy()
         changes[1:] ^= images.pixels[:-1]  # what does not change becomes zeros
