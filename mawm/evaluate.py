@@ -69,12 +69,27 @@ class Command:
 
 def main(args: list[str] | None = None) -> int:
     """Parse, load, play, print. Exit codes: 0 done, 1 the environment failed, 2 a user error."""
-    args = sys.argv[1:] if args is None else args
-    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=_join_rules(args))
+    command = _parsed(sys.argv[1:] if args is None else args)
     if command.share and not command.replace:
         fail("--share is the share of steps in which agents are taken over; name them with --replace AGENT:random")
     with environment_faults(), contextlib.ExitStack() as at_end:
         return _play(command, at_end)
+
+
+def _parsed(args: list[str]) -> Command:
+    return parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=_join_rules(args))
+
+
+def check_arguments(args: list[str], config: "TrainConfig") -> None:
+    """Check arguments for a run with these settings that does not exist yet. ValueError, or exit code 2, for a mistake.
+
+    Sizes of other maps and agents to replace are not checked.
+    """
+    from mawm.trained.conditions import with_rules
+
+    command = _parsed(["RUN", *args])
+    for word in (word for words in command.rules for word in words):
+        with_rules(config, word)
 
 
 def _join_rules(args: list[str]) -> list[str]:

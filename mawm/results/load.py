@@ -121,17 +121,24 @@ def _row(line: str) -> dict[str, float] | None:
     return {tag: float(value) for tag, value in row.items() if is_number(value)}
 
 
+def _numbers(found: dict[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in found.items() if is_number(value)}
+
+
 def _evaluation(folder: Path, env_steps: int, warnings: list[str]) -> dict[str, float] | None:
     path = folder / "evaluation.json"
     if not path.exists():
         return None
     try:
-        values = {key: float(value) for key, value in _json(path).items() if is_number(value)}
+        found = _json(path)
+        values = _numbers(found)
+        for row in found.get("rows", []):  # the same numbers under other conditions: other rules, maps or members
+            values |= {f"{row['label']}/{key}": value for key, value in _numbers(row).items()}
         if "win_rate" not in values:
             raise ValueError("evaluation.json holds no win_rate")
-        if (mode := _json(path).get("mode", GREEDY)) != GREEDY:
+        if (mode := found.get("mode", GREEDY)) != GREEDY:
             raise ValueError(f"evaluation.json is of battles in mode {mode!r}, not {GREEDY}")
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         warnings.append(f"{folder}: {error}; the last evaluation in training stands in for it")
         return None
     if values.get("env_steps", env_steps) < env_steps:

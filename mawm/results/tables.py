@@ -13,6 +13,7 @@ from mawm.results.cells import Cell, cell_label
 from mawm.results.record import WIN_RATE, RunRecord, flat
 
 LEVEL = 0.8
+HALF = 0.5
 LEVELS = (0.5, 0.8, 0.9)
 MISSING = "–"
 BASELINE = "independent"
@@ -61,42 +62,86 @@ def score_of(cells: Sequence[Cell]) -> Score:
 
 
 def results_table(name: str, cells: Sequence[Cell]) -> Table:
-    """One row per cell of a map: results, speed of learning, bytes sent."""
+    """One row per cell of a map: results of the last policies, and the area under the curve."""
     mine = [cell for cell in cells if cell.map == name]
     score = score_of(mine)
     wins = score is WINS
-    horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(score.tag)), default=0.0)
+    horizon = common_horizon(mine, score.tag)
     header: tuple[str, ...] = ("method", "bandwidth", "other settings", "seeds", *score.header)
-    header += ("final return", "area under curve") if wins else ("area under curve",)
-    header += (f"steps to {100 * LEVEL:g} %", f"MB to {100 * LEVEL:g} %") if wins else ()
-    header += ("realised bandwidth", "MB sent")
+    header += (f"seeds below {100 * HALF:g} %", "area under curve") if wins else ("area under curve",)
     rows = []
     for cell in mine:
-        returns = list(cell.finals_of("return").values())
+        finals = [list(cell.finals_of(name).values()) for name in score.names]
         rows.append(
             (
                 cell_label(cell.method),
                 MISSING if cell.bandwidth is None else f"{cell.bandwidth:g}",
                 cell.variant or MISSING,
                 ", ".join(str(run.seed) for run in cell.runs),
-                *(score.shown(iqm_interval([list(cell.finals_of(name).values())])) for name in score.names),
-                *((number(iqm_interval([returns])),) if wins else ()),
-                score.shown(iqm_interval([list(_areas(cell, horizon, score.tag).values())])),
-                *((_steps(cell), _megabytes(cell)) if wins else ()),
-                _mean([run.last("channel/realised_bandwidth") for run in cell.runs], "{:.4f}"),
-                _mean([sent[-1] / 1e6 for run in cell.runs if len(sent := run.bytes_sent()[1])], "{:,.1f}"),
+                *(score.shown(iqm_interval([values])) for values in finals),
+                *((_below(finals[1] or finals[0]),) if wins else ()),
+                score.shown(iqm_interval([list(areas(cell, horizon, score.tag).values())])),
             )
         )
-    reached = (
+    below = f"Seeds below {100 * HALF:g} %: by the final win rate, sampled (greedy in old runs). " if wins else ""
+    note = (
+        "Interquartile mean over seeds with its 95 % bootstrap interval (from three seeds on). Final: the last policy. "
+        f"{MODES} {below}Area: {score.words} averaged over training, from the first evaluation to {horizon:.0f} "
+        "environment steps."
+    )
+    return Table(f"Results on {name}", note, header, tuple(rows))
+
+
+def speed_table(name: str, cells: Sequence[Cell]) -> Table:
+    """One row per cell of a map: how early it learned, the bytes that it sent, and its returns."""
+    mine = [cell for cell in cells if cell.map == name]
+    wins = score_of(mine) is WINS
+    reached = (f"steps to {100 * LEVEL:g} %", f"MB to {100 * LEVEL:g} %") if wins else ()
+    rows = [
+        (
+            cell.label,
+            *((_steps(cell), _megabytes(cell)) if wins else ()),
+            _mean([run.last("channel/realised_bandwidth") for run in cell.runs], "{:.4f}"),
+            _mean([sent[-1] / 1e6 for run in cell.runs if len(sent := run.bytes_sent()[1])], "{:,.1f}"),
+            number(iqm_interval([list(cell.finals_of("return").values())])),
+        )
+        for cell in mine
+    ]
+    to_level = (
         f"Steps: median over seeds of the first evaluation at or above {100 * LEVEL:g} %, and how many seeds reached "
         "it; MB: what the team had sent by then. "
     )
     note = (
-        "Interquartile mean over seeds with its 95 % bootstrap interval (from three seeds on). Final: the last policy. "
-        f"{MODES} Area: {score.words} averaged over training, from the first evaluation to {horizon:.0f} environment "
-        f"steps. {reached if wins else ''}Last columns: mean over seeds; a broadcast counts once."
+        f"{to_level if wins else ''}Realised bandwidth and MB sent: mean over seeds; a broadcast counts once. Return: "
+        "that of the last policy, greedy."
     )
-    return Table(f"Results on {name}", note, header, tuple(rows))
+    header = ("method", *reached, "realised bandwidth", "MB sent", "final return")
+    return Table(f"Speed and bytes on {name}", note, header, tuple(rows))
+
+
+def conditions_table(name: str, cells: Sequence[Cell]) -> Table | None:
+    """Results under other conditions than those of the training, say rules that vary more; None without any."""
+    mine = [cell for cell in cells if cell.map == name]
+    score, rows = score_of(mine), []
+    for cell in mine:
+        for label in dict.fromkeys(label for run in cell.runs for label in run.conditions):
+            shifted = [cell.finals_of(f"{label}/{key}") for key in score.names]
+            losses = [
+                paired_difference(new, cell.finals_of(key)) for new, key in zip(shifted, score.names, strict=True)
+            ]
+            rows.append(
+                (
+                    cell.label, label, str(len(shifted[0])),
+                    *(score.shown(iqm_interval([list(values.values())])) for values in shifted),
+                    *map(score.difference, losses),
+                )
+            )  # fmt: skip
+    note = (
+        "The last policy under other conditions than those of its training, and the difference by seed. Interquartile "
+        "mean over seeds with its 95 % bootstrap interval (from three seeds on)."
+    )
+    header = ("method", "conditions", "seeds", *score.header, "difference", "difference, sampled")
+    return Table(f"Other conditions on {name}", note, header, tuple(rows)) if rows else None
 
 
 def improvement_table(name: str, cells: Sequence[Cell]) -> Table | None:
@@ -149,12 +194,12 @@ def difference_table(name: str, cells: Sequence[Cell]) -> Table | None:
     if plain is None:
         return None
     score = score_of(mine)
-    horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(score.tag)), default=0.0)
+    horizon = common_horizon(mine, score.tag)
     rows = []
     for cell in mine:
         pairs = [(cell.finals_of(name), plain.finals_of(name)) for name in score.names]
-        areas = _areas(cell, horizon, score.tag), _areas(plain, horizon, score.tag)
-        estimates = [paired_difference(one, other) for one, other in (*pairs, areas)]
+        pairs.append((areas(cell, horizon, score.tag), areas(plain, horizon, score.tag)))
+        estimates = [paired_difference(one, other) for one, other in pairs]
         if cell is not plain and math.isfinite(estimates[0].value):
             paired = cell.finals.keys() & plain.finals.keys()
             rows.append((cell.label, str(len(paired)), *(score.difference(each) for each in estimates)))
@@ -249,7 +294,7 @@ def _shown(form: str, scale: float = 1.0, unit: str = "") -> Callable[[Estimate]
     def shown(estimate: Estimate) -> str:
         if not math.isfinite(estimate.value):
             return MISSING
-        value, low, high = (format(scale * number, form) for number in (estimate.value, estimate.low, estimate.high))
+        value, low, high = (format(scale * each, form) for each in (estimate.value, estimate.low, estimate.high))
         if not math.isfinite(estimate.low):
             return f"{value}{unit} ({estimate.seeds} seed{'s' * (estimate.seeds > 1)}: no interval)"
         return f"{value}{unit} [{low}, {high}]"
@@ -262,10 +307,20 @@ WINS = Score("win_rate", "win rate", _shown(".1f", 100.0, " %"), _shown("+.1f", 
 RETURNS = Score("return", "return", number, _shown("+.3g"))
 
 
-def _areas(cell: Cell, horizon: float, tag: str) -> dict[int, float]:
+def common_horizon(cells: Sequence[Cell], tag: str) -> float:
+    """The number of environment steps that all curves of a tag reach."""
+    return min((curve[0][-1] for cell in cells for curve in cell.curves(tag)), default=0.0)
+
+
+def areas(cell: Cell, horizon: float, tag: str) -> dict[int, float]:
     """Area under the curve of a tag by seed, for seeds that have one."""
     found = {run.seed: area_under_curve(run.curve(tag), horizon) for run in cell.runs}
     return {seed: area for seed, area in found.items() if math.isfinite(area)}
+
+
+def _below(finals: Sequence[float]) -> str:
+    """`1 of 5`: the seeds that end below a win rate of one half."""
+    return f"{sum(value < HALF for value in finals)} of {len(finals)}" if finals else MISSING
 
 
 def _megabytes(cell: Cell) -> str:
