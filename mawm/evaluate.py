@@ -129,9 +129,9 @@ def _play(command: Command, at_end: contextlib.ExitStack) -> int:
     # torch and numba load only once the command line is right
     from mawm.envs.registry import environment_of, names_success
     from mawm.envs.starcraft.packages import game_name
-    from mawm.run_folder.manifest import read_config
+    from mawm.run_folder.manifest import check_folder, read_config
     from mawm.trained.published import card_for
-    from mawm.trained.run import check_folder, load_run
+    from mawm.trained.run import load_run
     from mawm.trained.tables import action_names, agent_lines, error_text, facts_of, lines_of
 
     with user_errors():

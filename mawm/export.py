@@ -79,8 +79,9 @@ def _policy(command: Command, folder: Path, file: Path) -> int:
     if file.suffix != ".pt2":
         fail(f"--policy {file}: the file is a program of torch.export; give a name that ends in .pt2")
     make_parent("--policy", file)
+    from mawm.run_folder.manifest import check_folder
     from mawm.trained.program import policy_of, write_program  # torch loads only once the command line is right
-    from mawm.trained.run import check_folder, load_run
+    from mawm.trained.run import load_run
 
     with user_errors():
         check_folder(folder)

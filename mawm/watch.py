@@ -11,6 +11,7 @@ import tyro
 from annotated_types import Interval
 
 from mawm.configs.command_line import environment_faults, fail, make_parent, parse, user_errors, writing
+from mawm.run_folder.manifest import check_folder, read_config
 from mawm.storage.atomic_files import write_whole
 from mawm.types import Seed
 
@@ -49,8 +50,8 @@ def main(args: list[str] | None = None) -> int:
     """Parse, load, play, write. Exit codes: 0 done, 1 the environment failed, 2 a user error."""
     command = parse(Command, prog="python -m mawm.watch", description=DESCRIPTION, args=args)
     out = command.run / "watch.html" if command.out is None else command.out
-    if not (command.run / "config.json").is_file():
-        fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
+    with user_errors():
+        check_folder(command.run)
     for flag, path, suffix, kind in (
         ("--out", out, ".html", "page is an HTML"),
         ("--gif", command.gif, ".gif", "film is a GIF"),
@@ -69,7 +70,6 @@ def _watch(command: Command, out: Path, at_end: contextlib.ExitStack) -> int:
     from mawm.filming.drawing import film_of
     from mawm.filming.gif import gif_of
     from mawm.filming.recording import recordable
-    from mawm.run_folder.manifest import read_config
     from mawm.trained.run import load_run
     from mawm.watching.page import page, watched
     from mawm.watching.recording import play

@@ -12,7 +12,7 @@ from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
 from mawm.methods import learner_names
 from mawm.run_folder.checkpoint import Loaded, newest
-from mawm.run_folder.manifest import read_config
+from mawm.run_folder.manifest import check_folder, read_config
 from mawm.run_folder.run_state import load_team
 from mawm.team import InlineTeam
 from mawm.types import Spaces
@@ -65,11 +65,3 @@ def load_run(folder: Path, spaces: Spaces | None = None) -> TrainedRun:
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"its checkpoint lacks {error}: it was saved by another version") from None
     return run
-
-
-def check_folder(folder: Path) -> None:
-    """ValueError if a folder is no run's."""
-    if not (folder / "config.json").is_file():
-        raise ValueError(
-            f"{folder} is not a run's folder: it holds no config.json; give the folder that mawm.train printed"
-        )
