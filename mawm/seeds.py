@@ -3,8 +3,7 @@
 import hashlib
 
 import numpy as np
-
-from mawm.types import Bools, Ints
+from numpy.typing import NDArray
 
 
 def named_generator(seed: int, name: str) -> np.random.Generator:
@@ -19,8 +18,8 @@ def named_seed(seed: int, name: str) -> int:
     return int(named_generator(seed, name).integers(2**63))
 
 
-def allowed_actions(avail: Bools, rng: np.random.Generator) -> Ints:
+def allowed_actions(avail: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
     """Uniformly random allowed actions (...) for masks (..., A): in each row the k-th allowed one, with a uniform k."""
     wanted = rng.integers(avail.sum(-1))  # number of allowed actions below the chosen one
-    chosen: Ints = ((avail.cumsum(-1) > wanted[..., None]) & avail).argmax(-1)
+    chosen: NDArray[np.int64] = ((avail.cumsum(-1) > wanted[..., None]) & avail).argmax(-1)
     return chosen
