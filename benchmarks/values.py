@@ -90,7 +90,8 @@ def imagined_return(
     start = model.rssm.observe_step(held.state, obs, previous, first, noise)
     act_noise = torch.rand(horizon, copies, generator=generator)
     state_noise = torch.rand(horizon, copies, config.groups, generator=generator)
-    rollouts = imagine(model, actor_critic.actor, start, avail, actor_critic.config.discount, act_noise, state_noise)
+    noise = torch.cat([state_noise, act_noise.unsqueeze(-1)], -1)
+    rollouts = imagine(model, actor_critic.actor, start, avail, actor_critic.config.discount, noise)
     valued = actor_critic.value(rollouts)
     return float(valued.value[0].mean()), float(valued.returns[0].mean())
 

@@ -4,12 +4,9 @@ Nothing is known about the observations of other environments: they are plain nu
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from mawm.envs.skirmish.contract import ATTACK_RANGE, SIGHT
-from mawm.envs.skirmish.smacv2.contract import TYPE_BITS
 from mawm.envs.skirmish.smacv2.vector import DrawnVectorEnv
 from mawm.filming.recording import Battle, EngineEnv
 from mawm.types import Bools, Floats, VectorEnv
@@ -56,14 +53,10 @@ def features_of(env: VectorEnv, battle: Battle, agent: int) -> Features:
     """The features of one agent's observation in a battle; without units if the environment is not the engine."""
     if not isinstance(env, EngineEnv):
         return Features((), (), 0, 0.0, 0.0)
-    c: Any = env.contract
-    if isinstance(env, DrawnVectorEnv):
-        bit = env.spec.kinds.index(battle.kinds[agent])
-        enemy = ally = 5 + int(c.shields) + TYPE_BITS
-        sight, reach = float(c.sight[bit]), float(c.reach[bit])
-    else:
-        enemy, ally = 5 + int(c.enemy_shields) + c.type_bits, 5 + int(c.ally_shields) + c.type_bits
-        sight, reach = SIGHT, ATTACK_RANGE
+    c = env.contract
+    enemy, ally = 5 + int(c.enemy_shields) + c.type_bits, 5 + int(c.ally_shields) + c.type_bits
+    kind = env.spec.kinds.index(battle.kinds[agent]) if isinstance(env, DrawnVectorEnv) else agent
+    sight, reach = float(c.sight[kind]), float(c.reach[kind])
     foes = tuple(c.n_agents + k for k in range(c.n_enemies))
     others = tuple(j for j in range(c.n_agents) if j != agent)
     after = 4 + c.n_enemies * enemy

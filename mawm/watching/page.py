@@ -11,7 +11,6 @@ from typing import Any
 from mawm import __version__
 from mawm.agents.agent import Agent
 from mawm.envs.registry import is_own
-from mawm.envs.skirmish.smacv2.vector import DrawnVectorEnv
 from mawm.filming.recording import Battle, EngineEnv, terrain
 from mawm.trained.run import TrainedRun
 from mawm.types import VectorEnv
@@ -87,8 +86,6 @@ def shields_observed(env: VectorEnv) -> tuple[bool, bool]:
     """Whether observations of the engine hold shields of enemies, and of allies."""
     if not isinstance(env, EngineEnv):
         return False, False
-    if isinstance(env, DrawnVectorEnv):
-        return bool(env.contract.shields), bool(env.contract.shields)
     return bool(env.contract.enemy_shields), bool(env.contract.ally_shields)
 
 
