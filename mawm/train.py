@@ -69,7 +69,8 @@ class Command:
     fresh: Annotated[bool, Common] = False
     """Start over in a new folder, even if the run could be continued."""
     resume: Annotated[Path | None, Common] = None
-    """Continue the run in this folder; --env-steps, --placement, --device, --log and --own.timeout-s may change."""
+    """Continue the run in this folder; --env-steps, --placement, --device, --log, --own.timeout-s and
+    --link.transport may change."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -271,6 +272,8 @@ def _banner(
     learners, minutes, disk = sizes
     places = {"process": "separate processes, one thread each", "stack": "one stack in this process, one thread"}
     where = places.get(facts["placement"], "this process, one thread")
+    if facts["placement"] == "process" and config.link.transport == "tcp":
+        where += ", with sockets between them"
     # nan: learners of this kind are not timed
     eta = "ETA unknown" if minutes != minutes else f"ETA about {minutes:.1f} min on an idle machine"
     shared = f"nominal bandwidth {config.sharing.bandwidth:g} of all bytes"

@@ -24,6 +24,19 @@ def test_run_has_its_settings_and_results(tmp_path: Path) -> None:
     assert (steps.tolist(), rates.tolist()) == ([1000, 2000], [0.25, 0.5])
 
 
+def test_runs_over_different_networks_are_different_cells(tmp_path: Path) -> None:
+    links = ({}, {"loss": 0.1}, {"loss": 0.5}, {"topology": "ring"}, {"delay": 10}, {"topology": "maps/chain.csv"})
+    for number, link in enumerate(links):
+        full = {"loss": 0.0, "delay": 0, "topology": "full", **link}
+        write_run(tmp_path / str(number), win_rate_rows({1000: 0.5}), method="both", link=full)
+    write_run(tmp_path / "alone", win_rate_rows({1000: 0.5}), method="independent", link={"loss": 0.1})
+    write_run(tmp_path / "old", win_rate_rows({1000: 0.5}), method="independent", seed=1)
+    cells, said = group(load_runs([tmp_path])[0])
+    labels = [cell.label.removeprefix("Both-0.05").strip(" ()") for cell in cells if cell.method == "both"]
+    assert sorted(labels) == ["", "chain.csv", "delay 10 rounds", "loss 0.1", "loss 0.5", "ring"]
+    assert [len(cell.runs) for cell in cells if cell.method == "independent"] == [2] and said == []
+
+
 def test_final_win_rate_is_of_the_last_policy(tmp_path: Path) -> None:
     rows = win_rate_rows({1000: 0.9, 2000: 0.5})
     write_run(tmp_path / "a", rows, {"win_rate": 0.625, "episodes": 320})

@@ -124,7 +124,7 @@ def _differing(runs: Sequence[RunRecord]) -> list[str]:
     settings = [flat({k: v for k, v in run.config.items() if k not in PLACES}) for run in runs]
     names = sorted({name for setting in settings for name in setting})
     if not runs[0].shares:
-        names = [name for name in names if not name.startswith("sharing.")]
+        names = [name for name in names if not name.startswith(("sharing.", "link."))]
     names = [name for name in names if name != "own.agents"]  # an order, which no result depends on
     mixed = [name for name in names if len({repr(s[name]) for s in settings if name in s}) > 1]
     return mixed[:4] + ([f"{len(mixed) - 4} more"] if len(mixed) > 4 else [])

@@ -37,6 +37,8 @@ class Outbox:
     messages: list[bytes] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     diagnostics: Metrics = field(default_factory=dict)
+    wire_bytes: int = 0
+    """Bytes that the agent wrote to its sockets, with all frames; 0 if messages pass through the driver."""
 
 
 class Broadcaster(Saved):

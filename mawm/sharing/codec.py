@@ -21,6 +21,7 @@ from mawm.types import ROLES, Origin, Rollout, Segment
 MAGIC = b"MAWM"
 VERSION = 2
 _HEADER = struct.Struct("<4sBBBBiqqIIIIi")
+HEADER_BYTES = _HEADER.size
 _CHECKSUM = 8
 _SEGMENT, _ROLLOUT = 0, 1
 _REALS = ("float32", "float16")
