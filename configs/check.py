@@ -1,6 +1,7 @@
 """Checks of a complete configuration. Each error message names the setting, its value and the rule in one line."""
 
 import math
+from importlib.util import find_spec
 from operator import attrgetter
 
 import numpy as np
@@ -10,7 +11,9 @@ from mawm.configs.train import SharingConfig, TrainConfig
 from mawm.envs.registry import is_own
 from mawm.envs.success import REPORTED, flag_of
 from mawm.runtime.import_user_code import load_factory
+from mawm.sharing.linked_learner import LONGEST_KEY, SHORTEST_KEY, read_secret
 from mawm.sharing.selectors import SELECTORS
+from mawm.sharing.topology import TOPOLOGIES, is_file, named_edges
 
 PRODUCTS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("agent.world_model.groups", "agent.world_model.classes"), 8192),
@@ -42,6 +45,8 @@ def check(config: TrainConfig) -> None:
             "use --placement inline, or --precision auto (TF32 on a GPU) or float32"
         )
     _check_selector(config.sharing)
+    _check_topology(config.link.topology)
+    _check_transport(config)
     _check_elite(config)
     _check_updates(config)
 
@@ -72,6 +77,45 @@ def _check_selector(sharing: SharingConfig) -> None:
         raise ValueError(
             f"sharing.selector is {shown(selector)}; it must be one of {', '.join(SELECTORS)}, or module:factory of "
             f"your own selector{nearest(selector, SELECTORS)}"
+        )
+
+
+def _check_topology(topology: str) -> None:
+    if topology in TOPOLOGIES:
+        return
+    if not is_file(topology):
+        raise ValueError(
+            f"link.topology is {shown(topology)}; it must be one of {', '.join(TOPOLOGIES)}, or the path of a file "
+            f"with lines SENDER,RECEIVER{nearest(topology, TOPOLOGIES)}"
+        )
+    named_edges(topology)
+
+
+def _check_transport(config: TrainConfig) -> None:
+    link, channel = config.link, config.sharing.channel
+    try:
+        read_secret(link.key_file)
+    except ValueError as error:
+        raise ValueError(
+            f"link.key_file {shown(link.key_file)} must be a file of {SHORTEST_KEY} to {LONGEST_KEY} bytes; {error}"
+        ) from None
+    if link.transport == "driver":
+        return
+    if config.placement not in ("auto", "process"):
+        raise ValueError(
+            f"link.transport tcp does not work with placement {config.placement}: messages travel from process to "
+            "process; use --placement process, or --link.transport driver"
+        )
+    if link.delay or channel not in ("real", "random"):
+        flag = f"--link.delay {link.delay}" if link.delay else f"--channel {channel}"
+        raise ValueError(
+            f"link.transport tcp does not work with {flag}: the driver would have to hold or rewrite messages that it "
+            "does not have; use --link.transport driver, which gives the same numbers"
+        )
+    if find_spec("zmq") is None:
+        raise ValueError(
+            "link.transport tcp needs the package pyzmq: pip install -c constraints.txt -e '.[link]', or use "
+            "--link.transport driver"
         )
 
 

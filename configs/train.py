@@ -53,6 +53,34 @@ class SharingConfig:
 
 
 @dataclass(frozen=True)
+class LinkConfig:
+    """The network between agents, which may lose or delay messages, or connect only some agents (docs/sharing.md)."""
+
+    loss: Share = 0.0
+    """Probability that the network loses a message on its way to one receiver, from 0 (none) to 1 (all). Every receiver
+    of a broadcast has a draw of its own."""
+    delay: Annotated[int, Interval(ge=0, le=10**6)] = 0
+    """Number of rounds from the sending of a message to its arrival; with 0 it arrives in the round in which it is
+    sent."""
+    topology: str = "full"
+    """Which agent hears which: `full`, `ring`, `star`, or a file. full: each hears all others. ring: each hears the one
+    before it. star: agent_0 hears all others, and they hear only agent_0. A file has lines SENDER,RECEIVER with the
+    names of channel.csv, say agent_0,agent_2; # begins a comment."""
+
+    transport: Literal["driver", "tcp"] = "driver"
+    """Way of the messages from agent to agent. driver: through the process of the training loop. tcp: from process to
+    process over ZeroMQ sockets (the extra `link`, docs/scaling.md). Both give equal numbers."""
+    key_file: str = ""
+    """File with a secret of 16 to 4096 bytes, with which agents recognise each other's messages (`tcp`); empty: a
+    random secret for each start."""
+
+    @property
+    def perfect(self) -> bool:
+        """Whether every message reaches every other agent in the round in which it is sent."""
+        return self.loss == 0.0 and self.delay == 0 and self.topology == "full"
+
+
+@dataclass(frozen=True)
 class SearchConfig:
     """The evolutionary search for explorers' policies."""
 
@@ -157,6 +185,7 @@ class TrainConfig:
     """Loggers beside metrics.jsonl: tensorboard, csv, wandb, mlflow, or your own writer as module:factory. wandb and
     mlflow are extras (docs/loggers.md)."""
     sharing: Annotated[SharingConfig, tyro.conf.arg(name="")] = field(default_factory=SharingConfig)
+    link: LinkConfig = field(default_factory=LinkConfig)
     gating: Annotated[GatingConfig, tyro.conf.arg(name="")] = field(default_factory=GatingConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)

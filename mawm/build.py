@@ -34,12 +34,16 @@ from mawm.sharing.broadcast import Broadcaster
 from mawm.sharing.budgets import BUDGETS, Budget, StepBudget, Unlimited
 from mawm.sharing.channel import Channel
 from mawm.sharing.codec import Wire, origin_of, rollout_bytes, segment_bytes
-from mawm.sharing.deliveries import DELIVERIES
+from mawm.sharing.deliveries import DELIVERIES, Delivery
 from mawm.sharing.ledger import ledger_file
+from mawm.sharing.link import Link
+from mawm.sharing.linked_learner import LinkedLearner, connect_all, origin_of_letter, read_secret
+from mawm.sharing.post import Post
 from mawm.sharing.provenance import Gate
 from mawm.sharing.selectors import AllOrNone, make_selector
+from mawm.sharing.topology import edges_of
 from mawm.storage.atomic_files import write_whole
-from mawm.storage.loggers import make_loggers, write_film
+from mawm.storage.loggers import make_loggers
 from mawm.storage.metrics_log import RetryingWriter
 from mawm.storage.retry_writes import Retrying
 from mawm.team import InlineTeam, ProcessTeam, StackedTeam, Team
@@ -55,10 +59,8 @@ def world_model_learner(
     """Learner `index` with a world model, and its broadcasters. `learner` may be a subclass of `Agent`."""
     plan, members = METHODS[config.method], members_of(config, spaces)
     several = spaces.n_agents > 1  # a team of one has nobody to tell
-    model, horizon = config.agent.world_model, config.agent.behaviour.horizon
-    wire = Wire(config.sharing.wire, model.classes)
-    segment = segment_bytes(model.seq_len, spaces.obs_size, spaces.n_actions, wire)
-    rollout = rollout_bytes(horizon, model.deter, model.groups, spaces.n_actions, wire)
+    model = config.agent.world_model
+    segment, rollout = largest_items(config, spaces)
     name, sharing = learner_names(members)[index], config.sharing
     step_budget = _step_budget(config, len(members), max(segment, rollout))
     segments = step_budget or _share_budget(sharing, sharing.window, model.seq_len, segment)
@@ -76,7 +78,7 @@ def world_model_learner(
         rollouts=_broadcaster(
             config, plan.rollouts and several, f"{name}/rollouts", ("critic",), sharing.rollout_window, rollouts
         ),
-        wire=wire,
+        wire=Wire(config.sharing.wire, model.classes),
         gate=gate_of(config),
         device=device,
     )
@@ -100,6 +102,35 @@ LEARNERS: dict[str, Callable[[int, TrainConfig, Spaces, str], Learner]] = {
 def make_learner(index: int, *, config: TrainConfig, spaces: Spaces, device: str) -> Learner:
     """Learner `index` of a method; picklable by reference, because worker processes call it."""
     return LEARNERS[METHODS[config.method].learner](index, config, spaces, device)
+
+
+def make_linked_learner(index: int, *, config: TrainConfig, spaces: Spaces, device: str) -> LinkedLearner:
+    """Learner `index` with sockets to the other learners; picklable by reference."""
+    names = learner_names(members_of(config, spaces))
+    edges = edges_of(config.link.topology, names)
+    post = Post(
+        index,
+        names,
+        receivers=[receiver for sender, receiver in edges if sender == index],
+        senders=[sender for sender, receiver in edges if receiver == index],
+        largest=max(largest_items(config, spaces)),
+    )
+    return LinkedLearner(
+        make_learner(index, config=config, spaces=spaces, device=device), post, read_secret(config.link.key_file)
+    )
+
+
+def over_tcp(config: TrainConfig, learners: int) -> bool:
+    """Whether messages travel between the learners' processes; a single learner has nobody to send to."""
+    return config.link.transport == "tcp" and learners > 1
+
+
+def largest_items(config: TrainConfig, spaces: Spaces) -> tuple[int, int]:
+    """Bytes of the largest segment and of a rollout, as messages."""
+    model = config.agent.world_model
+    wire = Wire(config.sharing.wire, model.classes)
+    segment = segment_bytes(model.seq_len, spaces.obs_size, spaces.n_actions, wire)
+    return segment, rollout_bytes(config.agent.behaviour.horizon, model.deter, model.groups, spaces.n_actions, wire)
 
 
 def _broadcaster(
@@ -136,6 +167,20 @@ def gate_of(config: TrainConfig) -> Gate:
     return Gate(*ROLES) if config.gating.gate == "open" else Gate(Role.PRIMARY)
 
 
+def delivery_of(config: TrainConfig, names: tuple[str, ...]) -> Delivery:
+    """The delivery of a run: a control, or the real channel, over the network that `--link` describes.
+
+    ValueError, with the number of the line, if the topology's file names an agent that is not among `names`.
+    """
+    rng = named_generator(config.seed, "channel/shuffled")
+    control = DELIVERIES[config.sharing.channel](config.sharing.stale_rounds, rng)
+    link = config.link
+    if len(names) < 2 or link.perfect:
+        return control
+    edges = edges_of(link.topology, names)
+    return control.over(lambda inner: Link(inner, names, config.seed, edges, link.loss, link.delay))
+
+
 def information_of(config: TrainConfig) -> Literal["none", "param_ig", "policy_mi"]:
     """The information term of a run: the chosen one, or the default of the gate (A's table 1)."""
     kind = config.agent.information.kind
@@ -145,7 +190,12 @@ def information_of(config: TrainConfig) -> Literal["none", "param_ig", "policy_m
 
 
 def check_room(config: TrainConfig, spaces: Spaces) -> None:
-    """ValueError if a replay is too small for its lanes: then no sequence could be sampled from it."""
+    """ValueError if settings do not fit the environment.
+
+    A replay may be too small for its lanes: then no sequence could be sampled from it. A file with a topology may name
+    agents that do not exist.
+    """
+    delivery_of(config, learner_names(members_of(config, spaces)))
     lanes = config.schedule.battles * len(members_of(config, spaces)[0])
     length, capacity = config.agent.world_model.seq_len, config.agent.replay.capacity
     if METHODS[config.method].world_model and capacity < lanes * length:
@@ -166,7 +216,10 @@ def resolve_placement(config: TrainConfig, learners: int, device: str, cores: in
 
     `auto` means `stack` on a GPU, and `process` on a CPU with more than one core and more than one learner. Learners of
     another kind (`LEARNERS`) are not stacked: `stack` means `inline` for them. Precision `bf16` cannot be stacked.
+    Messages over TCP travel between processes.
     """
+    if over_tcp(config, learners):
+        return "process"
     if config.placement == "stack" or (config.placement == "auto" and device != "cpu" and config.precision != "bf16"):
         return "stack" if METHODS[config.method].learner == "world_model" else "inline"
     if config.placement != "auto":
@@ -179,6 +232,14 @@ def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) 
     members = members_of(config, spaces)
     make = partial(make_learner, config=config, spaces=spaces, device=device)
     prepare = partial(prepare_process, config.precision, placement, device)
+    if placement == "process" and over_tcp(config, len(members)):
+        team = ProcessTeam(partial(make_linked_learner, config=config, spaces=spaces, device=device), members, prepare)
+        try:
+            connect_all(team, len(members))
+        except BaseException:
+            team.close(at_once=True)
+            raise
+        return team
     if placement == "process":
         return ProcessTeam(make, members, prepare)
     prepare()
@@ -201,21 +262,25 @@ def make_run(
     agent = config.agent
     collector = Collector(env, team, seq_len=agent.world_model.seq_len, discount=agent.behaviour.discount)
     nominal = 1.0 if shared and not plan.own_weights else config.sharing.bandwidth * several
-    delivery = DELIVERIES[config.sharing.channel](
-        config.sharing.stale_rounds, named_generator(config.seed, "channel/shuffled")
-    )
     resume_at = None if resume is None else resume.env_steps
     writers = make_loggers(config.log, folder, resume_at, print_stderr)
     write_ledger = Retrying(ledger_file(folder / "channel.csv", resume_at), "channel.csv", print_stderr)
     logs = [*(writer.rows for writer in writers if isinstance(writer, RetryingWriter)), write_ledger]
+    names = learner_names(team.members)
+    origin = origin_of_letter if over_tcp(config, len(names)) else origin_of
     saver = Saver(folder, config.schedule.keep_checkpoints, logs, print_stderr)
+
+    def write_film(env_steps: int, gif: bytes, size: tuple[int, int]) -> None:
+        for writer in writers:
+            writer.write_gif(env_steps, FILM, gif, size)
+
     run = Run(
         env_steps=config.env_steps,
         config=config.schedule,
         team=team,
-        names=learner_names(team.members),
+        names=names,
         collector=collector,
-        channel=Channel(nominal, shared, learner_names(team.members), origin_of, delivery, gate_of(config)),
+        channel=Channel(nominal, shared, names, origin, delivery_of(config, names), gate_of(config)),
         explorer_hook=explorer_hook,
         write_ledger=write_ledger,
         schedule=Schedule(config.schedule),
@@ -225,7 +290,7 @@ def make_run(
         save=lambda run: saver.save(run.collector.env_steps, partial(parts_of, run)),
         report=report,
         agents=env.spaces.agents,
-        film=FirstBattles(config, lambda steps, gif: write_film(writers, steps, FILM, gif), print_stderr),
+        film=FirstBattles(config, write_film, print_stderr),
     )
     if resume is not None:
         restore(run, resume)
@@ -234,8 +299,11 @@ def make_run(
 
 @contextmanager
 def temporary_run(config: TrainConfig, cores: int = 1) -> Iterator[Run]:
-    """A run on the CPU for a measurement or an audit; its folder is deleted at the end, so it has no other loggers."""
-    config = replace(config, log=())
+    """A run on the CPU for a measurement or an audit; its folder is deleted at the end, so it has no other loggers.
+
+    Messages pass through the driver.
+    """
+    config = replace(config, log=(), link=replace(config.link, transport="driver"))
     with ExitStack() as at_end:
         env = at_end.enter_context(closing(make_env(config, "train", config.schedule.battles)))
         config = with_agents(config, env.spaces.agents)

@@ -123,7 +123,7 @@ def evaluate_log_and_save(run: Run) -> None:
         metrics["time/env_steps_per_s"] = steps / max(1e-9, run.wall_s)
         for writer in run.writers:
             writer.write(steps, run.wall_s, metrics)
-        run.write_ledger(run.channel.ledger.close(steps))
+        run.write_ledger(run.channel.close_ledger(steps))
         run.report(run, metrics)
     if run.schedule.passed("save", steps, config.save_every) or run.wall_s - run.saved_at_s > 60 * config.save_minutes:
         run.save(run)

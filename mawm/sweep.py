@@ -38,7 +38,7 @@ class Command:
 
     grid: Annotated[Grid, tyro.conf.arg(name="")] = field(default_factory=Grid)
     preset: str = ""
-    """A sweep of the package (quick, learning, evidence, gating-ablation, paper-figures) or a .toml file."""
+    """A sweep of the package (quick, learning, evidence, gating-ablation, link, paper-figures) or a .toml file."""
     place: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = field(default_factory=ExecutorConfig)
     out: Path | None = None
     """Folder of the runs (default: runs/sweep, or runs/NAME of a named sweep)."""
@@ -100,7 +100,8 @@ def _planned(grids: list[Grid], on_this_machine: bool) -> list["PlannedRun"]:
     if unknown:
         raise ValueError(f"there is no method {unknown[0]!r} (choose from: {', '.join(METHODS)})")
     runs = expand(grids, lambda grid: _base(grid, configure), lambda method: METHODS[method].selects)
-    for config, words in {(run.kind, run.evaluate_args): (run.config, run.evaluate_args) for run in runs}.values():
+    each = {(run.kind, run.config.link, run.evaluate_args): run for run in runs}.values()
+    for config, words in [(run.config, run.evaluate_args) for run in each]:
         check_arguments(list(words), config)
         if on_this_machine:
             resolve_device(config.device)

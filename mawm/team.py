@@ -7,7 +7,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from mawm.agents.learner import Incidents, Learner, State
 from mawm.agents.stacked.learners import StackedLearners
 from mawm.runtime.processes import ignore_signals, start
 from mawm.sharing.broadcast import Outbox
+from mawm.sharing.linked_learner import LinkedLearner
 from mawm.types import Bools, Floats, Ints, Metrics, Segment, Since
 
 CLOSE_S = 5.0
@@ -201,9 +202,11 @@ def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Cal
     # Only the main process handles signals: it saves a checkpoint through the workers before it closes them. Ctrl-C,
     # `timeout` and service managers often signal all processes at once.
     ignore_signals()
+    learners: dict[int, Any] = {}
     try:
         prepare()
-        learners = {i: make(i) for i in indices}
+        for i in indices:
+            learners[i] = make(i)
         pipe.send((True, None))
         while True:
             call = pipe.recv()
@@ -218,6 +221,10 @@ def _serve(pipe: Connection, make: MakeLearner, indices: list[int], prepare: Cal
     except Exception:
         with contextlib.suppress(OSError):
             pipe.send((False, traceback.format_exc()))
+    finally:
+        for learner in learners.values():
+            if isinstance(learner, LinkedLearner):
+                learner.close()
 
 
 class ProcessTeam(Team):
@@ -262,6 +269,10 @@ class ProcessTeam(Team):
         return results
 
     def _receive(self, worker: int) -> Any:
+        # A worker may wait for messages of another one that has died. So the first death is reported, whoever is asked.
+        ready = wait([self._pipes[worker], *(process.sentinel for process in self._processes)])
+        if self._pipes[worker] not in ready:
+            worker = next(w for w, process in enumerate(self._processes) if process.sentinel in ready)
         try:
             fine, result = self._pipes[worker].recv()
         except (EOFError, ConnectionResetError):

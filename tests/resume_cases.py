@@ -72,6 +72,8 @@ CHANNELS: dict[str, dict[str, Any]] = {
     "both, one purse, at random": {"sharing": {"channel": "random", "budget_bytes_per_step": 400.0}},
     "both, their own": {"sharing": {"channel": "self", "wire": "float16"}},
     "both, shuffled": {"sharing": {"channel": "shuffled"}},
+    "both, lost and late": {"link": {"loss": 0.3, "delay": 2, "topology": "ring"}},
+    "both, their own, lost and late": {"sharing": {"channel": "self"}, "link": {"loss": 0.3, "delay": 2}},
     "the market": {"map": "market", "gating": {"gate": "policy"}},
     "a map of SMACv2": {"map": "10gen_terran_5_vs_5"},
 }

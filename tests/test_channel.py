@@ -95,7 +95,7 @@ def test_stale_delivery_is_late_and_survives_resume() -> None:
         got = stale.deliver("experience", [Outbox([bytes([k])]), Outbox()])
         assert got == [[], [(0, b"\0")] if k == 2 else []]
     again = Stale(2)
-    again.load_state(stale.state())
+    again.load_arrays(stale.arrays())
     assert again.deliver("experience", [Outbox(), Outbox()]) == [[], [(0, b"\1")]]
 
 

@@ -130,10 +130,11 @@ def documented_tags() -> set[str]:
 
 def test_metric_tags_written_equal_metric_tags_documented(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shared = "--bandwidth 0.5 --rollout-window 20 --schedule.updates-per-step 0.1"
-    # Two runs: the first adds an information term, beside which the critic learns from no replayed states.
+    # Two runs: the first adds an information term, beside which the critic learns from no replayed states, and an
+    # imperfect network.
     written: set[str] = set()
     for name, more in (
-        ("explored", "--gate strict --search.evolve-every 100 --env-steps 600"),
+        ("explored", "--gate strict --search.evolve-every 100 --env-steps 600 --link.loss 0.1 --link.delay 1"),
         ("run", "--env-steps 300"),
     ):
         code, _, err = train_here(tmp_path / name, *f"{shared} {more}".split(), capsys=capsys)

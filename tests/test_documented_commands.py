@@ -56,7 +56,8 @@ WITHOUT_OPTIONS = {"mawm", "mawm.envs.skirmish.golden", "mawm.benchmarks.market"
 TRAININGS = [
     each
     for each in distinct("mawm.train")
-    if not {"--help", "--resume", "--env"} & set(each.args) and not any(":make" in word for word in each.args)
+    if not {"--help", "--resume", "--env", "--link.transport"} & set(each.args)
+    and not any(":make" in word for word in each.args)
 ]
 """Those whose settings can be checked without a run, an optional package or a module that only the page shows."""
 PARSED = sorted({command.module for command in of_mawm()} - WITHOUT_OPTIONS)
@@ -186,7 +187,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def is_quick(command: Documented) -> bool:
     """Whether a command needs no package, environment, folder or time that a test cannot give it."""
     own = any(":make" in word for word in command.args)  # tests/test_own_environment.py, tests/test_notebooks.py
-    package = "--env" in command.args  # tests/test_smac_driver.py
+    package = {"--env", "--link.transport"} & set(command.args)  # tests/test_smac_driver.py, tests/test_link_runs.py
     service = {"wandb", "mlflow"} & set(command.args)  # tests/test_loggers.py
     missing = "environments" in " ".join(command.args) and importlib.util.find_spec("mpe2") is None  # the extra
     resumed = "--resume" in command.args  # tests/test_killed_runs.py

@@ -177,7 +177,7 @@ NAMED = (
     "evolved_at",
 )  # fmt: skip
 """The pieces that the fast suite drops one by one."""
-MUTATED = ("policy", "open", "both, one purse, at random", "both, as printed and late", "ippo")
+MUTATED = ("policy", "open", "both, one purse, at random", "both, as printed and late", "both, lost and late", "ippo")
 
 
 def half_played(case: str, folder: Path) -> Played:

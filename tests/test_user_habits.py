@@ -242,7 +242,10 @@ def test_edited_code_of_an_environment_is_told_and_recorded(tmp_path: Path, monk
     assert resumed_facts(before, {"sources": source_digests("my_task:make")}, 50, "again")[1] == 0
     (tmp_path / "my_rules.py").write_text("PAY = -5\n")
     facts, new = resumed_facts(before, {"sources": source_digests("my_task:make")}, 50, "again")
-    assert (facts["not_exact"], new) == (["from 50 steps on: your code was edited (my_task: my_rules.py)"], 1)
+    assert (facts["not_exact"], new) == (
+        ["from 50 steps on: your files were edited (my_task: my_rules.py)"],
+        1,
+    )
 
 
 def test_run_continues_with_another_timeout_and_with_names_that_an_earlier_version_did_not_record(

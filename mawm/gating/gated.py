@@ -76,7 +76,8 @@ class GatedExplorers(ExplorerHook):
             self.gate.check(segment.origin)
         if weights:
             self.explorers.evolve(weights)
-        return segments, self.explorers.policies()
+        # The explorers' policies are for the primary's `policy_mi`; no observation is among these arrays.
+        return segments, self.explorers.policy.arrays(self.explorers.psi)
 
     def _guarded(self, call: Callable[[], tuple[list[Segment], Arrays]]) -> tuple[list[Segment], Arrays]:
         """The result of `call`, or nothing if it fails; then explorers are disabled."""
@@ -103,16 +104,15 @@ class GatedExplorers(ExplorerHook):
 
     def state(self, since: Since) -> State | None:
         """The explorers' state and the step of their last evolution; only the reason if they are disabled."""
-        arrays, values = ({}, {}) if self.failure else self._state(since)
+        arrays: Arrays = {}
+        values: dict[str, Any] = {}
+        if not self.failure:
+            try:
+                arrays, values = self.explorers.state(since)
+            except EnvFault as error:  # their environment cannot give a snapshot
+                self._disable(str(error))
         own = {"evolved_at": self.evolved_at, "failure": self.failure, "told": self.last_metrics}
         return arrays, {**values, **own}
-
-    def _state(self, since: Since) -> State:
-        try:
-            return self.explorers.state(since)
-        except EnvFault as error:  # their environment cannot give a snapshot
-            self._disable(str(error))
-            return {}, {}
 
     def load_state(self, state: State) -> None:
         """Continue from `state`."""

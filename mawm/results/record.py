@@ -129,7 +129,15 @@ class RunRecord:
         elif self.method in METHODS and METHODS[self.method].shares_all:
             found["wire"] = self.config["sharing"].get("wire", USUAL["wire"])
         parts = [f"{k.replace('_', ' ')} {v}" for k, v in found.items() if v != USUAL[k]]
-        return ", ".join(parts + self._gating())
+        return ", ".join(parts + (self._link() if self.shares else []) + self._gating())
+
+    def _link(self) -> list[str]:
+        """Settings of the network between agents that differ from the defaults; earlier runs have none."""
+        link = self.config.get("link", {})
+        loss, delay, topology = link.get("loss", 0.0), link.get("delay", 0), str(link.get("topology", "full"))
+        found = [f"loss {loss:g}"] if loss else []
+        found += [f"delay {delay} rounds"] if delay else []
+        return found + ([Path(topology).name] if topology != "full" else [])
 
     def _gating(self) -> list[str]:
         """Settings of explorers and of the information term that differ from the defaults."""
@@ -184,11 +192,6 @@ class RunRecord:
     def conditions(self) -> tuple[str, ...]:
         """The labels of the other conditions under which the last policy was evaluated."""
         return tuple(name.removesuffix("/win_rate") for name in self.evaluation or {} if name.endswith("/win_rate"))
-
-    @property
-    def final_win_rate(self) -> float:
-        """Win rate of the last policy with greedy actions, as `final`."""
-        return self.final("win_rate")
 
     def final_interval(self, name: str) -> tuple[float, float]:
         """Low and high end of the interval of `win_rate` or `win_rate_sampled`, as `final`."""

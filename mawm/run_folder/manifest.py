@@ -11,6 +11,7 @@ from mawm.configs.presets import merge
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import is_own
 from mawm.runtime.import_user_code import source_digests
+from mawm.sharing.topology import is_file
 from mawm.storage.safe_read import digest, read_json
 
 EXACT = ("version", "device", "precision", "learners", "python", "packages", "machine", "threads")
@@ -40,9 +41,18 @@ def map_digest(config: TrainConfig) -> str:
 
 
 def user_sources(config: TrainConfig) -> dict[str, str]:
-    """Digests by path of the user's code that a run uses: of its environment and its selector."""
+    """Digests by path of the user's files that a run uses: the code of its environment and selector, its topology."""
     names = [name for name in (config.map, config.sharing.selector) if is_own(name)]
-    return {path: found for name in names for path, found in source_digests(name).items()}
+    found = {path: of_file for name in names for path, of_file in source_digests(name).items()}
+    return found | ({config.link.topology: digest(Path(config.link.topology))} if is_file(config.link.topology) else {})
+
+
+def check_folder(folder: Path) -> None:
+    """ValueError if a folder is no run's."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(
+            f"{folder} is not a run's folder: it holds no config.json; give the folder that mawm.train printed"
+        )
 
 
 def read_config(folder: Path) -> TrainConfig:
@@ -90,7 +100,7 @@ def resumed_facts(
 ) -> tuple[dict[str, Any], int]:
     """The facts of a run that is resumed at `env_steps` with `command`, and the number of new lines in `not_exact`.
 
-    `not_exact` has one line for each fact that has changed, one about edited code of the user, and with the packages
+    `not_exact` has one line for each fact that has changed, one about edited files of the user, and with the packages
     smac and smacv2 one about the running battles, which are lost. From there on, numbers may differ from those of an
     uninterrupted run. ValueError if the run was played with another game: its results would be of both.
     """
@@ -109,7 +119,7 @@ def resumed_facts(
         path for path, found in now.get("sources", {}).items() if before.get("sources", {}).get(path, found) != found
     )
     if edited:
-        new.append(f"from {env_steps} steps on: your code was edited ({', '.join(edited)})")
+        new.append(f"from {env_steps} steps on: your files were edited ({', '.join(edited)})")
     if before and "game" in now:
         new.append(f"from {env_steps} steps on: new battles, because a running game cannot be saved")
     lines = {"commands": [*before.get("commands", []), command], "not_exact": [*before.get("not_exact", []), *new]}

@@ -1,32 +1,63 @@
 """Rules of delivery: the real channel, and controls that deliver the same number of bytes with other content."""
 
 import base64
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mawm.sharing.broadcast import Outbox
 from mawm.sharing.codec import scramble
+from mawm.sharing.waiting import Arrays, Edge, Inboxes, Waiting
 from mawm.types import Saved
 
-Message = tuple[int, bytes]
-"""The number of the sender among the learners, and the encoded message."""
+
+@dataclass(frozen=True)
+class Fate:
+    """The numbers of messages of each edge that were lost in a round, and that arrived in it though sent earlier."""
+
+    lost: Counter[Edge] = field(default_factory=Counter)
+    late: Counter[Edge] = field(default_factory=Counter)
 
 
 class Delivery(Saved):
     """Turns the outboxes of all learners into the messages that each learner receives."""
 
-    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
+    imperfect: bool = False
+    """Whether the messages cross a network that loses or delays some of them (`--link`)."""
+    fate: Fate = Fate()
+    """What the network did to messages in the last `deliver`."""
+
+    def deliver(self, kind: str, outboxes: list[Outbox]) -> Inboxes:
         """The messages for each learner."""
         raise NotImplementedError
+
+    def over(self, link: Callable[["Delivery"], "Delivery"]) -> "Delivery":
+        """This delivery over a network: its messages cross the network after it chose them."""
+        return link(self)
+
+    def reaches(self, sender: int, receiver: int) -> bool:
+        """Whether what a sender broadcasts is sent to a receiver."""
+        return sender != receiver
+
+    def under_way(self) -> Counter[tuple[str, Edge]]:
+        """For each kind and edge the number of messages that were sent and have not arrived yet."""
+        return Counter()
+
+    def arrays(self) -> Arrays:
+        """Messages under way, for a checkpoint."""
+        return {}
+
+    def load_arrays(self, arrays: Arrays) -> None:
+        """Continue from `arrays`."""
 
 
 class Direct(Delivery):
     """Every message goes to every other learner at once, in order of sender."""
 
-    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
+    def deliver(self, kind: str, outboxes: list[Outbox]) -> Inboxes:
         """The messages for each learner."""
         return [
             [(j, message) for j, box in enumerate(outboxes) if j != i for message in box.messages]
@@ -41,29 +72,31 @@ class Stale(Delivery):
     """
 
     def __init__(self, lag: int) -> None:
-        self.lag = lag
-        self._waiting: dict[str, deque[list[list[bytes]]]] = {}
+        self._waiting = Waiting(lag)
 
-    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
+    def deliver(self, kind: str, outboxes: list[Outbox]) -> Inboxes:
         """The messages for each learner; none in the first `lag` rounds."""
-        waiting = self._waiting.setdefault(kind, deque())
-        waiting.append([box.messages for box in outboxes])
-        due = waiting.popleft() if len(waiting) > self.lag else [[] for _ in outboxes]
-        return Direct().deliver(kind, [Outbox(messages) for messages in due])
+        return self._waiting.exchange(kind, Direct().deliver(kind, outboxes))
 
-    def state(self) -> dict[str, Any]:
-        """The waiting messages, as base85 text."""
-        return {
-            kind: [[[base64.b85encode(m).decode() for m in box] for box in boxes] for boxes in waiting]
-            for kind, waiting in self._waiting.items()
-        }
+    def under_way(self) -> Counter[tuple[str, Edge]]:
+        """The messages that wait."""
+        return self._waiting.counts()
+
+    def arrays(self) -> Arrays:
+        """The waiting messages."""
+        return self._waiting.arrays()
+
+    def load_arrays(self, arrays: Arrays) -> None:
+        """Continue from `arrays`."""
+        if arrays:
+            self._waiting.load_arrays(arrays)
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self._waiting = {
-            kind: deque([[base64.b85decode(m) for m in box] for box in boxes] for boxes in waiting)
-            for kind, waiting in state.items()
-        }
+        """Continue from the state of an earlier version, which holds the waiting messages as base85 text."""
+        for kind, rounds in state.items():
+            for boxes in rounds:
+                outboxes = [Outbox([base64.b85decode(message) for message in box]) for box in boxes]
+                self._waiting.exchange(kind, Direct().deliver(kind, outboxes))
 
 
 KEPT = 64
@@ -73,22 +106,50 @@ KEPT = 64
 class Own(Delivery):
     """Each learner receives copies of its own last messages, in the number that the real channel would deliver.
 
+    The real channel (`road`) is the network if there is one. So a learner gets a copy for each message that would have
+    arrived in this round: lost messages are not replaced, and delayed ones are replaced when they would arrive.
+
     A learner that has sent no message yet receives none. The number due to it is carried over to later rounds.
     """
 
     def __init__(self) -> None:
+        self.road: Delivery = Direct()
         self._sent: dict[str, list[deque[bytes]]] = {}
         self._owed: dict[str, list[int]] = {}
 
-    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
+    @property
+    def imperfect(self) -> bool:  # type: ignore[override]
+        """Whether the real channel is imperfect."""
+        return self.road.imperfect
+
+    @property
+    def fate(self) -> Fate:  # type: ignore[override]
+        """What the network would have done to the real messages."""
+        return self.road.fate
+
+    def over(self, link: Callable[[Delivery], Delivery]) -> Delivery:
+        """The same, in the number that the real channel would deliver over this network."""
+        self.road = link(self.road)
+        return self
+
+    def reaches(self, sender: int, receiver: int) -> bool:
+        """Whether the real channel has this edge."""
+        return self.road.reaches(sender, receiver)
+
+    def under_way(self) -> Counter[tuple[str, Edge]]:
+        """Messages under way on the real channel, and on the edge of a learner to itself the copies carried over."""
+        carried = {(kind, (i, i)): n for kind, owed in self._owed.items() for i, n in enumerate(owed)}
+        return self.road.under_way() + Counter(carried)
+
+    def deliver(self, kind: str, outboxes: list[Outbox]) -> Inboxes:
         """The messages for each learner."""
         sent = self._sent.setdefault(kind, [deque(maxlen=KEPT) for _ in outboxes])
         owed = self._owed.setdefault(kind, [0] * len(outboxes))
-        total = sum(len(box.messages) for box in outboxes)
-        received: list[list[Message]] = []
+        due = self.road.deliver(kind, outboxes)
+        received: Inboxes = []
         for i, (box, own) in enumerate(zip(outboxes, sent, strict=True)):
             own.extend(box.messages)
-            owed[i] += total - len(box.messages)
+            owed[i] += len(due[i])
             count = owed[i] if own else 0
             owed[i] -= count
             # Newest first. Messages repeat if there are too few.
@@ -96,11 +157,12 @@ class Own(Delivery):
         return received
 
     def state(self) -> dict[str, Any]:
-        """The kept messages, as base85 text, and for each learner the number carried over."""
+        """The kept messages, as base85 text, for each learner the number carried over, and the network's state."""
         sent = {
             kind: [[base64.b85encode(m).decode() for m in own] for own in queues] for kind, queues in self._sent.items()
         }
-        return {"sent": sent, "owed": {kind: owed.copy() for kind, owed in self._owed.items()}}
+        road = {"road": self.road.state()} if self.imperfect else {}
+        return {"sent": sent, "owed": {kind: owed.copy() for kind, owed in self._owed.items()}, **road}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
@@ -109,6 +171,16 @@ class Own(Delivery):
             for kind, sent in state["sent"].items()
         }
         self._owed = {kind: list(map(int, owed)) for kind, owed in state["owed"].items()}
+        if self.imperfect:
+            self.road.load_state(state["road"])
+
+    def arrays(self) -> Arrays:
+        """The messages under way on the real channel."""
+        return self.road.arrays()
+
+    def load_arrays(self, arrays: Arrays) -> None:
+        """Continue from `arrays`."""
+        self.road.load_arrays(arrays)
 
 
 Scramble = Callable[[bytes, np.random.Generator], bytes]
@@ -125,7 +197,7 @@ class Shuffled(Delivery):
         self.scramble = scramble
         self._rng = rng
 
-    def deliver(self, kind: str, outboxes: list[Outbox]) -> list[list[Message]]:
+    def deliver(self, kind: str, outboxes: list[Outbox]) -> Inboxes:
         """The messages for each learner; all receivers of a message get the same permutation."""
         return Direct().deliver(kind, [Outbox([self.scramble(m, self._rng) for m in box.messages]) for box in outboxes])
 

@@ -28,8 +28,8 @@ class PlannedRun:
 
     @property
     def kind(self) -> TrainConfig:
-        """The settings that its duration depends on: all but the seed and the sharing."""
-        return replace(self.config, seed=0, sharing=TrainConfig().sharing)
+        """The settings that its duration depends on: all but the seed, the sharing and the network between agents."""
+        return replace(self.config, seed=0, sharing=TrainConfig().sharing, link=TrainConfig().link)
 
     @property
     def settings(self) -> tuple[str, ...]:
