@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import fields, is_dataclass, replace
 from importlib import resources
+from pathlib import Path
 from typing import Any, TypeVar
 
 from mawm.configs.settings import nearest, shown, valid
@@ -25,6 +26,21 @@ def read_packaged(folder: str, name: str, alternative: str = "") -> str:
         choices = f"{', '.join(known)}{alternative}"
         raise ValueError(f"there is no {kind} {name!r}{nearest(name, known)} (choose from: {choices})")
     return (resources.files("mawm.configs") / folder / f"{name}.toml").read_text()
+
+
+def load_document(folder: str, name: str) -> dict[str, Any]:
+    """The content of one of these files, or of a path that ends in .toml. ValueError if it cannot be read."""
+    if name.endswith(".toml"):
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{name}: cannot be read ({error})") from None
+    else:
+        text = read_packaged(folder, name, ", or a path that ends in .toml")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # invalid TOML, an integer of thousands of digits, or deep nesting
+        raise ValueError(f"{name}: {error}") from None
 
 
 def load_preset(name: str) -> TrainConfig:

@@ -8,6 +8,7 @@ COMMANDS = {
     "watch": "battles of a trained team on a page, with what the agents believe and imagine",
     "doctor": "likely faults of a run, or of an environment of your own, and what to try",
     "sweep": "many runs: maps x methods x bandwidths x seeds; a stopped sweep can be continued",
+    "tune": "which settings: trials with several seeds, of which the worse ones end early",
     "report": "a page about runs: tables with intervals, figures, versions, commands",
     "plot": "the paper's figures from runs",
     "export": "runs in one file: for marl-eval, or condensed for a repository; an agent's policy as a program",

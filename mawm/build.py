@@ -43,7 +43,7 @@ from mawm.sharing.provenance import Gate
 from mawm.sharing.selectors import AllOrNone, make_selector
 from mawm.sharing.topology import edges_of
 from mawm.storage.atomic_files import write_whole
-from mawm.storage.loggers import make_loggers, write_film
+from mawm.storage.loggers import make_loggers
 from mawm.storage.metrics_log import RetryingWriter
 from mawm.storage.retry_writes import Retrying
 from mawm.team import InlineTeam, ProcessTeam, StackedTeam, Team
@@ -269,6 +269,11 @@ def make_run(
     names = learner_names(team.members)
     origin = origin_of_letter if over_tcp(config, len(names)) else origin_of
     saver = Saver(folder, config.schedule.keep_checkpoints, logs, print_stderr)
+
+    def write_film(env_steps: int, gif: bytes, size: tuple[int, int]) -> None:
+        for writer in writers:
+            writer.write_gif(env_steps, FILM, gif, size)
+
     run = Run(
         env_steps=config.env_steps,
         config=config.schedule,
@@ -285,7 +290,7 @@ def make_run(
         save=lambda run: saver.save(run.collector.env_steps, partial(parts_of, run)),
         report=report,
         agents=env.spaces.agents,
-        film=FirstBattles(config, lambda steps, gif: write_film(writers, steps, FILM, gif), print_stderr),
+        film=FirstBattles(config, write_film, print_stderr),
     )
     if resume is not None:
         restore(run, resume)

@@ -1,23 +1,17 @@
 """`python -m mawm.sweep`: many runs of `mawm.train`. A manifest records them, so that a stopped sweep can continue."""
 
 import contextlib
-import os
 import shlex
-import signal
 import sys
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import tyro
-from annotated_types import Interval
 
 from mawm.configs.command_line import fail, parse
-from mawm.configs.sweeps import Grid, check_grid, load_sweep
+from mawm.configs.sweeps import ExecutorConfig, Grid, check_grid, load_sweep, split_train_args
 from mawm.configs.train import TrainConfig
-from mawm.runtime.display import Display, choose_display
-from mawm.runtime.processes import ignore_signals, stop_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,12 +25,11 @@ DESCRIPTION = """Run a grid of settings, several runs at a time. Each run has on
   python -m mawm.sweep --preset quick --dry-run             print the runs and an estimate of the time
   python -m mawm.sweep --preset quick                       all figures, in half an hour on two cores (estimated)
   python -m mawm.sweep --preset my_grid.toml --out runs/my_grid
+  python -m mawm.sweep --preset evidence --executor slurm --slurm.partition cpu --jobs 40
 
 After any stop (Ctrl-C, kill -9, a power cut) the same command continues the sweep and runs the missing runs. A run that
 fails is tried once more. If it fails again it is reported, and the exit code is 1.
 Then: python -m mawm.report OUT, python -m mawm.plot OUT -o figures."""
-
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -46,8 +39,7 @@ class Command:
     grid: Annotated[Grid, tyro.conf.arg(name="")] = field(default_factory=Grid)
     preset: str = ""
     """A sweep of the package (quick, learning, evidence, gating-ablation, link, paper-figures) or a .toml file."""
-    jobs: Annotated[int, Interval(ge=1, le=4096)] = CORES
-    """Number of simultaneous runs (default: the cores of this machine)."""
+    place: Annotated[ExecutorConfig, tyro.conf.arg(name="")] = field(default_factory=ExecutorConfig)
     out: Path | None = None
     """Folder of the runs (default: runs/sweep, or runs/NAME of a named sweep)."""
     dry_run: bool = False
@@ -66,19 +58,31 @@ def main(args: list[str] | None = None) -> int:
             "preset's file and give its path"
         )
     out = command.out or Path("runs") / (Path(command.preset).stem if command.preset else "sweep")
-    try:
-        runs = _planned(load_sweep(command.preset) if command.preset else [command.grid])
-        if command.dry_run:
-            return _dry_run(runs, out, command.jobs)
-        runner = _prepared(runs, out, command.jobs, shlex.join(["python", "-m", "mawm.sweep", *args]))
-    except (ValueError, OSError) as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        return 130
-    return _run(runner)
+    from mawm.sweeps.open_executor import check_executor, open_executor
+
+    with contextlib.ExitStack() as at_end:
+        try:
+            grids = load_sweep(command.preset) if command.preset else [command.grid]
+            if not command.dry_run:
+                check_executor(command.place)
+            runs = _planned(grids, on_this_machine=command.place.executor == "local")
+            if command.dry_run:
+                return _dry_run(runs, out, command.place.jobs)
+            from mawm.sweeps.runner import Runner
+            from mawm.sweeps.session import open_folder
+
+            lock, manifest = open_folder(out, runs)
+            executor = at_end.enter_context(open_executor(command.place, out))
+            runner = Runner(out, runs, manifest, command.place.jobs, lock, executor)
+            manifest.add_command(shlex.join(["python", "-m", "mawm.sweep", *args]))
+        except (ValueError, OSError) as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            return 130
+        return _run(runner)
 
 
-def _planned(grids: list[Grid]) -> list["PlannedRun"]:
+def _planned(grids: list[Grid], on_this_machine: bool) -> list["PlannedRun"]:
     """The runs of the grids, checked like the settings of mawm.train. ValueError for the first error."""
     from mawm.agents.compute import resolve_device
     from mawm.build import check_room
@@ -99,74 +103,44 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     each = {(run.kind, run.config.link, run.evaluate_args): run for run in runs}.values()
     for config, words in [(run.config, run.evaluate_args) for run in each]:
         check_arguments(list(words), config)
-        resolve_device(config.device)
+        if on_this_machine:
+            resolve_device(config.device)
         with contextlib.closing(make_env(config, "train", 1)) as env:
             check_room(config, env.spaces)
             make_explorer_hook(config, env.spaces).close()
     return runs
 
 
-def _prepared(runs: list["PlannedRun"], out: Path, jobs: int, command_line: str) -> "Runner":
-    """Make the folder, its lock and the manifest. ValueError if the folder has other runs or another process's lock."""
-    from mawm.storage.lock import FolderLock
-    from mawm.sweeps.manifest import Manifest
-    from mawm.sweeps.runner import Runner, check_folders
-
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FolderLock(out)
-    manifest = Manifest(out)
-    check_folders(out, runs, manifest)
-    manifest.plan(runs, command_line)
-    return Runner(out, runs, manifest, jobs, lock)
-
-
 def _run(runner: "Runner") -> int:
-    stopped: list[int] = []
-    display = choose_display()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopped.append(number)
-        runner.stop()
-        display.print_from_handler("every run saves and ends; once more to quit at once")
-
-    for number in stop_signals():
-        signal.signal(number, stop)
-    try:
-        return _work(runner, stopped, display)
-    finally:
-        ignore_signals()
-
-
-def _work(runner: "Runner", stopped: list[int], display: Display) -> int:
-    from mawm.sweeps.board import Board
+    from mawm.sweeps.executors import RefusedError
+    from mawm.sweeps.session import work
 
     total, done = len(runner.runs), runner.count("done")
-    _print_line(f"{total} runs into {runner.folder}, {runner.jobs} at a time; {done} are done")
-    board = Board(runner, display)
-    with display.showing(board.table):
-        runner.work(board)
-    return _end(runner, stopped)
+    try:
+        code = work(runner, f"{total} runs into {runner.folder}, {runner.jobs} at a time; {done} are done")
+    except RefusedError as error:
+        fail(str(error))
+    return _end(runner, code)
 
 
-def _print_line(line: str) -> None:
-    """Print a line. An error of the output is ignored: the runs continue without a terminal."""
-    with contextlib.suppress(OSError):
-        print(line, flush=True)
+def _end(runner: "Runner", stopped: int) -> int:
+    """Print the end of the sweep. `stopped` is the exit code after a signal, else 0."""
+    from mawm.sweeps.session import print_line
 
-
-def _end(runner: "Runner", stopped: list[int]) -> int:
     done = runner.count("done")
     if stopped:
-        _print_line(f"stopped: {done} of {len(runner.runs)} done; the same command goes on where this one stopped")
-        return 128 + stopped[0]
+        print_line(f"stopped: {done} of {len(runner.runs)} done; the same command goes on where this one stopped")
+        return stopped
     failed = [name for name in runner.runs if runner.manifest.runs[name].state == "failed"]
     for name in failed:
         entry, log = runner.manifest.runs[name], runner.log_of(runner.runs[name])
         lines = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []
+        said = "" if runner.executor.name == "local" else f", {entry.said}"
         print(
-            f"mawm: {name} failed with exit code {entry.exit_codes[-1]}: {''.join(lines)} (log: {log})", file=sys.stderr
+            f"mawm: {name} failed with exit code {entry.exit_codes[-1]}{said}: {''.join(lines)} (log: {log})",
+            file=sys.stderr,
         )
-    _print_line(f"{done} of {len(runner.runs)} done, {len(failed)} failed. Next: python -m mawm.report {runner.folder}")
+    print_line(f"{done} of {len(runner.runs)} done, {len(failed)} failed. Next: python -m mawm.report {runner.folder}")
     return 1 if failed else 0
 
 
@@ -207,12 +181,7 @@ def _base(grid: Grid, configure: "Callable[[list[str]], TrainConfig]") -> TrainC
     set_by_grid = (
         "--map", "--method", "--bandwidth", "--selector", "--channel", "--wire", "--seed", "--env-steps", "--preset",
     )  # fmt: skip
-    words = shlex.split(grid.train_args)
-    for word in words:
-        name = word.split("=")[0].replace("_", "-")
-        if name in (*set_by_grid, "--placement", "--run-dir", "--resume", "--help", "--help-all", "-h"):
-            raise ValueError(f"--train-args holds {name}, which is not for a sweep's runs")
-    return configure(["--preset", grid.train_preset, *words])
+    return configure(["--preset", grid.train_preset, *split_train_args(grid.train_args, set_by_grid)])
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "mawm.bench": "tests/test_bench_learner.py, test_bench_learning.py, test_bench_values.py, test_engine_fidelity.py",
     "mawm.benchmarks.market": "tests/test_market.py",
     "mawm.envs.skirmish.golden": "tests/test_golden_command.py",
+    "mawm.tune": "tests/test_tune.py",
     "mawm.standin": "tests/test_standin_process.py",
 }
 """Commands that have no parser of options, or take long, and the tests of what they do."""

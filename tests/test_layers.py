@@ -39,10 +39,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("build",),
     ("estimates",),
     ("results",),
-    ("auditing", "trained", "watching"),
+    ("auditing", "trained"),
+    ("watching",),
     ("audit", "train", "doctor", "evaluate", "export", "plot", "report", "standin", "verify", "watch"),
     ("sweeps",),
-    ("sweep",),
+    ("sweep", "tune"),
     ("benchmarks",),
     ("bench", "__main__"),
 )
@@ -252,12 +253,25 @@ def test_every_test_asserts(path: Path) -> None:
 
 
 COMMANDS = (
-    "", "train", "doctor", "evaluate", "export", "plot", "report", "standin", "sweep", "verify", "audit", "watch",
+    "", "train", "doctor", "evaluate", "export", "plot", "report", "standin", "sweep", "tune", "verify", "audit",
+    "watch",
 )  # fmt: skip
 
 
 def test_importing_a_command_loads_no_heavy_package() -> None:
-    heavy = {"torch", "numba", "pysc2", "smac", "tensorboard", "matplotlib", "scipy", "rich"}
+    heavy = {
+        "torch",
+        "numba",
+        "pysc2",
+        "smac",
+        "tensorboard",
+        "matplotlib",
+        "scipy",
+        "rich",
+        "ray",
+        "submitit",
+        "optuna",
+    }
     names = [f"mawm.{name}".rstrip(".") for name in COMMANDS]
     code = f"import sys, importlib\nfor name in {names}:\n    importlib.import_module(name)\n"
     code += f"    print(name, sorted({heavy} & sys.modules.keys()))"

@@ -123,7 +123,9 @@ def test_sweep_dry_run_prints_the_cost_and_starts_nothing(tmp_path: Path, capsys
 
 def test_manifest_interrupted_while_written_is_the_old_one(tmp_path: Path) -> None:
     runs = runs_of(Grid(methods=("both",), seeds=2))
-    Manifest(tmp_path).plan(runs, "first")
+    first = Manifest(tmp_path)
+    first.plan(runs)
+    first.add_command("first")
     (tmp_path / "manifest.json.new").write_text('{"version": 1, "runs": {"3m_b')  # killed in the middle
     manifest = Manifest(tmp_path)
     assert list(manifest.runs) == [run.name for run in runs]
@@ -131,21 +133,21 @@ def test_manifest_interrupted_while_written_is_the_old_one(tmp_path: Path) -> No
 
 
 def test_manifest_accepts_more_runs_and_steps_but_no_other_settings(tmp_path: Path) -> None:
-    Manifest(tmp_path).plan(runs_of(Grid(methods=("both",), seeds=1)), "first")
+    Manifest(tmp_path).plan(runs_of(Grid(methods=("both",), seeds=1)))
     manifest = Manifest(tmp_path)
-    manifest.plan(runs_of(Grid(methods=("both",), seeds=2, env_steps=70_000)), "second")
+    manifest.plan(runs_of(Grid(methods=("both",), seeds=2, env_steps=70_000)))
     assert len(manifest.runs) == 2 and "70000" in Manifest(tmp_path).runs["3m_both_b0.05_s0"].args
     with pytest.raises(ValueError, match=r"3m_both_b0.05_s0 with other settings"):
-        manifest.plan(runs_of(Grid(methods=("both",), seeds=1, train_args="--precision bf16")), "third")
+        manifest.plan(runs_of(Grid(methods=("both",), seeds=1, train_args="--precision bf16")))
 
 
 def test_manifest_refuses_fewer_steps_than_a_run_was_started_for(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path)
-    manifest.plan(runs_of(Grid(methods=("both",), seeds=1)), "first")
-    manifest.plan(runs_of(Grid(methods=("both",), seeds=1, env_steps=40_000)), "not begun")
+    manifest.plan(runs_of(Grid(methods=("both",), seeds=1)))
+    manifest.plan(runs_of(Grid(methods=("both",), seeds=1, env_steps=40_000)))
     manifest.runs["3m_both_b0.05_s0"].attempts = 1
     with pytest.raises(ValueError, match="begun for 40000 steps; got 30000"):
-        manifest.plan(runs_of(Grid(methods=("both",), seeds=1, env_steps=30_000)), "third")
+        manifest.plan(runs_of(Grid(methods=("both",), seeds=1, env_steps=30_000)))
 
 
 def test_sweep_refuses_a_folder_with_other_contents(tmp_path: Path) -> None:

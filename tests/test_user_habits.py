@@ -333,12 +333,13 @@ def test_value_after_a_switch_is_refused_with_how_to_write_it(
 
 def test_closed_terminal_stops_a_run_like_sigterm_but_not_under_nohup() -> None:
     asked: list[int] = []
-    with Stopping(until_exit=False) as stopping:
-        stopping.stop = lambda: asked.append(1)
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert (asked, stopping.exit_code) == ([1], 129)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
     try:
+        with Stopping(until_exit=False) as stopping:
+            stopping.stop = lambda: asked.append(1)
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert (asked, stopping.exit_code) == ([1], 129)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with Stopping(until_exit=False) as stopping:
             os.kill(os.getpid(), signal.SIGHUP)
             assert stopping.number == 0

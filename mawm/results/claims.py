@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mawm.results.aggregate import Estimate, paired_difference
 from mawm.results.cells import Cell, maps_of
 from mawm.results.record import SAMPLED
-from mawm.results.tables import Table, areas, common_horizon, percent
+from mawm.results.tables import WINS, Table, areas, common_horizon
 
 MARGIN = 0.05
 """Two methods are as good as each other if they differ by less than this share of battles."""
@@ -120,7 +120,7 @@ def _alike(measured: dict[str, dict[Way, Areas]]) -> list[tuple[str, ...]]:
 
 
 def _row(text: str, name: str, difference: str, gain: Estimate, verdict: Callable[[Estimate], str]) -> tuple[str, ...]:
-    return text, name, difference, percent(gain, "+.1f", "points"), verdict(gain)
+    return text, name, difference, WINS.difference(gain), verdict(gain)
 
 
 def _words(way: Way) -> str:

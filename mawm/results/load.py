@@ -73,12 +73,20 @@ def _read(folder: Path, warnings: list[str]) -> RunRecord:
     return RunRecord(folder, config, rows, saved, _evaluation(folder, int(rows[-1]["env_steps"]), warnings))
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _text(path: Path) -> str:
     try:
-        value = json.loads(path.read_text())
+        return path.read_text()
     except FileNotFoundError:
         raise ValueError(f"there is no {path.name}") from None
     except (OSError, ValueError) as error:
+        raise ValueError(f"{path.name} cannot be read ({error})") from None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    try:
+        value = json.loads(text)
+    except ValueError as error:
         raise ValueError(f"{path.name} cannot be read ({error})") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path.name} is not an object")
@@ -86,15 +94,9 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _rows(path: Path, warnings: list[str]) -> tuple[dict[str, float], ...]:
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        raise ValueError("there is no metrics.jsonl") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"metrics.jsonl cannot be read ({error})") from None
     rows: dict[float, dict[str, float]] = {}
     broken = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         row = _row(line)
         if row is None:
             broken.append(number)

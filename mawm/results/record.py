@@ -193,11 +193,6 @@ class RunRecord:
         """The labels of the other conditions under which the last policy was evaluated."""
         return tuple(name.removesuffix("/win_rate") for name in self.evaluation or {} if name.endswith("/win_rate"))
 
-    @property
-    def final_win_rate(self) -> float:
-        """Win rate of the last policy with greedy actions, as `final`."""
-        return self.final("win_rate")
-
     def final_interval(self, name: str) -> tuple[float, float]:
         """Low and high end of the interval of `win_rate` or `win_rate_sampled`, as `final`."""
         low, high = self.final(f"{name}_low"), self.final(f"{name}_high")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mawm.results.aggregate import Estimate, area_under_curve, improvement, iqm_interval, paired_difference, steps_to
-from mawm.results.cells import Cell, method_label
+from mawm.results.cells import Cell, cell_label
 from mawm.results.record import WIN_RATE, RunRecord, flat
 
 LEVEL = 0.8
@@ -74,7 +74,7 @@ def results_table(name: str, cells: Sequence[Cell]) -> Table:
         finals = [list(cell.finals_of(name).values()) for name in score.names]
         rows.append(
             (
-                method_label(cell.method),
+                cell_label(cell.method),
                 MISSING if cell.bandwidth is None else f"{cell.bandwidth:g}",
                 cell.variant or MISSING,
                 ", ".join(str(run.seed) for run in cell.runs),
@@ -150,15 +150,10 @@ def improvement_table(name: str, cells: Sequence[Cell]) -> Table | None:
     score = score_of(mine)
     if len(mine) < 2:
         return None
+    finals = [list(cell.finals_of(score.name).values()) for cell in mine]
     rows = [
-        (
-            row.label,
-            *(
-                MISSING if row is column else probability(improvement(*_values(row, column, score.name)))
-                for column in mine
-            ),
-        )
-        for row in mine
+        (row.label, *(MISSING if one is other else probability(improvement(one, other)) for other in finals))
+        for row, one in zip(mine, finals, strict=True)
     ]
     note = (
         f"The probability that a run of the row ends with a higher {score.words} than a run of the column: "
@@ -293,40 +288,23 @@ def command_of(run: RunRecord) -> tuple[str, str]:
     return shlex.join(["python", "-m", "mawm.train", *words]), "rebuilt"
 
 
-def percent(estimate: Estimate, form: str = ".1f", unit: str = "%") -> str:
-    """`87.5 % [80.1, 93.2]`, or with the reason for a missing interval."""
-    return _with_interval(estimate, lambda value: format(100 * value, form), f" {unit}")
+def _shown(form: str, scale: float = 1.0, unit: str = "") -> Callable[[Estimate], str]:
+    """How an estimate is shown: `87.5 % [80.1, 93.2]`, or with the reason for a missing interval."""
+
+    def shown(estimate: Estimate) -> str:
+        if not math.isfinite(estimate.value):
+            return MISSING
+        value, low, high = (format(scale * each, form) for each in (estimate.value, estimate.low, estimate.high))
+        if not math.isfinite(estimate.low):
+            return f"{value}{unit} ({estimate.seeds} seed{'s' * (estimate.seeds > 1)}: no interval)"
+        return f"{value}{unit} [{low}, {high}]"
+
+    return shown
 
 
-def number(estimate: Estimate) -> str:
-    """`12.3 [11.9, 12.8]`, or with the reason for a missing interval."""
-    return _with_interval(estimate, lambda value: f"{value:.3g}", "")
-
-
-def signed(estimate: Estimate) -> str:
-    """`+1.3 [+0.9, +1.8]`, or with the reason for a missing interval."""
-    return _with_interval(estimate, lambda value: f"{value:+.3g}", "")
-
-
-def probability(estimate: Estimate) -> str:
-    """`0.84 [0.60, 1.00]`, or with the reason for a missing interval."""
-    return _with_interval(estimate, lambda value: f"{value:.2f}", "")
-
-
-def _with_interval(estimate: Estimate, shown: Callable[[float], str], unit: str) -> str:
-    if not math.isfinite(estimate.value):
-        return MISSING
-    if not math.isfinite(estimate.low):
-        return f"{shown(estimate.value)}{unit} ({estimate.seeds} seed{'s' * (estimate.seeds > 1)}: no interval)"
-    return f"{shown(estimate.value)}{unit} [{shown(estimate.low)}, {shown(estimate.high)}]"
-
-
-WINS = Score("win_rate", "win rate", percent, lambda estimate: percent(estimate, "+.1f", "points"))
-RETURNS = Score("return", "return", number, signed)
-
-
-def _values(one: Cell, other: Cell, name: str) -> tuple[list[float], list[float]]:
-    return list(one.finals_of(name).values()), list(other.finals_of(name).values())
+number, probability = _shown(".3g"), _shown(".2f")
+WINS = Score("win_rate", "win rate", _shown(".1f", 100.0, " %"), _shown("+.1f", 100.0, " points"))
+RETURNS = Score("return", "return", number, _shown("+.3g"))
 
 
 def common_horizon(cells: Sequence[Cell], tag: str) -> float:

@@ -22,7 +22,7 @@ SHOWN = 30
 OTHER_LINES = 3
 """Lines of the terminal that the table leaves free: for its header, the summary and a message."""
 STEPS = {"train": "training", "evaluate": "evaluating", "waiting": "waiting"}
-COLOURS = {"done": "green", "failed": "red"}
+COLOURS = {"done": "green", "failed": "red", "pruned": "yellow"}
 WIDE = ("map", "method", "variant", "seed", "steps", "greedy", "sampled", "state", "ETA")
 NARROW = ("run", "steps", "greedy", "sampled", "state")
 WIDE_FROM = 80
@@ -65,6 +65,8 @@ class Board:
             elif now[1] > before[1]:
                 then = "no more attempts" if entry.state == "failed" else "one more attempt"
                 lines.append(f"failed   {name}: exit code {entry.exit_codes[-1]}, {then}; see {runner.log_of(run)}")
+            if entry.state == "pruned":
+                lines.append(f"pruned   {name}")
             if entry.state == "running" and (before[0] != "running" or now[1] > before[1]):
                 lines.append(f"started  {name}")
         return lines
@@ -96,7 +98,7 @@ class SweepTable:
 
     def _rows(self) -> list[dict[str, str]]:
         """The cells of the runs that have ended or were stopped, then of the active ones."""
-        steps = {job.run.name: STEPS[job.step] for job in list(self.runner.active)}
+        steps = {job.run.name: _step(self.runner, job) for job in list(self.runner.active)}
         ended, active = [], []
         for name, run in self.runner.runs.items():
             entry = self.runner.manifest.runs[name]
@@ -146,8 +148,15 @@ def job_line(runner: Runner, job: Job) -> str:
         "train": "",
         "evaluate": " (final evaluation)",
         "waiting": " (by a process of an earlier sweep)",
-    }
-    return f"  {job.run.name:<32} {progress.env_steps:>9,} of {wanted:,} steps  {rates}{step[job.step]}"
+    }[job.step]
+    said = "" if runner.executor.name == "local" or job.task is None else f", {job.task.ask()}"
+    return f"  {job.run.name:<32} {progress.env_steps:>9,} of {wanted:,} steps  {rates}{step}{said}"
+
+
+def _step(runner: Runner, job: Job) -> str:
+    """What an active run does: `queued`, or its step."""
+    queued = runner.executor.name != "local" and job.task is not None and job.task.ask().startswith("queued")
+    return "queued" if queued else STEPS[job.step]
 
 
 def results(config: TrainConfig, found: Progress | Entry, form: str = ".0f") -> str:

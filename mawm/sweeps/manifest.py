@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mawm.storage.atomic_files import write_whole
 from mawm.sweeps.grid import PlannedRun, without_steps
 
-State = Literal["pending", "running", "done", "failed"]
+State = Literal["pending", "running", "done", "failed", "pruned"]
 VERSION = 1
 
 
@@ -23,7 +23,9 @@ class Entry:
     attempts: int = 0
     """Number of starts, over all calls of the sweep."""
     exit_codes: list[int] = field(default_factory=list)
-    """Exit codes of failed attempts."""
+    """Exit codes of failed attempts; 256 if the executor took the machine away before the run could save."""
+    said: str = ""
+    """The executor's word on the last failed attempt."""
     win_rate: float | None = None
     """Final win rate of mawm.evaluate with greedy actions."""
     win_rate_sampled: float | None = None
@@ -60,7 +62,7 @@ class Manifest:
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"{self.path} is not a sweep's manifest ({error}); choose another --out") from None
 
-    def plan(self, runs: list[PlannedRun], command: str) -> None:
+    def plan(self, runs: list[PlannedRun]) -> None:
         """Add new runs. ValueError if a run was begun with other settings, or with more steps."""
         for run in runs:
             old = self.runs.get(run.name)
@@ -76,6 +78,10 @@ class Manifest:
                 )
         for run in runs:
             self.runs.setdefault(run.name, Entry(list(run.args))).args = list(run.args)
+        self.save()
+
+    def add_command(self, command: str) -> None:
+        """Record a command line."""
         self.commands.append(command)
         self.save()
 

@@ -1,5 +1,6 @@
 """A run's progress, read from the end of its log: a sweep reads often, and logs become long."""
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,3 +44,17 @@ def progress_of(folder: Path) -> Progress:
             found = (row.get(f"eval/{name}") for name in names)
             return Progress(steps, seconds, *(None if value is None else float(value) for value in found))
     return Progress(steps, seconds)
+
+
+def evaluations_of(folder: Path, tag: str) -> list[float]:
+    """The values of a tag in all evaluations that a run has made so far, in their order."""
+    try:
+        lines = (folder / "metrics.jsonl").read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    values = []
+    for line in lines:
+        if f'"{tag}"' in line:
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may be incomplete
+                values.append(float(json.loads(line)[tag]))
+    return values

@@ -1,11 +1,7 @@
-"""Runs the missing runs of a sweep: several processes with one thread each; a failed run is tried once more."""
+"""Runs the missing runs of a sweep: several at a time, with one thread each; a failed run is tried once more."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +12,7 @@ from mawm.run_folder.checkpoint import checkpoints
 from mawm.run_folder.locate import moved, nothing_saved
 from mawm.run_folder.manifest import read_config
 from mawm.storage.lock import FolderLock, holder
+from mawm.sweeps.executors import LOST, Executor, Started, Task
 from mawm.sweeps.grid import PlannedRun
 from mawm.sweeps.manifest import Manifest
 from mawm.sweeps.progress import Progress, progress_of
@@ -33,33 +30,56 @@ class Job:
 
     run: PlannedRun
     step: Step
-    process: subprocess.Popen[bytes] | None
+    task: Started | None
     """None while a process of an earlier call of the sweep still runs it."""
-    signals_sent: int = 0
-    """Number of stop signals sent to the process."""
+    stops_sent: int = 0
+    """Number of stop requests that the task was sent."""
+    saved_steps: int = -1
+    """Steps of the newest checkpoint at the start; -1: there was none."""
 
 
 class Runner:
     """One call of the sweep; `work` ends when all runs are done or `stop` was called."""
 
-    def __init__(self, folder: Path, runs: list[PlannedRun], manifest: Manifest, jobs: int, lock: FolderLock) -> None:
+    def __init__(
+        self, folder: Path, runs: list[PlannedRun], manifest: Manifest, jobs: int, lock: FolderLock, executor: Executor
+    ) -> None:
         self.folder = folder
         self.lock = lock
         """The lock of the sweep's folder, held until the process ends."""
-        self.runs = {run.name: run for run in runs}
+        self.runs: dict[str, PlannedRun] = {}
         self.manifest = manifest
         self.jobs = jobs
+        self.executor = executor
         self.active: list[Job] = []
         self.tries: dict[str, int] = {}
         self.stops = 0
         """Number of stop requests. After the first every run saves and ends, after the second it ends at once."""
+        self.add(runs)
+
+    def add(self, runs: list[PlannedRun]) -> None:
+        """Take further runs. ValueError if a folder or the manifest has the same names with other settings."""
+        check_folders(self.folder, runs, self.manifest)
+        self.manifest.plan(runs)
         for run in runs:
-            entry, final = manifest.runs[run.name], evaluation_of(self.folder, run)
+            self.runs[run.name] = run
+            entry, final = self.manifest.runs[run.name], evaluation_of(self.folder, run)
             entry.state = "pending" if final is None else "done"
             entry.forget_results()
             if final is not None:
                 entry.evaluated(final)
-        manifest.save()
+        self.manifest.save()
+
+    def prune(self, run: PlannedRun) -> None:
+        """Give up a run that is not done: if it is active, it saves and ends."""
+        entry = self.manifest.runs[run.name]
+        if entry.state in ("pending", "running"):
+            entry.state = "pruned"
+            self.manifest.save()
+        for job in self.active:
+            if job.run == run and job.task is not None and not job.stops_sent:
+                job.stops_sent = 1
+                job.task.stop()
 
     def count(self, state: str) -> int:
         """The number of this call's runs in a state."""
@@ -68,7 +88,7 @@ class Runner:
     def work(self, show: Callable[["Runner"], None], pause: float = 0.5) -> None:
         """Start, watch and finish runs; `show` is called once per round.
 
-        On an error all processes are stopped first.
+        On an error all tasks are stopped first.
         """
         try:
             while self.active or (not self.stops and self.count("pending")):
@@ -83,8 +103,8 @@ class Runner:
             self.stops = max(1, self.stops)
             for job in self.active:
                 self._pass_on_stops(job)
-                if job.process is not None:
-                    job.process.wait()
+            while any(job.task is not None and job.task.poll() is None for job in self.active):
+                time.sleep(pause)
             raise
 
     def stop(self) -> None:
@@ -115,49 +135,49 @@ class Runner:
             if folder.exists() and nothing_saved(folder, run.config.schedule.save_every):
                 shutil.rmtree(folder)
             where = [*run.args, "--run-dir", str(folder)]
-        self.active.append(Job(run, "train", self._process(run, "train", where)))
+        saved = checkpoints(folder)
+        task = self._start_task(run, "train", where)
+        self.active.append(Job(run, "train", task, saved_steps=saved[-1].env_steps if saved else -1))
 
-    def _process(self, run: PlannedRun, command: str, args: list[str]) -> subprocess.Popen[bytes]:
-        """Start a process in its own session: Ctrl-C reaches only the sweep, which sends each run one signal."""
-        self.log_of(run).parent.mkdir(parents=True, exist_ok=True)
-        evaluating = command == "evaluate"
-        out = self._new_evaluation(run) if evaluating else self.log_of(run)
-        if evaluating:
-            out.unlink(missing_ok=True)
-        with out.open("wb" if evaluating else "ab") as stdout, self.log_of(run).open("ab") as stderr:
-            return subprocess.Popen(
-                [sys.executable, "-m", f"mawm.{command}", *args],
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                start_new_session=True,
-            )
+    def _start_task(self, run: PlannedRun, step: Literal["train", "evaluate"], args: list[str]) -> Started:
+        name, output = run.name, self.log_of(run)
+        if step == "evaluate":
+            name, output = f"{run.name}-evaluate", self._new_evaluation(run)
+            output.unlink(missing_ok=True)
+        return self.executor.start(Task(name, ("-m", f"mawm.{step}", *args), output, self.log_of(run)))
 
     def _new_evaluation(self, run: PlannedRun) -> Path:
         return self.folder / run.name / "evaluation.json.new"
 
     def _pass_on_stops(self, job: Job) -> None:
-        """Send a stop signal for a new stop request; a process of an earlier sweep is left alone."""
-        if job.process is not None and job.signals_sent < self.stops and job.process.poll() is None:
-            job.signals_sent = self.stops
-            job.process.send_signal(signal.SIGINT)
+        """Pass on a new stop request; a process of an earlier sweep is left alone."""
+        if job.task is not None and job.stops_sent < self.stops and job.task.poll() is None:
+            job.stops_sent = self.stops
+            job.task.stop()
 
     def _update(self, job: Job) -> None:
         run = job.run
-        if job.process is None:
-            if self.stops or holder(self.folder / run.name) is None:
+        if job.task is None:
+            pruned = self.manifest.runs[run.name].state == "pruned"
+            if self.stops or pruned or holder(self.folder / run.name) is None:
                 self.active.remove(job)
-                self._set_pending(run)
+                if not pruned:
+                    self._set_pending(run)
             return
         self._pass_on_stops(job)
-        code = job.process.poll()
-        if code is None:
+        code = job.task.poll()
+        if code is not None:
+            self.active.remove(job)
+            self._ended(job, code, job.task.ask())
+
+    def _ended(self, job: Job, code: int, said: str) -> None:
+        """Decide what follows the end of a task: the evaluation, another attempt, or nothing."""
+        run = job.run
+        if self.manifest.runs[run.name].state == "pruned":
             return
-        self.active.remove(job)
         if code == 0 and job.step == "train" and not self.stops:
-            process = self._process(run, "evaluate", [str(self.folder / run.name), "--json", *run.evaluate_args])
-            self.active.append(Job(run, "evaluate", process))
+            task = self._start_task(run, "evaluate", [str(self.folder / run.name), "--json", *run.evaluate_args])
+            self.active.append(Job(run, "evaluate", task))
         elif code == 0 and job.step == "evaluate":
             self._new_evaluation(run).replace(self.folder / run.name / "evaluation.json")
             self._done(run)
@@ -165,13 +185,21 @@ class Runner:
             self._set_pending(run)
         elif holder(self.folder / run.name) is not None:  # a process of an earlier sweep has the lock
             self.active.append(Job(run, "waiting", None))
+        elif code == LOST and self._has_saved_more(job):
+            self.tries[run.name] -= 1
+            self._set_pending(run)
         else:
-            self._failed(run, code)
+            self._failed(run, code, said)
+
+    def _has_saved_more(self, job: Job) -> bool:
+        """Whether the run will get further than before: then the loss of its machine does not count as an attempt."""
+        saved = checkpoints(self.folder / job.run.name)
+        return job.step == "train" and bool(saved) and saved[-1].env_steps > job.saved_steps
 
     def _done(self, run: PlannedRun) -> None:
         final, entry = evaluation_of(self.folder, run), self.manifest.runs[run.name]
         if final is None:
-            self._failed(run, 0)
+            self._failed(run, 0, "the evaluation is incomplete")
             return
         entry.state = "done"
         entry.evaluated(final)
@@ -181,9 +209,10 @@ class Runner:
         self.manifest.runs[run.name].state = "pending"
         self.manifest.save()
 
-    def _failed(self, run: PlannedRun, code: int) -> None:
+    def _failed(self, run: PlannedRun, code: int, said: str) -> None:
         entry = self.manifest.runs[run.name]
         entry.exit_codes.append(code)
+        entry.said = said
         entry.state = "failed" if self.tries[run.name] >= TRIES else "pending"
         self.manifest.save()
 
