@@ -5,7 +5,6 @@ import errno
 import os
 import shlex
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,14 +22,13 @@ from mawm.run_folder.manifest import read_config
 from mawm.runtime.console import flush_output, print_stderr, print_stdout
 from mawm.runtime.display import Display, PlainLines, choose_display
 from mawm.runtime.signals import Stopping
+from mawm.runtime.training_progress import Progress, Row
 from mawm.types import Common
 
 if TYPE_CHECKING:
-    from rich.console import Group
-
     from mawm.loop import Run
     from mawm.run_folder.checkpoint import Loaded
-    from mawm.types import Metrics, Spaces
+    from mawm.types import Spaces
 
 DESCRIPTION = """Train a team of agents. Each learns a world model and sends a share of its data to the others.
 
@@ -51,10 +49,7 @@ NOT_SAVED = 3
 """Exit code of a run that could not be saved three times in a row."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a full disk, an exhausted quota, and a file over the size limit."""
-WIN_RATES = ("eval/win_rate", "eval/win_rate_sampled", "train/win_rate")
 EVALUATE = ("python", "-m", "mawm.evaluate")
-BAR_WIDTH = 40
-"""Columns of the progress bar at most."""
 
 
 @dataclass(frozen=True)
@@ -297,93 +292,6 @@ def _banner(
         f"curves: {curves}",
     ):
         print_stdout(line)
-
-
-class Progress:
-    """Shows each logged row: steps, speed, time left, win rates, realised bandwidth.
-
-    It has the win rates of the last evaluation (greedy, then sampled actions) with their 95 % intervals. Without
-    `wins`, because the environment may have none, it has the returns, and win rates too once a battle was won.
-    """
-
-    def __init__(self, display: Display | None = None, *, wins: bool = True) -> None:
-        self._wins = wins
-        self._display = display or PlainLines()
-        self._last: tuple[int, float] | None = None
-        self._evaluated: dict[str, float] = {}
-
-    def __call__(self, run: "Run", metrics: "Metrics") -> None:
-        """Show one logged row."""
-        steps, now = run.collector.env_steps, time.monotonic()
-        before, then = self._last or (0, now - run.wall_s)
-        self._last = (steps, now)
-        self._evaluated = metrics if "eval/win_rate" in metrics else self._evaluated
-        self._wins = self._wins or any(value > 0.0 for tag, value in metrics.items() if tag in WIN_RATES)
-        speed = (steps - before) / max(1e-9, now - then)
-        self._display.show(Row(run, metrics, self._evaluated, speed, self._wins))
-
-
-@dataclass(frozen=True)
-class Row:
-    """A logged row with the present number of steps: a line of text, or a bar and two lines for a live display."""
-
-    run: "Run"
-    metrics: "Metrics"
-    evaluated: "Metrics"
-    """Of the last evaluation."""
-    speed: float = 0.0
-    """Environment steps per second since the row before; 0: there is no row yet."""
-    wins: bool = True
-    """Whether to show win rates; otherwise returns."""
-
-    def _parts(self) -> list[str]:
-        steps, wanted = self.run.collector.env_steps, self.run.env_steps
-        left = max(0, wanted - steps) / self.speed if self.speed else 0.0
-        shown = {
-            "steps": f"{steps}/{wanted}",
-            "steps/s": f"{self.speed:.0f}" if self.speed else "-",
-            "ETA": f"{left / 60:.0f}m{left % 60:02.0f}s" if self.speed else "-",
-            **(self._win_rates() if self.wins else self._returns()),
-            "bandwidth": f"{self.metrics.get('channel/realised_bandwidth', 0.0):.4f}",
-        }
-        return [f"{name} {value}" for name, value in shown.items()]
-
-    def _win_rates(self) -> dict[str, str]:
-        return {
-            "win rate greedy": _with_interval(self.evaluated, "eval/win_rate"),
-            "sampled": _with_interval(self.evaluated, "eval/win_rate_sampled"),
-            "train": _percent(self.metrics.get("train/win_rate", float("nan"))),
-        }
-
-    def _returns(self) -> dict[str, str]:
-        tags = {"return greedy": "eval/return", "sampled": "eval/return_sampled"}
-        shown = {name: f"{self.evaluated[tag]:.4g}" if tag in self.evaluated else "-" for name, tag in tags.items()}
-        return {**shown, "train": f"{self.metrics['train/return']:.4g}" if "train/return" in self.metrics else "-"}
-
-    def __str__(self) -> str:
-        return "  ".join(self._parts())
-
-    def __rich__(self) -> "Group":
-        from rich.columns import Columns
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Column, Table
-
-        steps, speed, eta, *rest = self._parts()
-        head = Table.grid(Column(max_width=BAR_WIDTH), *(Column(no_wrap=True) for _ in range(3)), padding=(0, 2, 0, 0))
-        head.add_row(ProgressBar(self.run.env_steps, self.run.collector.env_steps), steps, speed, eta)
-        return Group(head, Columns(rest, padding=(0, 2)))
-
-
-def _with_interval(metrics: "Metrics", tag: str) -> str:
-    """`75 % [63, 84]`, or `-` before the first evaluation."""
-    if tag not in metrics:
-        return "-"
-    return f"{_percent(metrics[tag])} [{100 * metrics[f'{tag}_low']:.0f}, {100 * metrics[f'{tag}_high']:.0f}]"
-
-
-def _percent(value: float) -> str:
-    return "-" if value != value else f"{100 * value:.0f} %"
 
 
 if __name__ == "__main__":
