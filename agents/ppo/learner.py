@@ -151,7 +151,8 @@ class Ppo(Learner):
         }
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        writeable = np.require(np.ascontiguousarray(array), requirements="W")  # a copy of what came through Ray
+        return torch.from_numpy(writeable).to(self.device)
 
     def incidents(self) -> Incidents:
         """Non-finite updates since the last call: the number in a row, and the batch of the last one."""
