@@ -1,45 +1,11 @@
 """Team placements: the same numbers in one process or several; a failure names the agent."""
 
-import os
 import time
 
-import numpy as np
 import pytest
+from walkers import MEMBERS, Walker, nothing
 
 from mawm.team import InlineTeam, LearnerFailed, ProcessTeam, WorkerDied
-
-
-class Walker:
-    """Adds random numbers of its own generator; dies or raises when called to."""
-
-    def __init__(self, index: int) -> None:
-        self.index, self.generator, self.total = index, np.random.default_rng(index), 0.0
-
-    def walk(self, by: float, *, scale: float) -> float:
-        """One random step."""
-        self.total += scale * by * float(self.generator.normal())
-        return self.total
-
-    def fail(self, who: int) -> None:
-        """Raise in one learner."""
-        if who == self.index:
-            raise ValueError("out of luck")
-
-    def sleep(self) -> None:
-        """Be busy."""
-        time.sleep(60.0)
-
-    def die(self, who: int) -> None:
-        """End one worker."""
-        if who == self.index:
-            os._exit(7)
-
-
-def nothing() -> None:
-    """No preparation."""
-
-
-MEMBERS = ((0,), (1,), (2,))
 
 
 def test_process_team_equals_inline_team_and_failures_name_the_agent() -> None:

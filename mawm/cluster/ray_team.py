@@ -29,7 +29,7 @@ class LearnerActor:
     learner: Any
 
     def build(self, make: MakeLearner, index: int, prepare: Callable[[], None]) -> Answer:
-        """Build learner `index`; the result is the name of the node and its facts."""
+        """Build learner `index`; the result is the identity of the node and its facts."""
         return _answer(lambda: self._build(make, index, prepare))
 
     def call(self, method: str, row: tuple[Any, ...], shared: dict[str, Any]) -> Answer:
@@ -41,7 +41,7 @@ class LearnerActor:
 
         prepare()
         self.learner = make(index)
-        return f"{ray.util.get_node_ip_address()} ({ray.get_runtime_context().get_node_id()[:8]})", facts_here()
+        return str(ray.get_runtime_context().get_node_id()), facts_here()
 
 
 def _answer(call: Callable[[], Any]) -> Answer:
@@ -72,16 +72,21 @@ class RayTeam(Team):
             self._remove_group = lambda: remove_placement_group(group)
             self._actors: list[Any] = []
             at_failure.callback(self.close, at_once=True)
-            actor = ray.remote(LearnerActor).options(
-                num_cpus=1, max_restarts=0, max_task_retries=0, max_concurrency=1, runtime_env=_variables()
-            )
             for i in range(len(members)):
-                place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=i)
-                self._actors.append(actor.options(scheduling_strategy=place).remote())
-            refs = [each.build.remote(make, i, prepare) for i, each in enumerate(self._actors)]
-            built = [self._receive(i, ref, BUILD_S) for i, ref in enumerate(refs)]
+                actor = ray.remote(LearnerActor).options(
+                    num_cpus=1, max_restarts=0, max_task_retries=0, max_concurrency=1, runtime_env=_variables(),
+                    scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=i),
+                )  # fmt: skip
+                self._actors.append(actor.remote())
+            self.build(make, prepare)
             at_failure.pop_all()
-        self.places = tuple(place for place, _ in built)
+
+    def build(self, make: MakeLearner, prepare: Callable[[], None]) -> None:
+        """Let each actor build its learner, in place of the one it had."""
+        refs = [actor.build.remote(make, i, prepare) for i, actor in enumerate(self._actors)]
+        built = [self._receive(i, ref, BUILD_S) for i, ref in enumerate(refs)]
+        addresses = {node["NodeID"]: node["NodeManagerAddress"] for node in self._ray.nodes()}
+        self.places = tuple(f"{addresses.get(node, 'unknown')} ({node[:8]})" for node, _ in built)
         here = facts_here()
         self.differences = tuple(
             line for i, (_, there) in enumerate(built) for line in differences(self._name(i), there, here)
@@ -133,7 +138,8 @@ def _reserved(learners: int) -> Any:
     while not group.wait(1.0):
         if time.monotonic() > end:
             remove_placement_group(group)
-            free, all_cpus = (of.get("CPU", 0.0) for of in (ray.available_resources(), ray.cluster_resources()))
+            resources: list[dict[str, float]] = [ray.available_resources(), ray.cluster_resources()]
+            free, all_cpus = (of.get("CPU", 0.0) for of in resources)
             raise NoRoom(
                 f"the Ray cluster has no room for {learners} learner(s) with a CPU each: {free:g} of {all_cpus:g} CPUs "
                 f"are free after {ROOM_S:.0f} s; add a node (`ray start --address=HOST:PORT`), or wait for other runs"

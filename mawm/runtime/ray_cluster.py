@@ -9,6 +9,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import re
 import secrets
 import signal
 import socket
@@ -23,6 +24,9 @@ from mawm.runtime.processes import STOP_SIGNALS
 LOOPBACK = "127.0.0.1"
 MARK = b"address "
 """Begin of the line with which the holder of a private cluster tells its address."""
+PORT = 6379
+"""The port of a cluster's head, unless `ray start` was told another one."""
+_HAS_PORT = re.compile(r":\d+$")
 REACH_S = 5.0
 """Seconds within which the head of a cluster must accept a connection."""
 LONGEST_TEMP = 24
@@ -33,7 +37,7 @@ LONGEST_TEMP = 24
 def connect(address: str, cpus: int | None = None) -> Iterator[None]:
     """Ray is connected to a cluster inside this context.
 
-    `address` is `local`, `auto` or HOST:PORT. `local` starts a private cluster that listens on this machine only, and
+    `address` is `local`, `auto`, HOST or HOST:PORT (HOST alone: port 6379, as of `ray start`). `local` starts a private cluster that listens on this machine only, and
     ends it with the context; `cpus` is its number of CPUs (default: the cores of this machine). `auto` is the cluster
     that `ray start` has started on this machine. HOST:PORT is the head of any cluster. ValueError if Ray is missing or
     no cluster answers. Handlers of SIGINT, SIGTERM and SIGHUP stay as they were.
@@ -45,6 +49,7 @@ def connect(address: str, cpus: int | None = None) -> Iterator[None]:
             at_end.enter_context(_environment(_private_settings()))
             address = at_end.enter_context(_private_cluster(cpus or os.cpu_count() or 1))
         elif address != "auto":
+            address = address if _HAS_PORT.search(address) else f"{address}:{PORT}"
             _check_reachable(address)
         _join(address)
         import ray
