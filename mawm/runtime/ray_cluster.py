@@ -37,10 +37,12 @@ LONGEST_TEMP = 24
 def connect(address: str, cpus: int | None = None) -> Iterator[None]:
     """Ray is connected to a cluster inside this context.
 
-    `address` is `local`, `auto`, HOST or HOST:PORT (HOST alone: port 6379, as of `ray start`). `local` starts a private cluster that listens on this machine only, and
-    ends it with the context; `cpus` is its number of CPUs (default: the cores of this machine). `auto` is the cluster
-    that `ray start` has started on this machine. HOST:PORT is the head of any cluster. ValueError if Ray is missing or
-    no cluster answers. Handlers of SIGINT, SIGTERM and SIGHUP stay as they were.
+    `address` is `local`, `auto`, HOST or HOST:PORT. `local` starts a private cluster, which only this process's user
+    can enter, and ends it with the context; `cpus` is its number of CPUs (default: the cores of this machine). `auto`
+    is the cluster that `ray start` has started on this machine. HOST:PORT is the head of any cluster (HOST alone: port
+    6379). ValueError if Ray is missing or no cluster answers. Handlers of SIGINT, SIGTERM and SIGHUP stay as they were.
+
+    Do not import Ray before: it reads its environment variables when it is imported.
     """
     if importlib.util.find_spec("ray") is None:
         raise ValueError("Ray needs a package: pip install -c constraints.txt -e '.[ray]'")
@@ -79,7 +81,7 @@ def _check_reachable(address: str) -> None:
     """ValueError unless a process listens at HOST:PORT. Ray itself would try for a long time."""
     host, colon, port = address.rpartition(":")
     if not (colon and host and port.isdecimal()):
-        raise ValueError(f"the address of a Ray cluster must be local, auto or HOST:PORT; got {address!r}")
+        raise ValueError(f"the address of a Ray cluster must be local, auto, HOST or HOST:PORT; got {address!r}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
     except (OSError, OverflowError) as error:
@@ -97,6 +99,7 @@ def _private_settings() -> dict[str, str]:
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # nodes have the address 127.0.0.1: one machine is enough
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
