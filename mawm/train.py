@@ -22,6 +22,7 @@ from mawm.envs.success import described
 from mawm.run_folder.manifest import read_config
 from mawm.runtime.console import flush_output, print_stderr, print_stdout
 from mawm.runtime.display import Display, PlainLines, choose_display
+from mawm.runtime.ray_cluster import check_installed
 from mawm.runtime.signals import Stopping
 from mawm.runtime.training_progress import Progress, Row
 from mawm.types import Common
@@ -150,6 +151,8 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, command_li
 
     try:
         check_loggers(config.log)
+        if config.placement == "ray":
+            check_installed()
         with stopping:
             return _train_through_losses(config, command, resumed, command_line, stopping)
     except KeyboardInterrupt:  # `Stopping` raises it if `main` was called with `args`

@@ -87,7 +87,7 @@ def test_actor_that_ends_in_an_update_is_named_and_its_update_is_not_repeated(jo
     joined.keep(3)
     team, diary = RayTeam(Walker, MEMBERS, nothing), tmp_path / "diary"
     try:
-        with pytest.raises(WorkerDied, match=r"^agent 1 on node .* was lost \(.*\)$"):
+        with pytest.raises(WorkerDied, match=r"^agent 1 on node .* was lost \(its process ended\)$"):
             team.call(Walker.die_in_update, [1] * 3, [diary] * 3)
         with pytest.raises(WorkerDied, match="agent 1"):  # neither is the actor made anew
             team.call(Walker.walk, [1.0] * 3, scale=1.0)
@@ -124,7 +124,7 @@ def test_run_without_room_ends_with_one_line_and_exit_code_1(nodes: Nodes, tmp_p
 
 @pytest.fixture(scope="module")
 def teams(joined: Nodes) -> Iterator[dict[int, RayTeam]]:
-    """Teams by their number of learners. Their actors serve several runs, because a new one imports torch for seconds."""
+    """Teams by their number of learners. Their actors serve several runs: a new one imports torch for seconds."""
     joined.keep(3)
     made: dict[int, RayTeam] = {}
     yield made

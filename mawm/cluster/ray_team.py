@@ -14,6 +14,13 @@ ROOM_S = 60.0
 """Seconds within which the cluster must have a free CPU for each learner."""
 BUILD_S = 600.0
 """Seconds within which all learners must be built. A node that is busy imports torch slowly."""
+REASONS = {
+    "ActorDiedError": "its process ended",
+    "ActorUnavailableError": "its node gives no answer",
+    "NodeDiedError": "its node died",
+    "OutOfMemoryError": "Ray ended its process, because the memory of its node is full",
+}
+"""What Ray's errors mean for a learner."""
 T = TypeVar("T")
 Answer = tuple[bool, Any]
 """Whether a call succeeded; its result, or the traceback."""
@@ -154,5 +161,6 @@ def _variables() -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """Ray's reason in one line."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    """Ray's reason in a few words; the first line of its message for a rare one."""
+    kind = "NodeDiedError" if "node has died" in str(error) else type(error).__name__
+    return REASONS.get(kind, f"{kind}: {str(error).splitlines()[0]}")

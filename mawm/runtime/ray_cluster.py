@@ -33,6 +33,12 @@ LONGEST_TEMP = 24
 """Longest path for temporary files that leaves room for Ray's socket names, which have at most 107 bytes."""
 
 
+def check_installed() -> None:
+    """ValueError if Ray is missing."""
+    if importlib.util.find_spec("ray") is None:
+        raise ValueError("Ray needs a package: pip install -c constraints.txt -e '.[ray]'")
+
+
 @contextlib.contextmanager
 def connect(address: str, cpus: int | None = None) -> Iterator[None]:
     """Ray is connected to a cluster inside this context.
@@ -44,8 +50,7 @@ def connect(address: str, cpus: int | None = None) -> Iterator[None]:
 
     Do not import Ray before: it reads its environment variables when it is imported.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise ValueError("Ray needs a package: pip install -c constraints.txt -e '.[ray]'")
+    check_installed()
     with contextlib.ExitStack() as at_end:
         if address == "local":
             at_end.enter_context(_environment(_private_settings()))
