@@ -53,8 +53,8 @@ def _check_ray(config: TrainConfig) -> None:
         raise ValueError(f"ray_address is {shown(config.ray_address)}; it must be auto, local, HOST or HOST:PORT")
     if config.placement == "ray" and config.device not in ("auto", "cpu"):
         raise ValueError(
-            f"placement ray does not work with device {config.device}: learners on a cluster use one CPU each; use "
-            "--device cpu, or --placement stack on one machine"
+            f"device is {shown(config.device)}; with placement ray it must be cpu or auto: learners on a cluster use one "
+            "CPU each. On a GPU use --placement stack"
         )
 
 

@@ -112,6 +112,7 @@ def dry(path: Key) -> st.SearchStrategy[Any]:
         "device": st.sampled_from(["cpu", "cuda:99", "gpu"]),
         "selector": st.sampled_from([*SELECTORS, "gausian", "no_such_module:f"]),
         "placement": st.just("inline"),
+        "ray_address": st.sampled_from(["auto", "local", "head:6379", "two words", ""]),
         "success": st.sampled_from(["auto", "battle_won", "return>=5", "return>5", "no flag"]),
         "updates_per_step": st.floats(0.0, 1.0),
         "updates_per_behaviour": st.floats(0.1, 10.0),
