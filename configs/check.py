@@ -53,8 +53,8 @@ def _check_ray(config: TrainConfig) -> None:
         raise ValueError(f"ray_address is {shown(config.ray_address)}; it must be auto, local, HOST or HOST:PORT")
     if config.placement == "ray" and config.device not in ("auto", "cpu"):
         raise ValueError(
-            f"device is {shown(config.device)}; with placement ray it must be cpu or auto: learners on a cluster use one "
-            "CPU each. On a GPU use --placement stack"
+            f"device is {shown(config.device)}; with placement ray it must be cpu or auto: a learner on a cluster has "
+            "one CPU and no GPU (--placement stack uses a GPU)"
         )
 
 

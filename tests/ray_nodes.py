@@ -3,9 +3,12 @@
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = {
+    "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",  # actors import this checkout and `walkers`
     "RAY_AUTH_MODE": "disabled",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray leaves 127.0.0.1 as it is
     "RAY_USAGE_STATS_ENABLED": "0",
