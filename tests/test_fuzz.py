@@ -83,8 +83,8 @@ def flag(path: Key) -> str:
 
 
 def told(value: Any, said: str) -> bool:
-    """Whether a message quotes a value, as written or as the number it stands for."""
-    meant = {shown(value), shown(str(value))}
+    """Whether a message quotes a value (of a list, an item): as written, or as the number it stands for."""
+    meant = {shown(value), shown(str(value)), *(map(shown, value) if isinstance(value, list) else ())}
     for kind in (int, float, lambda text: int(Decimal(text))):
         with contextlib.suppress(TypeError, ValueError, ArithmeticError):
             meant.add(shown(kind(str(value))))
