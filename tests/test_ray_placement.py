@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 import real_runs
 from ray_nodes import SETTINGS, Nodes
 from real_runs import Started, children, differences, finish, is_running, read_until, rows, train, wait_until
-from resume_cases import METHODS, config_of
+from resume_cases import METHODS, ROUND, config_of
 from walkers import MEMBERS, Walker, nothing
 
 from mawm.agents.compute import prepare_process
@@ -134,7 +135,7 @@ def teams(joined: Nodes) -> Iterator[dict[int, RayTeam]]:
 
 def played(case: str, folder: Path, teams: dict[int, RayTeam] | None) -> Path:
     """The folder of a busy run of a case, on the cluster or in this process."""
-    config = config_of(case)
+    config = replace(config_of(case), env_steps=8 * ROUND)
     folder.mkdir(parents=True)
     env = make_env(config, "train", config.schedule.battles)
     members = members_of(config, env.spaces)
@@ -166,7 +167,7 @@ ORDER = sorted(METHODS, key=lambda case: case in ("centralized", "mappo"))
 @pytest.mark.parametrize("case", ORDER)
 def test_every_method_and_gate_has_the_numbers_of_inline(case: str, teams: dict[int, RayTeam], tmp_path: Path) -> None:
     inline, ray = played(case, tmp_path / "inline", None), played(case, tmp_path / "ray", teams)
-    assert differences(inline, ray) == [] and len(rows(ray)) >= 4
+    assert differences(inline, ray) == [] and len(rows(ray)) >= 3
     assert (inline / "channel.csv").read_bytes() == (ray / "channel.csv").read_bytes()
 
 
