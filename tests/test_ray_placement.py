@@ -249,11 +249,10 @@ def test_local_cluster_joins_no_killed_one_and_leaves_nothing(
     assert not (Path(home["HOME"]) / ".ray").exists()
 
 
-def test_killed_cluster_is_told_in_one_line(home: dict[str, str], tmp_path: Path) -> None:
-    began = time.monotonic()
-    code, _, err = finish(train(tmp_path / "run", "--placement", "ray", "--ray-address", "auto", **home))
-    assert code == 2 and err.count("\n") == 1 and "no Ray cluster answers" in err, err
-    assert time.monotonic() - began < 120.0
+def test_address_of_a_killed_cluster_is_told_in_one_line(home: dict[str, str], tmp_path: Path) -> None:
+    code, _, err = finish(train(tmp_path / "run", "--placement", "ray", "--ray-address", "127.0.0.1:9", **home))
+    assert code == 2 and err.count("\n") == 1, err
+    assert err.startswith("mawm: no Ray cluster answers at '127.0.0.1:9'")
 
 
 def test_sigterm_to_the_whole_group_saves(home: dict[str, str], tmp_path: Path) -> None:
