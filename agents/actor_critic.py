@@ -6,11 +6,10 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from mawm.agents import dense
 from mawm.agents.categorical import log_softmax, masked_logits, sample, softmax
 from mawm.agents.config import BehaviourConfig, WorldModelConfig
 from mawm.agents.entropy_weight import exploration
-from mawm.agents.fixed_heads import FixedHead
+from mawm.agents.fixed_heads import Outputs, fixed
 from mawm.agents.matmul import rounded
 from mawm.agents.nets import FeatureLinear, Mlp
 from mawm.agents.optimiser import Optimiser
@@ -121,11 +120,9 @@ class Head(nn.Module):
         out: Tensor = self.tail(self.first(deter, stoch))
         return out
 
-    def fixed(self, count: int) -> FixedHead | dense.Head:
+    def fixed(self, count: int) -> Outputs:
         """This perceptron with its present weights, without autograd, for `count` latent states at a time."""
-        if dense.is_dense():
-            return dense.Head(self.first, self.tail, slice(None))
-        return FixedHead(self.first, self.tail, count)
+        return fixed(self.first, self.tail, count)
 
 
 def policy_logits(actor: Head, latent: Latent, avail: Tensor) -> Tensor:
@@ -145,29 +142,21 @@ def threshold_avail(logits: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def imagine(
-    model: WorldModel,
-    actor: Head,
-    start: Latent,
-    avail: Tensor,
-    discount: float,
-    act_noise: Tensor,
-    state_noise: Tensor,
-) -> Imagined:
+def imagine(model: WorldModel, actor: Head, start: Latent, avail: Tensor, discount: float, noise: Tensor) -> Imagined:
     """Imagine rollouts of the actor in the model from B posterior states (Z Algorithm 1 line 12).
 
-    `avail` (B, A) is the true mask of the start; later masks are predicted. Uniform noise: act_noise (H, B) for
-    actions, state_noise (H, B, G) for latents.
+    `avail` (B, A) is the true mask of the start; later masks are predicted. Uniform noise (H, B, G + 1): of latents,
+    then of actions.
     """
     count, rows_of = len(avail), model.rssm.stoch_in.rows
-    transition, policy = model.rssm.transition(state_noise), actor.fixed(count)
+    transition, policy = model.rssm.transition(noise[..., :-1]), actor.fixed(count)
     reward_of, terminal_of, avail_of = model.fixed_predictors(count)
     state, inputs = start, (rounded(start.deter), rows_of(start.stoch))
     steps: list[tuple[Tensor, ...]] = []
     states, arrivals = [start], list[tuple[Tensor, Tensor]]()
-    for t in range(len(act_noise)):
+    for t, uniform in enumerate(noise[..., -1]):
         logits = masked_logits(policy(*inputs), avail)
-        action = sample(softmax(logits), act_noise[t])
+        action = sample(softmax(logits), uniform)
         steps.append((avail, logits, action))
         state = transition(t, state, action)
         inputs = rounded(state.deter), rows_of(state.stoch)
@@ -188,15 +177,11 @@ def imagine(
 def imagine_from(
     model: WorldModel, actor_critic: "ActorCritic", starts: tuple[Starts, ...], noise: Tensor
 ) -> tuple[Imagined, Latent]:
-    """Rollouts from the chosen states of one or two sets of sequences, and the states of the first set's sequences.
-
-    Uniform noise (H, B, G + 1): of latents, then of actions.
-    """
+    """Rollouts from the chosen states of one or two sets of sequences, and the states of the first set's sequences."""
     states, avails, sequences = zip(*(model.start_states(each) for each in starts), strict=True)
     start = Latent(*(torch.cat(parts) for parts in zip(*states, strict=True)))
     discount = actor_critic.config.discount
-    latents, actions = noise[..., :-1], noise[..., -1]
-    return imagine(model, actor_critic.actor, start, torch.cat(avails), discount, actions, latents), sequences[0]
+    return imagine(model, actor_critic.actor, start, torch.cat(avails), discount, noise), sequences[0]
 
 
 class ActorCritic(nn.Module):

@@ -18,7 +18,7 @@ from mawm.agents.config import AgentConfig
 from mawm.agents.information.parameters import ParameterInformation
 from mawm.agents.information.policies import PolicyInformation
 from mawm.agents.information.term import Intrinsic
-from mawm.agents.learner import GatedLearner, Incidents, State
+from mawm.agents.learner import Incidents, Learner, State
 from mawm.agents.model_trainer import ModelTrainer
 from mawm.agents.pooled_replay import PooledReplay
 from mawm.agents.scales import RewardUnit
@@ -39,7 +39,7 @@ GENERATORS = ("act", "evaluate", "model", "score", "behaviour", "examine", "expl
 
 
 @dataclass(eq=False, repr=False)
-class Agent(GatedLearner):
+class Agent(Learner):
     """The learner of the environment agents in `members`: one agent, or the whole team with one model.
 
     A lane is one member in one of the battles that run side by side: `lanes` = members x battles. The learner has one
@@ -212,10 +212,7 @@ class Agent(GatedLearner):
         return self.rollouts.publish(items, sizes, losses, partial(codec.encode_rollout, wire=self.wire))
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, share_won: float = 0.0) -> Metrics:
-        """Take gradient steps on Eqs. 4-5 with own and received rollouts.
-
-        `share_won`: share of the latest training battles that the team won; the entropy weight depends on it.
-        """
+        """Take gradient steps on Eqs. 4-5 with own and received rollouts. `share_won` sets the entropy weight."""
         metrics = self.behaviour_trainer.fit(self.begin_fit_behaviour(messages, share_won), env_steps)
         self.acting.follow(self.model_trainer.updates)
         return metrics

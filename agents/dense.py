@@ -5,7 +5,7 @@ The learner's usual operations gather rows and have gradients that are written b
 Within `formulas()` the same networks compute by the formulas below; the numbers differ by rounding only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -109,31 +109,24 @@ def gates_in(rssm: "Rssm", stoch: Tensor, action: Tensor) -> Tensor:
     return of_action + one_hot(stoch, rssm.config.classes).flatten(-2) @ rssm.stoch_in.weight
 
 
-class Transition:
+def transition(rssm: "Rssm", noise: Tensor) -> "Callable[[int, Latent, Tensor], Latent]":
     """`rssm.Transition` by the plain formulas."""
 
-    def __init__(self, rssm: "Rssm", noise: Tensor) -> None:
-        self.rssm, self.noise = rssm, noise
-
-    def __call__(self, t: int, state: "Latent", action: Tensor) -> "Latent":
-        """States (..., D), (..., G) after actions (...) in `state`, with the noise of step t."""
-        rssm = self.rssm
+    def step(t: int, state: "Latent", action: Tensor) -> "Latent":
         deter = gated_unit(state.deter, gates_in(rssm, state.stoch, action), rssm.recurrent(state.deter))
-        return type(state)(deter, draw(rssm.prior(deter), self.noise[t]))
+        return type(state)(deter, draw(rssm.prior(deter), noise[t]))
+
+    return step
 
 
-class Head:
-    """`fixed_heads.FixedHead` by the plain formulas."""
+def head(first: "FeatureLinear", tail: "Mlp", columns: slice) -> Callable[[Tensor, Tensor], Tensor]:
+    """`fixed_heads.fixed` by the plain formulas."""
+    of_deter, bias, of_stoch = first.deter.weight[columns], first.deter.bias[columns], first.stoch.weight[:, columns]
 
-    def __init__(self, first: "FeatureLinear", tail: "Mlp", columns: slice) -> None:
-        self.weights = first.deter.weight[columns], first.deter.bias[columns], first.stoch.weight[:, columns]
-        self.tail = tail
-
-    def __call__(self, deter: Tensor, rows: Tensor) -> Tensor:
-        """Outputs (B, out) of h (B, D) and rows (B, G) of the weight of z."""
-        of_deter, bias, of_stoch = self.weights
-        groups = rows.shape[-1]
-        places = torch.arange(len(of_stoch), device=rows.device).view(groups, -1)
+    def outputs(deter: Tensor, rows: Tensor) -> Tensor:
+        places = torch.arange(len(of_stoch), device=rows.device).view(rows.shape[-1], -1)
         onehot = (rows.unsqueeze(-1) == places).to(deter.dtype).flatten(-2)
-        out: Tensor = self.tail(functional.linear(deter, of_deter, bias) + onehot @ of_stoch)
+        out: Tensor = tail(functional.linear(deter, of_deter, bias) + onehot @ of_stoch)
         return out
+
+    return outputs

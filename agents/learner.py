@@ -27,10 +27,7 @@ class Learner:
         raise NotImplementedError
 
     def played(self, actions: Ints, *, slot: str) -> None:
-        """The actions (L,) that were played in the last step, if others replaced some of those that `act` returned.
-
-        A memory of actions must hold the played ones. By default there is none.
-        """
+        """The actions (L,) that were played in the last step, where not those of `act`; a memory must hold them."""
 
     def remember(self, segments: list[Segment]) -> None:
         """Store own experience."""
@@ -56,10 +53,7 @@ class Learner:
         return Outbox()
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, share_won: float = 0.0) -> Metrics:
-        """Take gradient steps on actor and critic.
-
-        `share_won`: share of the latest training battles that the team won.
-        """
+        """Take gradient steps on actor and critic; `share_won`: share of the latest training battles that were won."""
         raise NotImplementedError
 
     def incidents(self) -> Incidents:
@@ -76,24 +70,4 @@ class Learner:
 
     def load_state(self, arrays: Arrays, values: dict[str, Any]) -> None:
         """Continue from `state`."""
-        raise NotImplementedError
-
-
-class GatedLearner(Learner):
-    """A learner that can use data of explorers as far as the gate allows (docs/gating.md)."""
-
-    def policy_weights(self) -> Arrays:
-        """Copies of the weights that the policy needs to act."""
-        raise NotImplementedError
-
-    def add_explorer_starts(self, segments: list[Segment]) -> None:
-        """Store explorers' segments as start states of rollouts."""
-        raise NotImplementedError
-
-    def learn_from_explorers(self, segments: list[Segment]) -> None:
-        """Store explorers' segments like received ones, so that the world model learns from them."""
-        raise NotImplementedError
-
-    def compare_with(self, policies: Arrays) -> None:
-        """Use explorers' policies in the information term."""
         raise NotImplementedError

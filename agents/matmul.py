@@ -5,6 +5,7 @@ learner. On a processor with AMX torch rounds the factors; with AVX512-BF16 only
 """
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,20 +46,18 @@ class _RoundedLinear(torch.autograd.Function):
     """x W', where all three products (forward, and the gradients of x and W) have factors rounded to bf16."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         x16, weight16 = x.bfloat16(), weight.bfloat16()
         ctx.save_for_backward(x16, weight16)
         return functional.linear(x16, weight16).float()
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x16, weight16 = ctx.saved_tensors  # type: ignore[attr-defined]
-        needs = ctx.needs_input_grad  # type: ignore[attr-defined]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x16, weight16 = ctx.saved_tensors
+        needs_x, needs_weight = ctx.needs_input_grad
         grad16 = grads[0].bfloat16()
-        grad_x = (grad16 @ weight16).float() if needs[0] else None
-        flat = grad16.flatten(0, -2)
-        grad_weight = (flat.t() @ x16.flatten(0, -2)).float() if needs[1] else None
-        return grad_x, grad_weight
+        grad_x = (grad16 @ weight16).float() if needs_x else None
+        return grad_x, (grad16.flatten(0, -2).t() @ x16.flatten(0, -2)).float() if needs_weight else None
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -109,10 +108,7 @@ def relu_affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class Factor:
-    """The right factor (in, out) of many products without autograd, made contiguous and rounded once.
-
-    A product of few rows with a contiguous factor takes half the time.
-    """
+    """The right factor (in, out) of many products without autograd: rounded once, and contiguous (twice as fast)."""
 
     def __init__(self, values: Tensor) -> None:
         self.rounded = _ROUNDED

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mawm.agents.compute import on_device, to_tensor
 from mawm.agents.information.term import Intrinsic
@@ -134,21 +135,16 @@ class ModelTrainer:
 
     def _padded(self, segments: Sequence[Segment]) -> tuple[Batch, Tensor]:
         """A batch of segments, padded with zeros, and the mask (T, B) of the steps that are not padding."""
-        length = max(len(s) for s in segments)
-        count = len(segments)
-        valid = np.arange(length)[:, None] < np.array([len(s) for s in segments])
+        lengths, device = np.array([len(s) for s in segments]), self.device
+        valid = np.arange(lengths.max())[:, None] < lengths
 
         def padded(name: str) -> Tensor:
-            first = getattr(segments[0], name)
-            out = np.zeros((length, count, *first.shape[1:]), first.dtype)
-            for i, segment in enumerate(segments):
-                out[: len(segment), i] = getattr(segment, name)
-            return to_tensor(out, self.device)
+            return pad_sequence([to_tensor(getattr(segment, name)) for segment in segments]).to(device)
 
         # A segment lies in one battle, so the memory is reset where the battle begins.
-        first, own = padded("is_first"), torch.ones(count, dtype=torch.bool, device=self.device)
+        first, own = padded("is_first"), torch.ones(len(segments), dtype=torch.bool, device=device)
         fields = [padded(name) for name in ("obs", "prev_action", "reward", "terminal")]
-        return Batch._make([*fields, first, first, padded("avail"), own]), torch.from_numpy(valid).to(self.device)
+        return Batch._make([*fields, first, first, padded("avail"), own]), torch.from_numpy(valid).to(device)
 
     def draw_starts(self, count: int, rng: np.random.Generator, source: Sampler) -> Starts:
         """Sequences from `source`, and `count` of their states in which rollouts start.

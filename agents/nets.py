@@ -12,9 +12,10 @@ from mawm.agents import dense
 from mawm.agents.matmul import affine, linear, matmul, relu_affine, rounded, uses_bf16, widened
 
 
-def _uniform(
-    shape: tuple[int, ...], fan_in: int, fan_out: int, scale: float, generator: torch.Generator
+def drawn(
+    shape: tuple[int, ...], fan_in: int, fan_out: int, generator: torch.Generator, scale: float = 1.0
 ) -> nn.Parameter:
+    """A weight, uniform in +-`scale` (6 / (fan_in + fan_out))^(1/2)."""
     bound = scale * (6.0 / (fan_in + fan_out)) ** 0.5
     return nn.Parameter((torch.rand(shape, generator=generator) * 2.0 - 1.0) * bound)
 
@@ -24,7 +25,7 @@ class Linear(nn.Module):
 
     def __init__(self, fan_in: int, fan_out: int, generator: torch.Generator, scale: float = 1.0) -> None:
         super().__init__()
-        self.weight = _uniform((fan_out, fan_in), fan_in, fan_out, scale, generator)
+        self.weight = drawn((fan_out, fan_in), fan_in, fan_out, generator, scale)
         self.bias = nn.Parameter(torch.zeros(fan_out))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,20 +90,17 @@ class _GatherProduct(torch.autograd.Function):
     """onehot(index) @ weight as a gather, with a straight-through gradient for the probabilities (DreamerV2)."""
 
     @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx, index: Tensor, probs: Tensor | None, weight: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, index: Tensor, probs: Tensor | None, weight: Tensor) -> Tensor:
         ctx.save_for_backward(index, weight)
         return functional.embedding_bag(index, weight, mode="sum")
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        index, weight = ctx.saved_tensors  # type: ignore[attr-defined]
-        needs = ctx.needs_input_grad  # type: ignore[attr-defined]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        index, weight = ctx.saved_tensors
+        _, needs_probs, needs_weight = ctx.needs_input_grad
         grad = grads[0].contiguous()
-        grad_probs = matmul(grad, weight.t()) if needs[1] else None
-        grad_weight = gather_grad(index, grad, len(weight)) if needs[2] else None
-        return None, grad_probs, grad_weight
+        grad_probs = matmul(grad, weight.t()) if needs_probs else None
+        return None, grad_probs, gather_grad(index, grad, len(weight)) if needs_weight else None
 
 
 class StochLinear(nn.Module):
@@ -115,7 +113,7 @@ class StochLinear(nn.Module):
     def __init__(self, groups: int, classes: int, fan_out: int, generator: torch.Generator) -> None:
         super().__init__()
         # Exactly `groups` of the inputs are one, so this fan-in keeps the variance of the output.
-        self.weight = _uniform((groups * classes, fan_out), groups, fan_out, 1.0, generator)
+        self.weight = drawn((groups * classes, fan_out), groups, fan_out, generator)
         self.register_buffer("offset", torch.arange(groups) * classes, persistent=False)
         self.groups = groups
 

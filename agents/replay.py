@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from mawm.sharing.provenance import Gate
 from mawm.types import ROLES, Bools, Floats, Ints, Segment, Spaces
 
+COPIED = ("obs", "prev_action", "reward", "terminal", "is_first")
+"""Fields of a segment that are stored as they are."""
+
 
 class Sequences(NamedTuple):
     """Sampled sequences, time first: obs (T, B, O), avail (T, B, A), all others (T, B).
@@ -97,11 +100,7 @@ class Replay:
         self._grow(start + steps)
         at = np.arange(start, start + steps) % self.depth
         values: dict[str, NDArray[Any] | int] = {
-            "obs": segment.obs,
-            "prev_action": segment.prev_action,
-            "reward": segment.reward,
-            "terminal": segment.terminal,
-            "is_first": segment.is_first,
+            **{name: getattr(segment, name) for name in COPIED},
             "reset": reset,
             "avail": np.packbits(segment.avail, axis=-1),
             "agent": segment.origin.agent,
@@ -153,9 +152,9 @@ class Replay:
         at = number % self.depth
         picked: dict[str, Any] = {name: data[lane, at] for name, data in self._data.items()}
         self.gate.check_rows(*(picked[name] for name in ("agent", "role", "episode")))
+        picked["prev_action"] = picked["prev_action"].astype(np.int64)
         return Sequences(
-            **{name: picked[name] for name in ("obs", "reward", "terminal", "is_first", "reset")},
-            prev_action=picked["prev_action"].astype(np.int64),
+            **{name: picked[name] for name in (*COPIED, "reset")},
             avail=np.unpackbits(picked["avail"], axis=-1, count=self.spaces.n_actions).astype(np.bool_),
         )
 

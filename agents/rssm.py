@@ -1,6 +1,6 @@
 """One agent's recurrent state-space model: h_t = f(h_{t-1}, z_{t-1}, a_{t-1}), posterior q(z|h,o), prior p(z|h)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional
 from mawm.agents import dense
 from mawm.agents.categorical import DrawByClass, mixed_probs, sample
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.fixed_heads import FixedLinear
+from mawm.agents.fixed_heads import fixed_linear
 from mawm.agents.matmul import Factor, matmul
 from mawm.agents.nets import Linear, Mlp, RowSums, StochLinear
 from mawm.agents.recurrence import Observe, RecurrenceInputs, Weights, observed
@@ -125,9 +125,9 @@ class Rssm(nn.Module):
         probs = self.mixed(self.posterior_out(self.embed(obs) + self.posterior_in(deter)))
         return Latent(deter, probs.argmax(-1) if noise is None else sample(probs, noise))
 
-    def transition(self, noise: Tensor) -> "Transition | dense.Transition":
+    def transition(self, noise: Tensor) -> Callable[[int, Latent, Tensor], Latent]:
         """The prior's step for rollouts with noise (H, ..., G), with the present weights, without gradients."""
-        return dense.Transition(self, noise) if dense.is_dense() else Transition(self, noise)
+        return dense.transition(self, noise) if dense.is_dense() else Transition(self, noise)
 
 
 class Transition:
@@ -146,7 +146,7 @@ class Transition:
         self.first_action = c.groups * c.classes
         self.recurrent = Factor(rssm.recurrent.weight.detach().t())
         self.candidate_bias = bias[gates:]
-        self.hidden = FixedLinear(rssm.prior_in)
+        self.hidden = fixed_linear(rssm.prior_in)
         # `DrawByClass` needs the class before the group.
         self.of_hidden = rearrange(out.weight.detach(), "(g c) hidden -> (c g) hidden", g=c.groups)
         self.out_bias = rearrange(out.bias.detach(), "(g c) -> (c g) 1", g=c.groups)

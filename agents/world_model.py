@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mawm.agents import dense
 from mawm.agents.categorical import balanced_kl
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.fixed_heads import FixedHead
+from mawm.agents.fixed_heads import Outputs, fixed
 from mawm.agents.nets import FeatureLinear, Mlp
 from mawm.agents.returns import scalar_output
 from mawm.agents.rssm import Latent, Posteriors, Rssm
@@ -146,13 +145,11 @@ class WorldModel(nn.Module):
         going, ended = (self.reward_output.mean(half) for half in outputs.chunk(2, -1))
         return torch.lerp(going, ended, torch.sigmoid(terminal))
 
-    def fixed_predictors(self, count: int) -> "list[FixedHead] | list[dense.Head]":
+    def fixed_predictors(self, count: int) -> list[Outputs]:
         """The predictors of reward, termination and mask with their present weights, for `count` states at a time."""
         width, heads = self.config.hidden, (self.reward_head, self.terminal_head, self.avail_head)
         columns = (slice(i * width, (i + 1) * width) for i in range(len(heads)))
-        if dense.is_dense():
-            return [dense.Head(self.predictors_in, head, at) for head, at in zip(heads, columns, strict=True)]
-        return [FixedHead(self.predictors_in, head, count, at) for head, at in zip(heads, columns, strict=True)]
+        return [fixed(self.predictors_in, head, count, at) for head, at in zip(heads, columns, strict=True)]
 
     def losses(self, batch: Batch, noise: Tensor) -> tuple[Losses, Posteriors]:
         """Unreduced Eqs. 1-3 of sequences, with uniform noise (T, B, G).

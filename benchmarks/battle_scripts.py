@@ -79,18 +79,6 @@ def attack_closest(env: SkirmishVectorEnv, step: Step) -> Ints:
     return np.where(step.alive, actions, NOOP)
 
 
-class UniformPolicy:
-    """Each agent picks uniformly among the actions that its mask allows."""
-
-    def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
-
-    def __call__(self, env: SkirmishVectorEnv, step: Step) -> Ints:
-        """Actions (B, N)."""
-        chosen: Ints = np.where(step.avail, self._rng.random(step.avail.shape), -1.0).argmax(2)
-        return chosen
-
-
 class AlternatingFire:
     """Two agents against one enemy: one (first the farther) shoots, one stands; they swap when it is near."""
 

@@ -55,9 +55,6 @@ class RandomTeam(Actors):
         self.members = (tuple(range(agents)),)
         self._rng = rng
 
-    def begin(self, slot: str, batch: int) -> None:
-        """Nothing is remembered."""
-
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
         """Actions (B, N)."""
         chosen: Ints = np.where(avail, self._rng.random(avail.shape), -1.0).argmax(-1)
@@ -135,7 +132,7 @@ def _row(name: str, method: str, runs: list[RunRecord], played: tuple[float, flo
         half,
         greedy,
         sampled,
-        [run.final_win_rate for run in runs] if named else [],
+        [run.final("win_rate") for run in runs] if named else [],
         rate,
         float(np.median([run.last("wall_s") for run in runs])) / 60,
     )

@@ -112,13 +112,8 @@ def run(command: Arguments) -> Iterator[dict[str, Any]]:
                 curve[tag] = [[int(step), round(float(rate), 3)] for step, rate in zip(steps, rates, strict=True)]
         fine = done.returncode == 0 and minutes <= RUN_MINUTES * longer
         bars = {f"run of {command.env_steps} steps <= {RUN_MINUTES:g} minutes": fine}
-        yield {
-            "part": "run",
-            "minutes": round(minutes, 2),
-            **curve,
-            "said": done.stderr.splitlines()[-5:],
-            "bars": bars,
-        }
+        said = done.stderr.splitlines()[-5:]
+        yield {"part": "run", "minutes": round(minutes, 2), **curve, "said": said, "bars": bars}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Processor time of one learning iteration, compared with a plain implementation and with its matrix products."""
 
 import time
+import timeit
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,20 +22,35 @@ from mawm.agents.world_model import WorldModel
 from mawm.benchmarks.plain import PlainLearner
 from mawm.estimates import random_segment
 from mawm.sharing.provenance import Gate
-from mawm.types import Role, Spaces
+from mawm.types import Role, Segment, Spaces
 
 SPACES = Spaces(n_agents=3, n_actions=9, obs_size=30, state_size=48, episode_limit=60)
 """The sizes of 3m."""
 MODEL_UPDATES, BEHAVIOUR_UPDATES = 5, 4
 """One iteration of the paper: five world-model and four actor-critic updates."""
 
-Units = dict[str, Callable[[], object]]
+STEPS = 4000
+"""Steps in each agent's replay."""
+
+Call = Callable[[], object]
+T = TypeVar("T")
+Units = dict[str, Call]
 
 
-def filled_replay(rng: np.random.Generator, steps: int = 4000) -> PooledReplay:
-    """A replay of random battles of 25 steps."""
-    replay = PooledReplay(SPACES, ReplayConfig(capacity=steps), lanes=8, gate=Gate(Role.PRIMARY))
-    replay.remember([random_segment(rng, SPACES, 25, lane=battle % 8, episode=battle) for battle in range(steps // 25)])
+def comparable(config: AgentConfig) -> AgentConfig:
+    """The settings of the comparison: one policy epoch and no replayed rows, as in the plain learner."""
+    return replace(config, behaviour=replace(config.behaviour, epochs=1, replay_critic=0.0))
+
+
+def random_battles(rng: np.random.Generator, spaces: Spaces, lanes: int) -> list[Segment]:
+    """Random battles of 25 steps, `STEPS` steps in all, of one agent in `lanes` lanes."""
+    return [random_segment(rng, spaces, 25, lane=n % lanes, episode=n) for n in range(STEPS // 25)]
+
+
+def filled_replay(rng: np.random.Generator) -> PooledReplay:
+    """A full replay of random battles."""
+    replay = PooledReplay(SPACES, ReplayConfig(capacity=STEPS), lanes=8, gate=Gate(Role.PRIMARY))
+    replay.remember(random_battles(rng, SPACES, 8))
     return replay
 
 
@@ -77,22 +94,26 @@ def product_rate() -> float:
     """Floating-point operations per processor second of a matrix product with the learner's shapes, on one thread."""
     a, b = torch.randn(2000, 1280), torch.randn(1280, 256)
     matmul(a, b)
-    best = min(_timed(lambda: matmul(a, b)) for _ in range(10))
-    return 2.0 * 2000 * 1280 * 256 / best
+    return 2.0 * 2000 * 1280 * 256 / min(_timed(lambda: matmul(a, b)) for _ in range(10))
 
 
-def _timed(call: Callable[[], object]) -> float:
-    start = time.process_time()
-    call()
-    return time.process_time() - start
+def _timed(call: Call) -> float:
+    return timeit.timeit(call, number=1, timer=time.process_time)
 
 
-def _operations(units: Units) -> float:
+def medians(calls: dict[T, list[Call]], repeats: int, timed: Callable[[T, Call], float]) -> dict[T, float]:
+    """Median seconds of each list of calls over `repeats` interleaved rounds, after a round that warms up."""
+    rounds = [{name: [timed(name, call) for call in each] for name, each in calls.items()} for _ in range(repeats + 1)]
+    return {name: float(np.median([seconds[name] for seconds in rounds[1:]])) for name in calls}
+
+
+def operations(units: Units) -> float:
+    """Floating-point operations of the matrix products of an iteration."""
     counts = {}
     for name, call in units.items():
         with FlopCounterMode(display=False) as counter:
             call()
-        counts[name] = counter.get_total_flops()
+        counts[name] = float(counter.get_total_flops())
     return iteration(counts)
 
 
@@ -110,30 +131,25 @@ def measure(config: AgentConfig, agents: int, precision: str, repeats: int = 5) 
     Both learners do one policy epoch per rollout, without replayed states for the critic. `precision` applies to the
     package's learner; the plain learner uses float32.
     """
-    config = replace(config, behaviour=replace(config.behaviour, epochs=1, replay_critic=0.0))
-    teams = {
-        "ours": [our_units(config, seed) for seed in range(agents)],
-        "plain": [plain_units(config, seed) for seed in range(agents)],
-    }
-    times: dict[str, dict[str, list[float]]] = {team: {} for team in teams}
-    for repeat in range(repeats + 1):
-        for team, members in teams.items():
-            set_precision(precision if team == "ours" else "float32")
-            for name in members[0]:
-                for member in members:
-                    seconds = _timed(member[name])
-                    if repeat > 0:  # the first round warms up
-                        times[team].setdefault(name, []).append(seconds)
-    ours, plain = ({n: float(np.median(t)) for n, t in times[team].items()} for team in ("ours", "plain"))
+    config = comparable(config)
+    ours = [our_units(config, seed) for seed in range(agents)]
+    plain = [plain_units(config, seed) for seed in range(agents)]
+
+    def timed(unit: tuple[str, str], call: Call) -> float:
+        set_precision(precision if unit[0] == "ours" else "float32")
+        return _timed(call)
+
+    teams = {"ours": ours, "plain": plain}
+    calls = {(who, name): [units[name] for units in team] for who, team in teams.items() for name in team[0]}
+    found = medians(calls, repeats, timed)
+    our_s, plain_s = ({name: found[who, name] for name in ours[0]} for who in teams)
     set_precision(precision)
     rate = product_rate()
     return {
-        "world_model_update_s": ours["world_model_update"],
-        "rollout_s": ours["rollout"],
-        "policy_epoch_s": ours["policy_epoch"],
-        "seconds_per_iteration": agents * iteration(ours),
-        "plain_seconds_per_iteration": agents * iteration(plain),
-        "floor_seconds": agents * _operations(teams["ours"][0]) / rate,
+        **{f"{name}_s": value for name, value in our_s.items()},
+        "seconds_per_iteration": agents * iteration(our_s),
+        "plain_seconds_per_iteration": agents * iteration(plain_s),
+        "floor_seconds": agents * operations(ours[0]) / rate,
         "product_gflops": rate / 1e9,
-        "speedup_over_plain": iteration(plain) / iteration(ours),
+        "speedup_over_plain": iteration(plain_s) / iteration(our_s),
     }

@@ -61,7 +61,9 @@ class Row:
         for name, curves in self._curves().items():
             head = (self.map, self.method, f"{self.minutes:.1f}") if name == "sampled" else ("", "", "")
             cells = "".join(f"{_steps_cell(curves, level):<17}" for level in LEVELS)
-            yield f"{head[0]:<12}{head[1]:<13}{name:<10}{cells}{_share_cell(curves.final):<19}{head[2]}".rstrip()
+            rates = 100 * np.array(curves.final)
+            last = f"{np.median(rates):.0f} % [{rates.max():.0f} - {rates.min():.0f}]"
+            yield f"{head[0]:<12}{head[1]:<13}{name:<10}{cells}{last:<19}{head[2]}".rstrip()
 
 
 def rows(folder: Path, maps: tuple[str, ...], methods: tuple[str, ...], seeds: range) -> list[Row]:
@@ -89,7 +91,7 @@ def _row(map_name: str, method: str, runs: list[RunRecord], published: dict[str,
         [run.seed for run in runs],
         max(run.env_steps for run in runs),
         _curves(runs, "eval/win_rate_sampled", [run.final("win_rate_sampled") for run in runs]),
-        _curves(runs, WIN_RATE, [run.final_win_rate for run in runs]),
+        _curves(runs, WIN_RATE, [run.final("win_rate") for run in runs]),
         _curves(runs, "train/win_rate", [run.last("train/win_rate") for run in runs]),
         float(np.median([run.last("wall_s") for run in runs])) / 60,
         published,
@@ -121,10 +123,6 @@ def text(done: list[Row]) -> Iterator[str]:
 def _steps_cell(curves: Curves, level: int) -> str:
     each = sorted(curves.steps[level], key=lambda steps: np.inf if steps is None else steps)
     return f"{_thousands(curves.median(level))} [{_thousands(each[0])} - {_thousands(each[-1])}]"
-
-
-def _share_cell(shares: list[float]) -> str:
-    return f"{100 * np.median(shares):.0f} % [{100 * max(shares):.0f} - {100 * min(shares):.0f}]"
 
 
 def _thousands(steps: int | None) -> str:

@@ -1,31 +1,31 @@
 """Seconds of one learning iteration of stacked learners on a device, compared with the plain learner on that device."""
 
 import time
-from collections.abc import Callable
+import timeit
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mawm.agents import dense
 from mawm.agents.compute import on_device
 from mawm.agents.config import AgentConfig
 from mawm.agents.stacked.learners import StackedLearners
 from mawm.agents.stacked.program import WARM_UP
-from mawm.benchmarks.learner import SPACES, Units, iteration, plain_units
+from mawm.benchmarks.learner import (
+    SPACES,
+    Call,
+    Units,
+    comparable,
+    iteration,
+    medians,
+    operations,
+    plain_units,
+    random_battles,
+)
 from mawm.build import make_learner
 from mawm.configs.train import TrainConfig
-from mawm.estimates import random_segment
-
-STEPS = 4000
-"""Steps in each agent's replay."""
-
-
-def comparable(config: AgentConfig) -> AgentConfig:
-    """The settings of the comparison: one policy epoch and no replayed rows, as in the plain learner."""
-    return replace(config, behaviour=replace(config.behaviour, epochs=1, replay_critic=0.0))
 
 
 def stacked_units(config: AgentConfig, agents: int, device: str) -> Units:
@@ -35,8 +35,7 @@ def stacked_units(config: AgentConfig, agents: int, device: str) -> Units:
     team: Any = [make_learner(i, config=settings, spaces=spaces, device=device) for i in range(agents)]
     rng = np.random.default_rng(0)
     for agent in team:
-        lanes = agent.replay.own.lanes
-        agent.remember([random_segment(rng, spaces, 25, lane=n % lanes, episode=n) for n in range(STEPS // 25)])
+        agent.remember(random_battles(rng, spaces, agent.replay.own.lanes))
     learners = StackedLearners(team)
     return {
         "world_model_update": lambda: learners.fit_world_models(1),
@@ -58,15 +57,15 @@ def product_rate(device: str) -> float:
     return 2.0 * 2000 * 1280 * 256 * many / min(_timed(products, device) for _ in range(5))
 
 
-def _timed(call: Callable[[], object], device: str) -> float:
+def _timed(call: Call, device: str) -> float:
     """Wall seconds of a call, until the device has finished."""
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    call()
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+
+    def now() -> float:
+        if device != "cpu":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return timeit.timeit(call, number=1, timer=now)
 
 
 def measure(config: AgentConfig, agents: int, device: str, repeats: int) -> dict[str, float]:
@@ -78,27 +77,19 @@ def measure(config: AgentConfig, agents: int, device: str, repeats: int) -> dict
     """
     config = comparable(config)
     ours, plain = stacked_units(config, agents, device), plain_units(config, 0, device)
-    operations = {}
-    for name, call in ours.items():  # the first calls are not recorded as graphs, so the counter sees all products
-        with FlopCounterMode(display=False) as counter:
-            call()
-        operations[name] = float(counter.get_total_flops())
+    floor_operations = operations(ours)  # the first calls are not recorded as graphs, so the counter sees all products
     for _ in range(WARM_UP):
-        for units in (ours, plain):
-            for call in units.values():
-                call()
-    times: dict[str, dict[str, list[float]]] = {"ours": {}, "plain": {}}
-    for _ in range(repeats):
-        for who, units in (("ours", ours), ("plain", plain)):
-            for name, call in units.items():
-                times[who].setdefault(name, []).append(_timed(call, device))
-    medians = {who: {name: float(np.median(t)) for name, t in units.items()} for who, units in times.items()}
-    seconds, plain_seconds = iteration(medians["ours"]), agents * iteration(medians["plain"])
+        for call in (*ours.values(), *plain.values()):
+            call()
+    calls = {(who, name): [call] for who, units in (("ours", ours), ("plain", plain)) for name, call in units.items()}
+    found = medians(calls, repeats, lambda unit, call: _timed(call, device))
+    our_s, plain_s = ({name: found[who, name] for name in ours} for who in ("ours", "plain"))
+    seconds, plain_seconds = iteration(our_s), agents * iteration(plain_s)
     return {
-        **{f"{name}_s": value for name, value in medians["ours"].items()},
+        **{f"{name}_s": value for name, value in our_s.items()},
         "seconds_per_iteration": seconds,
         "plain_seconds_per_iteration": plain_seconds,
-        "floor_seconds": iteration(operations) / product_rate(device),
+        "floor_seconds": floor_operations / product_rate(device),
         "speedup_over_plain": plain_seconds / seconds,
     }
 
@@ -113,7 +104,7 @@ def compiled(config: AgentConfig, repeats: int) -> dict[str, float]:
     settings = replace(TrainConfig(), method="independent", agent=config)
     learner: Any = make_learner(0, config=settings, spaces=SPACES, device="cpu")
     rng = np.random.default_rng(0)
-    learner.remember([random_segment(rng, SPACES, 25, lane=n % 8, episode=n) for n in range(STEPS // 25)])
+    learner.remember(random_battles(rng, SPACES, 8))
     trainer = learner.model_trainer
     batch, noise = on_device(trainer.draw(), "cpu")
 
@@ -124,13 +115,9 @@ def compiled(config: AgentConfig, repeats: int) -> dict[str, float]:
 
     fast = torch.compile(formulas)
     first = _timed(lambda: fast().backward(), "cpu")
-    calls: dict[str, Callable[[], object]] = {
-        "compiled_s": lambda: fast().backward(),
-        "formulas_s": lambda: formulas().backward(),
-        "ours_s": lambda: trainer.model.fitted(batch, noise).objective.backward(),
+    calls: dict[str, list[Call]] = {
+        "compiled_s": [lambda: fast().backward()],
+        "formulas_s": [lambda: formulas().backward()],
+        "ours_s": [lambda: trainer.model.fitted(batch, noise).objective.backward()],
     }
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats + 1):
-        for name, call in calls.items():
-            times[name].append(_timed(call, "cpu"))
-    return {"compile_s": first, **{name: float(np.median(t[1:])) for name, t in times.items()}}
+    return {"compile_s": first, **medians(calls, repeats, lambda name, call: _timed(call, "cpu"))}

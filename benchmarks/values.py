@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,18 +15,14 @@ from mawm.agents.agent import Agent
 from mawm.agents.averaged import AveragedPolicy
 from mawm.agents.compute import prepare_process
 from mawm.agents.rssm import Latent
-from mawm.build import make_team
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import environment_of
 from mawm.envs.skirmish.layout import KEY
 from mawm.envs.skirmish.smacv2.maps import DRAWN_MAPS
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
-from mawm.methods import learner_names
-from mawm.run_folder.checkpoint import newest
 from mawm.run_folder.manifest import read_config
-from mawm.run_folder.run_state import load_team
 from mawm.seeds import named_generator, named_seed
-from mawm.team import InlineTeam
+from mawm.trained.run import load_run
 from mawm.types import Ints, Step
 
 CHANCE = 0.05
@@ -94,7 +90,8 @@ def imagined_return(
     start = model.rssm.observe_step(held.state, obs, previous, first, noise)
     act_noise = torch.rand(horizon, copies, generator=generator)
     state_noise = torch.rand(horizon, copies, config.groups, generator=generator)
-    rollouts = imagine(model, actor_critic.actor, start, avail, actor_critic.config.discount, act_noise, state_noise)
+    noise = torch.cat([state_noise, act_noise.unsqueeze(-1)], -1)
+    rollouts = imagine(model, actor_critic.actor, start, avail, actor_critic.config.discount, noise)
     valued = actor_critic.value(rollouts)
     return float(valued.value[0].mean()), float(valued.returns[0].mean())
 
@@ -133,12 +130,9 @@ def compare(folder: Path, states: int, copies: int) -> list[dict[str, Any]]:
             "use a run on a map of SMAC with --env skirmish"
         )
     env = SkirmishVectorEnv(config.map, 1, 0, config.rules)
-    team = make_team(config, env.spaces, "cpu", "inline")
-    load_team(team, learner_names(team.members), newest(folder).parts)
-    learners = cast(InlineTeam, team).learners
-    if len(learners) < env.spaces.n_agents or not all(isinstance(learner, Agent) for learner in learners):
+    agents = load_run(folder, env.spaces).world_models
+    if len(agents) < env.spaces.n_agents:
         raise ValueError(f"{folder}: --method {config.method} has no world model of its own for each agent")
-    agents = cast(list[Agent], learners)
     rng = named_generator(config.seed, "bench/values")
     found: list[dict[str, Any]] = []
     count = dict.fromkeys((agent.name for agent in agents), 0)
@@ -162,24 +156,18 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     `value_bias` and `imagined_bias` are the means of their differences from the real return. `correlation` is that of
     value and real return over the states; it is left out if one of the two is the same in all states.
     """
-    names = dict.fromkeys(row["agent"] for row in rows)
-    numbers = ("value", "imagined", "real")
     return [
-        _means(name, np.array([[row[number] for number in numbers] for row in rows if row["agent"] == name]))
-        for name in names
+        {"agent": name, **_means([row for row in rows if row["agent"] == name])}
+        for name in dict.fromkeys(row["agent"] for row in rows)
     ]
 
 
-def _means(name: str, rows: NDArray[np.float64]) -> dict[str, Any]:
-    value, imagined, real = rows.T
+def _means(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    value, imagined, real = (np.array([row[number] for row in rows]) for number in ("value", "imagined", "real"))
+    means = {
+        "value": value, "imagined": imagined, "real": real, "value_bias": value - real,
+        "imagined_bias": imagined - real,
+    }  # fmt: skip
+    found = {"states": len(rows), **{name: float(numbers.mean()) for name, numbers in means.items()}}
     constant = bool(np.ptp(value) == 0.0 or np.ptp(real) == 0.0)  # then there is no correlation
-    return {
-        "agent": name,
-        "states": len(rows),
-        "value": float(value.mean()),
-        "imagined": float(imagined.mean()),
-        "real": float(real.mean()),
-        "value_bias": float((value - real).mean()),
-        "imagined_bias": float((imagined - real).mean()),
-        **({} if constant else {"correlation": float(np.corrcoef(value, real)[0, 1])}),
-    }
+    return found if constant else {**found, "correlation": float(np.corrcoef(value, real)[0, 1])}

@@ -1,6 +1,6 @@
 """Sizes of both kinds of message for each wire, compared with float32 in the same run."""
 
-import time
+import timeit
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -68,9 +68,4 @@ def _rollout(rng: np.random.Generator, horizon: int, latent: tuple[int, int, int
 
 
 def _microseconds(call: Callable[[], object]) -> float:
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return 1e6 * float(np.median(times))
+    return 1e6 * float(np.median(timeit.repeat(call, repeat=REPEATS, number=1)))

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 from mawm.configs.settings import Setting, nearest, settings_of, shown, valid
-from mawm.runtime.console import flush_output, open_outputs
+from mawm.envs.checked import EnvFault
+from mawm.runtime.console import flush_output, open_outputs, print_stderr
 from mawm.types import Common
 
 T = TypeVar("T")
@@ -21,6 +22,25 @@ def fail(message: str) -> NoReturn:
     """Print an error message in one line and exit with code 2."""
     print(f"mawm: {' '.join(message.splitlines())}", file=sys.stderr)
     raise SystemExit(2)
+
+
+@contextlib.contextmanager
+def user_errors(where: str = "") -> Iterator[None]:
+    """A context whose ValueError or OSError is the user's mistake: one line that begins with `where`, exit code 2."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        fail(f"{where}{error}")
+
+
+@contextlib.contextmanager
+def environment_faults() -> Iterator[None]:
+    """A context in which a fault of the environment ends the process with one line and exit code 1."""
+    try:
+        yield
+    except EnvFault as fault:
+        print_stderr(str(fault))
+        raise SystemExit(1) from None
 
 
 @contextlib.contextmanager
@@ -87,10 +107,8 @@ def parse(
         raise
     if unknown:
         fail(_unknown(unknown[0].partition("=")[0], command, args))
-    try:
+    with user_errors():
         return valid(command, _name)
-    except ValueError as error:
-        fail(str(error))
 
 
 SWITCH_VALUES = ("true", "false", "yes", "no", "on", "off", "1", "0")

@@ -42,6 +42,9 @@ class Grid:
     """A word in the names of these runs, if they differ from another grid's only in TRAIN_ARGS."""
     train_args: str = ""
     """Further arguments of mawm.train for every run, in one string: --train-args="--precision bf16"."""
+    evaluate_args: str = ""
+    """Further arguments of mawm.evaluate for the last policy of every run, in one string:
+    --evaluate-args="--rules.spawn-jitter 0.5" plays its battles again with start positions that vary more."""
 
 
 def load_sweep(name: str) -> list[Grid]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.types import Ints, Rendered, Step, VectorEnv
+from mawm.types import Bools, Ints, Rendered, Step, VectorEnv
 
 T = TypeVar("T")
 
@@ -53,11 +53,41 @@ NAMES_OF_MISTAKES = frozenset((*_names(MISTAKES), "InvalidAnswer"))
 FINITE = ("obs", "state", "reward", "final_obs")
 
 
+def check_actions(
+    actions: Ints, avail: Bools, battles: NDArray[Any], battle: str = "battle", agent: str = "agent"
+) -> None:
+    """ValueError for actions of another shape than (B, N), or the first one that its mask in `avail` (B, N, A) forbids.
+
+    `battles` (B,) are the battles' numbers; `battle` and `agent` are the words for them in the message.
+    """
+    if actions.shape != avail.shape[:2]:
+        expected = f"({battle}s, {agent}s) = {avail.shape[:2]}"
+        raise ValueError(f"actions have shape {actions.shape}; expected {expected}")
+    inside = (actions >= 0) & (actions < avail.shape[2])
+    allowed = np.take_along_axis(avail, np.where(inside, actions, 0)[..., None], -1)[..., 0] & inside
+    if not allowed.all():
+        row, i = np.argwhere(~allowed)[0]
+        raise ValueError(
+            f"{battle} {battles[row]}, {agent} {i}: action {actions[row, i]} is not available; available now: "
+            f"{np.flatnonzero(avail[row, i]).tolist()}"
+        )
+
+
 def describe_failure(method: str, error: Exception) -> str:
     """Text for a failed call: "step raised RuntimeError: ...", "reset gave no answer within 60 s"."""
     if isinstance(error, TimeoutError):
         return f"{method} gave {error}"
     return f"{method} raised {type(error).__name__}: {str(error) or 'without a message'}"
+
+
+def constructed(make: Callable[[], VectorEnv], where: str) -> VectorEnv:
+    """A new environment. EnvFault if its construction fails; a ValueError is a user's mistake and stays one."""
+    try:
+        return make()
+    except (EnvFault, ValueError):
+        raise
+    except Exception as error:
+        raise EnvFault(f"{where}: {describe_failure('construction', error)}") from None
 
 
 def source_of(error: BaseException) -> str:
@@ -69,11 +99,8 @@ def source_of(error: BaseException) -> str:
 
 def rendered(env: VectorEnv) -> Rendered:
     """The pictures that belong to the last answer of a vector environment; without a `render` there are none."""
-    render = getattr(env, "render", None)
-    if render is None:
-        return Rendered((), "this kind of environment draws no pictures")
-    answer: Rendered = render()
-    return answer
+    render: Callable[[], Rendered] | None = getattr(env, "render", None)
+    return Rendered((), "this kind of environment draws no pictures") if render is None else render()
 
 
 class CheckedEnv:

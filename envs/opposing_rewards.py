@@ -29,9 +29,7 @@ class OpposingRewards:
             return ""
         if len(rewards) > 1:
             self._rows.append([rewards.get(agent, np.nan) for agent in self._agents])
-        if len(self._rows) < STEPS:
-            return ""
-        return self.judge()
+        return "" if len(self._rows) < STEPS else self.judge()
 
     def judge(self) -> str:
         """Judge the rewards added so far. Returns a sentence for the user, or an empty text."""
@@ -45,7 +43,7 @@ class OpposingRewards:
         worst, pair = 0.0, (0, 0)
         for i in range(rows.shape[1]):
             for j in range(i):
-                both = rows[np.isfinite(rows[:, i]) & np.isfinite(rows[:, j])][:, (i, j)]
+                both = rows[np.isfinite(rows[:, (i, j)]).all(1)][:, (i, j)]
                 if len(both) < max(LEAST, len(rows) // 2) or (both.std(0) < 1e-9).any():
                     continue
                 found = float(np.corrcoef(both.T)[0, 1])

@@ -6,24 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.checked import MISTAKES, source_of
+from mawm.envs import parallel_answers as answers
+from mawm.envs.checked import MISTAKES, check_actions, source_of
 from mawm.envs.opposing_rewards import OpposingRewards
 from mawm.envs.other_kinds import as_parallel
-from mawm.envs.parallel_answers import (
-    InvalidAnswer,
-    action_count,
-    by_agent,
-    call,
-    flags,
-    flat,
-    info_of,
-    listed,
-    mask_of,
-    number,
-    of_length,
-    parts,
-    told_flag,
-)  # fmt: skip
+from mawm.envs.parallel_answers import InvalidAnswer, listed
 from mawm.envs.pictures import picture_of
 from mawm.envs.success import AUTO, REPORTED, flag_of
 from mawm.runtime.console import print_stderr
@@ -79,9 +66,9 @@ class ParallelVectorEnv:
         self._last_picture: NDArray[np.uint8] | str | None = None
         """Of the battle of row 0 that the last step ended; only if pictures were ever asked for (`_drawn`)."""
         self._opposing = OpposingRewards(self._agents if warn else [])
-        self._counts = [action_count(self._envs[0].action_space(agent), agent) for agent in self._agents]
+        self._counts = [answers.action_count(self._envs[0].action_space(agent), agent) for agent in self._agents]
         seen = self._reset(0, 0)[0]
-        self._lengths = {agent: len(flat(agent, seen[agent])) for agent in self._agents}
+        self._lengths = {agent: len(answers.flat(agent, seen[agent])) for agent in self._agents}
         obs_size = max(self._lengths.values())
         names = tuple(map(str, self._agents))
         self.spaces = Spaces(len(self._agents), max(self._counts), obs_size, 0, limit, names, conversion)
@@ -112,10 +99,7 @@ class ParallelVectorEnv:
     def step(self, actions: Ints) -> Step:
         """Play one step in every battle. ValueError for an unavailable action."""
         actions = np.asarray(actions, np.int64)
-        expected = (self.batch, len(self._agents))
-        if actions.shape != expected:
-            raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {expected}")
-        self._check(actions)
+        check_actions(actions, np.stack([avail for _, avail, _ in self._views]), self._battles)
         self._fresh = False
         reward, ends = np.zeros(self.batch, np.float32), np.zeros((3, self.batch), np.bool_)
         last, self._last_picture = [], None
@@ -177,8 +161,8 @@ class ParallelVectorEnv:
 
     def _reset(self, row: int, seed: int) -> tuple[Any, Any]:
         """Observations of all agents, and infos, from a reset of one row."""
-        obs, infos = parts("reset", 2, call("reset", self._envs[row].reset, seed=seed))
-        if set(by_agent("observations", obs)) != set(self._agents):
+        obs, infos = answers.parts("reset", 2, answers.call("reset", self._envs[row].reset, seed=seed))
+        if set(answers.by_agent("observations", obs)) != set(self._agents):
             expected = f"{len(self._agents)} ({listed(self._agents)})"
             raise InvalidAnswer(f"reset shows {len(obs)} agents ({listed(obs)}); expected {expected}")
         return obs, infos
@@ -196,15 +180,15 @@ class ParallelVectorEnv:
         playing = list(env.agents)
         self._played[row].append(actions.copy())
         chosen = {agent: int(a) for agent, a in zip(self._agents, actions, strict=True) if agent in playing}
-        obs, paid, terminations, truncations, infos = parts("step", 5, call("step", env.step, chosen))
-        terminated, truncated = flags("terminations", terminations), flags("truncations", truncations)
+        obs, paid, terminations, truncations, infos = answers.parts("step", 5, answers.call("step", env.step, chosen))
+        terminated, truncated = answers.flags("terminations", terminations), answers.flags("truncations", truncations)
         before, gone = self._gone[row], self._gone[row] | {a: ended for a, ended in terminated.items() if a in playing}
         self._gone[row] = gone
         out = frozenset(agent for agent in gone if gone[agent] and before.get(agent, False))
         self._views[row] = self._view(obs, infos, out, frozenset(agent for agent in gone if gone[agent]))
         reward = self._reward(playing, paid)
-        told = by_agent("infos", {} if infos is None else infos)
-        won = any(told_flag(self._flag, key, info_of(told, key), default=False) for key in told)
+        told = answers.by_agent("infos", {} if infos is None else infos)
+        won = any(answers.told_flag(self._flag, key, answers.info_of(told, key), default=False) for key in told)
         ended = all(gone.get(agent, False) for agent in env.agents) or terminated.get(EVERYONE, False)
         cut = len(self._played[row]) >= self.spaces.episode_limit or any(truncated.values())
         # An environment may flag agents both ways: their battle is terminated if all of them are.
@@ -217,7 +201,7 @@ class ParallelVectorEnv:
 
     def _expect_flag(self, told: Any, *, ends: bool) -> None:
         """Warn once if the first battle that `ends` by its own rules has not told the flag."""
-        infos = [info_of(told, key) for key in told]
+        infos = [answers.info_of(told, key) for key in told]
         if any(info.get(self._flag) is not None for info in infos):
             self._flag_expected = False
         elif ends and self._warn is not None:
@@ -230,10 +214,10 @@ class ParallelVectorEnv:
 
     def _reward(self, playing: list[Any], paid: Any) -> float:
         """The mean reward of the agents that played; 0 if there were none."""
-        missing = [agent for agent in playing if agent not in by_agent("rewards", paid)]
+        missing = [agent for agent in playing if agent not in answers.by_agent("rewards", paid)]
         if missing:
             raise InvalidAnswer(f"rewards lack {missing[0]}; expected one for each of {listed(playing)}")
-        rewards = {agent: number(f"the reward of {agent}", paid[agent]) for agent in playing}
+        rewards = {agent: answers.number(f"the reward of {agent}", paid[agent]) for agent in playing}
         if self._warn and (sentence := self._opposing.add(rewards)):
             self._warn(sentence)
         return float(np.mean(list(rewards.values()))) if rewards else 0.0
@@ -245,24 +229,24 @@ class ParallelVectorEnv:
 
         Agents that are `out` are not alive. An agent that has `ended` may forbid every action; it gets action 0.
         """
-        unknown = [agent for agent in by_agent("observations", obs) if agent not in self._agents]
+        unknown = [agent for agent in answers.by_agent("observations", obs) if agent not in self._agents]
         if unknown:
             raise InvalidAnswer(f"observations contain {unknown[0]}; expected only {listed(self._agents)}")
         n, sizes = len(self._agents), self.spaces
         padded = np.zeros((n, sizes.obs_size), np.float32)
         avail, alive = np.zeros((n, sizes.n_actions), np.bool_), np.zeros(n, np.bool_)
         for i, agent in enumerate(self._agents):
-            info = info_of(infos, agent)
-            alive[i] = agent in obs and agent not in out and told_flag("alive", agent, info, default=True)
+            info = answers.info_of(infos, agent)
+            alive[i] = agent in obs and agent not in out and answers.told_flag("alive", agent, info, default=True)
             if not alive[i]:
                 avail[i, 0] = True
                 continue
-            length = self._lengths[agent]
-            padded[i, :length] = of_length(f"the observation of {agent}", flat(agent, obs[agent]), length)
+            length, row = self._lengths[agent], answers.flat(agent, obs[agent])
+            padded[i, :length] = answers.of_length(f"the observation of {agent}", row, length)
             mask = obs[agent].get("action_mask") if isinstance(obs[agent], dict) else None
             mask = info.get("action_mask") if mask is None else mask
             count = self._counts[i]
-            avail[i, :count] = True if mask is None else mask_of(agent, mask, count)
+            avail[i, :count] = True if mask is None else answers.mask_of(agent, mask, count)
             avail[i, 0] |= agent in ended and not avail[i].any()
         return padded, avail, alive
 
@@ -271,14 +255,6 @@ class ParallelVectorEnv:
         terminated, truncated, won = ends
         now, final = _stacked(self._views), _stacked(last)
         return Step(*now, state, reward, terminated, truncated, won, *final)
-
-    def _check(self, actions: Ints) -> None:
-        for row, (_, avail, _) in enumerate(self._views):
-            for i, action in enumerate(actions[row].tolist()):
-                if not 0 <= action < avail.shape[1] or not avail[i, action]:
-                    where = f"battle {self._battles[row]}, agent {i}"
-                    free = np.flatnonzero(avail[i]).tolist()
-                    raise ValueError(f"{where}: action {action} is not available; available now: {free}")
 
 
 def own_parallel_env(

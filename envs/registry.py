@@ -102,18 +102,17 @@ def _games(package: str, settings: "TrainConfig", purpose: str, batch: int, seed
     return Games(make, rows, name)
 
 
+def _about_game(package: str, settings: "TrainConfig") -> str:
+    from mawm.envs.starcraft.packages import game_name
+
+    return f"map {settings.map}, the package {package} with the game {game_name()}"
+
+
 def _original(package: str) -> Environment:
     """The row of one of the original packages."""
-
-    def plays(settings: "TrainConfig") -> bool:
-        return settings.env == package
-
-    def about(settings: "TrainConfig") -> str:
-        from mawm.envs.starcraft.packages import game_name
-
-        return f"map {settings.map}, the package {package} with the game {game_name()}"
-
-    return Environment(plays, partial(_games, package), about)
+    return Environment(
+        lambda settings: settings.env == package, partial(_games, package), partial(_about_game, package)
+    )
 
 
 def is_own(map_name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.checked import EnvFault, describe_failure, rendered
+from mawm.envs.checked import EnvFault, constructed, rendered
 from mawm.runtime.console import print_stderr
 from mawm.types import Ints, Rendered, Step, VectorEnv
 
@@ -95,7 +95,7 @@ class RestartingEnv:
         while True:
             try:
                 if self._env is None:
-                    self._env = self._construct()
+                    self._env = constructed(self._make, f"environment {self.name}")
                     self._replay(self._env)
                 return call(self._env)
             except NotDeterministic:
@@ -105,14 +105,6 @@ class RestartingEnv:
                 before, self._fault = self._fault, fault
             self.close()
             self._count(self._fault, before)
-
-    def _construct(self) -> VectorEnv:
-        try:
-            return self._make()
-        except (EnvFault, ValueError):  # a ValueError is a user's mistake
-            raise
-        except Exception as error:
-            raise EnvFault(f"environment {self.name}: {describe_failure('construction', error)}") from None
 
     def _replay(self, env: VectorEnv) -> None:
         """Restore the last snapshot in a new environment and replay the actions since then."""

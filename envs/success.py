@@ -1,6 +1,7 @@
 """When a battle counts as won: the setting `success`."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,22 +19,13 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 
 def threshold_of(success: str) -> float | None:
     """The least return of a won battle, from `return>=NUMBER`; None if a flag decides. ValueError for another text."""
+    if _NAME.fullmatch(success) and success != "return":
+        return None
     found = _RETURN.fullmatch(success)
-    if found is None:
-        if _NAME.fullmatch(success) and success != "return":
-            return None
-        raise ValueError(_refusal(success))
-    try:
-        value = float(found[1])
-    except ValueError:
-        raise ValueError(_refusal(success)) from None
-    if not np.isfinite(value):
-        raise ValueError(_refusal(success))
-    return value
-
-
-def _refusal(success: str) -> str:
-    return (
+    with suppress(ValueError):
+        if found is not None and np.isfinite(value := float(found[1])):
+            return value
+    raise ValueError(
         f"success is {success!r}; it must be auto, battle_won, another flag in the infos of your environment, or "
         "return>=NUMBER, in quotes because of the shell: --success 'return>=5'"
     )
@@ -53,10 +45,7 @@ def described(success: str) -> str:
 
 
 class ReturnThreshold:
-    """A vector environment in which a battle is won if its return, the sum of its rewards, reaches a threshold.
-
-    Everything that depends on won battles follows: win rates, and the target of the policy's entropy.
-    """
+    """A vector environment in which a battle is won if its return, the sum of its rewards, reaches a threshold."""
 
     def __init__(self, env: VectorEnv, threshold: float) -> None:
         self.env, self.spaces, self.batch = env, env.spaces, env.batch

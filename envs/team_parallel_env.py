@@ -126,8 +126,7 @@ class TeamParallelEnv(ParallelEnv[str, Observation, int]):
         """The global state (S,) of the running battle."""
         if not self.agents:
             raise ValueError(f"no {self.episode} is running and state was called: call reset() first")
-        state: NDArray[np.float32] = self._now.state[0].copy()
-        return state
+        return np.array(self._now.state[0])
 
     def _shown(
         self, obs: NDArray[np.float32], avail: NDArray[np.bool_], *, replaced: list[str], first: bool

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from annotated_types import Interval
 
-from mawm.configs.command_line import fail, make_parent, parse, writing
+from mawm.configs.command_line import make_parent, parse, user_errors, writing
 from mawm.envs.skirmish.rules import Rules
 
 DESCRIPTION = """Measure speed on one thread of this machine, and compare the engine with StarCraft II.
@@ -42,9 +43,19 @@ class Measurement(ABC):
 
     def show(self) -> int:
         """Measure and print; returns the exit code."""
-        for row in self.rows():
-            print(json.dumps(row) if self.json else "  ".join(f"{k} {_short(v)}" for k, v in row.items()))
-        return 0
+        rows = self.rows()
+        return _print(self.json, rows, ("  ".join(f"{k} {_short(v)}" for k, v in row.items()) for row in rows))
+
+
+def _print(as_json: bool, rows: Iterable[dict[str, Any]], text: Iterable[str]) -> int:
+    """Print rows, each as a JSON line, or as text; returns the exit code."""
+    for line in map(json.dumps, rows) if as_json else text:
+        print(line)
+    return 0
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +95,7 @@ class Fidelity:
         from mawm.benchmarks.fidelity import report, text  # numba loads only once the command line is right
 
         result = report(self.rules, self.battles, self.real)
-        for line in [json.dumps(asdict(result))] if self.json else text(result):
-            print(line)
-        return 0
+        return _print(self.json, [asdict(result)], text(result))
 
 
 @dataclass(frozen=True)
@@ -125,8 +134,7 @@ class Learning:
         if code == 0:
             seeds = range(self.first_seed, self.first_seed + self.seeds)
             table = rows(self.runs or self.out, self.maps, self.methods, seeds)
-            for line in (json.dumps(row.json()) for row in table) if self.json else text(table):
-                print(line)
+            return _print(self.json, (row.json() for row in table), text(table))
         return code
 
 
@@ -150,9 +158,7 @@ class Environments:
         from mawm.benchmarks.environments import rows, text
 
         table = rows(self.runs, self.battles)
-        for line in (json.dumps(row.json()) for row in table) if self.json else text(table):
-            print(line)
-        return 0
+        return _print(self.json, (row.json() for row in table), text(table))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,14 +309,8 @@ def main(args: list[str] | None = None) -> int:
     """Parse, measure, print."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     command = parse(Arguments, prog="python -m mawm.bench", description=DESCRIPTION, args=args).measurement
-    try:
+    with user_errors():
         return command.show()
-    except (ValueError, FileNotFoundError) as error:
-        fail(str(error))
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

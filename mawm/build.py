@@ -40,7 +40,7 @@ from mawm.sharing.ledger import ledger_file
 from mawm.sharing.provenance import Gate
 from mawm.sharing.selectors import AllOrNone, make_selector
 from mawm.storage.atomic_files import write_whole
-from mawm.storage.loggers import make_loggers, write_film
+from mawm.storage.loggers import make_loggers
 from mawm.storage.metrics_log import RetryingWriter
 from mawm.storage.retry_writes import Retrying
 from mawm.team import InlineTeam, ProcessTeam, StackedTeam, Team
@@ -236,6 +236,11 @@ def make_run(
     write_ledger = Retrying(ledger_file(folder / "channel.csv", resume_at), "channel.csv", print_stderr)
     logs = [*(writer.rows for writer in writers if isinstance(writer, RetryingWriter)), write_ledger]
     saver = Saver(folder, config.schedule.keep_checkpoints, logs, print_stderr)
+
+    def write_film(env_steps: int, gif: bytes, size: tuple[int, int]) -> None:
+        for writer in writers:
+            writer.write_gif(env_steps, FILM, gif, size)
+
     run = Run(
         env_steps=config.env_steps,
         config=config.schedule,
@@ -252,7 +257,7 @@ def make_run(
         save=lambda run: saver.save(run.collector.env_steps, partial(parts_of, run)),
         report=report,
         agents=env.spaces.agents,
-        film=FirstBattles(config, lambda steps, gif: write_film(writers, steps, FILM, gif), print_stderr),
+        film=FirstBattles(config, write_film, print_stderr),
     )
     if resume is not None:
         restore(run, resume)

@@ -5,7 +5,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from annotated_types import Interval
@@ -71,6 +71,7 @@ def _environment(command: Command) -> int:
 
 
 def _runs(command: Command) -> int:
+    from mawm.results.faults import findings_of
     from mawm.results.load import load_runs
 
     runs, warnings = load_runs(list(command.run))
@@ -79,17 +80,15 @@ def _runs(command: Command) -> int:
     for line in warnings:
         print_stderr(line)
     if command.json:
-        print_stdout(json.dumps({"runs": [_facts(run) for run in runs]}))
+        facts = [
+            {"run": str(run.folder), "env_steps": run.env_steps, "finished": run.finished,
+             "findings": [asdict(finding) for finding in findings_of(run)]}
+            for run in runs
+        ]  # fmt: skip
+        print_stdout(json.dumps({"runs": facts}))
     else:
         print_stdout("\n\n".join(_text(run) for run in runs))
     return 0
-
-
-def _facts(run: "RunRecord") -> dict[str, Any]:
-    from mawm.results.faults import findings_of
-
-    findings = [asdict(finding) for finding in findings_of(run)]
-    return {"run": str(run.folder), "env_steps": run.env_steps, "finished": run.finished, "findings": findings}
 
 
 def _text(run: "RunRecord") -> str:

@@ -2,10 +2,9 @@
 
 import gc
 import math
-import time
+import timeit
 from collections.abc import Callable
-from functools import partial, singledispatch
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -80,28 +79,21 @@ def estimate_minutes(config: TrainConfig, spaces: Spaces, device: str, placement
     members = members_of(config, spaces)
     make = partial(make_learner, config=config, spaces=spaces, device=device)
     if placement == "stack":
-        return _learning_of_stack(StackedTeam(make, members), config, spaces) / 60
+        stack = StackedTeam(make, members)
+        seconds = _learning_of_models(stack, config, spaces, WARM_UP + 1)
+        stack.stacked.forget_graphs()  # its CUDA graphs are freed now, because that is not permitted later
+        gc.collect()
+        return seconds / 60
     team = InlineTeam(make, members[:1])
-    return _learning(team.learners[0], team, config, spaces) * len(members) / workers / 60
+    return _learning(team, config, spaces) * len(members) / workers / 60
 
 
-@singledispatch
-def _learning(learner: Any, team: InlineTeam, config: TrainConfig, spaces: Spaces) -> float:
+def _learning(team: InlineTeam, config: TrainConfig, spaces: Spaces) -> float:
     """Seconds of learning of a team of one learner in the whole run; nan for a kind of learner that is not timed."""
-    return math.nan
-
-
-@_learning.register
-def _(learner: Agent, team: InlineTeam, config: TrainConfig, spaces: Spaces) -> float:
-    return _learning_of_models(team, config, spaces, warm_up=1)
-
-
-def _learning_of_stack(team: StackedTeam, config: TrainConfig, spaces: Spaces) -> float:
-    """Seconds of learning of stacked learners. Their CUDA graphs are freed, because that is not permitted later."""
-    seconds = _learning_of_models(team, config, spaces, WARM_UP + 1)
-    team.stacked.forget_graphs()
-    gc.collect()
-    return seconds
+    learner = team.learners[0]
+    if isinstance(learner, Agent):
+        return _learning_of_models(team, config, spaces, warm_up=1)
+    return _learning_of_ppo(learner, config, spaces) if isinstance(learner, Ppo) else math.nan
 
 
 def _learning_of_models(team: InlineTeam, config: TrainConfig, spaces: Spaces, warm_up: int) -> float:
@@ -127,8 +119,8 @@ def _learning_of_models(team: InlineTeam, config: TrainConfig, spaces: Spaces, w
     return (updates + plan.warmup) * model + updates / plan.updates_per_behaviour * behaviour
 
 
-@_learning.register
-def _(learner: Ppo, team: InlineTeam, config: TrainConfig, spaces: Spaces) -> float:
+def _learning_of_ppo(learner: Ppo, config: TrainConfig, spaces: Spaces) -> float:
+    """Seconds of learning of a learner without a world model in the whole run."""
     rows, steps = config.schedule.battles, min(spaces.episode_limit, config.agent.ppo.rollout)
     lanes = rows * len(learner.members)
     rng = np.random.default_rng(0)
@@ -141,13 +133,8 @@ def _(learner: Ppo, team: InlineTeam, config: TrainConfig, spaces: Spaces) -> fl
         for t in range(config.agent.ppo.rollout + steps + 1):
             learner.act(obs, avail, np.full(lanes, t % steps == 0), slot="train", mode="sample")
             if t % steps == steps - 1:
-                members = [learner.members[lane // rows] for lane in range(lanes)]
-                learner.remember(
-                    [
-                        random_segment(rng, spaces, steps + 1, lane=lane, agent=agent, episode=t)
-                        for lane, agent in enumerate(members)
-                    ]
-                )
+                battle = partial(random_segment, rng, spaces, steps + 1, episode=t)
+                learner.remember([battle(lane=k, agent=learner.members[k // rows]) for k in range(lanes)])
         learner.remember([])
         learner.fit_behaviour([], env_steps=0)
 
@@ -156,12 +143,7 @@ def _(learner: Ppo, team: InlineTeam, config: TrainConfig, spaces: Spaces) -> fl
 
 def _seconds(call: Callable[[], object]) -> float:
     """The shortest of three timings: the least disturbed by other processes."""
-    taken = []
-    for _ in range(3):
-        start = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+    return min(timeit.repeat(call, repeat=3, number=1))
 
 
 def random_segment(

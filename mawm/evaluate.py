@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from annotated_types import Interval
 
-from mawm.configs.command_line import fail, parse
+from mawm.configs.command_line import environment_faults, fail, parse, user_errors
 from mawm.runtime.console import print_stderr
 from mawm.types import Share
 
@@ -69,18 +69,27 @@ class Command:
 
 def main(args: list[str] | None = None) -> int:
     """Parse, load, play, print. Exit codes: 0 done, 1 the environment failed, 2 a user error."""
-    args = sys.argv[1:] if args is None else args
-    command = parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=_join_rules(args))
+    command = _parsed(sys.argv[1:] if args is None else args)
     if command.share and not command.replace:
         fail("--share is the share of steps in which agents are taken over; name them with --replace AGENT:random")
-    from mawm.envs.checked import EnvFault  # torch and numba load only once the command line is right
+    with environment_faults(), contextlib.ExitStack() as at_end:
+        return _play(command, at_end)
 
-    try:
-        with contextlib.ExitStack() as at_end:
-            return _play(command, at_end)
-    except EnvFault as error:
-        print_stderr(str(error))
-        return 1
+
+def _parsed(args: list[str]) -> Command:
+    return parse(Command, prog="python -m mawm.evaluate", description=DESCRIPTION, args=_join_rules(args))
+
+
+def check_arguments(args: list[str], config: "TrainConfig") -> None:
+    """Check arguments for a run with these settings that does not exist yet. ValueError, or exit code 2, for a mistake.
+
+    Sizes of other maps and agents to replace are not checked.
+    """
+    from mawm.trained.conditions import with_rules
+
+    command = _parsed(["RUN", *args])
+    for word in (word for words in command.rules for word in words):
+        with_rules(config, word)
 
 
 def _join_rules(args: list[str]) -> list[str]:
@@ -117,26 +126,21 @@ def _conditions(command: Command, run: "TrainedRun") -> "list[Condition]":
 
 
 def _play(command: Command, at_end: contextlib.ExitStack) -> int:
+    # torch and numba load only once the command line is right
     from mawm.envs.registry import environment_of, names_success
     from mawm.envs.starcraft.packages import game_name
-    from mawm.run_folder.manifest import read_config
+    from mawm.run_folder.manifest import check_folder, read_config
     from mawm.trained.published import card_for
-    from mawm.trained.run import check_folder, load_run
+    from mawm.trained.run import load_run
     from mawm.trained.tables import action_names, agent_lines, error_text, facts_of, lines_of
 
-    try:
+    with user_errors():
         check_folder(command.run)
-    except ValueError as error:
-        fail(str(error))
-    try:
+    with user_errors(f"{command.run}: "):
         env = at_end.enter_context(contextlib.closing(_environment(read_config(command.run), command.episodes)()))
         run = load_run(command.run, env.spaces)
-    except (OSError, ValueError) as error:
-        fail(f"{command.run}: {error}")
-    try:
+    with user_errors():
         conditions = _conditions(command, run)
-    except (OSError, ValueError) as error:
-        fail(str(error))
     rows, errors = _battles(command, run, conditions, env)
     agents, config = run.agents, run.config
     game = None if config.env == "skirmish" else game_name()
@@ -166,11 +170,11 @@ def _battles(
     from mawm.evaluation import evaluate_both, model_errors
     from mawm.trained.takeover import TakenOver
 
-    watch, agent = _Progress(command.episodes, len(conditions)), run.config.agent
+    watch, agent = _Progress(command.episodes), run.config.agent
     rows: list[tuple[Condition, TeamEvaluation]] = []
     errors: Metrics = {}
-    for condition in conditions:
-        watch.begin(condition.label)
+    for number, condition in enumerate(conditions, 1):
+        watch.label = f"row {number} of {len(conditions)} ({condition.label}): " if len(conditions) > 1 else ""
         if rows:
             run.reload()  # this also resets the generators, so that a row does not depend on the rows before it
         substitutes = {each.agent: each.substitute() for each in condition.replaced}
@@ -186,15 +190,9 @@ def _battles(
 class _Progress:
     """Prints the number of ended battles on stderr, every ten seconds: a short evaluation prints nothing."""
 
-    def __init__(self, battles: int, rows: int = 1) -> None:
-        self._battles, self._rows, self._row, self._label = battles, rows, 0, ""
-        self._mode, self._steps = "", 0
+    def __init__(self, battles: int) -> None:
+        self.battles, self.label, self._mode, self._steps = battles, "", "", 0
         self._printed_s = time.monotonic()
-
-    def begin(self, label: str) -> None:
-        """The next row begins."""
-        self._row, self._mode = self._row + 1, ""
-        self._label = f"row {self._row} of {self._rows} ({label}): " if self._rows > 1 else ""
 
     def __call__(self, mode: str, ended: int) -> None:
         """Print, if the last line is old enough."""
@@ -203,7 +201,7 @@ class _Progress:
         if now - self._printed_s >= PRINT_EVERY_S:
             self._printed_s = now
             words = "greedy" if mode == "greedy" else "sampled"
-            print_stderr(f"{self._label}{ended} of {self._battles} battles with {words} actions, step {self._steps}")
+            print_stderr(f"{self.label}{ended} of {self.battles} battles with {words} actions, step {self._steps}")
 
 
 if __name__ == "__main__":

@@ -110,11 +110,7 @@ class TeamEvaluation:
 
     def metrics(self) -> Metrics:
         """Both outcomes by name: `win_rate` is greedy, `win_rate_sampled` sampled, and so on."""
-        return {
-            **self.greedy.metrics(),
-            **self.sampled.metrics("_sampled"),
-            "episodes": float(self.greedy.episodes),
-        }
+        return {**self.greedy.metrics(), **self.sampled.metrics("_sampled"), "episodes": float(self.greedy.episodes)}
 
 
 def evaluate_both(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from mawm.configs.command_line import fail, make_parent, parse, writing
+from mawm.configs.command_line import environment_faults, fail, make_parent, parse, user_errors, writing
 from mawm.results.condensed import ENDING, write_condensed
 from mawm.results.marl_eval import layout
 from mawm.results.study import load_study
@@ -68,7 +68,7 @@ def _results(command: Command, out: Path) -> int:
     else:
         document, warnings = layout(study.cells)
         for line in warnings:
-            print(f"mawm: {line}", file=sys.stderr)
+            print_stderr(line)
         with writing("--out", out):
             out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"{out}: {len(study.runs)} runs on {len(study.maps)} map(s)")
@@ -79,22 +79,15 @@ def _policy(command: Command, folder: Path, file: Path) -> int:
     if file.suffix != ".pt2":
         fail(f"--policy {file}: the file is a program of torch.export; give a name that ends in .pt2")
     make_parent("--policy", file)
-    from mawm.envs.checked import EnvFault
+    from mawm.run_folder.manifest import check_folder
     from mawm.trained.program import policy_of, write_program  # torch loads only once the command line is right
-    from mawm.trained.run import check_folder, load_run
+    from mawm.trained.run import load_run
 
-    try:
+    with user_errors():
         check_folder(folder)
-    except ValueError as error:
-        fail(str(error))
-    try:
+    with environment_faults(), user_errors(f"{folder}: "):
         run = load_run(folder)
         policy = policy_of(run, command.agent or run.agents[0], command.mode)
-    except EnvFault as error:
-        print_stderr(str(error))
-        return 1
-    except (OSError, ValueError) as error:
-        fail(f"{folder}: {error}")
     with writing("--policy", file):
         write_program(policy, file)
     about = policy.about

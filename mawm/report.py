@@ -59,14 +59,20 @@ def main(args: list[str] | None = None) -> int:
 
 def _items(study: Study, map_name: str) -> list["Item"]:
     from mawm.results import tables
+    from mawm.results.claims import claims_table
     from mawm.results.document import Bullets, Text
 
     items: list[Item] = [Text(line) for line in _about(study)]
     if study.warnings:
-        items += [Text("Warnings", 3), Bullets(tuple(study.warnings))]
+        items += [Text("Warnings", 2), Bullets(tuple(study.warnings))]
     items.append(Text("Results", 2))
+    if (claims := claims_table(study.cells)) is not None:
+        items.append(claims)
     for name in study.maps:
-        makers = (tables.results_table, tables.deployment_table, tables.improvement_table, tables.difference_table)
+        makers = (
+            tables.results_table, tables.speed_table, tables.conditions_table, tables.deployment_table,
+            tables.improvement_table, tables.difference_table,
+        )  # fmt: skip
         items += [table for make in makers if (table := make(name, study.cells)) is not None]
     items += [Text("Figures", 2), *_figures(study, map_name), Text("How it was made", 2)]
     last = tables.runs_table(study.cells), tables.facts_table(study.runs), tables.commands_table(study.runs)

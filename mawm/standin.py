@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from mawm.configs.command_line import fail, parse
+from mawm.configs.command_line import parse, user_errors
 from mawm.envs.skirmish.rules import Rules, Version
 
 DESCRIPTION = """Write a folder that SMAC and SMACv2 take for the game. Battles there are played by the embedded engine.
@@ -40,10 +40,8 @@ def main(args: list[str] | None = None) -> int:
 
     settings = Settings(Rules(version=command.version))
     root = command.folder.expanduser().absolute()
-    try:
+    with user_errors():
         install(root, settings, command.maps)
-    except (ValueError, OSError) as error:
-        fail(str(error))
     print("mawm: compiling the engine, once for each version of its sources ...", flush=True)
     compile_engine(settings)
     print(f"mawm: {root} holds a stand-in: SMAC's battles on the embedded engine, rules {command.version}.")

@@ -83,6 +83,7 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     from mawm.agents.compute import resolve_device
     from mawm.build import check_room
     from mawm.envs.registry import make_env
+    from mawm.evaluate import check_arguments
     from mawm.gating.build import make_explorer_hook
     from mawm.methods import METHODS
     from mawm.sweeps.grid import expand
@@ -95,7 +96,8 @@ def _planned(grids: list[Grid]) -> list["PlannedRun"]:
     if unknown:
         raise ValueError(f"there is no method {unknown[0]!r} (choose from: {', '.join(METHODS)})")
     runs = expand(grids, lambda grid: _base(grid, configure), lambda method: METHODS[method].selects)
-    for config in {run.kind: run.config for run in runs}.values():
+    for config, words in {(run.kind, run.evaluate_args): (run.config, run.evaluate_args) for run in runs}.values():
+        check_arguments(list(words), config)
         resolve_device(config.device)
         with contextlib.closing(make_env(config, "train", 1)) as env:
             check_room(config, env.spaces)

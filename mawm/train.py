@@ -14,7 +14,7 @@ import tyro
 
 from mawm import __version__
 from mawm.configs.check import check
-from mawm.configs.command_line import fail, parse
+from mawm.configs.command_line import fail, parse, user_errors
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import environment_of, is_own, make_env, names_success, with_agents
@@ -102,10 +102,8 @@ def configure(args: list[str]) -> TrainConfig:
 
 
 def _checked(config: TrainConfig) -> TrainConfig:
-    try:
+    with user_errors():
         check(config)
-    except ValueError as error:
-        fail(str(error))
     return config
 
 
@@ -116,10 +114,8 @@ def _command(args: list[str]) -> Command:
             preset = args[i + 1]
         elif arg.startswith("--preset="):
             preset = arg.removeprefix("--preset=")
-    try:
+    with user_errors():
         default = Command(config=load_preset(preset), preset=preset)
-    except ValueError as error:
-        fail(str(error))
     return parse(Command, prog="python -m mawm.train", description=DESCRIPTION, default=default, args=args, brief=True)
 
 
@@ -211,7 +207,7 @@ def _prepare_and_train(
     from mawm.gating.build import make_explorer_hook
     from mawm.methods import members_of
     from mawm.run_folder.checkpoint import newest, set_aside
-    from mawm.run_folder.locate import RunFolder, find_run_folder, recorded_agents
+    from mawm.run_folder.locate import RunFolder, find_run_folder
     from mawm.storage.lock import FolderLock
     from mawm.team import WorkerDied
 
@@ -222,7 +218,7 @@ def _prepare_and_train(
     explorer_hook = at_end.enter_context(contextlib.closing(make_explorer_hook(config, env.spaces)))
     place = RunFolder(resumed, begun=True) if resumed else find_run_folder(config, command.run_dir, command.fresh)
     folder = place.folder
-    if place.begun and (order := recorded_agents(folder)) not in ((), config.own.agents):
+    if place.begun and (order := read_config(folder).own.agents) not in ((), config.own.agents):
         # The environment lists its agents in another order than when the run began: each keeps its learner.
         explorer_hook.close()
         env.close()
@@ -348,17 +344,16 @@ def _banner(
 ) -> None:
     """Print the first lines of a run. `sizes`: the number of learners, the minutes and the bytes that it may take."""
     learners, minutes, disk = sizes
-    where = {
+    places = {
         "process": "separate processes, one thread each",
         "stack": "one stack in this process, one thread",
         "ray": f"actors of Ray (cluster {config.ray_address}), one CPU and one thread each",
-    }.get(facts["placement"], "this process, one thread")
-    eta = "ETA unknown"
-    if minutes == minutes:  # nan: learners of this kind are not timed
-        eta = f"ETA about {minutes:.1f} min on an idle machine"
-    sent = f"nominal bandwidth {config.sharing.bandwidth:g} of all bytes"
-    if spaces.n_agents == 1:
-        sent = "a team of one agent, so nothing is sent"
+    }
+    where = places.get(facts["placement"], "this process, one thread")
+    # nan: learners of this kind are not timed
+    eta = "ETA unknown" if minutes != minutes else f"ETA about {minutes:.1f} min on an idle machine"
+    shared = f"nominal bandwidth {config.sharing.bandwidth:g} of all bytes"
+    sent = shared if spaces.n_agents > 1 else "a team of one agent, so nothing is sent"
     board = shlex.join(["tensorboard", "--logdir", str(folder.parent)])
     curves = board if "tensorboard" in config.log else f"python -m mawm.plot {shlex.quote(str(folder))} --unfinished"
     about_env = [line for line in (spaces.conversion, described(config.success)) if line]

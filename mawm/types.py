@@ -42,19 +42,37 @@ class Common:
 
 
 class Saved:
-    """A part of a checkpoint that consists of plain attributes. By default it has none."""
+    """A part of a checkpoint that consists of some attributes. By default it has none.
+
+    An attribute is a plain value, an array, a generator of random numbers, or a part with a state of its own.
+    """
 
     SAVED: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes."""
 
     def state(self) -> dict[str, Any]:
         """The attributes' values, for JSON."""
-        return {name: copy(getattr(self, name)) for name in self.SAVED}
+        return {name: _plain(getattr(self, name)) for name in self.SAVED}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         for name in self.SAVED:
-            setattr(self, name, state[name])
+            held, value = getattr(self, name), state[name]
+            if hasattr(held, "load_state"):
+                held.load_state(value)
+            elif isinstance(held, np.random.Generator):
+                held.bit_generator.state = value
+            else:
+                setattr(self, name, np.array(value, held.dtype) if isinstance(held, np.ndarray) else value)
+
+
+def _plain(value: Any) -> Any:
+    """An attribute of `Saved` as a value for JSON."""
+    if hasattr(value, "load_state"):
+        return value.state()
+    if isinstance(value, np.random.Generator):
+        return value.bit_generator.state
+    return value.tolist() if isinstance(value, np.ndarray) else copy(value)
 
 
 class Role(StrEnum):

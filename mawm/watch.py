@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import tyro
 from annotated_types import Interval
 
-from mawm.configs.command_line import fail, make_parent, parse, writing
-from mawm.runtime.console import print_stderr
+from mawm.configs.command_line import environment_faults, fail, make_parent, parse, user_errors, writing
+from mawm.run_folder.manifest import check_folder, read_config
 from mawm.storage.atomic_files import write_whole
 from mawm.types import Seed
 
@@ -50,8 +50,8 @@ def main(args: list[str] | None = None) -> int:
     """Parse, load, play, write. Exit codes: 0 done, 1 the environment failed, 2 a user error."""
     command = parse(Command, prog="python -m mawm.watch", description=DESCRIPTION, args=args)
     out = command.run / "watch.html" if command.out is None else command.out
-    if not (command.run / "config.json").is_file():
-        fail(f"{command.run} is not a run's folder: it holds no config.json; give the folder that mawm.train printed")
+    with user_errors():
+        check_folder(command.run)
     for flag, path, suffix, kind in (
         ("--out", out, ".html", "page is an HTML"),
         ("--gif", command.gif, ".gif", "film is a GIF"),
@@ -61,44 +61,38 @@ def main(args: list[str] | None = None) -> int:
         if path.suffix != suffix:
             fail(f"{flag} {path}: the {kind} file; give a name that ends in {suffix}")
         make_parent(flag, path)
-    from mawm.envs.checked import EnvFault  # torch and numba load only once the command line is right
-
-    try:
-        with contextlib.ExitStack() as at_end:
-            return _watch(command, out, at_end)
-    except EnvFault as error:
-        print_stderr(str(error))
-        return 1
+    with environment_faults(), contextlib.ExitStack() as at_end:
+        return _watch(command, out, at_end)
 
 
 def _watch(command: Command, out: Path, at_end: contextlib.ExitStack) -> int:
+    # torch and numba load only once the command line is right
     from mawm.filming.drawing import film_of
     from mawm.filming.gif import gif_of
-    from mawm.run_folder.manifest import read_config
-    from mawm.watching.page import watched, write_page
-    from mawm.watching.recording import load_trained_team, play, watched_env
+    from mawm.filming.recording import recordable
+    from mawm.trained.run import load_run
+    from mawm.watching.page import page, watched
+    from mawm.watching.recording import play
 
-    try:
-        config = replace(read_config(command.run), device="cpu")
-        env = at_end.enter_context(contextlib.closing(watched_env(config, command.seed)))
-        trained = load_trained_team(command.run, config, env.spaces)
+    gif, no_gif = None, ""
+    with user_errors(f"{command.run}: "):
+        settings = replace(read_config(command.run), seed=command.seed)
+        env = at_end.enter_context(contextlib.closing(recordable(settings, "test")))
+        trained = load_run(command.run, env.spaces)
         if command.agent >= env.spaces.n_agents:
             last = env.spaces.n_agents - 1
             raise ValueError(f"--agent {command.agent}: the team has the agents 0 to {last}; name one of them")
         recorded = itertools.islice(play(trained, env, command.mode, command.seed), command.battles)
         first = next(recorded)
-        gif, no_gif = None, ""
         if command.gif is not None:
             try:
                 gif = gif_of(film_of(first, env))
             except ValueError as error:  # no pictures: the page is written all the same
                 no_gif = str(error)
-        page = watched(trained, env, itertools.chain([first], recorded), command.mode, command.seed, command.agent)
-    except (OSError, ValueError) as error:
-        fail(f"{command.run}: {error}")
+        content = watched(trained, env, itertools.chain([first], recorded), command.mode, command.seed, command.agent)
     with writing("--out", out):
-        write_page(out, page)
-    ends = ", ".join(f"{battle['end']} after {battle['steps']} steps" for battle in page["battles"])
+        write_whole(out, page(content))
+    ends = ", ".join(f"{battle['end']} after {battle['steps']} steps" for battle in content["battles"])
     print(f"{out}: {ends}; {out.stat().st_size / 1e6:.2f} MB")
     if no_gif:
         fail(f"--gif {command.gif}: {no_gif}")

@@ -35,7 +35,7 @@ def rollouts(batch: int = 32, horizon: int = 4, seed: int = 0) -> tuple[Imagined
     avail = torch.from_numpy(rng.random((batch, N_ACTIONS)) < 0.4)
     avail[:, 1] = True
     noise = torch.from_numpy(rng.random((horizon, batch, 4), dtype=np.float32))
-    out = imagine(make_model(), make_behaviour().actor, start, avail, 0.99, noise[..., 3], noise[..., :3])
+    out = imagine(make_model(), make_behaviour().actor, start, avail, 0.99, noise)
     return out, avail
 
 
@@ -75,9 +75,7 @@ def test_rollout_contains_the_reward_of_an_uncertain_end_once_at_most(end_reward
         Latent(torch.zeros(2, 8), torch.zeros(2, 3, dtype=torch.long)),
         torch.ones(2, N_ACTIONS, dtype=torch.bool),
     )
-    imagined = imagine(
-        model, make_behaviour().actor, start, avail, 1.0, torch.full((20, 2), 0.5), torch.full((20, 2, 3), 0.5)
-    )
+    imagined = imagine(model, make_behaviour().actor, start, avail, 1.0, torch.full((20, 2, 4), 0.5))
     assert (imagined.weight * imagined.reward).sum(0).tolist() == pytest.approx([total, total], rel=1e-5)
 
 

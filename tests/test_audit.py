@@ -30,7 +30,7 @@ def reference(solo: Played) -> Played:
 def test_playback_equals_the_recorded_stream(solo: Played) -> None:
     again = on_stream(audit_config("off", STEPS, 3), solo.rounds, everything)
     assert first_difference(solo.rounds, again.rounds) is None
-    assert solo.wraps >= 2 and solo.checkpoints >= 2 and solo.evaluations >= 1
+    assert solo.wraps >= 2 and solo.events["checkpoints"] >= 2 and solo.events["evaluations"] >= 1
     assert not solo.rounds[5][0][0][0].obs.flags.writeable
 
 

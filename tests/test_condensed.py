@@ -61,7 +61,7 @@ def test_condensed_numbers_keep_five_digits_integers_and_gaps(tmp_path: Path) ->
     (run,) = Study.load([tmp_path / "s.jsonl.gz"]).runs
     first, second = run.rows
     assert first == {"env_steps": 1000, "channel/sent_bytes": 123456789, "agent_0/critic/loss": 1.2346}
-    assert second == {"env_steps": 2000, "eval/win_rate": 0.5} and run.final_win_rate == 0.75
+    assert second == {"env_steps": 2000, "eval/win_rate": 0.5} and run.final("win_rate") == 0.75
     assert run.folder.name == "run" and run.facts["python"] == "3.11.7"
 
 

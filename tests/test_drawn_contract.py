@@ -51,7 +51,7 @@ def views(s, last=None, order=None):
 
 def enemy_rows(s, obs):
     """The enemies' features (N, E, 8 or 9)."""
-    width = 8 + int(s.c.shields)
+    width = 8 + int(s.c.ally_shields)
     return obs[:, 4 : 4 + width * s.c.n_enemies].reshape(s.c.n_agents, s.c.n_enemies, width)
 
 

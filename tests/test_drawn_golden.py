@@ -127,7 +127,7 @@ def test_contract_equals_the_smacv2_package_on_the_stand_in(race, request):
         np.testing.assert_allclose(state, data["state"][t], atol=1e-6)
         if t % every == 0 and t // every < len(data["obs"]):
             theirs = data["obs"][t // every]
-            width = 4 + 1 + int(c.shields) + len(spec.kinds)
+            width = 4 + 1 + int(c.ally_shields) + len(spec.kinds)
             enemies = slice(4, 4 + c.n_enemies * width)
             np.testing.assert_allclose(np.delete(obs, enemies, 1), np.delete(theirs, enemies, 1), atol=1e-6)
             for mine, seen in zip(

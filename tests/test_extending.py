@@ -136,4 +136,4 @@ def test_environment_of_a_row_is_checked(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_learner_of_an_unknown_kind_has_no_estimate() -> None:
     team = InlineTeam(lambda index: object(), ((0,),))
-    assert math.isnan(_learning(team.learners[0], team, TrainConfig(), Spaces(1, 2, 3, 4, 5)))
+    assert math.isnan(_learning(team, TrainConfig(), Spaces(1, 2, 3, 4, 5)))

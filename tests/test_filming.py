@@ -236,14 +236,14 @@ def test_every_second_evaluation_is_filmed_and_a_failure_is_told_once(monkeypatc
 
     monkeypatch.setattr("mawm.filming.first_battles.first_battle_of", film)
     schedule = replace(CONFIG.schedule, eval_every=100, eval_gif_every=2)
-    films = FirstBattles(replace(CONFIG, schedule=schedule), lambda steps, gif: written.append(steps), told.append)
+    films = FirstBattles(replace(CONFIG, schedule=schedule), lambda steps, *gif: written.append(steps), told.append)
     for steps in (100, 204, 300, 408, 500, 600, 800, 1000):
         films(steps, [(0, 0)])
     assert written == [204, 408, 600] and len(made) == 4
     assert told == [
         "no film of the first battle of an evaluation (schedule.eval_gif_every 2): there is nothing to draw"
     ]
-    off = FirstBattles(CONFIG, lambda steps, gif: written.append(steps), told.append)
+    off = FirstBattles(CONFIG, lambda steps, *gif: written.append(steps), told.append)
     off(100, [(0, 0)])
     assert len(made) == 4
 

@@ -10,7 +10,6 @@ import pytest
 import resume_cases
 
 from mawm.agents.agent import Agent
-from mawm.agents.learner import GatedLearner
 from mawm.build import make_run, make_team
 from mawm.configs.presets import load_preset
 from mawm.configs.train import TrainConfig
@@ -152,7 +151,7 @@ def test_explorer_search_approaches_the_primary_and_random_search_does_not() -> 
         search = replace(config.gating.search, closeness=1.0)
         config = replace(config, gating=replace(config.gating, explorer=kind, search=search))
         explorers = make_explorer_hook(config, SPACES).explorers  # type: ignore[attr-defined]
-        weights = team_of(config).call(GatedLearner.policy_weights)
+        weights = team_of(config).call(Agent.policy_weights)
         explorers.explore(60)
         for _ in range(15):
             explorers.evolve([(f"agent_{i}", w) for i, w in enumerate(weights)])

@@ -33,7 +33,7 @@ def imagined(model: WorldModel, behaviour: ActorCritic) -> tuple[Imagined, torch
     noise = torch.rand(HORIZON, STARTS, MODEL.groups + 1, generator=drawn(2))
     start = Latent(torch.randn(STARTS, MODEL.deter, generator=drawn(3)), torch.zeros(STARTS, MODEL.groups).long())
     avail = torch.ones(STARTS, ACTIONS, dtype=torch.bool)
-    return imagine(model, behaviour.actor, start, avail, 0.99, noise[..., -1], noise[..., :-1]), noise
+    return imagine(model, behaviour.actor, start, avail, 0.99, noise), noise
 
 
 def by_parameters(**changes: int) -> ParameterInformation:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from mawm.agents import dense
 from mawm.agents.categorical import Draw, DrawTransposed, balanced_kl, log_softmax, mixed_probs, sample, softmax
 from mawm.agents.config import WorldModelConfig
-from mawm.agents.fixed_heads import FixedHead
+from mawm.agents.fixed_heads import fixed
 from mawm.agents.matmul import Factor, linear, matmul, relu_affine, set_precision
 from mawm.agents.nets import FeatureLinear, Linear, Mlp, StochLinear, gather_grad, stoch_grad
 from mawm.agents.optimiser import Optimiser
@@ -152,7 +152,7 @@ def test_fixed_heads_equal_their_networks(layers: int) -> None:
     stoch, deter = torch.from_numpy(rng.integers(0, 4, (9, 3))), torch.from_numpy(rng.normal(size=(9, 6)))
     with torch.no_grad():
         for columns in (slice(0, 7), slice(7, 14)):
-            found = FixedHead(first, tail, 9, columns)(deter, first.stoch.rows(stoch))
+            found = fixed(first, tail, 9, columns)(deter, first.stoch.rows(stoch))
             assert torch.allclose(found, tail(first(deter, stoch)[:, columns]), atol=1e-12)
 
 
@@ -284,7 +284,7 @@ def test_bf16_fixed_heads_equal_their_networks() -> None:
     torch.nn.init.normal_(first.deter.bias, generator=draw)
     stoch, deter = torch.randint(0, 4, (90, 3), generator=draw), torch.randn(90, 60, generator=draw)
     with torch.no_grad():
-        found = FixedHead(first, tail, 90)(deter.bfloat16(), first.stoch.rows(stoch))
+        found = fixed(first, tail, 90)(deter.bfloat16(), first.stoch.rows(stoch))
         assert torch.allclose(found, tail(first(deter, stoch)), rtol=1e-3, atol=1e-3)
 
 

@@ -30,7 +30,7 @@ def test_final_win_rate_is_of_the_last_policy(tmp_path: Path) -> None:
     write_run(tmp_path / "b", rows)
     write_run(tmp_path / "c", rows, {"win_rate": 0.95, "episodes": 320, "env_steps": 1000})
     runs, said = load_runs([tmp_path])
-    assert [run.final_win_rate for run in runs] == [0.625, 0.5, 0.5]
+    assert [run.final("win_rate") for run in runs] == [0.625, 0.5, 0.5]
     assert len(said) == 1 and "earlier policy" in said[0]
 
 
@@ -80,7 +80,7 @@ def test_study_reports_torn_lines_empty_folders_and_missing_paths(tmp_path: Path
         log.write('{"env_steps": 3, "eval/w')
     (tmp_path / "void").mkdir()
     runs, said = load_runs([tmp_path, tmp_path / "nowhere"])
-    assert runs[0].final_win_rate == 0.75
+    assert runs[0].final("win_rate") == 0.75
     told = "\n".join(said)
     assert all(word in told for word in ("line 3", "no win_rate", "empty folder", "no such folder"))
 
@@ -159,7 +159,7 @@ def test_run_ignores_sampled_evaluation_as_greedy_and_huge_numbers(tmp_path: Pat
     write_run(tmp_path / "a", rows, {"win_rate": 0.1, "episodes": 320, "mode": "sample"}, seed=0)
     write_run(tmp_path / "b", rows, {"win_rate": 10**400, "episodes": 320}, seed=1)
     runs, said = load_runs([tmp_path])
-    assert [run.final_win_rate for run in runs] == [0.9, 0.9]
+    assert [run.final("win_rate") for run in runs] == [0.9, 0.9]
     assert any("mode 'sample', not greedy" in line for line in said)
 
 

@@ -16,7 +16,14 @@ pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
 
 from mawm import export, report
 from mawm.results.study import Study
-from mawm.results.tables import deployment_table, difference_table, results_table, runs_table
+from mawm.results.tables import (
+    conditions_table,
+    deployment_table,
+    difference_table,
+    results_table,
+    runs_table,
+    speed_table,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -267,7 +274,11 @@ def test_results_table_shows_steps_bytes_and_return_with_gain_over_independent(
     cells = Study.load([tmp_path]).cells
     table = results_table("3m", cells)
     told = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+    speed = speed_table("3m", cells)
+    for row in speed.rows:
+        told[row[0].removesuffix("-0.05")] |= dict(zip(speed.header, row, strict=True))
     both, alone = told["Both"], told["Independent"]
+    assert both["seeds below 50 %"] == "0 of 3" and alone["seeds below 50 %"] == "0 of 3"
     assert both["final win rate"] == "100.0 % [100.0, 100.0]"
     assert both["final win rate, sampled"] == "75.0 % [75.0, 75.0]"
     assert both["final return"] == "19 [18, 20]" and alone["final return"] == "–"
@@ -277,3 +288,28 @@ def test_results_table_shows_steps_bytes_and_return_with_gain_over_independent(
     gain = difference_table("3m", cells)
     assert gain is not None
     assert [cell.split(" ")[0] for cell in gain.rows[0][2:]] == ["+60.0", "+25.0", "+55.0"]
+
+
+def test_conditions_table_shows_the_last_policy_under_other_rules_and_the_difference_by_seed(tmp_path: Path) -> None:
+    for seed in range(3):
+        shifted = {
+            "label": "spawn-jitter 0.5",
+            "rules": {"spawn_jitter": 0.5},
+            "win_rate": 0.5,
+            "win_rate_sampled": 0.25,
+        }
+        final = {"win_rate": 0.75, "win_rate_sampled": 0.75, "rows": [shifted]}
+        write_run(tmp_path / str(seed), win_rate_rows({10: 0.5}), final, seed=seed)
+    table = conditions_table("3m", Study.load([tmp_path]).cells)
+    assert table is not None
+    assert table.rows == (
+        (
+            "Both-0.05",
+            "spawn-jitter 0.5",
+            "3",
+            "50.0 % [50.0, 50.0]",
+            "25.0 % [25.0, 25.0]",
+            "-25.0 points [-25.0, -25.0]",
+            "-50.0 points [-50.0, -50.0]",
+        ),
+    )

@@ -114,7 +114,7 @@ def imagined_return(training: Training) -> float:
     noise = torch.from_numpy(rng.random((LIMIT, many, start.stoch.shape[1] + 1), dtype=np.float32))
     model, actor = training.agent.model_trainer.model, training.agent.actor_critic.actor
     avail = torch.ones(many, 2, dtype=torch.bool)
-    found = imagine(model, actor, start, avail, DISCOUNT, noise[..., -1], noise[..., :-1])
+    found = imagine(model, actor, start, avail, DISCOUNT, noise)
     before = torch.cumprod(torch.cat([torch.ones(1, many), found.discount[:-1]]), 0)
     return float((before * found.reward).sum(0).mean())
 

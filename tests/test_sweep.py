@@ -97,6 +97,8 @@ def test_wrong_sweep_file_error_names_the_key(text: str, said: str, tmp_path: Pa
         (("--methods", "ippo", "--train-args=--gate strict"), "--gate strict protects a world model"),
         (("--selectors", "no_such_module:f"), "cannot be loaded"),
         (("--train-args=--seed 3",), "--train-args holds --seed"),
+        (("--evaluate-args=--rules.spawn-jiter 1",), "did you mean 'spawn-jitter'"),
+        (("--evaluate-args=--episode 1",), "did you mean '--episodes'"),
         (("--train-args=--agent.behaviour.horizn 3",), "--agent.behaviour.horizon"),
     ],
 )
@@ -202,7 +204,8 @@ def sweep(folder: Path, *args: str) -> "subprocess.Popen[str]":
 
 def test_sweep_survives_kill_9_repeats_no_run_and_reports_failures(tmp_path: Path) -> None:
     """The first call is killed with one run done and one in training; the second has a run that cannot work."""
-    first = sweep(tmp_path, "--methods", "ippo", "independent")
+    evaluate = "--evaluate-args=--episodes 20 --rules.spawn-jitter 0.5"
+    first = sweep(tmp_path, evaluate, "--methods", "ippo", "independent")
     done, training = tmp_path / "3m_ippo_s0" / "evaluation.json", tmp_path / "3m_independent_s0"
     wait_until(lambda: any(training.glob("ck-*")), first)
     child = holder(training)
@@ -213,7 +216,7 @@ def test_sweep_survives_kill_9_repeats_no_run_and_reports_failures(tmp_path: Pat
     first.communicate()
     os.kill(child, signal.SIGKILL)
     before = done.stat().st_mtime_ns
-    second = sweep(tmp_path, "--methods", "ippo", "independent", "both", "--selectors", "own_selector:broken")
+    second = sweep(tmp_path, evaluate, "--methods", "ippo", "independent", "both", "--selectors", "own_selector:broken")
     out, error = second.communicate(timeout=400)
     manifest = json.loads((tmp_path / "manifest.json").read_text())["runs"]
     assert second.returncode == 1
@@ -226,6 +229,7 @@ def test_sweep_survives_kill_9_repeats_no_run_and_reports_failures(tmp_path: Pat
     assert manifest["3m_both_b0.05_own_selector.broken_s0"]["exit_codes"] == [1, 1]
     assert "3m_both_b0.05_own_selector.broken_s0 failed with exit code 1: mawm: out of order" in error
     assert "\x1b" not in out and "2 of 3 done, 1 failed" in out
+    assert [row["label"] for row in json.loads(done.read_text())["rows"]] == ["spawn-jitter 0.5"]
     rows = [json.loads(line)["env_steps"] for line in (training / "metrics.jsonl").read_text().splitlines()]
     assert rows == sorted(set(rows)) and rows[-1] >= 600
 

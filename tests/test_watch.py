@@ -18,18 +18,20 @@ from mawm.build import make_team
 from mawm.configs.train import TrainConfig
 from mawm.envs.skirmish.battles import make_battles
 from mawm.envs.skirmish.layout import HP, SHIELD, X, Y
-from mawm.filming.recording import Battle
+from mawm.filming.recording import Battle, recordable
+from mawm.run_folder.checkpoint import Loaded
 from mawm.run_folder.manifest import read_config
 from mawm.seeds import named_seed
 from mawm.sharing.codec import Wire, segment_bytes
 from mawm.sharing.threshold import Quantile
+from mawm.trained.run import TrainedRun, load_run
 from mawm.watch import main
 from mawm.watching import page as pages
 from mawm.watching.beliefs import Belief, belief_of, errors_of
 from mawm.watching.features import features_of
 from mawm.watching.offers import ObservedSelector
 from mawm.watching.packed import UNSEEN, packed
-from mawm.watching.recording import TrainedTeam, load_trained_team, play, watched_env
+from mawm.watching.recording import play
 
 
 def battles_in(path: Path) -> list[dict[str, Any]]:
@@ -43,20 +45,21 @@ def watch(out: Path, *options: str, run: Path = GOLDEN) -> list[dict[str, Any]]:
     return battles_in(out)
 
 
-def untrained(method: str, map_name: str = "3m") -> TrainedTeam:
+def untrained(method: str, map_name: str = "3m") -> TrainedRun:
     """A team of any method with its first weights, with the small networks of the golden run."""
     config: TrainConfig = replace(read_config(GOLDEN), method=method, map=map_name)
     config = replace(config, sharing=replace(config.sharing, bandwidth=0.05))
-    team = make_team(config, make_battles(map_name, 1, 0).spaces, "cpu", "inline")
-    trained = TrainedTeam(config, team, 0)  # type: ignore[arg-type]
+    spaces = make_battles(map_name, 1, 0).spaces
+    team = make_team(config, spaces, "cpu", "inline")
+    trained = TrainedRun(config, Loaded(GOLDEN, 0, {}), spaces, team)  # type: ignore[arg-type]
     for learner in trained.world_models:
         learner.model_trainer.updates = 1  # learners without an update send nothing
     return trained
 
 
-def content(trained: TrainedTeam, agent: int = 0) -> dict[str, Any]:
+def content(trained: TrainedRun, agent: int = 0) -> dict[str, Any]:
     """The content of a page with one battle of a team."""
-    env = watched_env(trained.config, 0)
+    env = recordable(trained.config, "test")
     return pages.watched(trained, env, [next(play(trained, env, "sample", 0))], "sample", 0, agent)
 
 
@@ -71,10 +74,9 @@ def changed_run(folder: Path, **settings: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recorded() -> tuple[TrainedTeam, Battle]:
-    config = read_config(GOLDEN)
-    env = watched_env(config, 0)
-    trained = load_trained_team(GOLDEN, config, env.spaces)
+def recorded() -> tuple[TrainedRun, Battle]:
+    trained = load_run(GOLDEN)
+    env = recordable(trained.config, "test")
     return trained, next(play(trained, env, "sample", 0))
 
 
@@ -167,12 +169,12 @@ def test_page_is_one_small_file_without_addresses(written: Path) -> None:
 
 
 def test_believed_observation_is_decoded_from_the_acting_state_and_imagination_follows_the_prior(
-    recorded: tuple[TrainedTeam, Battle],
+    recorded: tuple[TrainedRun, Battle],
 ) -> None:
     trained, battle = recorded
     learner = trained.world_models[1]
     model = learner.acting.model
-    features = features_of(watched_env(trained.config, 0), battle, 1)
+    features = features_of(recordable(trained.config, "test"), battle, 1)
     belief = belief_of(learner, battle, 1, features, 4)
     states = Latent(*(torch.from_numpy(np.stack(part)[:, 1]) for part in (battle.deter, battle.stoch)))
     with torch.no_grad():

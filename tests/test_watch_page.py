@@ -9,7 +9,7 @@ from browser import OpenPage, headless_chromium, open_page
 from watch_pages import GOLDEN, battles_of, own_page
 
 from mawm.watch import main
-from mawm.watching.page import write_page
+from mawm.watching import page as pages
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -186,7 +186,7 @@ def test_page_of_another_environment_shows_its_pictures_or_says_why_there_are_no
     browser: "Browser", tmp_path: Path, render_mode: str | None
 ) -> None:
     out = tmp_path / "own.html"
-    write_page(out, own_page("both", render_mode))
+    out.write_text(pages.page(own_page("both", render_mode)), "utf-8")
     with open_page(browser, out, 400, 800) as shown:
         page = shown.page
         page.wait_for_function("document.querySelectorAll('#agents button').length === 2")

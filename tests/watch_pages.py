@@ -16,10 +16,12 @@ from mawm.build import make_team
 from mawm.configs.train import TrainConfig
 from mawm.envs.checked import CheckedEnv
 from mawm.envs.pettingzoo import ParallelVectorEnv
+from mawm.run_folder.checkpoint import Loaded
 from mawm.run_folder.manifest import read_config
+from mawm.trained.run import TrainedRun
 from mawm.watching.packed import ALIGNMENT
 from mawm.watching.page import watched
-from mawm.watching.recording import TrainedTeam, play
+from mawm.watching.recording import play
 
 GOLDEN = Path(__file__).parent / "golden/run-0.2.0"
 """A short run of `both` on 3m: three agents against three enemies."""
@@ -49,5 +51,5 @@ def own_page(method: str = "both", render_mode: str | None = "rgb_array") -> dic
     env = CheckedEnv(ParallelVectorEnv(lambda: Counting(render_mode), 1, 0, 100), "counting")
     config: TrainConfig = replace(read_config(GOLDEN), method=method, map="drawn_env:Counting")
     team = make_team(config, env.spaces, "cpu", "inline")
-    trained = TrainedTeam(config, team, 0)  # type: ignore[arg-type]
+    trained = TrainedRun(config, Loaded(GOLDEN, 0, {}), env.spaces, team)  # type: ignore[arg-type]
     return watched(trained, env, [next(play(trained, env, "sample", 0))], "sample", 0, 1)

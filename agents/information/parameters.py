@@ -11,6 +11,7 @@ from mawm.agents.actor_critic import Imagined
 from mawm.agents.config import InformationConfig, WorldModelConfig
 from mawm.agents.information.estimators import gaps
 from mawm.agents.information.term import Intrinsic
+from mawm.agents.nets import drawn
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.rssm import Posteriors
 from mawm.agents.scales import ObservationScale
@@ -23,15 +24,10 @@ class Ensemble(nn.Module):
 
     def __init__(self, members: int, fan_in: int, hidden: int, fan_out: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.first = self._drawn(members, fan_in, hidden, generator)
-        self.second = self._drawn(members, hidden, fan_out, generator)
+        self.first = drawn((members, fan_in, hidden), fan_in, hidden, generator)
+        self.second = drawn((members, hidden, fan_out), hidden, fan_out, generator)
         self.first_bias = nn.Parameter(torch.zeros(members, 1, hidden))
         self.second_bias = nn.Parameter(torch.zeros(members, 1, fan_out))
-
-    @staticmethod
-    def _drawn(members: int, fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Parameter:
-        bound = (6.0 / (fan_in + fan_out)) ** 0.5
-        return nn.Parameter((torch.rand(members, fan_in, fan_out, generator=generator) * 2.0 - 1.0) * bound)
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs (E, ..., out) of inputs (..., in)."""

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 from einops import rearrange
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mawm.agents.categorical import sample
+from mawm.agents.compute import to_tensor
 from mawm.agents.config import AgentConfig
 from mawm.agents.learner import Incidents, Learner, State
 from mawm.agents.optimiser import Optimiser
@@ -75,12 +75,12 @@ class Ppo(Learner):
         """Actions (L,) for own observations (L, O). Lanes are ordered by member, then by battle: L = M * B."""
         rng = self.rngs["act" if slot == "train" else "evaluate"]
         members, rows = len(self.members), len(obs) // len(self.members)
-        noise = self._tensor(rng.random(len(obs), dtype=np.float32))
-        allowed = self._tensor(avail)
+        noise = to_tensor(rng.random(len(obs), dtype=np.float32), self.device)
+        allowed = to_tensor(avail, self.device)
         logits, self.hidden[slot] = self.nets.logits(
-            rearrange(self._tensor(obs), "(m b) o -> 1 m b o", m=members),
+            rearrange(to_tensor(obs, self.device), "(m b) o -> 1 m b o", m=members),
             rearrange(allowed, "(m b) a -> 1 m b a", m=members),
-            self.hidden[slot].masked_fill(self._tensor(is_first).unsqueeze(-1), 0.0),
+            self.hidden[slot].masked_fill(to_tensor(is_first, self.device).unsqueeze(-1), 0.0),
         )
         logits = logits.view_as(allowed)
         if mode == "random":
@@ -150,10 +150,6 @@ class Ppo(Learner):
             "critic/loss": float(critic_loss.detach()),
         }
 
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        writeable = np.require(np.ascontiguousarray(array), requirements="W")  # a copy of what came through Ray
-        return torch.from_numpy(writeable).to(self.device)
-
     def incidents(self) -> Incidents:
         """Non-finite updates since the last call: the number in a row, and the batch of the last one."""
         incident = self.optimiser.incident()
@@ -174,7 +170,7 @@ class Ppo(Learner):
         self.optimiser.load_state(under(arrays, "optimiser/ppo/"))
         self.optimiser.load_counters(values["skipped"])
         self.log.load_state(under(arrays, "battles/"))
-        self.hidden = {slot: self._tensor(hidden) for slot, hidden in under(arrays, "memory/").items()}
+        self.hidden = {slot: to_tensor(hidden, self.device) for slot, hidden in under(arrays, "memory/").items()}
         self.norm.averages = [float(average) for average in values["returns"]]
         for purpose, rng in self.rngs.items():
             rng.bit_generator.state = values["generators"][purpose]

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from mawm.agents.acting_memory import decide
+from mawm.agents.acting_memory import Inputs, decide
 from mawm.agents.actor_critic import Replayed, Rows, imagine_from, update_inputs, update_metrics
 from mawm.agents.agent import Agent
 from mawm.agents.behaviour_trainer import FitPlan, Plan
 from mawm.agents.compute import leaves, map_tensors, on_device
 from mawm.agents.rssm import Latent
-from mawm.agents.stacked.networks import ActingNetworks, Networks, StackedNetworks, StackedOptimiser
+from mawm.agents.stacked.networks import StackedNetworks, StackedOptimiser, Together
 from mawm.agents.stacked.program import Program
 from mawm.agents.world_model import Batch
 from mawm.types import Bools, Floats, Ints, Metrics, Rollout
@@ -58,10 +58,10 @@ class StackedLearners:
             [each.critic_opt for each in critics], critics[0].critic, "actor_critic.critic."
         )
         weights = self.model_opt.weights | self.actor_opt.weights | self.critic_opt.weights
-        self.learned = StackedNetworks([Networks(*pair) for pair in zip(models, critics, strict=True)], weights)
-        self.acting = StackedNetworks(
-            [ActingNetworks(agent.acting.model, agent.acting.actor) for agent in agents], self._acting_weights()
-        )
+        pairs = zip(models, critics, strict=True)
+        self.learned = StackedNetworks([Together(model=model, actor_critic=each) for model, each in pairs], weights)
+        acting = [Together(model=agent.acting.model, actor=agent.acting.actor) for agent in agents]
+        self.acting = StackedNetworks(acting, self._acting_weights())
         parts = (self._model_step, self._imagine, self._behaviour_step)
         self.model_step, self.imagination, self.behaviour_step = (Program(part, self.device) for part in parts)
         self.decisions = {
@@ -69,7 +69,7 @@ class StackedLearners:
         }
 
     def _acting_weights(self) -> dict[str, Tensor]:
-        """The learned weights, if the agents act by them, under their names in `ActingNetworks`."""
+        """The learned weights, if the agents act by them, under their names in `acting`."""
         if self.agents[0].acting.decay:
             return {}
         renamed = {name.removeprefix("actor_critic."): x.detach() for name, x in self.learned.weights.items()}
@@ -86,7 +86,9 @@ class StackedLearners:
         fitted = self.learned.call(lambda n, *given: n.model.fitted(*given), scales, batch, noise)
         norms = self.model_opt.step(fitted.objective)
         objective = fitted.objective.detach()
-        return torch.cat([fitted.means, objective[:, None], norms[:, None]], 1), map_tensors(_detached, fitted.states)
+        return torch.cat([fitted.means, objective[:, None], norms[:, None]], 1), map_tensors(
+            Tensor.detach, fitted.states
+        )
 
     def fit_world_models(self, updates: int) -> list[Metrics]:
         """Gradient steps on Eqs. 1-3 for each agent (`ModelTrainer.fit`)."""
@@ -110,7 +112,7 @@ class StackedLearners:
     # Imagination
 
     def _imagine(self, scales: Any, plan: Plan) -> Any:
-        def of_one(networks: Networks, plan: Plan) -> Any:
+        def of_one(networks: Any, plan: Plan) -> Any:
             model, actor_critic = networks.model, networks.actor_critic
             imagined, states = imagine_from(model, actor_critic, *plan)
             real = actor_critic.replayed(plan.starts[0], states) if actor_critic.config.replay_critic > 0.0 else ()
@@ -134,10 +136,7 @@ class StackedLearners:
     # Gradient steps on actors and critics
 
     def _behaviour_step(self, scales: Any, rows: Rows, weights: Tensor, replayed: tuple[Replayed, ...]) -> Tensor:
-        def of_one(networks: Networks, *given: Any) -> Any:
-            return networks.actor_critic.losses(*given)
-
-        losses = self.learned.call(of_one, scales, rows, weights, replayed)
+        losses = self.learned.call(lambda n, *given: n.actor_critic.losses(*given), scales, rows, weights, replayed)
         norms = self.actor_opt.step(losses.actor), self.critic_opt.step(losses.critic)
         self._slow_critic_step()
         return torch.cat([losses.logged, *(norm[:, None] for norm in norms)], 1)
@@ -193,13 +192,8 @@ class StackedLearners:
 
     # Actions
 
-    def _decide(self, mode: str, scales: Any, state: Latent, given: Any) -> tuple[Latent, Tensor]:
-        def of_one(networks: ActingNetworks, *given: Any) -> Any:
-            state, inputs = given
-            return decide(networks.model.rssm, networks.actor, state, inputs, mode)
-
-        decided: tuple[Latent, Tensor] = self.acting.call(of_one, scales, state, given)
-        return decided
+    def _decide(self, mode: str, scales: Any, state: Latent, given: Inputs) -> Any:
+        return self.acting.call(lambda n, s, g: decide(n.model.rssm, n.actor, s, g, mode), scales, state, given)
 
     def act(
         self, obs: Sequence[Floats], avail: Sequence[Bools], is_first: Sequence[Bools], slot: str, mode: str
@@ -213,10 +207,6 @@ class StackedLearners:
         states, actions = self.decisions[mode](self.acting.scales(), state, given)
         of_agents = actions.cpu()
         return [memory.keep(row(states, i), of_agents[i]) for i, memory in enumerate(memories)]
-
-
-def _detached(x: Tensor) -> Tensor:
-    return x.detach()
 
 
 def _inputs_of(batch: Batch, i: int) -> dict[str, Tensor]:

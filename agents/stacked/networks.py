@@ -9,51 +9,33 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from mawm.agents import dense
-from mawm.agents.actor_critic import ActorCritic, Head
 from mawm.agents.optimiser import Optimiser
-from mawm.agents.world_model import WorldModel
 
 CONSTANT = ".offset"
 """The ends of the names of buffers that never change (`nets.StochLinear`)."""
 
 
-class Networks(nn.Module):
-    """All networks that an agent learns."""
+class Together(nn.Module):
+    """Modules as one module, of which each is an attribute. `functional_call` calls its `forward`."""
 
-    def __init__(self, model: WorldModel, actor_critic: ActorCritic) -> None:
+    def __init__(self, **parts: nn.Module) -> None:
         super().__init__()
-        self.model = model
-        self.actor_critic = actor_critic
-
-
-class ActingNetworks(nn.Module):
-    """The networks by which an agent acts."""
-
-    def __init__(self, model: WorldModel, actor: Head) -> None:
-        super().__init__()
-        self.model = model
-        self.actor = actor
-
-
-class _Call(nn.Module):
-    """Calls functions of a module, as `functional_call` needs a module whose `forward` it can call."""
-
-    def __init__(self, networks: nn.Module) -> None:
-        super().__init__()
-        self.networks = networks
+        for name, part in parts.items():
+            self.add_module(name, part)
 
     def forward(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        return function(self.networks, *args)
+        """The result of `function(self, *args)`."""
+        return function(self, *args)
 
 
 class StackedNetworks:
-    """N modules of the same structure, each with the weights of one agent, as one module with an agent axis.
+    """The networks of N agents, which have the same structure, as one module with an agent axis.
 
     The modules' parameters become views of shared tensors (N, ...): a change through the module of an agent is a change
     of its row, and the other way round. So all other code goes on to work with the module of one agent.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], weights: dict[str, Tensor]) -> None:
+    def __init__(self, modules: Sequence[Together], weights: dict[str, Tensor]) -> None:
         """Share the modules' parameters; those in `weights` (by name, (N, ...)) are shared already."""
         self.modules = list(modules)
         self.weights = dict(weights)
@@ -63,7 +45,6 @@ class StackedNetworks:
             for parameters, row in zip(named, whole, strict=True):
                 parameters[name].data = row
             self.weights[name] = whole
-        self._first = _Call(modules[0])
         buffers_of = [dict(module.named_buffers()) for module in modules]
         constant = [name for name in buffers_of[0] if name.endswith(CONSTANT)]
         self._constants = {name: torch.stack([buffers[name] for buffers in buffers_of]) for name in constant}
@@ -81,11 +62,11 @@ class StackedNetworks:
         """
 
         def of_one(state: dict[str, Tensor], *args: Any) -> Any:
-            return functional_call(self._first, state, (function, args))
+            return functional_call(self.modules[0], state, (function, args))
 
         with dense.formulas():
             named = self.weights | self._constants | dict(zip(self._scales, scales, strict=True))
-            return vmap(of_one)({f"networks.{name}": x for name, x in named.items()}, *args)
+            return vmap(of_one)(named, *args)
 
 
 class StackedOptimiser:

@@ -30,6 +30,5 @@ class MarketParallelEnv(TeamParallelEnv):
         return [f"trader_{i}" for i in range(self.rules.traders)]
 
 
-def parallel_env(seed: int = 0, **arguments: Any) -> MarketParallelEnv:
-    """The environment by PettingZoo's usual name; arguments as for `MarketParallelEnv`."""
-    return MarketParallelEnv(seed, **arguments)
+parallel_env = MarketParallelEnv
+"""The environment by PettingZoo's usual name."""

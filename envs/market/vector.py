@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mawm.envs.checked import check_actions
 from mawm.envs.market.rules import MarketRules
 from mawm.types import Bools, Floats, Ints, Spaces, Step
 
 HOLD, BUY, SELL = 0, 1, 2
 OBS_SIZE = 5
+SAVED = ("session", "time", "position", "seen", "earned")
 SCALE = 0.5
 """Rewards are this factor times the profit, so that returns are of the order of those of SMAC battles."""
 
@@ -71,7 +73,7 @@ class MarketVectorEnv:
 
     def step(self, actions: Ints) -> Step:
         """Trade once in every session. ValueError names the first action that is not available."""
-        self._check(actions)
+        check_actions(actions, self._views()[1], self._session, "session", "trader")
         r, rows = self.rules, np.arange(self.batch)
         trade = np.where(actions == BUY, 1, np.where(actions == SELL, -1, 0))
         self._position += trade
@@ -106,36 +108,16 @@ class MarketVectorEnv:
         state = np.concatenate([trend[:, None], common[:, 0, 1:], self._position / r.most], 1)
         return obs.astype(np.float32), avail, np.ones(shape, np.bool_), state.astype(np.float32)
 
-    def _check(self, actions: Ints) -> None:
-        if actions.shape != self._position.shape:
-            raise ValueError(f"actions have shape {actions.shape}; expected (sessions, traders) {self._position.shape}")
-        _, avail, _, _ = self._views()
-        inside = (actions >= HOLD) & (actions <= SELL)
-        allowed = inside & np.take_along_axis(avail, np.clip(actions, HOLD, SELL)[..., None], -1)[..., 0]
-        if not allowed.all():
-            row, trader = (int(i) for i in np.argwhere(~allowed)[0])
-            raise ValueError(
-                f"session {self._session[row]}, trader {trader}: action {actions[row, trader]} is not available; "
-                f"available now: {np.flatnonzero(avail[row, trader]).tolist()}"
-            )
-
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """The complete state for `restore`."""
-        return {
-            "session": self._session.copy(),
-            "time": self._time.copy(),
-            "position": self._position.copy(),
-            "seen": self._last.copy(),
-            "earned": self._earned.copy(),
-        }
+        arrays = self._session, self._time, self._position, self._last, self._earned
+        return {name: array.copy() for name, array in zip(SAVED, arrays, strict=True)}
 
     def restore(self, snapshot: dict[str, NDArray[Any]]) -> None:
         """Continue from a snapshot. ValueError if its sizes differ."""
         if snapshot["position"].shape != self._position.shape:
             raise ValueError(f"snapshot has shape {snapshot['position'].shape}; this market has {self._position.shape}")
-        self._session, self._time, self._position, self._last, self._earned = (
-            snapshot[name].copy() for name in ("session", "time", "position", "seen", "earned")
-        )
+        self._session, self._time, self._position, self._last, self._earned = (snapshot[name].copy() for name in SAVED)
         for row in range(self.batch):
             self._draw(row)
 

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mawm.envs.checked import check_actions
 from mawm.envs.skirmish import kernel
-from mawm.envs.skirmish.behaviour import give_order
-from mawm.envs.skirmish.layout import BATTLE, BATTLE_WON, BODY, BOOK, HP, TERMINATED, TRUNCATED
+from mawm.envs.skirmish.contract import Contract
+from mawm.envs.skirmish.layout import BATTLE, BATTLE_WON, BODY, BOOK, TERMINATED, TRUNCATED
+from mawm.envs.skirmish.smacv2.contract import DrawnContract
 from mawm.types import Bools, Floats, Ints, Spaces, Step
 
 EVENT_FIELDS = ("loop", "kind", "source", "target", "amount")
@@ -23,22 +25,29 @@ class BattleRows:
     """B rows of battles. Subclasses know what a battle is, and call the compiled kernels.
 
     `bodies` (B, U, BODY) is the state of the units (`layout`), `deaths` (B, 2) counts dead allies and dead enemies
-    after the last step. Row b plays battles first_battle + b, then + stride, + 2 stride, ...
+    after the last step. Row b plays battles first_battle + b, then + stride (default: B), + 2 stride, ... Battle k
+    does not depend on B, row, thread or machine.
+
+    `events` > 0 records that many hits and heals of each row's last step. `sparse` and `signed` are SMAC's other
+    rewards (+-1 at the end; with own losses).
     """
 
     def __init__(
-        self, spaces: Spaces, units: int, batch: int, seed: int, *, first_battle: int, stride: int | None, events: int
-    ) -> None:
+        self, contract: Contract | DrawnContract, batch: int, seed: int, *, first_battle: int = 0,
+        stride: int | None = None, events: int = 0, sparse: bool = False, signed: bool = False,
+    ) -> None:  # fmt: skip
         if batch < 1:
             raise ValueError(f"batch is {batch}; it must be at least 1")
-        self.spaces, self.batch = spaces, batch
+        c, units = contract, contract.n_agents + contract.n_enemies
+        self.batch, self.spaces = batch, Spaces(c.n_agents, c.n_actions, c.obs_size, c.state_size, c.limit)
+        self._options = (sparse, signed)
         self._seed = np.uint64(seed)
         self._stride = np.uint64(batch if stride is None else stride)
         self.bodies = np.zeros((batch, units, BODY), np.float64)
         self._books = np.zeros((batch, BOOK), np.uint64)
         # A battle's start adds the stride: rows begin one stride before their first battle, in wrapping arithmetic.
         self._books[:, BATTLE] = np.arange(first_battle, first_battle + batch, dtype=np.uint64) - self._stride
-        self._last = np.full((batch, spaces.n_agents), -1, np.int64)
+        self._last = np.full((batch, c.n_agents), -1, np.int64)
         self._logs = np.zeros((batch, events + 1, len(EVENT_FIELDS)), np.float64)
         self._scratch = np.zeros((3, units, 4), np.float64)
         self.deaths = np.zeros((batch, 2), np.int64)
@@ -53,10 +62,6 @@ class BattleRows:
 
         Returns -1, or the index b * N + i of the first forbidden action; then no step is played.
         """
-        raise NotImplementedError
-
-    def _mask(self, row: int, agent: int) -> Bools:
-        """The mask (A,) of one agent."""
         raise NotImplementedError
 
     def _view(self, row: int, views: Views) -> None:
@@ -106,15 +111,8 @@ class BattleRows:
             self._logs[:, 0] = 0.0
         wrong = self._advance(actions, views, final, reward, flags)
         if wrong >= 0:
-            self._refuse(actions, wrong)
+            check_actions(actions, self.show().avail, self.battles)
         return Step(*views, reward, flags[:, TERMINATED], flags[:, TRUNCATED], flags[:, BATTLE_WON], *final)
-
-    def _refuse(self, actions: Ints, index: int) -> None:
-        row, agent = divmod(index, self.spaces.n_agents)
-        raise ValueError(
-            f"battle {self.battles[row]}, agent {agent}: action {actions[row, agent]} is not available; "
-            f"available now: {np.flatnonzero(self._mask(row, agent)).tolist()}"
-        )
 
     def bodies_after(self, row: int, actions: Ints) -> NDArray[np.float64]:
         """The units (U, BODY) of a row after a step with these actions (N,). Nothing changes in the row itself.
@@ -122,33 +120,24 @@ class BattleRows:
         If the step ends the battle, these are its last places and healths; after `step`, `bodies` already holds the
         next battle. ValueError for an unavailable action.
         """
-        for agent, action in enumerate(actions):
-            if not self._mask(row, agent)[action]:
-                self._refuse(np.broadcast_to(actions, self._last.shape), row * self.spaces.n_agents + agent)
+        check_actions(np.asarray(actions)[None], self.show().avail[[row]], self.battles[[row]])
         bodies: NDArray[np.float64] = self.bodies[row].copy()
-        book, stats = self._books[row].copy(), self.stats_of(row)
         rules, grounds, toward, hunting = self._ground()
-        agents = self.spaces.n_agents
-        for agent, action in enumerate(actions.tolist()):
-            if bodies[agent, HP] > 0.0:
-                give_order(bodies[agent], stats[agent], action, agents)
-        scratch, log = np.zeros((2, len(bodies), 4)), np.zeros((1, len(EVENT_FIELDS)))
-        kernel.play(
-            stats, rules, grounds, toward, bodies, book, scratch, log, agents, kernel.LOOPS_PER_STEP, hunting
+        kernel.play_step(
+            self.stats_of(row), rules, grounds, toward, bodies, self._books[row].copy(), np.zeros_like(self._scratch),
+            np.zeros((1, len(EVENT_FIELDS))), self._last[row].copy(), np.asarray(actions, np.int64), hunting,
         )  # fmt: skip
         return bodies
 
     @property
     def battles(self) -> NDArray[np.uint64]:
         """The number of the battle that each row plays."""
-        numbers: NDArray[np.uint64] = self._books[:, BATTLE].copy()
-        return numbers
+        return np.array(self._books[:, BATTLE])
 
     def events(self, row: int) -> NDArray[np.float64]:
         """Hits and heals of the last step in a row: (events, 5), see `EVENT_FIELDS`."""
         log = self._logs[row]
-        events: NDArray[np.float64] = log[1 : 1 + int(log[0, 0])].copy()
-        return events
+        return np.array(log[1 : 1 + int(log[0, 0])])
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """The complete state for `restore`."""

@@ -202,18 +202,13 @@ def run_attack(bodies, stats, wounds, book, log, a):  # type: ignore[no-untyped-
         cancel(body)
         body[col.RECOVER] = left
         return
-    if body[col.WINDUP] >= 0.0:
-        if body[col.WINDUP] < 1e-9:
-            body[col.WINDUP] = -1.0
-            _fire(bodies, stats, wounds, book, log, a, target)
-        else:
-            body[col.WINDUP] = max(0.0, body[col.WINDUP] - 1.0)
-    if body[col.SECOND] >= 0.0:
-        if body[col.SECOND] < 1e-9:
-            body[col.SECOND] = -1.0
-            _fire(bodies, stats, wounds, book, log, a, target)
-        else:
-            body[col.SECOND] = max(0.0, body[col.SECOND] - 1.0)
+    for hit in (col.WINDUP, col.SECOND):
+        if body[hit] >= 0.0:
+            if body[hit] < 1e-9:
+                body[hit] = -1.0
+                _fire(bodies, stats, wounds, book, log, a, target)
+            else:
+                body[hit] = max(0.0, body[hit] - 1.0)
 
 
 @called

@@ -6,7 +6,7 @@ first. Quirks of SMAC are copied and marked (quirk), so that a policy trained he
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from mawm.envs.skirmish.layout import COOLDOWN, ENERGY, HP, SHIELD, X, Y
 from mawm.envs.skirmish.maps import MapSpec, type_orders
 from mawm.envs.skirmish.rules import Version
 from mawm.envs.skirmish.units import PROTOSS, kinds_of
+from mawm.types import Bools, Floats, Ints
 
 SIGHT, ATTACK_RANGE = 9.0, 6.0
 """Cells, the same for every kind: units are visible at less than SIGHT, and attacked or healed up to ATTACK_RANGE."""
@@ -23,60 +24,55 @@ NO_ATTACK_ACTIONS = 6
 """No-op, stop, north, south, east, west; then one attack (or heal) for each target."""
 _COMPASS = ((0.0, 0.0), (0.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
 MAX_COOLDOWN = {
-    "marine": 15.0,
-    "marauder": 25.0,
-    "medivac": 200.0,
-    "stalker": 35.0,
-    "zealot": 22.0,
-    "colossus": 24.0,
-    "hydralisk": 10.0,
-    "zergling": 11.0,
-    "baneling": 1.0,
-}
+    "marine": 15.0, "marauder": 25.0, "medivac": 200.0, "stalker": 35.0, "zealot": 22.0, "colossus": 24.0,
+    "hydralisk": 10.0, "zergling": 11.0, "baneling": 1.0,
+}  # fmt: skip
 """(quirk) Divisors of cooldowns in SMAC, in loops; for the medivac, of energy points. 15 for any other unit."""
 DEATH_VALUE, WIN_VALUE, DEFEAT_SCALE, PERFECT_RETURN = 10.0, 200.0, 0.5, 20.0
 WON, LOST, DRAW, GOES_ON = 1, -1, 0, 9
 
 Rows = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 
 class Contract(NamedTuple):
-    """Constants of one map. Arrays (U,) list allies, then enemies; `grid` (W, H) bool is indexed [x, y]."""
+    """Constants of one map. Arrays (U,) list allies, then enemies; `grid` (W, H) bool is indexed [x, y].
+
+    Functions that SMACv2's maps use too take a unit's values from arrays by its entry of `kinds` (U,): its number here.
+    """
 
     n_agents: int
     n_enemies: int
     n_actions: int
+    obs_size: int
+    state_size: int
     type_bits: int
     ally_shields: bool
     enemy_shields: bool
-    medivac_rule: bool
     limit: int
+    medivac_rule: bool
     max_reward: float
+    kinds: NDArray[np.int64]
     types: NDArray[np.int64]
     healer: NDArray[np.bool_]
+    reach: NDArray[np.float64]
+    sight: NDArray[np.float64]
     hp_max: NDArray[np.float64]
     shield_max: NDArray[np.float64]
     max_cooldown: NDArray[np.float64]
     grid: NDArray[np.bool_]
 
-    @property
-    def obs_size(self) -> int:
-        """Size of 4 moves, enemies, other allies and own features."""
-        enemy, ally = self._widths()
-        return 4 + self.n_enemies * (4 + enemy) + (self.n_agents - 1) * (4 + ally) + ally
 
-    @property
-    def state_size(self) -> int:
-        """Size of allies, enemies and one-hot last actions."""
-        enemy, ally = self._widths()
-        return self.n_agents * (3 + ally) + self.n_enemies * (2 + enemy) + self.n_agents * self.n_actions
+AnyContract = Any
+"""A `Contract`, or a `DrawnContract` of SMACv2's maps, whose fields have the same names."""
 
-    def _widths(self) -> tuple[int, int]:
-        """Number of features of an enemy and of an ally without position: health, shield if its race has one, type."""
-        return 1 + int(self.enemy_shields) + self.type_bits, 1 + int(self.ally_shields) + self.type_bits
+
+def sizes(n: int, m: int, n_actions: int, ally: int, enemy: int) -> tuple[int, int]:
+    """Sizes of an observation and of the state for n agents and m enemies.
+
+    `ally` and `enemy`: number of a unit's features without its position: health, shield if its race has one, type.
+    """
+    obs = 4 + m * (4 + enemy) + (n - 1) * (4 + ally) + ally  # moves, enemies, other allies, own features
+    return obs, n * (3 + ally) + m * (2 + enemy) + n * n_actions  # allies, enemies, one-hot last actions
 
 
 def build_contract(spec: MapSpec, version: Version = "4.10") -> Contract:
@@ -111,19 +107,26 @@ def make_contract(
         types[:] = [ally_types.index(k) for k in allies] + [enemy_types.index(k) for k in enemies]
     medivac_rule = "medivac" in allies
     # A medivac's heal actions use the ids of attacks. In a user's map there may be more allies than enemies.
-    targets = max(n, len(enemies)) if medivac_rule else len(enemies)
+    n_actions = NO_ATTACK_ACTIONS + (max(n, len(enemies)) if medivac_rule else len(enemies))
+    shields = [not PROTOSS.isdisjoint(side) for side in (allies, enemies)]
+    obs_size, state_size = sizes(n, len(enemies), n_actions, *(1 + int(has) + len(ally_types) for has in shields))
     return Contract(
         n_agents=n,
         n_enemies=len(enemies),
-        n_actions=NO_ATTACK_ACTIONS + targets,
+        n_actions=n_actions,
+        obs_size=obs_size,
+        state_size=state_size,
         type_bits=len(ally_types),
-        ally_shields=not PROTOSS.isdisjoint(allies),
-        enemy_shields=not PROTOSS.isdisjoint(enemies),
-        medivac_rule=medivac_rule,
+        ally_shields=shields[0],
+        enemy_shields=shields[1],
         limit=limit,
+        medivac_rule=medivac_rule,
         max_reward=float(DEATH_VALUE * len(enemies) + WIN_VALUE + hp[n:].sum() + shield[n:].sum()),
+        kinds=np.arange(len(kinds)),
         types=types,
         healer=np.array([kind.heals for kind in kinds], np.bool_),
+        reach=np.full(len(kinds), ATTACK_RANGE),
+        sight=np.full(len(kinds), SIGHT),
         hp_max=hp,
         shield_max=shield,
         max_cooldown=np.array([MAX_COOLDOWN.get(kind.name, 15.0) for kind in kinds], np.float64),
@@ -134,26 +137,20 @@ def make_contract(
 def agent_order(
     kinds: Sequence[str], x: NDArray[np.floating], y: NDArray[np.floating], order: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Indices of the game's units in the order of agents: by kind, then x, then y; ties keep their order.
-
-    `order` lists kinds by rank, e.g. the map's `allies`.
-    """
+    """Indices of units in the order of agents: by kind, as listed in `order`, then x, then y; ties keep their order."""
     rank = {kind: i for i, kind in enumerate(dict.fromkeys(order))}
     return np.lexsort((y, x, np.array([rank[kind] for kind in kinds]))).astype(np.int64)
 
 
 @scalar
 def open_cell(grid: Bools, x: float, y: float) -> bool:
-    """Whether the point lies in a walkable cell of the map.
-
-    (quirk) int() rounds toward zero, so a move to slightly below 0 is allowed.
-    """
+    """Whether the point is in a walkable cell. (quirk) int() rounds toward zero, so slightly below 0 is allowed."""
     i, j = int(x), int(y)
     return 0 <= i < grid.shape[0] and 0 <= j < grid.shape[1] and bool(grid[i, j])
 
 
 @scalar
-def may(c: Contract, bodies: Rows, i: int, action: int) -> bool:
+def may(c: AnyContract, kinds: Ints, bodies: Rows, i: int, action: int) -> bool:
     """Whether agent i's mask allows an action.
 
     (quirk) In a map with fewer enemies than allies SMAC has no action to heal the last ones; this contract has.
@@ -164,96 +161,104 @@ def may(c: Contract, bodies: Rows, i: int, action: int) -> bool:
     if action < NO_ATTACK_ACTIONS:
         dx, dy = _COMPASS[action]
         return action == 1 or open_cell(c.grid, x + dx, y + dy)
-    heals = c.medivac_rule and c.healer[i]
+    heals = c.healer[kinds[i]]
     first, count = (0, c.n_agents) if heals else (c.n_agents, c.n_enemies)
-    k = action - NO_ATTACK_ACTIONS
-    return k < count and _reaches(c, bodies, i, first + k, heals)
+    j = first + action - NO_ATTACK_ACTIONS
+    if j >= first + count or bodies[j, HP] <= 0.0 or (heals and c.healer[kinds[j]]):
+        return False
+    dx, dy = bodies[j, X] - x, bodies[j, Y] - y
+    return bool(dx * dx + dy * dy <= c.reach[kinds[i]] ** 2)
 
 
 @scalar
-def _reaches(c: Contract, bodies: Rows, i: int, j: int, heals: bool) -> bool:
-    """Whether agent i may attack unit j, or heal it."""
-    dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
-    allowed = bodies[j, HP] > 0.0 and not (heals and c.healer[j])
-    return allowed and dx * dx + dy * dy <= ATTACK_RANGE**2
-
-
-@scalar
-def available(c: Contract, bodies: Rows, i: int, out: Bools) -> None:
+def available(c: AnyContract, kinds: Ints, bodies: Rows, i: int, out: Bools) -> None:
     """Write agent i's mask into `out` (A,)."""
     for action in range(len(out)):
-        out[action] = may(c, bodies, i, action)
+        out[action] = may(c, kinds, bodies, i, action)
 
 
 @scalar
-def _seen(bodies: Rows, i: int, j: int, out: Floats, at: int) -> bool:
-    """Write distance, x and y of unit j relative to i after `out[at]`, if j is in sight. Returns whether it is."""
-    dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
-    square = dx * dx + dy * dy
-    if square >= SIGHT**2:
-        return False
-    out[at + 1] = math.sqrt(square) / SIGHT
-    out[at + 2] = dx / SIGHT
-    out[at + 3] = dy / SIGHT
-    return True
+def begin_observation(body: Rows, avail: Bools, out: Floats) -> bool:
+    """Clear `out` (O,) and write the four moves of a living agent with mask `avail` (A,). Returns whether it lives."""
+    for a in range(len(out)):
+        out[a] = 0.0
+    alive = bool(body[HP] > 0.0)
+    if alive:
+        for m in range(4):
+            out[m] = avail[2 + m]
+    return alive
 
 
 @scalar
-def _condition(c: Contract, bodies: Rows, j: int, shields: bool, out: Floats, at: int) -> None:
-    """Write health, shield if its race has one, and type bits of unit j, beginning at `out[at]`."""
-    out[at] = bodies[j, HP] / c.hp_max[j]
-    at += 1
-    if shields:
-        if c.shield_max[j] > 0.0:
-            out[at] = bodies[j, SHIELD] / c.shield_max[j]
-        at += 1
+def condition(c: AnyContract, kind: int, hp_max: float, body: Rows, shields: bool, out: Floats, at: int) -> int:
+    """Write a unit's health, and the shield if its race has one, from `out[at]` on. Returns the place after them."""
+    out[at] = body[HP] / hp_max
+    if shields and c.shield_max[kind] > 0.0:
+        out[at + 1] = body[SHIELD] / c.shield_max[kind]
+    return at + 1 + int(shields)
+
+
+@scalar
+def type_bits(c: AnyContract, kind: int, out: Floats, at: int) -> None:
+    """Write the one-hot type of a unit, if units of this map have types, from `out[at]` on."""
     if c.type_bits > 0:
-        out[at + c.types[j]] = 1.0
+        out[at + c.types[kind]] = 1.0
 
 
 @scalar
-def observe_from(
-    c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, last_bits: int, out: Floats, at: int
-) -> None:
-    """Write features of enemies, other allies and the living agent i itself, beginning at `out[at]`.
+def relative(dx: float, dy: float, sight: float, out: Floats, at: int) -> None:
+    """Write distance, x and y of a seen unit, divided by the observer's sight, from `out[at]` on."""
+    out[at] = math.sqrt(dx * dx + dy * dy) / sight
+    out[at + 1] = dx / sight
+    out[at + 2] = dy / sight
 
-    `avail` (A,) is its mask. After each ally come `last_bits` bits of its last action (SMAC's default: 0).
+
+@scalar
+def traits(c: AnyContract, kind: int, hp_max: float, body: Rows, shields: bool, out: Floats, at: int) -> None:
+    """Write health, shield and type of a unit from `out[at]` on (`condition`, `type_bits`)."""
+    type_bits(c, kind, out, condition(c, kind, hp_max, body, shields, out, at))
+
+
+@scalar
+def see_allies(
+    c: AnyContract, kinds: Ints, hp_max: Rows, bodies: Rows, i: int, last: Ints, out: Floats, at: int
+) -> int:
+    """Write the features of the other allies for agent i, from `out[at]` on. Returns the place after them.
+
+    After each ally comes its one-hot last action from `last` (N,); with an empty `last` (0,), the default, none.
     """
-    width = 5 + int(c.enemy_shields) + c.type_bits
-    for k in range(c.n_enemies):
-        j = c.n_agents + k
-        if bodies[j, HP] > 0.0 and _seen(bodies, i, j, out, at):
-            # (quirk) For a medivac this is its heal mask at the same index.
-            out[at] = avail[NO_ATTACK_ACTIONS + k]
-            _condition(c, bodies, j, c.enemy_shields, out, at + 4)
-        at += width
-    width = 5 + int(c.ally_shields) + c.type_bits
+    sight, width = c.sight[kinds[i]], 5 + int(c.ally_shields) + c.type_bits
     for j in range(c.n_agents):
         if j == i:
             continue
-        if bodies[j, HP] > 0.0 and _seen(bodies, i, j, out, at):
+        dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
+        if bodies[j, HP] > 0.0 and dx * dx + dy * dy < sight * sight:
             out[at] = 1.0
-            _condition(c, bodies, j, c.ally_shields, out, at + 4)
-            if last_bits > 0 and last[j] >= 0:
+            relative(dx, dy, sight, out, at + 1)
+            traits(c, kinds[j], hp_max[j], bodies[j], c.ally_shields, out, at + 4)
+            if len(last) > 0 and last[j] >= 0:
                 out[at + width + last[j]] = 1.0
-        at += width + last_bits
-    _condition(c, bodies, i, c.ally_shields, out, at)
+        at += width + (c.n_actions if len(last) > 0 else 0)
+    return at
 
 
 @scalar
-def observe(c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, out: Floats) -> None:
-    """Write agent i's observation into `out` (O,), all zero if it is dead. `avail` (A,) is its mask."""
-    for a in range(len(out)):
-        out[a] = 0.0
-    if bodies[i, HP] <= 0.0:
-        return
-    for m in range(4):
-        out[m] = avail[2 + m]
-    observe_from(c, bodies, i, avail, last, 0, out, 4)
+def observe_from(c: Contract, bodies: Rows, i: int, avail: Bools, last: Ints, out: Floats, at: int) -> None:
+    """Write features of enemies, other allies and the living agent i itself, from `out[at]` on; see `see_allies`."""
+    for j in range(c.n_agents, c.n_agents + c.n_enemies):
+        dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
+        if bodies[j, HP] > 0.0 and dx * dx + dy * dy < SIGHT**2:
+            # (quirk) For a medivac this is its heal mask at the same index.
+            out[at] = avail[NO_ATTACK_ACTIONS + j - c.n_agents]
+            relative(dx, dy, SIGHT, out, at + 1)
+            traits(c, j, c.hp_max[j], bodies[j], c.enemy_shields, out, at + 4)
+        at += 5 + int(c.enemy_shields) + c.type_bits
+    at = see_allies(c, c.kinds, c.hp_max, bodies, i, last, out, at)
+    traits(c, i, c.hp_max[i], bodies[i], c.ally_shields, out, at)
 
 
 @scalar
-def write_state(c: Contract, bodies: Rows, last: Ints, out: Floats) -> None:
+def write_state(c: AnyContract, kinds: Ints, hp_max: Rows, bodies: Rows, last: Ints, out: Floats) -> None:
     """Write the global state into `out` (S,); `last` (N,) holds the last actions, -1 before the first step."""
     for a in range(len(out)):
         out[a] = 0.0
@@ -261,20 +266,19 @@ def write_state(c: Contract, bodies: Rows, last: Ints, out: Floats) -> None:
     size_x, size_y = float(c.grid.shape[0]), float(c.grid.shape[1])
     at = 0
     for j in range(c.n_agents + c.n_enemies):
-        ally = j < c.n_agents
+        ally, kind = j < c.n_agents, kinds[j]
         shields = c.ally_shields if ally else c.enemy_shields
-        width = (4 if ally else 3) + int(shields) + c.type_bits
         if bodies[j, HP] > 0.0:
             k = at + 2 if ally else at + 1
-            # `_condition` writes health first; here y overwrites it, because the state has the health at `at`.
-            _condition(c, bodies, j, shields, out, k + 1)
-            out[at] = bodies[j, HP] / c.hp_max[j]
+            # `traits` writes health first; here y overwrites it, because the state has the health at `at`.
+            traits(c, kind, hp_max[j], bodies[j], shields, out, k + 1)
+            out[at] = bodies[j, HP] / hp_max[j]
             if ally:
-                charge = bodies[j, ENERGY] if c.medivac_rule and c.healer[j] else bodies[j, COOLDOWN]
-                out[at + 1] = max(0.0, charge) / c.max_cooldown[j]
+                charge = bodies[j, ENERGY] if c.healer[kind] else bodies[j, COOLDOWN]
+                out[at + 1] = max(0.0, charge) / c.max_cooldown[kind]
             out[k] = (bodies[j, X] - size_x / 2.0) / size_x
             out[k + 1] = (bodies[j, Y] - size_y / 2.0) / size_y
-        at += width
+        at += (4 if ally else 3) + int(shields) + c.type_bits
     for i in range(c.n_agents):
         if last[i] >= 0:
             out[at + last[i]] = 1.0
@@ -283,11 +287,12 @@ def write_state(c: Contract, bodies: Rows, last: Ints, out: Floats) -> None:
 
 @scalar
 def write_views(c: Contract, bodies: Rows, last: Ints, obs: Floats, avail: Bools, state: Floats) -> None:
-    """Write obs (N, O), avail (N, A) and state (S,) of one battle."""
+    """Write obs (N, O), zero for a dead agent, avail (N, A) and state (S,) of one battle."""
     for i in range(c.n_agents):
-        available(c, bodies, i, avail[i])
-        observe(c, bodies, i, avail[i], last, obs[i])
-    write_state(c, bodies, last, state)
+        available(c, c.kinds, bodies, i, avail[i])
+        if begin_observation(bodies[i], avail[i], obs[i]):
+            observe_from(c, bodies, i, avail[i], last[:0], obs[i], 4)
+    write_state(c, c.kinds, c.hp_max, bodies, last, state)
 
 
 @scalar
@@ -312,11 +317,8 @@ def end_code(c: Contract, bodies: Rows) -> int:
 
 
 @scalar
-def battle_reward(c: Contract, before: Rows, bodies: Rows, signed: bool) -> float:
-    """Unscaled reward of changes since `before` (U, 2) of (hp, shield); units that were dead before do not count.
-
-    (quirk) The default is the absolute value of the sum, so that recovery of enemies may also give a reward.
-    """
+def losses(c: AnyContract, before: Rows, bodies: Rows) -> tuple[float, float]:
+    """What enemies and allies lost since `before` (U, 2) of (hp, shield); units that were dead before do not count."""
     enemy, ally = 0.0, 0.0
     for j in range(c.n_agents + c.n_enemies):
         if before[j, 0] <= 0.0:
@@ -328,23 +330,35 @@ def battle_reward(c: Contract, before: Rows, bodies: Rows, signed: bool) -> floa
             ally += lost
         else:
             enemy += lost
-    return enemy - DEFEAT_SCALE * ally if signed else abs(enemy)
+    return enemy, ally
+
+
+@scalar
+def settled(
+    c: AnyContract, code: int, reward: float, most: float, steps: int, sparse: bool
+) -> tuple[float, int, bool, bool]:
+    """Reward (a perfect win is 20), end code, whether the battle ends, and whether it ends only by its limit.
+
+    `reward` is unscaled and without that for the end of the battle; `most` is the unscaled return of a perfect win.
+    `steps` includes the step just taken. The last flag is `episode_limit` of SMAC's continuing-episode option.
+    """
+    if sparse:
+        reward = 1.0 if code == WON else -1.0 if code == LOST else 0.0
+    elif code == WON:
+        reward += WIN_VALUE
+    over = code != GOES_ON
+    timeout = not over and steps >= c.limit
+    return reward / (most / PERFECT_RETURN), code, over or timeout, timeout
 
 
 @scalar
 def settle(
     c: Contract, before: Rows, bodies: Rows, steps: int, sparse: bool, signed: bool
 ) -> tuple[float, int, bool, bool]:
-    """Reward (a perfect win is 20), end code, whether the battle ends, and whether it ends only by its limit.
+    """The result of `settled` after a step; `before` as in `losses`. `signed` subtracts half of the own losses.
 
-    `steps` includes the step just taken. The last flag is `episode_limit` of SMAC's continuing-episode option.
+    (quirk) The default is the absolute value of the enemies' losses, so that their recovery may also give a reward.
     """
-    code = end_code(c, bodies)
-    reward = 0.0 if sparse else battle_reward(c, before, bodies, signed)
-    if code == WON:
-        reward = 1.0 if sparse else reward + WIN_VALUE
-    elif code == LOST and sparse:
-        reward = -1.0
-    over = code != GOES_ON
-    timeout = not over and steps >= c.limit
-    return reward / (c.max_reward / PERFECT_RETURN), code, over or timeout, timeout
+    enemy, ally = losses(c, before, bodies)
+    reward = enemy - DEFEAT_SCALE * ally if signed else abs(enemy)
+    return settled(c, end_code(c, bodies), reward, c.max_reward, steps, sparse)

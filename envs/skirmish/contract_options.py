@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mawm.envs.skirmish.compiled import scalar
-from mawm.envs.skirmish.contract import Bools, Contract, Floats, Ints, Rows, observe_from
-from mawm.envs.skirmish.layout import HP, X, Y
+from mawm.envs.skirmish.contract import Contract, Rows, begin_observation, observe_from
+from mawm.envs.skirmish.layout import X, Y
+from mawm.types import Bools, Floats, Ints
 
 AROUND = np.array([[0, 4], [0, -4], [4, 0], [-4, 0], [2, 2], [-2, -2], [2, -2], [-2, 2], [0, 0]], np.int64)
 """Observed cells as (dx, dy) from the own cell; the own cell, which is last, is used only for the height."""
@@ -25,12 +26,8 @@ def observe_options(
     Moves (4), pathing (8), 9 values of `height` (W, H), then the usual features with each ally's last action. Outside
     the map pathing and height are 1. `last` (N,) holds the last actions, -1 before the first step.
     """
-    for a in range(len(out)):
-        out[a] = 0.0
-    if bodies[i, HP] <= 0.0:
+    if not begin_observation(bodies[i], avail, out):
         return
-    for m in range(4):
-        out[m] = avail[2 + m]
     at, own = 4, len(AROUND) - 1
     for k in range(len(AROUND)):
         x, y = int(bodies[i, X]) + AROUND[k, 0], int(bodies[i, Y]) + AROUND[k, 1]
@@ -38,4 +35,4 @@ def observe_options(
         if k < own:
             out[at + k] = c.grid[x, y] if inside else 1.0
         out[at + own + k] = height[x, y] if inside else 1.0
-    observe_from(c, bodies, i, avail, last, c.n_actions, out, at + own + len(AROUND))
+    observe_from(c, bodies, i, avail, last, out, at + own + len(AROUND))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, NoReturn, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,7 @@ class Field:
         self._book = np.zeros(layout.BOOK, np.uint64)
         self._next_id, self._created = 1, 0
         self._arrivals: list[_Arrival] = []
-        self._set_rows([], [], [], np.zeros((0, layout.BODY)), np.zeros((0, layout.STAT)))
+        self._set_rows([], [], [], np.zeros((0, layout.STAT)))
         if mode == "respawn":
             self._map_starts, created = formation(spec, self.rules)
             self._map_stats = stat_table(spec, self.rules)
@@ -178,8 +178,8 @@ class Field:
 
     def find(self, unit: int) -> FieldUnit | None:
         """The living unit with this id; None if there is none."""
-        row = self._rows.get(unit)
-        return None if row is None or self._bodies[row, layout.HP] <= 0.0 else self._read(row)
+        row = self._living_row(unit)
+        return None if row is None else self._read(row)
 
     def _read(self, row: int) -> FieldUnit:
         body, stat = self._bodies[row].tolist(), self._stats[row].tolist()
@@ -198,7 +198,10 @@ class Field:
     def _row_of(self, unit: int) -> int | None:
         """Row of a living unit; None if it is dead or has not come yet."""
         if not 1 <= unit < self._next_id:
-            self._fail_unknown(unit)
+            raise ValueError(f"unit {unit} does not exist: use an id that create() returned or units() lists")
+        return self._living_row(unit)
+
+    def _living_row(self, unit: int) -> int | None:
         row = self._rows.get(unit)
         return None if row is None or self._bodies[row, layout.HP] <= 0.0 else row
 
@@ -208,9 +211,6 @@ class Field:
         if row is not None and self._owner(row) == ENEMY:
             raise ValueError(f"unit {unit} is an enemy, which the engine plays; only allies take orders")
         return row
-
-    def _fail_unknown(self, unit: int) -> NoReturn:
-        raise ValueError(f"unit {unit} does not exist: use an id that create() returned or units() lists")
 
     def _order(self, unit: int, order: float, target: float, x: float, y: float) -> bool:
         row = self._own_row_of(unit)
@@ -223,18 +223,11 @@ class Field:
         self._next_id += count
         return list(range(self._next_id - count, self._next_id))
 
-    def _set_rows(
-        self,
-        allies: list[str],
-        enemies: list[str],
-        ids: list[int],
-        bodies: NDArray[np.float64],
-        stats: NDArray[np.float64],
-    ) -> None:
+    def _set_rows(self, allies: list[str], enemies: list[str], ids: list[int], stats: NDArray[np.float64]) -> None:
         self._teams = _Teams(len(allies), self.spec.walkable)
         self._kinds, self._ids, self._rows = [*allies, *enemies], ids, {unit: row for row, unit in enumerate(ids)}
-        self._bodies, self._stats = bodies, stats
-        self._scratch = np.zeros((2, len(ids), 4))
+        self._bodies, self._stats = np.zeros((len(ids), layout.BODY)), stats
+        self._scratch = np.zeros((3, len(ids), 4))
 
     def _begin(self, numbers: NDArray[np.float64], starts: NDArray[np.float64], attack: NDArray[np.float64]) -> None:
         """Put all units at their starts: the begin of the next battle."""
@@ -245,8 +238,7 @@ class Field:
 
     def _respawn(self) -> None:
         allies, enemies = list(self.spec.allies), list(self.spec.enemies)
-        count = len(allies) + len(enemies)
-        self._set_rows(allies, enemies, self._new_ids(count), np.zeros((count, layout.BODY)), self._map_stats)
+        self._set_rows(allies, enemies, self._new_ids(len(allies) + len(enemies)), self._map_stats)
         self._begin(self._numbers, self._map_starts, np.array(self.spec.attack or _NO_ATTACK, np.float64))
         self._battles += 1
 
@@ -261,10 +253,10 @@ class Field:
         enemies = [*kinds[agents:], *(unit.kind for unit in new[1])]
         ids = [*ids[:agents], *(unit.id for unit in new[0]), *ids[agents:], *(unit.id for unit in new[1])]
         stats = stat_table(replace(self.spec, allies=tuple(allies), enemies=tuple(enemies)), self.rules)
-        self._set_rows(allies, enemies, ids, np.zeros((len(ids), layout.BODY)), stats)
+        self._set_rows(allies, enemies, ids, stats)
         starts = np.zeros((len(ids), 2))
-        self._place(new[0], starts)
-        self._place(new[1], starts)
+        for arrivals in new:
+            self._place(arrivals, starts)
         still = self._numbers.copy()
         still[INDEX["spawn_jitter"]] = 0.0  # who creates units chooses their points
         self._begin(still, starts, _NO_ATTACK)

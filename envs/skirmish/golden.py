@@ -126,32 +126,22 @@ def check_transitions(c: Contract, data: Table) -> Iterator[Check]:
     names: tuple[str, ...] = ("reward", "reward_sparse", "reward_signed", "terminated", "battle_won")
     names += ("dead_allies", "dead_enemies", "end_code", "limit_key_continuing", "state", "avail")
     ours = {name: np.zeros_like(data[f"tr_{name}"]) for name in names}
-    # Values after the end of a case are not from SMAC, so they are copied and compare as equal.
-    for name in names:
-        for case, length in enumerate(data["tr_len"]):
-            used = int(length) + (name == "avail")
-            ours[name][case, used:] = data[f"tr_{name}"][case, used:]
+    obs = np.zeros((c.n_agents, c.obs_size), np.float32)
+    avail, state = np.zeros((c.n_agents, c.n_actions), np.bool_), np.zeros(c.state_size, np.float32)
     for case, length in enumerate(data["tr_len"].tolist()):
+        for name in names:  # values after the end of a case are not from SMAC, so they are copied and compare as equal
+            used = length + (name == "avail")
+            ours[name][case, used:] = data[f"tr_{name}"][case, used:]
         for t in range(length + 1):
-            _views(c, bodies[case, t], actions[case, t - 1] if t else None, ours, (case, t))
+            last = actions[case, t - 1] if t else np.full(c.n_agents, -1, np.int64)
+            write_views(c, bodies[case, t], last, obs, avail, state)
+            ours["avail"][case, t] = avail
+            if t:  # the state after the step that led to t
+                ours["state"][case, t - 1] = state
         for t in range(length):
             _settle(c, bodies[case, t : t + 2], int(data["tr_start_step"][case]) + t + 1, ours, (case, t))
     for name in names:
         yield compare(f"tr_{name}", ours[name], data[f"tr_{name}"])
-
-
-def _views(
-    c: Contract, bodies: NDArray[np.float64], last: NDArray[np.int64] | None, ours: Table, at: tuple[int, int]
-) -> None:
-    """Write the mask at time t, and the state after the step that led to t."""
-    case, t = at
-    obs = np.zeros((c.n_agents, c.obs_size), np.float32)
-    avail = np.zeros((c.n_agents, c.n_actions), np.bool_)
-    state = np.zeros(c.state_size, np.float32)
-    write_views(c, bodies, np.full(c.n_agents, -1, np.int64) if last is None else last, obs, avail, state)
-    ours["avail"][case, t] = avail
-    if t:
-        ours["state"][case, t - 1] = state
 
 
 def _settle(c: Contract, pair: NDArray[np.float64], steps: int, ours: Table, at: tuple[int, int]) -> None:

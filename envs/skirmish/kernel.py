@@ -19,26 +19,36 @@ SHIELD_DELAY, SHIELD_REGEN = 160.0, 0.125
 
 
 @scalar
+def clear_book(book, seed, battle):  # type: ignore[no-untyped-def]
+    """Begin the book of battle number `battle`. All its random numbers depend only on (seed, battle)."""
+    book[:] = np.uint64(0)
+    book[col.KEY], book[col.BATTLE] = battle_key(seed, battle), battle
+
+
+@scalar
+def stand(body, stat, x, y, is_ally):  # type: ignore[no-untyped-def]
+    """Put a new unit at (x, y)."""
+    body[:] = 0.0
+    body[col.X], body[col.Y] = x, y
+    body[col.HP], body[col.SHIELD], body[col.ENERGY] = stat[col.S_HP], stat[col.S_SHIELD], stat[col.S_ENERGY]
+    body[col.WINDUP], body[col.SECOND], body[col.TARGET] = -1.0, -1.0, -1.0
+    body[col.QUIET], body[col.ORDER] = 1e9, col.STOP
+    body[col.FACE_X] = 1.0 if is_ally else -1.0
+
+
+@scalar
 def spawn(c, stats, rules, grounds, spawns, attack, seed, battle, bodies, book):  # type: ignore[no-untyped-def]
-    """Set up battle number `battle` in one row. All its random numbers depend only on (seed, battle)."""
-    book[col.KEY], book[col.DRAWS] = battle_key(seed, battle), np.uint64(0)
-    book[col.BATTLE], book[col.STEPS] = battle, np.uint64(0)
-    book[col.LOOPS], book[col.FLYING] = np.uint64(0), np.uint64(0)
+    """Set up battle number `battle` in one row (`clear_book`)."""
+    clear_book(book, seed, battle)
     for u in range(len(bodies)):
         body = bodies[u]
-        body[:] = 0.0
-        body[col.X], body[col.Y] = spawns[u, 0], spawns[u, 1]
+        stand(body, stats[u], spawns[u, 0], spawns[u, 1], u < c.n_agents)
         if rules[JITTER] > 0.0:
             x = spawns[u, 0] + (2.0 * uniform(book) - 1.0) * rules[JITTER]
             y = spawns[u, 1] + (2.0 * uniform(book) - 1.0) * rules[JITTER]
             inside = 0.0 <= x < c.grid.shape[0] and 0.0 <= y < c.grid.shape[1]
             if inside and (stats[u, col.S_AIR] > 0.0 or walkable(grounds[int(stats[u, col.S_CLIFFS])], x, y)):
                 body[col.X], body[col.Y] = x, y
-        body[col.HP], body[col.SHIELD] = stats[u, col.S_HP], stats[u, col.S_SHIELD]
-        body[col.ENERGY] = stats[u, col.S_ENERGY]
-        body[col.WINDUP], body[col.SECOND], body[col.TARGET] = -1.0, -1.0, -1.0
-        body[col.QUIET], body[col.ORDER] = 1e9, col.STOP
-        body[col.FACE_X] = 1.0 if u < c.n_agents else -1.0
     if attack[0, 0] >= 0.0:
         share = uniform(book) if attack[0, 0] != attack[1, 0] or attack[0, 1] != attack[1, 1] else 0.0
         for u in range(c.n_agents, len(bodies)):
@@ -101,18 +111,41 @@ def game_loop(stats, rules, grounds, toward, bodies, book, wounds, want, log, n_
 
 @scalar
 def play(stats, rules, grounds, toward, bodies, book, scratch, log, n_agents, loops, hunting):  # type: ignore[no-untyped-def]
-    """Play game loops of one battle; with `hunting`, enemies get orders (`hunt`) at its loops 0, 8, 16, ...
-
-    `scratch` (2, U, 4) is working memory: `wounds` (`combat`) and `want` (`behaviour.act`). `advance` does not call
-    this: it has the same loop with its own working memory.
-    """
-    wounds, want = scratch[0], scratch[1]
+    """Play game loops; with `hunting`, `hunt` runs at loops 0, 8, 16, ... `scratch` is as in `play_step`."""
+    wounds, want = scratch[1], scratch[2]
     wounds[:] = 0.0
     wounds[:, 2] = -1.0
     for _ in range(loops):
         if hunting and book[col.LOOPS] % np.uint64(LOOPS_PER_STEP) == np.uint64(0):
             hunt(bodies, stats, n_agents)
         game_loop(stats, rules, grounds, toward, bodies, book, wounds, want, log, n_agents)
+
+
+@scalar
+def play_step(stats, rules, grounds, toward, body, book, scratch, log, last, actions, hunting):  # type: ignore[no-untyped-def]
+    """Play one step of one battle with actions (N,) for its agents; they become its last actions, `last` (N,).
+
+    `scratch` (3, U, 4) is working memory: health before the step, `wounds` (`combat`) and `want` (`behaviour.act`).
+    """
+    before, n_agents = scratch[0], len(last)
+    for u in range(len(body)):
+        before[u, 0], before[u, 1] = body[u, col.HP], body[u, col.SHIELD]
+    for i in range(n_agents):
+        last[i] = actions[i]
+        if body[i, col.HP] > 0.0:
+            give_order(body[i], stats[i], actions[i], n_agents)
+    play(stats, rules, grounds, toward, body, book, scratch, log, n_agents, LOOPS_PER_STEP, hunting)
+    book[col.STEPS] += np.uint64(1)
+
+
+@scalar
+def note_end(code, over, timeout, body, n_agents, flags, deaths):  # type: ignore[no-untyped-def]
+    """Write how a step ended a battle into `flags` (3,), and the numbers of dead allies and enemies into `deaths`."""
+    flags[col.TERMINATED], flags[col.TRUNCATED], flags[col.BATTLE_WON] = over and not timeout, timeout, code == WON
+    deaths[0], deaths[1] = 0, 0
+    for u in range(len(body)):
+        if body[u, col.HP] <= 0.0:
+            deaths[0 if u < n_agents else 1] += 1
 
 
 @scalar
@@ -124,12 +157,11 @@ def show(c, bodies, last, obs, avail, alive, state):  # type: ignore[no-untyped-
 
 
 @scalar
-def unavailable(c, bodies, actions):  # type: ignore[no-untyped-def]
-    """Index b * N + i of the first action (B, N) that its mask forbids; -1 if there is none."""
-    for b in range(len(bodies)):
-        for i in range(c.n_agents):
-            if not may(c, bodies[b], i, actions[b, i]):
-                return b * c.n_agents + i
+def unavailable(c, kinds, bodies, b, actions):  # type: ignore[no-untyped-def]
+    """Index b * N + i of the first action (N,) of battle b that its mask forbids; -1 if there is none."""
+    for i in range(c.n_agents):
+        if not may(c, kinds, bodies, i, actions[i]):
+            return b * c.n_agents + i
     return -1
 
 
@@ -149,35 +181,18 @@ def advance(
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Play one step of B battles. A row whose battle ends starts its next battle; `final_*` hold its last arrival.
 
-    `scratch` (3, U, 4) is working memory: health before the step, `wounds` (`combat`) and `want` (`behaviour.act`).
     Returns -1, or the index of the first action that its mask forbids (see `unavailable`); then no step is played.
     """
-    wrong = unavailable(c, bodies, actions)
-    if wrong >= 0:
-        return wrong
-    units = bodies.shape[1]
-    before, wounds, want = scratch[0], scratch[1], scratch[2]
+    for b in range(len(bodies)):
+        wrong = unavailable(c, c.kinds, bodies[b], b, actions[b])
+        if wrong >= 0:
+            return wrong
     for b in range(len(bodies)):
         body, book = bodies[b], books[b]
-        wounds[:] = 0.0
-        wounds[:, 2] = -1.0
-        for u in range(units):
-            before[u, 0], before[u, 1] = body[u, col.HP], body[u, col.SHIELD]
-        for i in range(c.n_agents):
-            last[b, i] = actions[b, i]
-            if body[i, col.HP] > 0.0:
-                give_order(body[i], stats[i], actions[b, i], c.n_agents)
-        for _ in range(LOOPS_PER_STEP):
-            game_loop(stats, rules, grounds, toward, body, book, wounds, want, logs[b], c.n_agents)
-        book[col.STEPS] += np.uint64(1)
+        play_step(stats, rules, grounds, toward, body, book, scratch, logs[b], last[b], actions[b], False)
         steps = np.int64(book[col.STEPS])
-        reward[b], code, over, timeout = settle(c, before, body, steps, options[0], options[1])
-        flags[b, col.TERMINATED], flags[b, col.TRUNCATED] = over and not timeout, timeout
-        flags[b, col.BATTLE_WON] = code == WON
-        deaths[b, 0], deaths[b, 1] = 0, 0
-        for u in range(units):
-            if body[u, col.HP] <= 0.0:
-                deaths[b, 0 if u < c.n_agents else 1] += 1
+        reward[b], code, over, timeout = settle(c, scratch[0], body, steps, options[0], options[1])
+        note_end(code, over, timeout, body, c.n_agents, flags[b], deaths[b])
         if over:
             show(c, body, last[b], final_obs[b], final_avail[b], final_alive[b], state[b])
             spawn(c, stats, rules, grounds, spawns, attack, seed, book[col.BATTLE] + stride, body, book)

@@ -1,7 +1,6 @@
 """Maps as data files: units, start positions, terrain and time limit."""
 
 import difflib
-import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -167,27 +166,24 @@ def _assumed(value: Any, fail: _Fail) -> tuple[str, ...]:
 
 def _point(value: Any, key: str, fail: _Fail) -> Point:
     """A pair of finite numbers inside the map."""
-    rule = f"a point is [x, y] in cells from the south-west corner, 0 <= x, y < {SIZE}"
-    if not isinstance(value, list) or len(value) != 2:
-        fail(key, value, rule)
-    for v in value:
-        if isinstance(v, bool) or not isinstance(v, int | float) or not math.isfinite(v) or not 0 <= v < SIZE:
-            fail(key, value, rule)
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not all(type(v) in (int, float) and 0 <= v < SIZE for v in value)  # also refuses NaN
+    ):
+        fail(key, value, f"a point is [x, y] in cells from the south-west corner, 0 <= x, y < {SIZE}")
     return float(value[0]), float(value[1])
 
 
 def _attack(table: Mapping[str, Any], fail: _Fail) -> tuple[Point, Point] | None:
-    if "attack_between" in table:
-        ends = table["attack_between"]
-        if "attack_point" in table:
-            fail("attack_between", ends, "attack_point is also given: keep one of them")
-        if not isinstance(ends, list) or len(ends) != 2:
-            fail("attack_between", ends, "it must be two points [[x, y], [x, y]]; the target is drawn between them")
-        return _point(ends[0], "attack_between", fail), _point(ends[1], "attack_between", fail)
+    if "attack_between" not in table:
+        return (_point(table["attack_point"], "attack_point", fail),) * 2 if "attack_point" in table else None
+    ends = table["attack_between"]
     if "attack_point" in table:
-        point = _point(table["attack_point"], "attack_point", fail)
-        return point, point
-    return None
+        fail("attack_between", ends, "attack_point is also given: keep one of them")
+    if not isinstance(ends, list) or len(ends) != 2:
+        fail("attack_between", ends, "it must be two points [[x, y], [x, y]]; the target is drawn between them")
+    return _point(ends[0], "attack_between", fail), _point(ends[1], "attack_between", fail)
 
 
 def _side(
@@ -256,9 +252,5 @@ def _span(text: str, separator: str, key: str, fail: _Fail) -> range:
 
 def _eroded(grid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The grid without cells that touch a cliff, also at a corner; the map's edge is not a cliff."""
-    padded = np.pad(grid, 1, constant_values=True)
-    out = grid.copy()
-    for dx in range(3):
-        for dy in range(3):
-            out &= padded[dx : dx + grid.shape[0], dy : dy + grid.shape[1]]
-    return out
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(grid, 1, constant_values=True), (3, 3))
+    return np.asarray(around.all((-2, -1)))

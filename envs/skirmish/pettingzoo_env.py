@@ -59,6 +59,5 @@ class SkirmishParallelEnv(TeamParallelEnv):
         return {"dead_allies": allies, "dead_enemies": enemies, "alive": not avail[0]}
 
 
-def parallel_env(map: str | Path | MapSpec | DrawnMap = "3m", seed: int = 0, **arguments: Any) -> SkirmishParallelEnv:
-    """The environment by PettingZoo's usual name; arguments as for `SkirmishParallelEnv`."""
-    return SkirmishParallelEnv(map, seed, **arguments)
+parallel_env = SkirmishParallelEnv
+"""The environment by PettingZoo's usual name."""

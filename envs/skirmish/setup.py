@@ -22,6 +22,20 @@ CREATED = (
 )
 """The order in which SMAC's map scripts create the kinds of one spawn point; the first kinds are nearest to it."""
 
+# The two hits of a colossus are two sweeps at the same time, so it has no second-hit delay.
+COPIED = {
+    "hp": col.S_HP, "shield": col.S_SHIELD, "armor": col.S_ARMOR, "dmg": col.S_DMG, "hits": col.S_HITS,
+    "second_hit_delay": col.S_SECOND, "period": col.S_PERIOD, "range": col.S_RANGE, "range_slop": col.S_SLOP,
+    "damage_point": col.S_POINT, "backswing": col.S_BACKSWING, "speed": col.S_SPEED, "accel": col.S_ACCEL,
+    "radius": col.S_RADIUS, "sep_radius": col.S_SEP, "flies": col.S_AIR, "hp_regen": col.S_REGEN,
+    "suicide": col.S_SUICIDE, "splash_radius": col.S_BURST, "structure_dmg": col.S_STRUCTURE_DMG,
+    "heal_per_s": col.S_HEAL, "energy_per_hp": col.S_HEAL_COST, "heal_range": col.S_HEAL_RANGE,
+    "autocast_range": col.S_HEAL_SCAN, "energy_start": col.S_ENERGY, "energy_max": col.S_ENERGY_MAX,
+    "energy_regen": col.S_ENERGY_REGEN, "melee_range": col.S_MELEE, "melee_damage_point": col.S_MELEE_POINT,
+    "melee_period": col.S_MELEE_PERIOD, "always_threatens": col.S_ALWAYS,
+}  # fmt: skip
+"""Fields of `Unit` that are copied into a column as they are."""
+
 
 def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
     """Unit data (U, STAT) of each unit's kind, allies first; `layout` names the columns (S_...)."""
@@ -34,50 +48,14 @@ def stat_table(spec: MapSpec, rules: Rules) -> NDArray[np.float64]:
 
 def kind_stats(kind: Unit, rules: Rules) -> NDArray[np.float64]:
     """The row (STAT,) of `stats` of a kind; S_ALWAYS is that of an ally, S_CREATED is 0."""
-    plain = {
-        col.S_HP: kind.hp,
-        col.S_SHIELD: kind.shield,
-        col.S_ARMOR: kind.armor,
-        col.S_DMG: kind.dmg,
-        # The two hits of a colossus are two sweeps at the same time, so it has no second-hit delay.
-        col.S_HITS: kind.hits,
-        col.S_SECOND: kind.second_hit_delay,
-        col.S_PERIOD: kind.period,
-        col.S_RANGE: kind.range,
-        col.S_SLOP: kind.range_slop,
-        col.S_SCAN: max(kind.scan_range, kind.range) + (SCAN_MARGIN if kind.speed > 0.0 else 0.0),
-        col.S_POINT: kind.damage_point,
-        col.S_BACKSWING: kind.backswing,
-        col.S_MISSILE: kind.missile_speed / LOOPS_PER_SECOND if rules.missiles > 0.0 else 0.0,
-        col.S_SPEED: kind.speed,
-        col.S_ACCEL: kind.accel,
-        col.S_RADIUS: kind.radius,
-        col.S_SEP: kind.sep_radius,
-        col.S_AIR: float(kind.flies),
-        col.S_HITS_AIR: float("air" in kind.targets),
-        col.S_REGEN: kind.hp_regen,
-        col.S_SUICIDE: float(kind.suicide),
-        col.S_BURST: kind.splash_radius,
-        col.S_STRUCTURE_DMG: kind.structure_dmg,
-        col.S_STRUCTURE: float("structure" in kind.attrs),
-        col.S_BIO: float("biological" in kind.attrs),
-        col.S_HEAL: kind.heal_per_s,
-        col.S_HEAL_COST: kind.energy_per_hp,
-        col.S_HEAL_RANGE: kind.heal_range,
-        col.S_HEAL_SCAN: kind.autocast_range,
-        col.S_ENERGY: kind.energy_start,
-        col.S_ENERGY_MAX: kind.energy_max,
-        col.S_ENERGY_REGEN: kind.energy_regen,
-        col.S_SWEEP: float(kind.name == "colossus"),
-        col.S_CLIFFS: float(kind.name == "colossus"),
-        col.S_MELEE: kind.melee_range,
-        col.S_MELEE_POINT: kind.melee_damage_point,
-        col.S_MELEE_PERIOD: kind.melee_period,
-        col.S_ALWAYS: float(kind.always_threatens),
-    }
     row = np.zeros(col.STAT, np.float64)
-    for column, value in plain.items():
-        row[column] = value
+    for name, column in COPIED.items():
+        row[column] = getattr(kind, name)
+    row[col.S_SCAN] = max(kind.scan_range, kind.range) + (SCAN_MARGIN if kind.speed > 0.0 else 0.0)
+    row[col.S_MISSILE] = kind.missile_speed / LOOPS_PER_SECOND if rules.missiles > 0.0 else 0.0
+    row[col.S_HITS_AIR] = "air" in kind.targets
+    row[col.S_STRUCTURE], row[col.S_BIO] = "structure" in kind.attrs, "biological" in kind.attrs
+    row[col.S_SWEEP] = row[col.S_CLIFFS] = kind.name == "colossus"
     for k, attribute in enumerate(ATTRIBUTES):
         row[col.S_BONUS + k] = kind.bonus.get(attribute, 0.0)
         row[col.S_ATTR + k] = float(attribute in kind.attrs)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any
 
 from mawm.envs.skirmish.rules import Version
 
@@ -81,10 +80,8 @@ def units(version: Version = "4.10", *, allied: bool = False) -> dict[str, Unit]
     out = {}
     for name, values in table["units"].items():
         values = values | table["versions"][version].get(name, {}) | (table["allied"].get(name, {}) if allied else {})
-        kept: dict[str, Any] = {
-            key: tuple(value) if key == "attrs" else value for key, value in values.items() if key in known
-        }
-        out[name] = Unit(name=name, **kept)
+        kept = {key: value for key, value in values.items() if key in known}
+        out[name] = Unit(**kept | {"name": name, "attrs": tuple(values["attrs"])})
     return out
 
 

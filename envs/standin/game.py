@@ -44,8 +44,7 @@ class Game:
         self._path = ""
         self._seed = 0
         self._field: Field | None = None
-        self._radii = {kind: unit.radius for kind, unit in units(self.settings.rules.version).items()}
-        self._flying = {kind for kind, unit in units(self.settings.rules.version).items() if unit.flies}
+        self._kinds = units(self.settings.rules.version)
 
     def answer(self, message: bytes) -> bytes | None:
         """The answer to a request, both serialized; None if the client quits.
@@ -71,8 +70,7 @@ class Game:
         except ValueError as error:
             response.error.append(str(error))
         response.status = self._status
-        data: bytes = response.SerializeToString()
-        return data
+        return bytes(response.SerializeToString())
 
     def _running(self) -> tuple[PlayedMap, Field]:
         if self._map is None or self._field is None:
@@ -143,11 +141,8 @@ class Game:
         out.health, out.health_max = unit.health, unit.health_max
         out.shield, out.shield_max = unit.shield, unit.shield_max
         out.energy, out.energy_max = unit.energy, unit.energy_max
-        out.weapon_cooldown, out.radius, out.is_flying = (
-            unit.cooldown,
-            self._radii[unit.kind],
-            unit.kind in self._flying,
-        )
+        kind = self._kinds[unit.kind]
+        out.weapon_cooldown, out.radius, out.is_flying = unit.cooldown, kind.radius, kind.flies
 
     def _action(self, request: Any, answer: Any) -> None:
         _, field = self._running()

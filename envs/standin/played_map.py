@@ -41,12 +41,10 @@ class PlayedMap:
 
     def kind_of(self, number: int) -> str:
         """The kind with this type number. ValueError if there is none."""
-        for kind, standard in STANDARD.items():
-            if standard == number:
-                return kind
-        if not OWN_BASE <= number < OWN_BASE + len(self.own):
-            raise ValueError(f"unit type {number} is unknown; known are {self.names()}")
-        return self.own[number - OWN_BASE]
+        names = self.names()
+        if number not in names:
+            raise ValueError(f"unit type {number} is unknown; known are {names}")
+        return names[number].removesuffix("_RL")
 
     def names(self) -> dict[int, str]:
         """The name of each type number."""

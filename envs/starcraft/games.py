@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mawm.envs.checked import EnvFault, describe_failure
+from mawm.envs.checked import EnvFault, check_actions, constructed
 from mawm.runtime.console import print_stderr
 from mawm.types import Ints, Step, VectorEnv
 
@@ -61,16 +62,7 @@ class Games:
         """Play one step in every battle. ValueError for an unavailable action; it lists the available ones."""
         if not self._now:
             raise ValueError("no battle has begun yet: call reset() before step()")
-        if actions.shape != (self.batch, self.spaces.n_agents):
-            expected = (self.batch, self.spaces.n_agents)
-            raise ValueError(f"actions have shape {actions.shape}; expected (battles, agents) = {expected}")
-        for row, agent in np.ndindex(actions.shape):
-            mask = self._now[row].avail[0, agent]
-            if not 0 <= actions[row, agent] < len(mask) or not mask[actions[row, agent]]:
-                raise ValueError(
-                    f"battle {self._battles[row]}, agent {agent}: action {actions[row, agent]} is not available; "
-                    f"available now: {np.flatnonzero(mask).tolist()}"
-                )
+        check_actions(actions, np.concatenate([step.avail for step in self._now]), self._battles)
         step = self._answers(lambda row: self._step(row, actions[row : row + 1]))
         self._battles += self.batch * (step.terminated | step.truncated)
         self._env_steps += self.batch
@@ -114,11 +106,8 @@ class Games:
         except EnvFault as fault:
             self._count(fault)
             last, begun = self._now[row], self._replace(row, self.batch)
-            cut = np.array([True])
-            return Step(
-                begun.obs, begun.avail, begun.alive, begun.state, begun.reward, begun.terminated, cut,
-                begun.battle_won, last.obs, last.avail, last.alive,
-            )  # fmt: skip
+            cut = replace(begun, truncated=np.array([True]))
+            return replace(cut, final_obs=last.obs, final_avail=last.avail, final_alive=last.alive)
 
     def _replace(self, row: int, later: int = 0) -> Step:
         """Start a new game in a row, with the battle that is `later` than the row's; returns its first arrival."""
@@ -132,14 +121,7 @@ class Games:
 
     def _made(self, first: int) -> VectorEnv:
         """A new game. EnvFault if its construction fails, ValueError if the package, the game or the map is missing."""
-        try:
-            return self._make(first)
-        except (EnvFault, ValueError):
-            raise
-        except Exception as error:
-            raise EnvFault(
-                f"environment {self.name}, battle {first}: {describe_failure('construction', error)}"
-            ) from None
+        return constructed(partial(self._make, first), f"environment {self.name}, battle {first}")
 
     def _count(self, fault: EnvFault) -> None:
         """Print a fault, or raise it if there were too many or no game may be started any more."""

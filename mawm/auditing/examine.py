@@ -19,6 +19,7 @@ from mawm.envs.other_kinds import as_parallel
 from mawm.envs.pettingzoo import own_parallel_env
 from mawm.envs.success import AUTO, with_success
 from mawm.runtime.import_user_code import load_factory
+from mawm.seeds import allowed_actions
 from mawm.types import Origin, Role, Segment, Spaces, VectorEnv
 
 CYCLES = 100
@@ -53,6 +54,10 @@ class Examination:
     facts: dict[str, Any] = field(default_factory=dict)
     sentences: list[str] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
+
+    def remark(self, fault: str, about: str, advice: str) -> None:
+        """Add a remark."""
+        self.remarks.append(Remark(fault, about, advice))
 
 
 @dataclass
@@ -96,10 +101,10 @@ def examine(name: str, battles: int, limit: int, seed: int = 0, success: str = A
     try:
         _play(env, battles, np.random.default_rng(seed), played)
     except EnvFault as fault:
-        found.remarks.append(Remark("the environment fails while it is played", str(fault), "Correct this first"))
+        found.remark("the environment fails while it is played", str(fault), "Correct this first")
     except SystemExit as end:
         text = f"sys.exit({end.code!r}) in step {len(played.rewards) + 1}"
-        found.remarks.append(Remark("the environment ends its process", text, "Correct this first"))
+        found.remark("the environment ends its process", text, "Correct this first")
     finally:
         with contextlib.suppress(Exception):  # a fault in `close` comes too late to matter
             env.close()
@@ -109,7 +114,7 @@ def examine(name: str, battles: int, limit: int, seed: int = 0, success: str = A
         if played.rewards:
             rule(spaces, played, found)
     for sentence in dict.fromkeys(played.said):
-        found.remarks.append(Remark(OPPOSED, sentence, "See docs/own_environment.md"))
+        found.remark(OPPOSED, sentence, "See docs/own_environment.md")
     return found
 
 
@@ -122,7 +127,7 @@ def _repeats(name: str, limit: int, seed: int) -> bool:
         for _ in range(CYCLES):
             if any(a.tobytes() != vars(answers[1])[field].tobytes() for field, a in vars(answers[0]).items()):
                 return False
-            actions = np.array([[rng.choice(np.flatnonzero(mask)) for mask in answers[0].avail[0]]])
+            actions = allowed_actions(answers[0].avail, rng)
             answers = [copy.step(actions) for copy in copies]
     except (Exception, SystemExit):  # the examination names the fault when it plays
         return False
@@ -139,11 +144,11 @@ def _pettingzoo_tests(name: str, found: Examination, repeats: bool) -> dict[str,
     with contextlib.suppress(Exception):  # the tests below name the fault
         anew = _spaces_made_anew(as_parallel(factory())[0])
     if anew:
-        found.remarks.append(
-            Remark("each call makes a new space", " and ".join(anew),
-                   "PettingZoo asks for the same object at each call: decorate the method with functools.cache. Its "
-                   "tests were run with the spaces of the first call")
-        )  # fmt: skip
+        advice = (
+            "PettingZoo asks for the same object at each call: decorate the method with functools.cache. Its tests "
+            "were run with the spaces of the first call"
+        )
+        found.remark("each call makes a new space", " and ".join(anew), advice)
 
     def make() -> Any:
         env = as_parallel(factory())[0]
@@ -151,26 +156,26 @@ def _pettingzoo_tests(name: str, found: Examination, repeats: bool) -> dict[str,
             setattr(env, method, functools.cache(getattr(env, method)))
         return env
 
-    tests: dict[str, Callable[[], Any]] = {
-        "API test": lambda: parallel_api_test(make(), num_cycles=CYCLES),
-        "seed test": lambda: parallel_seed_test(make, num_cycles=CYCLES),
-    }
-    advice = {
-        "API test": "The adapter may still understand it; PettingZoo's documentation describes the API",
-        "seed test": "Yet two copies gave equal answers to the same seed and actions in 100 steps, so a run can go on "
-        "exactly. The test also needs that copies do not share their spaces, and that all actions are allowed"
-        if repeats
-        else "A run goes on exactly only if a battle depends on reset(seed) and the actions alone: draw every random "
-        "number from a generator that reset seeds",
-    }
+    equal = (
+        "Yet two copies gave equal answers to the same seed and actions in 100 steps, so a run can go on exactly. The "
+        "test also needs that copies do not share their spaces, and that all actions are allowed"
+    )
+    unequal = (
+        "A run goes on exactly only if a battle depends on reset(seed) and the actions alone: draw every random number "
+        "from a generator that reset seeds"
+    )
     results = {}
-    for title, test in tests.items():
+    for title, test, advice in (
+        ("API test", lambda: parallel_api_test(make(), num_cycles=CYCLES),
+         "The adapter may still understand it; PettingZoo's documentation describes the API"),
+        ("seed test", lambda: parallel_seed_test(make, num_cycles=CYCLES), equal if repeats else unequal),
+    ):  # fmt: skip
         problem, notes = _outcome(test)
         results[title] = f"failed: {problem}" if problem else "passed"
         if notes:
             results[title] += f", with {len(notes)} warning(s): {notes[0]}"
         if problem:
-            found.remarks.append(Remark(f"PettingZoo's {title} fails", problem, advice[title]))
+            found.remark(f"PettingZoo's {title} fails", problem, advice)
     return results
 
 
@@ -200,7 +205,7 @@ def _play(env: VectorEnv, battles: int, rng: np.random.Generator, played: Played
         played.obs.append(step.obs[0].copy())
         played.alive.append(step.alive[0].copy())
         played.avail.append(step.avail[0].copy())
-        actions = np.array([[rng.choice(np.flatnonzero(mask)) for mask in step.avail[0]]])
+        actions = allowed_actions(step.avail, rng)
         begun = time.perf_counter()
         with contextlib.redirect_stdout(sys.stderr):
             step = env.step(actions)
@@ -228,7 +233,7 @@ def _spaces(spaces: Spaces, found: Examination) -> None:
         f"{spaces.obs_size} numbers."
     )
     if spaces.n_actions == 1:
-        found.remarks.append(Remark("there is only one action", "action_space", "There is nothing to choose"))
+        found.remark("there is only one action", "action_space", "There is nothing to choose")
 
 
 def _observations(spaces: Spaces, played: Played, found: Examination) -> None:
@@ -256,7 +261,7 @@ def _observations(spaces: Spaces, played: Played, found: Examination) -> None:
          "One outlier makes all usual values small: clip them, or use another number for missing values"),
     ):  # fmt: skip
         if where.any():
-            found.remarks.append(Remark(fault, _components(np.flatnonzero(where), spaces.obs_size), advice))
+            found.remark(fault, _components(np.flatnonzero(where), spaces.obs_size), advice)
 
 
 def _components(which: np.ndarray, of: int) -> str:
@@ -273,10 +278,8 @@ def _rewards(spaces: Spaces, played: Played, found: Examination) -> None:
         "unit": unit,
     }  # fmt: skip
     if paid == 0.0 and not played.said:
-        found.remarks.append(
-            Remark("random play is never rewarded", f"{len(rewards)} steps",
-                   "The learner gets no signal: pay parts of the task, or play more battles (--battles)")
-        )  # fmt: skip
+        advice = "The learner gets no signal: pay parts of the task, or play more battles (--battles)"
+        found.remark("random play is never rewarded", f"{len(rewards)} steps", advice)
     found.sentences.append(
         f"The team's reward is the mean of its agents' rewards: {rewards.min():.4g} to {rewards.max():.4g}, not zero "
         f"in {100 * paid:.1f} % of the steps. After these battles a learner divides rewards by {unit:.4g}."
@@ -335,10 +338,8 @@ def _ends(spaces: Spaces, played: Played, found: Examination) -> None:
             f"{returns.max():.4g} in a battle."
         )
     if lengths and min(lengths) >= spaces.episode_limit:
-        found.remarks.append(
-            Remark("no battle ended before the limit", f"--own.episode-limit {spaces.episode_limit}",
-                   "Raise it if battles are longer by their nature; the learner never sees their end")
-        )  # fmt: skip
+        advice = "Raise it if battles are longer by their nature; the learner never sees their end"
+        found.remark("no battle ended before the limit", f"--own.episode-limit {spaces.episode_limit}", advice)
     found.sentences.append(
         f"{played.won} of these battles were won." if played.won
         else "No battle was won, or infos[agent]['battle_won'] is never given: runs show returns instead of win rates. "

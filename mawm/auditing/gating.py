@@ -49,12 +49,7 @@ def audit_gating(steps: int, seed: int) -> Iterator[Finding]:
 
 
 def _coverage(run: Played) -> Finding:
-    found = {
-        "replay wraps": run.wraps,
-        "checkpoints": run.checkpoints,
-        "evaluations": run.evaluations,
-        "learning rates": run.learning_rates,
-    }
+    found = {"replay wraps": run.wraps, **run.events}
     counts = ", ".join(f"{round(count, 1):g} {name}" for name, count in found.items())
     enough = all(found[name] >= least for name, least in NEEDED.items())
     return Finding("the run is long enough", "reference", f"{len(run.hashes)} rounds, {counts}", enough)

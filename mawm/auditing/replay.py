@@ -1,23 +1,24 @@
 """Runs of the primary for the audit: in a closed loop, or on a recorded stream. Each round gives a fingerprint."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal, cast
+from dataclasses import dataclass
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 from mawm.agents.agent import Agent
 from mawm.auditing.adversaries import Explore, plain
 from mawm.auditing.stream import Playback, Recorder, Round
 from mawm.build import temporary_run
 from mawm.collect import Collector
-from mawm.configs.presets import load_preset
+from mawm.configs.presets import load_preset, merge
 from mawm.configs.train import GateMode, TrainConfig
-from mawm.evaluation import TeamEvaluation
 from mawm.gating.explorers import Explorers
 from mawm.gating.gated import GatedExplorers
 from mawm.loop import Run, evaluate_log_and_save, round_
 from mawm.team import InlineTeam
 from mawm.types import Segment
 
+P = ParamSpec("P")
+T = TypeVar("T")
 PATIENCE_S = 2.0
 """Seconds that explorers may take for a round before they are disabled."""
 Fingerprint = Callable[[Agent], str]
@@ -30,33 +31,30 @@ def audit_config(
     gate: GateMode, steps: int, seed: int, information: Literal["param_ig", "policy_mi"] = "param_ig"
 ) -> TrainConfig:
     """Settings of a small team for which `steps` include the events of long runs: full replays, checkpoints, rates."""
-    config = replace(load_preset("debug"), env_steps=steps, seed=seed, method="both")
-    schedule = replace(config.schedule, eval_every=max(1, steps // 2), save_every=max(1, steps // 3), log_every=steps)
-    gating = replace(config.gating, explorers=4, search=replace(config.gating.search, evolve_every=steps // 8))
-    gating = replace(gating, gate=gate)
-    agent = replace(
-        config.agent,
-        replay=replace(config.agent.replay, capacity=max(64, steps // 4)),
-        world_model=replace(config.agent.world_model, lr_warmup=steps // 20),
-        information=replace(config.agent.information, kind=information),
-        # The range of returns is a running estimate, so explorers could leak into it; the deviation is not.
-        behaviour=replace(config.agent.behaviour, advantage_scale="percentiles"),
-    )
-    sharing = replace(config.sharing, bandwidth=1.0)
-    return replace(config, schedule=schedule, gating=gating, agent=agent, sharing=sharing)
+    changes: dict[str, Any] = {
+        "env_steps": steps, "seed": seed, "method": "both", "sharing": {"bandwidth": 1.0},
+        "schedule": {"eval_every": max(1, steps // 2), "save_every": max(1, steps // 3), "log_every": steps},
+        "gating": {"gate": gate, "explorers": 4, "search": {"evolve_every": steps // 8}},
+        "agent": {
+            "replay": {"capacity": max(64, steps // 4)},
+            "world_model": {"lr_warmup": steps // 20},
+            "information": {"kind": information},
+            # The range of returns is a running estimate, so explorers could leak into it; the deviation is not.
+            "behaviour": {"advantage_scale": "percentiles"},
+        },
+    }  # fmt: skip
+    return merge(load_preset("debug"), changes, "the audit's settings")
 
 
 @dataclass
 class Played:
-    """The result of a run: fingerprints by round and learner, agents, stream, and numbers of events."""
+    """The result of a run: fingerprints by round and learner, agents, and stream."""
 
     hashes: list[list[str]]
     agents: list[Agent]
     rounds: list[Round]
-    checkpoints: int
-    evaluations: int
-    learning_rates: int
-    """Number of different learning rates of the first world model."""
+    events: dict[str, int]
+    """Numbers of checkpoints, of evaluations, and of different learning rates of the first world model."""
     failure: str
     """Why explorers were disabled; empty if they were not."""
 
@@ -107,21 +105,16 @@ def _play(
 ) -> Played:
     assert isinstance(run.team, InlineTeam)
     agents: list[Agent] = run.team.learners
-    hashes, saved, evaluated = [], 0, 0
-    rates = set()
-    save, evaluate = run.save, run.evaluate
+    hashes, rates, events = [], set(), {"checkpoints": 0, "evaluations": 0}
 
-    def counted_save(run: Run) -> bool:
-        nonlocal saved
-        saved += 1
-        return save(run)
+    def counted(event: str, call: Callable[P, T]) -> Callable[P, T]:
+        def called(*args: P.args, **named: P.kwargs) -> T:
+            events[event] += 1
+            return call(*args, **named)
 
-    def counted_evaluation() -> TeamEvaluation:
-        nonlocal evaluated
-        evaluated += 1
-        return evaluate()
+        return called
 
-    run.save, run.evaluate = counted_save, counted_evaluation
+    run.save, run.evaluate = counted("checkpoints", run.save), counted("evaluations", run.evaluate)
     while unfinished():
         if before is not None:
             before()
@@ -130,4 +123,4 @@ def _play(
         rates.add(agents[0].model_trainer.optimiser.rate)
         hashes.append([fingerprint(agent) for agent in agents])
     failure = run.explorer_hook.failure if isinstance(run.explorer_hook, GatedExplorers) else ""
-    return Played(hashes, agents, rounds, saved, evaluated, len(rates), failure)
+    return Played(hashes, agents, rounds, events | {"learning rates": len(rates)}, failure)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -31,15 +30,12 @@ class Film:
     """The pictures of one battle, at any frame or, if `smooth`, also between two frames."""
 
     smooth = True
+    shape: float
+    """Height of the field in parts of its width."""
 
     def __init__(self, battle: Battle) -> None:
         self.battle, self.steps = battle, battle.steps
         self._returns = np.concatenate([[0.0], np.cumsum(battle.reward, dtype=np.float64)])
-
-    @property
-    def shape(self) -> float:
-        """Height of the field in parts of its width."""
-        raise NotImplementedError
 
     def field(self, time: float, size: tuple[int, int]) -> Image.Image:
         """The field at a time in steps, in pixels (width, height)."""
@@ -70,12 +66,8 @@ class PictureFilm(Film):
         super().__init__(battle)
         if not battle.pictures:
             raise ValueError(f"there is nothing to draw: {battle.why}")
-
-    @property
-    def shape(self) -> float:
-        """Height of the first picture in parts of its width."""
-        height, width = self.battle.pictures[0].shape[:2]
-        return int(height) / int(width)
+        height, width = battle.pictures[0].shape[:2]
+        self.shape = int(height) / int(width)
 
     def field(self, time: float, size: tuple[int, int]) -> Image.Image:
         """The picture of a frame."""
@@ -90,19 +82,18 @@ class FieldFilm(Film):
     def __init__(self, battle: Battle, ground: Sequence[str]) -> None:
         super().__init__(battle)
         self.scene, self._ground = Scene.of(battle), ground
-        self._extent = self.scene.extent()
+        west, east, south, north = self._extent = self.scene.extent()
+        self.shape = min(TALLEST, max(0.5, (north - south) / (east - west)))
         self._painted: Image.Image | None = None
-
-    @property
-    def shape(self) -> float:
-        """Height of the part of the map in which the battle happens in parts of its width."""
-        west, east, south, north = self._extent
-        return min(TALLEST, max(0.5, (north - south) / (east - west)))
+        self._most = [battle.stats[:, column].tolist() for column in (col.S_HP, col.S_SHIELD, col.S_RADIUS)]
+        """Full health, full shield and radius (cells) of each unit."""
 
     def field(self, time: float, size: tuple[int, int]) -> Image.Image:
         """The ground, the dead, attacks and hits, then the living units."""
         canvas = _Canvas(self._extent, size)
-        image = self._background(canvas).copy()
+        if self._painted is None or self._painted.size != canvas.size:  # the ground is drawn once for a size
+            self._painted = canvas.ground(self._ground)
+        image = self._painted.copy()
         pen, scene = ImageDraw.Draw(image), self.scene
         frame, places = min(int(time), self.steps), scene.places_at(time)
         points = [canvas.pixels(*place) for place in places]
@@ -117,20 +108,8 @@ class FieldFilm(Film):
                 self._unit(pen, canvas, points[unit], frame, unit)
         return image.reduce(FINER)
 
-    def _background(self, canvas: "_Canvas") -> Image.Image:
-        """The ground, which is drawn once for a size."""
-        if self._painted is None or self._painted.size != canvas.size:
-            self._painted = canvas.ground(self._ground)
-        return self._painted
-
     def _colour(self, unit: int) -> tuple[int, int, int]:
         return ALLY if unit < self.scene.agents else ENEMY
-
-    @cached_property
-    def _most(self) -> tuple[list[float], list[float], list[float]]:
-        """Full health, full shield and radius (cells) of each unit."""
-        stats = self.battle.stats
-        return stats[:, col.S_HP].tolist(), stats[:, col.S_SHIELD].tolist(), stats[:, col.S_RADIUS].tolist()
 
     def _dead(self, pen: ImageDraw.ImageDraw, at: Point, unit: int) -> None:
         (x, y), arm, colour = at, 5 * FINER, _paler(self._colour(unit), 0.5)

@@ -34,13 +34,17 @@ def first_battle_of(config: TrainConfig, actions: Sequence[Sequence[int]]) -> "G
         return gif_of(film_of(battles.finished, battles.env))
 
 
+Write = Callable[[int, bytes, tuple[int, int]], None]
+"""Takes environment steps, an animated GIF, and its width and height in pixels."""
+
+
 class FirstBattles:
-    """Gives `write` the first battle of every k-th evaluation (`schedule.eval_gif_every`) with its environment steps.
+    """Gives `write` the first battle of every k-th evaluation (`schedule.eval_gif_every`).
 
     A battle that cannot be drawn does not stop the run: the reason goes to `warn`, and no further one is tried.
     """
 
-    def __init__(self, config: TrainConfig, write: "Callable[[int, Gif], None]", warn: Callable[[str], None]) -> None:
+    def __init__(self, config: TrainConfig, write: Write, warn: Callable[[str], None]) -> None:
         self.config, self.write, self.warn = config, write, warn
         self.failed = False
 
@@ -56,4 +60,4 @@ class FirstBattles:
             self.failed = True
             self.warn(f"no film of the first battle of an evaluation (schedule.eval_gif_every {every}): {error}")
             return
-        self.write(env_steps, gif)
+        self.write(env_steps, gif.data, gif.size)

@@ -21,11 +21,6 @@ class Indexed:
     pixels: NDArray[np.uint8]
     palette: NDArray[np.uint8]
 
-    @property
-    def size(self) -> int:
-        """Number of pixels of all pictures."""
-        return self.pixels.size
-
 
 def size_of(picture: Picture, longest: int) -> tuple[int, int]:
     """Width and height of a picture whose longer side is scaled down to at most `longest` pixels."""

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,21 +67,8 @@ class Battle:
         return "won" if self.won else "time limit" if self.timeout else "lost" if self.kinds else "over"
 
 
-class Camera(Protocol):
-    """Writes what can be shown of an environment's first row into the battle."""
-
-    def begin(self, battle: Battle) -> None:
-        """Write the first frame of a battle."""
-
-    def before(self, actions: Ints) -> None:
-        """Look at the row before it plays a step with these actions (N,)."""
-
-    def after(self, battle: Battle, ended: bool) -> None:
-        """Write the frame after this step. If it ended the battle, the row already holds the next one."""
-
-
 class EngineCamera:
-    """Writes the units of the embedded engine."""
+    """Writes the units of the embedded engine's first row into the battle."""
 
     def __init__(self, env: EngineEnv) -> None:
         self.env = env
@@ -94,17 +81,17 @@ class EngineCamera:
         battle.bodies.append(self.env.bodies[0].copy())
 
     def before(self, actions: Ints) -> None:
-        """Compute the units after the step, because the engine forgets the last ones of a battle."""
+        """Compute the units after these actions (N,), because the engine forgets the last ones of a battle."""
         self._next = self.env.bodies_after(0, actions)
 
     def after(self, battle: Battle, ended: bool) -> None:
-        """Write the units and the hits of the step."""
+        """Write the units and the hits of this step. If it ended the battle, the row already holds the next one."""
         battle.bodies.append(self._next)
         battle.hits.append(self.env.events(0))
 
 
 class PictureCamera:
-    """Writes the pictures that another environment draws."""
+    """Writes the pictures that another environment draws of its first row into the battle."""
 
     def __init__(self, env: VectorEnv) -> None:
         self.env = env
@@ -125,7 +112,7 @@ class PictureCamera:
         """Nothing: the environment keeps the last picture of a battle."""
 
     def after(self, battle: Battle, ended: bool) -> None:
-        """Write the picture after the step."""
+        """Write the picture after this step. If it ended the battle, the row already holds the next one."""
         if battle.why:
             return
         found, battle.why = self._look()
@@ -158,7 +145,7 @@ class RecordedBattles:
 
     def __init__(self, env: VectorEnv) -> None:
         self.env, self.spaces = env, env.spaces
-        self.camera: Camera = EngineCamera(env) if isinstance(env, EngineEnv) else PictureCamera(env)
+        self.camera = EngineCamera(env) if isinstance(env, EngineEnv) else PictureCamera(env)
         self.battle = Battle(-1)
         self.finished: Battle | None = None
         """The battle that the last step ended."""

@@ -1,6 +1,6 @@
 """Builds the explorers of a run from its settings."""
 
-from mawm.agents.learner import GatedLearner
+from mawm.agents.agent import Agent
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import EXPLORER, make_env
 from mawm.gating.explorer_hook import ExplorerHook
@@ -13,7 +13,7 @@ from mawm.methods import METHODS, learner_names, members_of
 from mawm.seeds import named_generator
 from mawm.types import Spaces
 
-HANDOVER = {"strict": None, "policy": GatedLearner.add_explorer_starts, "open": GatedLearner.learn_from_explorers}
+HANDOVER = {"strict": None, "policy": Agent.add_explorer_starts, "open": Agent.learn_from_explorers}
 """For each mode of the gate, the learners' method that receives the explorers' segments."""
 
 

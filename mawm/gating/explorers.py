@@ -73,10 +73,6 @@ class Explorers(Actors):
             "generation": float(self.search.generation),
         }
 
-    def policies(self) -> dict[str, NDArray[Any]]:
-        """The explorers' policies as arrays, for the primary's `policy_mi`; no observation is among them."""
-        return self.policy.arrays(self.psi)
-
     def act(self, obs: Floats, avail: Bools, is_first: Bools, *, slot: str, mode: str) -> Ints:
         """Sampled actions (E, N) for observations (E, N, O) and masks (E, N, A); each row uses its own psi."""
         logits = self.policy.logits(self.psi, obs, avail)

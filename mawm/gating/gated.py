@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mawm.agents.learner import GatedLearner
+from mawm.agents.agent import Agent
 from mawm.envs.checked import EnvFault
 from mawm.gating.explorer_hook import ExplorerHook, State
 from mawm.gating.explorers import Explorers
@@ -21,9 +21,9 @@ Arrays = dict[str, NDArray[Any]]
 class GatedExplorers(ExplorerHook):
     """Explorers read copies of the primary's weights; only `handover` sends their data to the primary.
 
-    handover: None in mode `strict`: no data reaches the primary. `GatedLearner.add_explorer_starts` in mode `policy`: a
+    handover: None in mode `strict`: no data reaches the primary. `Agent.add_explorer_starts` in mode `policy`: a
     part of the imagination starts in explorers' segments, and the world model is never fitted on them.
-    `GatedLearner.learn_from_explorers` in mode `open` (the ablation): their segments enter the replay of the world
+    `Agent.learn_from_explorers` in mode `open` (the ablation): their segments enter the replay of the world
     model. In the last two modes, `policy_mi` uses their policies.
 
     If explorers raise an error, need more than `patience_s` for a round, or return segments of a foreign origin, they
@@ -34,7 +34,7 @@ class GatedExplorers(ExplorerHook):
         self,
         explorers: Explorers,
         names: tuple[str, ...],
-        handover: Callable[[GatedLearner, list[Segment]], None] | None,
+        handover: Callable[[Agent, list[Segment]], None] | None,
         patience_s: float = 300.0,
     ) -> None:
         self.explorers = explorers
@@ -55,13 +55,13 @@ class GatedExplorers(ExplorerHook):
         weights: list[tuple[str, Arrays]] = []
         if env_steps - self.evolved_at >= self.explorers.config.evolve_every:
             self.evolved_at = env_steps
-            weights = list(zip(self.names, team.call(GatedLearner.policy_weights), strict=True))
+            weights = list(zip(self.names, team.call(Agent.policy_weights), strict=True))
         new = not self.explorers.collector.env_steps or bool(weights)
         segments, policies = self._guarded(lambda: self._explore(vector_steps, weights))
         if self.handover is not None and segments:
             team.call(self.handover, [[s for s in segments if s.origin.agent in members] for members in team.members])
         if self.handover is not None and policies and new:
-            team.call(GatedLearner.compare_with, [policies] * len(team.members))
+            team.call(Agent.compare_with, [policies] * len(team.members))
         if not self.failure:
             self.last_metrics = {
                 **self.explorers.metrics,
@@ -76,7 +76,8 @@ class GatedExplorers(ExplorerHook):
             self.gate.check(segment.origin)
         if weights:
             self.explorers.evolve(weights)
-        return segments, self.explorers.policies()
+        # The explorers' policies are for the primary's `policy_mi`; no observation is among these arrays.
+        return segments, self.explorers.policy.arrays(self.explorers.psi)
 
     def _guarded(self, call: Callable[[], tuple[list[Segment], Arrays]]) -> tuple[list[Segment], Arrays]:
         """The result of `call`, or nothing if it fails; then explorers are disabled."""
@@ -103,16 +104,15 @@ class GatedExplorers(ExplorerHook):
 
     def state(self, since: Since) -> State | None:
         """The explorers' state and the step of their last evolution; only the reason if they are disabled."""
-        arrays, values = ({}, {}) if self.failure else self._state(since)
+        arrays: Arrays = {}
+        values: dict[str, Any] = {}
+        if not self.failure:
+            try:
+                arrays, values = self.explorers.state(since)
+            except EnvFault as error:  # their environment cannot give a snapshot
+                self._disable(str(error))
         own = {"evolved_at": self.evolved_at, "failure": self.failure, "told": self.last_metrics}
         return arrays, {**values, **own}
-
-    def _state(self, since: Since) -> State:
-        try:
-            return self.explorers.state(since)
-        except EnvFault as error:  # their environment cannot give a snapshot
-            self._disable(str(error))
-            return {}, {}
 
     def load_state(self, state: State) -> None:
         """Continue from `state`."""

@@ -1,15 +1,19 @@
 """Searches over the explorers' parameters: the cross-entropy method (A Algorithm 1), and random search as a control."""
 
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mawm.types import Saved
+
 Vectors = NDArray[np.float64]
 
 
-class Search:
+class Search(Saved):
     """Proposes generations of candidates and uses their fitness. By default: independent standard normal draws."""
+
+    SAVED: ClassVar[tuple[str, ...]] = ("generation", "rng")
 
     def __init__(self, dimension: int, population: int, rng: np.random.Generator) -> None:
         self.dimension, self.population, self.rng = dimension, population, rng
@@ -24,15 +28,6 @@ class Search:
         self.generation += 1
         return candidates
 
-    def state(self) -> dict[str, Any]:
-        """JSON-able state, with the generator's."""
-        return {"generation": self.generation, "rng": self.rng.bit_generator.state}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self.generation = int(state["generation"])
-        self.rng.bit_generator.state = state["rng"]
-
 
 class RandomSearch(Search):
     """Standard normal parameters, independent of fitness: the ablation's control."""
@@ -45,6 +40,8 @@ class Cem(Search):
     is singular. Each standard deviation stays at or above a floor: without it the deviation collapses before the mean
     has converged.
     """
+
+    SAVED = (*Search.SAVED, "mean", "std")
 
     def __init__(self, dimension: int, population: int, elite: float, floor: float, rng: np.random.Generator) -> None:
         """ValueError if less than 2 of a generation are kept (`elite`: their share), or if `floor` is not above 0."""
@@ -70,12 +67,3 @@ class Cem(Search):
         self.mean = elite.mean(0)
         self.std = np.maximum(elite.std(0), self.floor)
         return super().follow(elite, fitness)
-
-    def state(self) -> dict[str, Any]:
-        """JSON-able state, with the generator's."""
-        return {**super().state(), "mean": self.mean.tolist(), "std": self.std.tolist()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        super().load_state(state)
-        self.mean, self.std = np.array(state["mean"]), np.array(state["std"])

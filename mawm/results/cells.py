@@ -16,20 +16,12 @@ PLACES = ("seed", "placement", "ray_address", "on_node_loss", "device", "method"
 Key = tuple[str, str, float | None, str]
 
 
-def method_label(method: str) -> str:
-    """The paper's name and ours: `RSSM+Predictors (experience)`; a method the paper has no name for keeps its own."""
-    paper = _paper(method)
-    return paper if paper.lower() == method else f"{paper} ({method})"
+def cell_label(method: str, bandwidth: float | None = None, variant: str = "") -> str:
+    """As the paper writes it, `RSSM+Predictors-0.05`, with our name and what else varies in brackets.
 
-
-def _paper(method: str) -> str:
-    """The paper's name of a method; our name if the paper has none."""
-    return METHODS[method].paper or method if method in METHODS else method
-
-
-def cell_label(method: str, bandwidth: float | None, variant: str = "") -> str:
-    """As the paper writes it, `RSSM+Predictors-0.05`, with our name and what else varies in brackets."""
-    paper = _paper(method)
+    A method that the paper has no name for keeps ours.
+    """
+    paper = METHODS[method].paper or method if method in METHODS else method
     sent = "" if bandwidth is None else "-ShareAll" if bandwidth >= 1 else f"-{bandwidth:g}"
     ours = "" if paper.lower() == method else method
     inside = ", ".join(part for part in (ours, variant) if part)
@@ -63,7 +55,7 @@ class Cell:
     @property
     def family(self) -> str:
         """The label without the bandwidth."""
-        return ", ".join(part for part in (method_label(self.method), self.variant) if part)
+        return ", ".join(part for part in (cell_label(self.method), self.variant) if part)
 
     @property
     def wins(self) -> bool:
@@ -105,7 +97,11 @@ def group(runs: Iterable[RunRecord]) -> tuple[list[Cell], list[str]]:
         cells, key=lambda k: (k[0], order.index(k[1]) if k[1] in order else len(order), k[1], k[2] or 0.0, k[3])
     )
     found = [Cell(*key, tuple(sorted(cells[key], key=lambda run: run.seed))) for key in keys]
-    return found, warnings + [line for cell in found if (line := _mixed(cell))]
+    for cell in found:
+        if mixed := _differing(cell.runs):
+            how = f"its runs differ in {', '.join(mixed)}, not in their seeds alone"
+            warnings.append(f"{cell.map}, {cell.label}: {how}")
+    return found, warnings
 
 
 def maps_of(cells: Iterable[Cell]) -> list[str]:
@@ -121,11 +117,6 @@ def best_bandwidths(cells: Iterable[Cell], score: Callable[[Cell], float]) -> li
         if old is None or score(cell) > score(old):
             best[cell.method] = cell
     return list(best.values())
-
-
-def _mixed(cell: Cell) -> str:
-    mixed = _differing(cell.runs)
-    return f"{cell.map}, {cell.label}: its runs differ in {', '.join(mixed)}, not in their seeds alone" if mixed else ""
 
 
 def _differing(runs: Sequence[RunRecord]) -> list[str]:

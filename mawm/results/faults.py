@@ -65,7 +65,7 @@ def findings_of(run: RunRecord) -> list[Finding]:
 
 
 def _entropy(run: RunRecord) -> Iterator[Finding]:
-    found = _worst(run, "actor/entropy_share", min)
+    found = _lowest(run, "actor/entropy_share")
     if found is not None and found[1] < ENTROPY_DEAD and max(_last(run, "eval/win_rate"), 0.0) < WON:
         yield Finding(
             "the entropy of the policy is dead, and it does not win", *found, ENTROPY_DEAD,
@@ -76,7 +76,7 @@ def _entropy(run: RunRecord) -> Iterator[Finding]:
 
 def _kl(run: RunRecord) -> Iterator[Finding]:
     limit = KL_COLLAPSED * float(_setting(run, "agent", "world_model", "free_nats", default=1.0))
-    found = _worst(run, "world_model/kl", min)
+    found = _lowest(run, "world_model/kl")
     if found is not None and found[1] < limit:
         yield Finding(
             "the KL has collapsed: the latent state holds nothing that the model does not predict", *found, limit,
@@ -143,7 +143,7 @@ def _greedy(run: RunRecord) -> Iterator[Finding]:
     elif max(greedy, sampled) == 0.0:
         one, other = run.last("eval/return"), run.last("eval/return_sampled")
         scale = max(abs(one), abs(other))
-        if scale > 0.0 and abs(one - other) > RETURN_GAP * scale and _rows(run, "eval/return") >= LEAST_ROWS:
+        if scale > 0.0 and abs(one - other) > RETURN_GAP * scale and len(run.curve("eval/return")[1]) >= LEAST_ROWS:
             yield _gap("eval/return", one, "eval/return_sampled", other, RETURN_GAP * scale)
 
 
@@ -236,10 +236,6 @@ def _tags(run: RunRecord, ending: str) -> list[str]:
     return sorted({tag for row in run.rows for tag in row if pattern.fullmatch(tag)})
 
 
-def _rows(run: RunRecord, tag: str) -> int:
-    return len(run.curve(tag)[1])
-
-
 def _last(run: RunRecord, tag: str) -> float:
     """The last value of a tag; minus infinity if it was never logged."""
     value = run.last(tag)
@@ -253,10 +249,7 @@ def _late(run: RunRecord, tag: str) -> float:
     return float(late.mean()) if len(late) >= LEAST_ROWS else math.nan
 
 
-def _worst(run: RunRecord, ending: str, choose: Callable[..., Any]) -> tuple[str, float] | None:
-    """The learner's tag with the most extreme late mean, and this mean; None if no learner has enough rows."""
-    means = {tag: mean for tag in _tags(run, ending) if not math.isnan(mean := _late(run, tag))}
-    if not means:
-        return None
-    tag = choose(means, key=lambda name: means[name])
-    return tag, means[tag]
+def _lowest(run: RunRecord, ending: str) -> tuple[str, float] | None:
+    """The learner's tag with the lowest late mean, and this mean; None if no learner has enough rows."""
+    means = ((tag, _late(run, tag)) for tag in _tags(run, ending))
+    return min((each for each in means if not math.isnan(each[1])), key=lambda each: each[1], default=None)

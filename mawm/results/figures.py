@@ -6,7 +6,6 @@ from operator import attrgetter
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mawm.results.aggregate import Curve, iqm
@@ -78,7 +77,7 @@ def _world_model(cells: Sequence[Cell], look: Look) -> Figure | str:
     panel_of = {(look.agent, f"world_model/{loss}"): WORLD_MODEL[loss] for loss in shown}
     figure = _loss_panels(name, mine, panel_of, look)
     for axis in figure.axes[: len(shown)]:
-        if _all_positive(axis):
+        if all((np.asarray(line.get_ydata(), float) > 0).all() for line in axis.get_lines()):
             axis.set_yscale("log")
             plain_log(axis.yaxis)
     return figure
@@ -299,7 +298,3 @@ def _by_bytes(run: RunRecord) -> Curve:
     megabytes = sent[at][kept] / 1e6
     last = np.append(np.diff(megabytes) > 0, True) if len(megabytes) else np.zeros(0, bool)
     return megabytes[last], 100 * rates[kept][last]
-
-
-def _all_positive(axis: Axes) -> bool:
-    return all((np.asarray(line.get_ydata(), float) > 0).all() for line in axis.get_lines())

@@ -73,12 +73,20 @@ def _read(folder: Path, warnings: list[str]) -> RunRecord:
     return RunRecord(folder, config, rows, saved, _evaluation(folder, int(rows[-1]["env_steps"]), warnings))
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _text(path: Path) -> str:
     try:
-        value = json.loads(path.read_text())
+        return path.read_text()
     except FileNotFoundError:
         raise ValueError(f"there is no {path.name}") from None
     except (OSError, ValueError) as error:
+        raise ValueError(f"{path.name} cannot be read ({error})") from None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    try:
+        value = json.loads(text)
+    except ValueError as error:
         raise ValueError(f"{path.name} cannot be read ({error})") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path.name} is not an object")
@@ -86,15 +94,9 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _rows(path: Path, warnings: list[str]) -> tuple[dict[str, float], ...]:
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        raise ValueError("there is no metrics.jsonl") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"metrics.jsonl cannot be read ({error})") from None
     rows: dict[float, dict[str, float]] = {}
     broken = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         row = _row(line)
         if row is None:
             broken.append(number)
@@ -119,17 +121,24 @@ def _row(line: str) -> dict[str, float] | None:
     return {tag: float(value) for tag, value in row.items() if is_number(value)}
 
 
+def _numbers(found: dict[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in found.items() if is_number(value)}
+
+
 def _evaluation(folder: Path, env_steps: int, warnings: list[str]) -> dict[str, float] | None:
     path = folder / "evaluation.json"
     if not path.exists():
         return None
     try:
-        values = {key: float(value) for key, value in _json(path).items() if is_number(value)}
+        found = _json(path)
+        values = _numbers(found)
+        for row in found.get("rows", []):  # the same numbers under other conditions: other rules, maps or members
+            values |= {f"{row['label']}/{key}": value for key, value in _numbers(row).items()}
         if "win_rate" not in values:
             raise ValueError("evaluation.json holds no win_rate")
-        if (mode := _json(path).get("mode", GREEDY)) != GREEDY:
+        if (mode := found.get("mode", GREEDY)) != GREEDY:
             raise ValueError(f"evaluation.json is of battles in mode {mode!r}, not {GREEDY}")
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         warnings.append(f"{folder}: {error}; the last evaluation in training stands in for it")
         return None
     if values.get("env_steps", env_steps) < env_steps:

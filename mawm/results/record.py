@@ -40,7 +40,7 @@ class RunRecord:
     facts: dict[str, Any] = field(default_factory=dict)
     """The other content of config.json: version, machine, commands."""
     evaluation: dict[str, float] | None = None
-    """Results of mawm.evaluate for the last policy."""
+    """Results of mawm.evaluate for the last policy; `LABEL/NAME` under other conditions, which the label names."""
     map_label: str = ""
     """The map's name where two different map files have the same name."""
 
@@ -181,9 +181,9 @@ class RunRecord:
         return self.evaluation.get(name, math.nan) if self.evaluation else self.last(f"eval/{name}")
 
     @property
-    def final_win_rate(self) -> float:
-        """Win rate of the last policy with greedy actions, as `final`."""
-        return self.final("win_rate")
+    def conditions(self) -> tuple[str, ...]:
+        """The labels of the other conditions under which the last policy was evaluated."""
+        return tuple(name.removesuffix("/win_rate") for name in self.evaluation or {} if name.endswith("/win_rate"))
 
     def final_interval(self, name: str) -> tuple[float, float]:
         """Low and high end of the interval of `win_rate` or `win_rate_sampled`, as `final`."""

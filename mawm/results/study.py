@@ -1,15 +1,15 @@
 """A study: all runs of some folders, grouped into cells."""
 
 import importlib.util
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from mawm import not_loaded
-from mawm.configs.command_line import fail
+from mawm.configs.command_line import fail, user_errors
 from mawm.results.cells import Cell, group, lengths, maps_of
 from mawm.results.load import load_runs
 from mawm.results.record import RunRecord
+from mawm.runtime.console import print_stderr
 
 PLOT_EXTRA = ("matplotlib", "scipy", "jinja2")
 
@@ -57,12 +57,10 @@ class Study:
 
 def load_study(paths: tuple[Path, ...], unfinished: bool, map_name: str = "") -> Study:
     """Load a study and print its warnings; exit code 2 if no run counts, or none of a map."""
-    try:
+    with user_errors():
         study = Study.load(list(paths), unfinished)
-    except ValueError as error:
-        fail(str(error))
     for line in study.warnings:
-        sys.stderr.write(f"mawm: {line}\n")
+        print_stderr(line)
     if map_name and map_name not in study.maps:
         fail(f"--map {map_name}: no run; maps with runs: {', '.join(study.maps)}")
     return study

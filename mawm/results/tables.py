@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mawm.results.aggregate import Estimate, area_under_curve, improvement, iqm_interval, paired_difference, steps_to
-from mawm.results.cells import Cell, method_label
+from mawm.results.cells import Cell, cell_label
 from mawm.results.record import WIN_RATE, RunRecord, flat
 
 LEVEL = 0.8
+HALF = 0.5
 LEVELS = (0.5, 0.8, 0.9)
 MISSING = "–"
 BASELINE = "independent"
@@ -61,42 +62,86 @@ def score_of(cells: Sequence[Cell]) -> Score:
 
 
 def results_table(name: str, cells: Sequence[Cell]) -> Table:
-    """One row per cell of a map: results, speed of learning, bytes sent."""
+    """One row per cell of a map: results of the last policies, and the area under the curve."""
     mine = [cell for cell in cells if cell.map == name]
     score = score_of(mine)
     wins = score is WINS
-    horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(score.tag)), default=0.0)
+    horizon = common_horizon(mine, score.tag)
     header: tuple[str, ...] = ("method", "bandwidth", "other settings", "seeds", *score.header)
-    header += ("final return", "area under curve") if wins else ("area under curve",)
-    header += (f"steps to {100 * LEVEL:g} %", f"MB to {100 * LEVEL:g} %") if wins else ()
-    header += ("realised bandwidth", "MB sent")
+    header += (f"seeds below {100 * HALF:g} %", "area under curve") if wins else ("area under curve",)
     rows = []
     for cell in mine:
-        returns = list(cell.finals_of("return").values())
+        finals = [list(cell.finals_of(name).values()) for name in score.names]
         rows.append(
             (
-                method_label(cell.method),
+                cell_label(cell.method),
                 MISSING if cell.bandwidth is None else f"{cell.bandwidth:g}",
                 cell.variant or MISSING,
                 ", ".join(str(run.seed) for run in cell.runs),
-                *(score.shown(iqm_interval([list(cell.finals_of(name).values())])) for name in score.names),
-                *((number(iqm_interval([returns])),) if wins else ()),
-                score.shown(iqm_interval([list(_areas(cell, horizon, score.tag).values())])),
-                *((_steps(cell), _megabytes(cell)) if wins else ()),
-                _mean([run.last("channel/realised_bandwidth") for run in cell.runs], "{:.4f}"),
-                _mean([sent[-1] / 1e6 for run in cell.runs if len(sent := run.bytes_sent()[1])], "{:,.1f}"),
+                *(score.shown(iqm_interval([values])) for values in finals),
+                *((_below(finals[1] or finals[0]),) if wins else ()),
+                score.shown(iqm_interval([list(areas(cell, horizon, score.tag).values())])),
             )
         )
-    reached = (
+    below = f"Seeds below {100 * HALF:g} %: by the final win rate, sampled (greedy in old runs). " if wins else ""
+    note = (
+        "Interquartile mean over seeds with its 95 % bootstrap interval (from three seeds on). Final: the last policy. "
+        f"{MODES} {below}Area: {score.words} averaged over training, from the first evaluation to {horizon:.0f} "
+        "environment steps."
+    )
+    return Table(f"Results on {name}", note, header, tuple(rows))
+
+
+def speed_table(name: str, cells: Sequence[Cell]) -> Table:
+    """One row per cell of a map: how early it learned, the bytes that it sent, and its returns."""
+    mine = [cell for cell in cells if cell.map == name]
+    wins = score_of(mine) is WINS
+    reached = (f"steps to {100 * LEVEL:g} %", f"MB to {100 * LEVEL:g} %") if wins else ()
+    rows = [
+        (
+            cell.label,
+            *((_steps(cell), _megabytes(cell)) if wins else ()),
+            _mean([run.last("channel/realised_bandwidth") for run in cell.runs], "{:.4f}"),
+            _mean([sent[-1] / 1e6 for run in cell.runs if len(sent := run.bytes_sent()[1])], "{:,.1f}"),
+            number(iqm_interval([list(cell.finals_of("return").values())])),
+        )
+        for cell in mine
+    ]
+    to_level = (
         f"Steps: median over seeds of the first evaluation at or above {100 * LEVEL:g} %, and how many seeds reached "
         "it; MB: what the team had sent by then. "
     )
     note = (
-        "Interquartile mean over seeds with its 95 % bootstrap interval (from three seeds on). Final: the last policy. "
-        f"{MODES} Area: {score.words} averaged over training, from the first evaluation to {horizon:.0f} environment "
-        f"steps. {reached if wins else ''}Last columns: mean over seeds; a broadcast counts once."
+        f"{to_level if wins else ''}Realised bandwidth and MB sent: mean over seeds; a broadcast counts once. Return: "
+        "that of the last policy, greedy."
     )
-    return Table(f"Results on {name}", note, header, tuple(rows))
+    header = ("method", *reached, "realised bandwidth", "MB sent", "final return")
+    return Table(f"Speed and bytes on {name}", note, header, tuple(rows))
+
+
+def conditions_table(name: str, cells: Sequence[Cell]) -> Table | None:
+    """Results under other conditions than those of the training, say rules that vary more; None without any."""
+    mine = [cell for cell in cells if cell.map == name]
+    score, rows = score_of(mine), []
+    for cell in mine:
+        for label in dict.fromkeys(label for run in cell.runs for label in run.conditions):
+            shifted = [cell.finals_of(f"{label}/{key}") for key in score.names]
+            losses = [
+                paired_difference(new, cell.finals_of(key)) for new, key in zip(shifted, score.names, strict=True)
+            ]
+            rows.append(
+                (
+                    cell.label, label, str(len(shifted[0])),
+                    *(score.shown(iqm_interval([list(values.values())])) for values in shifted),
+                    *map(score.difference, losses),
+                )
+            )  # fmt: skip
+    note = (
+        "The last policy under other conditions than those of its training, and the difference by seed. Interquartile "
+        "mean over seeds with its 95 % bootstrap interval (from three seeds on)."
+    )
+    header = ("method", "conditions", "seeds", *score.header, "difference", "difference, sampled")
+    return Table(f"Other conditions on {name}", note, header, tuple(rows)) if rows else None
 
 
 def improvement_table(name: str, cells: Sequence[Cell]) -> Table | None:
@@ -105,15 +150,10 @@ def improvement_table(name: str, cells: Sequence[Cell]) -> Table | None:
     score = score_of(mine)
     if len(mine) < 2:
         return None
+    finals = [list(cell.finals_of(score.name).values()) for cell in mine]
     rows = [
-        (
-            row.label,
-            *(
-                MISSING if row is column else probability(improvement(*_values(row, column, score.name)))
-                for column in mine
-            ),
-        )
-        for row in mine
+        (row.label, *(MISSING if one is other else probability(improvement(one, other)) for other in finals))
+        for row, one in zip(mine, finals, strict=True)
     ]
     note = (
         f"The probability that a run of the row ends with a higher {score.words} than a run of the column: "
@@ -154,12 +194,12 @@ def difference_table(name: str, cells: Sequence[Cell]) -> Table | None:
     if plain is None:
         return None
     score = score_of(mine)
-    horizon = min((curve[0][-1] for cell in mine for curve in cell.curves(score.tag)), default=0.0)
+    horizon = common_horizon(mine, score.tag)
     rows = []
     for cell in mine:
         pairs = [(cell.finals_of(name), plain.finals_of(name)) for name in score.names]
-        areas = _areas(cell, horizon, score.tag), _areas(plain, horizon, score.tag)
-        estimates = [paired_difference(one, other) for one, other in (*pairs, areas)]
+        pairs.append((areas(cell, horizon, score.tag), areas(plain, horizon, score.tag)))
+        estimates = [paired_difference(one, other) for one, other in pairs]
         if cell is not plain and math.isfinite(estimates[0].value):
             paired = cell.finals.keys() & plain.finals.keys()
             rows.append((cell.label, str(len(paired)), *(score.difference(each) for each in estimates)))
@@ -248,46 +288,39 @@ def command_of(run: RunRecord) -> tuple[str, str]:
     return shlex.join(["python", "-m", "mawm.train", *words]), "rebuilt"
 
 
-def percent(estimate: Estimate, form: str = ".1f", unit: str = "%") -> str:
-    """`87.5 % [80.1, 93.2]`, or with the reason for a missing interval."""
-    return _with_interval(estimate, lambda value: format(100 * value, form), f" {unit}")
+def _shown(form: str, scale: float = 1.0, unit: str = "") -> Callable[[Estimate], str]:
+    """How an estimate is shown: `87.5 % [80.1, 93.2]`, or with the reason for a missing interval."""
+
+    def shown(estimate: Estimate) -> str:
+        if not math.isfinite(estimate.value):
+            return MISSING
+        value, low, high = (format(scale * each, form) for each in (estimate.value, estimate.low, estimate.high))
+        if not math.isfinite(estimate.low):
+            return f"{value}{unit} ({estimate.seeds} seed{'s' * (estimate.seeds > 1)}: no interval)"
+        return f"{value}{unit} [{low}, {high}]"
+
+    return shown
 
 
-def number(estimate: Estimate) -> str:
-    """`12.3 [11.9, 12.8]`, or with the reason for a missing interval."""
-    return _with_interval(estimate, lambda value: f"{value:.3g}", "")
+number, probability = _shown(".3g"), _shown(".2f")
+WINS = Score("win_rate", "win rate", _shown(".1f", 100.0, " %"), _shown("+.1f", 100.0, " points"))
+RETURNS = Score("return", "return", number, _shown("+.3g"))
 
 
-def signed(estimate: Estimate) -> str:
-    """`+1.3 [+0.9, +1.8]`, or with the reason for a missing interval."""
-    return _with_interval(estimate, lambda value: f"{value:+.3g}", "")
+def common_horizon(cells: Sequence[Cell], tag: str) -> float:
+    """The number of environment steps that all curves of a tag reach."""
+    return min((curve[0][-1] for cell in cells for curve in cell.curves(tag)), default=0.0)
 
 
-def probability(estimate: Estimate) -> str:
-    """`0.84 [0.60, 1.00]`, or with the reason for a missing interval."""
-    return _with_interval(estimate, lambda value: f"{value:.2f}", "")
-
-
-def _with_interval(estimate: Estimate, shown: Callable[[float], str], unit: str) -> str:
-    if not math.isfinite(estimate.value):
-        return MISSING
-    if not math.isfinite(estimate.low):
-        return f"{shown(estimate.value)}{unit} ({estimate.seeds} seed{'s' * (estimate.seeds > 1)}: no interval)"
-    return f"{shown(estimate.value)}{unit} [{shown(estimate.low)}, {shown(estimate.high)}]"
-
-
-WINS = Score("win_rate", "win rate", percent, lambda estimate: percent(estimate, "+.1f", "points"))
-RETURNS = Score("return", "return", number, signed)
-
-
-def _values(one: Cell, other: Cell, name: str) -> tuple[list[float], list[float]]:
-    return list(one.finals_of(name).values()), list(other.finals_of(name).values())
-
-
-def _areas(cell: Cell, horizon: float, tag: str) -> dict[int, float]:
+def areas(cell: Cell, horizon: float, tag: str) -> dict[int, float]:
     """Area under the curve of a tag by seed, for seeds that have one."""
     found = {run.seed: area_under_curve(run.curve(tag), horizon) for run in cell.runs}
     return {seed: area for seed, area in found.items() if math.isfinite(area)}
+
+
+def _below(finals: Sequence[float]) -> str:
+    """`1 of 5`: the seeds that end below a win rate of one half."""
+    return f"{sum(value < HALF for value in finals)} of {len(finals)}" if finals else MISSING
 
 
 def _megabytes(cell: Cell) -> str:

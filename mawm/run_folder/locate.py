@@ -72,7 +72,9 @@ def _check(config: TrainConfig, folder: Path, fresh: bool) -> RunFolder | None:
         saved, map_file = read_config(folder), read_facts(folder).get("map_sha256", "")
     except ValueError:
         return None
-    if not _same(saved, config) or map_file != map_digest(config):
+    # A run of an earlier version has no names of agents. Their order is no difference.
+    agents_differ = saved.own.agents and set(saved.own.agents) != set(config.own.agents)
+    if agents_differ or moved(saved, config, (*MOVABLE, "own.agents")) != config or map_file != map_digest(config):
         return None
     if checkpoints(folder):
         return RunFolder(folder, begun=True)
@@ -89,18 +91,6 @@ def moved(saved: TrainConfig, config: TrainConfig, names: Iterable[str] = MOVABL
         else:
             saved = replace(saved, **{last: getattr(config, last)})
     return saved
-
-
-def _same(saved: TrainConfig, config: TrainConfig) -> bool:
-    """Whether the settings are of the same run. A run of an earlier version has no names of agents."""
-    if saved.own.agents and set(saved.own.agents) != set(config.own.agents):
-        return False
-    return moved(saved, config, (*MOVABLE, "own.agents")) == config
-
-
-def recorded_agents(folder: Path) -> tuple[str, ...]:
-    """The names of a run's agents in the order of its learners; empty for a run that recorded none."""
-    return read_config(folder).own.agents
 
 
 def nothing_saved(folder: Path, save_every: int) -> bool:

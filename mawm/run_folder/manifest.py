@@ -45,6 +45,14 @@ def user_sources(config: TrainConfig) -> dict[str, str]:
     return {path: found for name in names for path, found in source_digests(name).items()}
 
 
+def check_folder(folder: Path) -> None:
+    """ValueError if a folder is no run's."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(
+            f"{folder} is not a run's folder: it holds no config.json; give the folder that mawm.train printed"
+        )
+
+
 def read_config(folder: Path) -> TrainConfig:
     """The settings of a run's folder. ValueError, with the file's name, if they cannot be read.
 

@@ -8,6 +8,8 @@ from mawm.storage.append_only_tables import Base
 from mawm.storage.safe_read import DamagedError
 from mawm.team import Team
 
+COUNTERS = ("channel", "schedule", "averages")
+"""Parts of a run whose state is values for JSON alone."""
 EXPLORERS = "explorers"
 """The part of a checkpoint that holds the explorers."""
 
@@ -22,15 +24,8 @@ def parts_of(run: Run, base: Base | None = None) -> dict[str, Part]:
     learners = run.team.states([since[name] for name in names])
     parts: dict[str, Part] = dict(zip(names, learners, strict=True))
     arrays, collector = run.collector.state()
-    values = {
-        "collector": collector,
-        "channel": run.channel.state(),
-        "schedule": run.schedule.state(),
-        "averages": run.averages.state(),
-        "wall_s": run.wall_s,
-        "agents": list(run.agents),
-    }
-    parts["run"] = (arrays, values)
+    counters = {name: getattr(run, name).state() for name in COUNTERS}
+    parts["run"] = (arrays, {"collector": collector, **counters, "wall_s": run.wall_s, "agents": list(run.agents)})
     explorers = run.explorer_hook.state(since[EXPLORERS])
     if explorers is not None:
         parts[EXPLORERS] = explorers
@@ -51,9 +46,8 @@ def restore(run: Run, loaded: Loaded) -> None:
         load_team(run.team, run.names, parts)
         arrays, values = parts["run"]
         run.collector.load_state(arrays, values["collector"])
-        run.channel.load_state(values["channel"])
-        run.schedule.load_state(values["schedule"])
-        run.averages.load_state(values["averages"])
+        for name in COUNTERS:
+            getattr(run, name).load_state(values[name])
         run.wall_s = run.saved_at_s = float(values["wall_s"])
         if EXPLORERS in parts:
             run.explorer_hook.load_state(parts[EXPLORERS])

@@ -46,7 +46,12 @@ class Saver:
             write(self.folder, env_steps, parts, self.keep, base)
         except OSError as error:
             self.failed += 1
-            message = f"{self._failure(parts, error)}; attempt {self.failed} of {PATIENCE}"
+            needed = sum(array.nbytes for arrays, _ in parts.values() for array in arrays.values())
+            free = shutil.disk_usage(self.folder).free
+            message = (
+                f"no checkpoint could be written to {self.folder} ({error.strerror or error}): it needs about "
+                f"{needed:,} bytes, {free:,} are free; attempt {self.failed} of {PATIENCE}"
+            )
             if self.failed >= PATIENCE:
                 raise SavingFailed(f"{message}. The run stops; its last complete checkpoint is intact") from None
             self.warn(message)
@@ -54,11 +59,3 @@ class Saver:
         self.failed = 0
         (self.folder / UNSAVED).unlink(missing_ok=True)
         return True
-
-    def _failure(self, parts: dict[str, Part], error: OSError) -> str:
-        needed = sum(array.nbytes for arrays, _ in parts.values() for array in arrays.values())
-        free = shutil.disk_usage(self.folder).free
-        return (
-            f"no checkpoint could be written to {self.folder} ({error.strerror or error}): it needs about {needed:,} "
-            f"bytes, {free:,} are free"
-        )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mawm.sharing.budgets import Budget
 from mawm.sharing.selection_statistics import Picks
 from mawm.sharing.selector import Selector
-from mawm.types import Ints, Metrics, Rollout, Segment
+from mawm.types import Ints, Metrics, Rollout, Saved, Segment
 
 Item = TypeVar("Item", Segment, Rollout)
 
@@ -39,17 +39,19 @@ class Outbox:
     diagnostics: Metrics = field(default_factory=dict)
 
 
-class Broadcaster:
+class Broadcaster(Saved):
     """A selector offers items, and a budget decides which of them are sent.
 
     With `substitute_rng` (`--channel random`) each sent item is replaced by a uniformly random one of the same call.
     This control sends as many bytes at the same times, but not the selected items.
     """
 
+    SAVED = ("selector", "budget", "picks", "lots", "sequence")
+
     def __init__(self, selector: Selector, budget: Budget, substitute_rng: np.random.Generator | None = None) -> None:
         self.selector = selector
         self.budget = budget
-        self.substitute_rng = substitute_rng
+        self.lots = substitute_rng
         self.picks = Picks()
         self.sequence = 0
 
@@ -84,7 +86,7 @@ class Broadcaster:
         proposed = self.selector.propose(losses, ones if lengths is None else lengths, items)
         self.picks.add(proposed, phases)
         messages: list[bytes] = []
-        rng = self.substitute_rng
+        rng = self.lots
         for index, (size, offered) in enumerate(zip(sizes, proposed, strict=True)):
             self.budget.produce(size)
             sent = int(rng.integers(len(sizes))) if offered and rng is not None else index
@@ -104,22 +106,3 @@ class Broadcaster:
             sent_bytes=sum(map(len, messages)),
         )
         return Outbox(messages, counts, self.selector.diagnostics() | self.picks.metrics())
-
-    def state(self) -> dict[str, Any]:
-        """JSON-able state of all parts."""
-        return {
-            "selector": self.selector.state(),
-            "budget": self.budget.state(),
-            "picks": self.picks.state(),
-            "lots": None if self.substitute_rng is None else self.substitute_rng.bit_generator.state,
-            "sequence": self.sequence,
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self.selector.load_state(state["selector"])
-        self.budget.load_state(state["budget"])
-        self.picks.load_state(state["picks"])
-        if self.substitute_rng is not None:
-            self.substitute_rng.bit_generator.state = state["lots"]
-        self.sequence = int(state["sequence"])

@@ -7,7 +7,9 @@ bits as its number of classes needs. `Wire` is the format of real numbers; every
 """
 
 import hashlib
+import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -43,194 +45,148 @@ class Wire:
         """Bits of one latent group."""
         return max(1, (self.classes - 1).bit_length())
 
-    @property
-    def real_bytes(self) -> int:
-        """Bytes of one real number."""
-        return 4 if self.reals == "float32" else 2
+    def stored(self, form: str) -> np.dtype[Any]:
+        """The type of the stored numbers of an array's form (`_fields`)."""
+        wide = self.reals == "float32"
+        named = {"real": "<f4" if wide else "<f2", "deter": "<f4" if wide else "i1", "latent": "u1", "mask": "u1"}
+        return np.dtype(named.get(form, form))
 
-    @property
-    def deter_bytes(self) -> int:
-        """Bytes of one unit of a deterministic state."""
-        return 4 if self.reals == "float32" else 1
+    def stored_shape(self, form: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the stored numbers of an array: bits are packed, those of a mask (rows, n_actions) by rows."""
+        if form == "latent":
+            return (-(-math.prod(shape) * self.latent_bits // 8),)
+        return (shape[0], -(-shape[1] // 8)) if form == "mask" else shape
 
-    def real(self, values: NDArray[Any]) -> bytes:
-        """Real numbers as bytes."""
-        if self.reals == "float32":
-            return values.astype("<f4").tobytes()
-        half: NDArray[np.float16] = np.clip(values, -_LARGEST_HALF, _LARGEST_HALF).astype("<f2")
-        return half.tobytes()
+    def bytes_of(self, form: str, shape: tuple[int, ...]) -> int:
+        """The number of bytes of an array."""
+        return self.stored(form).itemsize * math.prod(self.stored_shape(form, shape))
 
-    def deter(self, values: NDArray[Any]) -> bytes:
-        """Deterministic states as bytes."""
-        if self.reals == "float32":
-            return values.astype("<f4").tobytes()
-        steps: NDArray[np.int8] = np.rint(np.clip(values, -1.0, 1.0) * _DETER_STEPS).astype(np.int8)
-        return steps.tobytes()
+    def packed(self, form: str, values: NDArray[Any]) -> bytes:
+        """An array as bytes."""
+        if form == "mask":
+            values = np.packbits(values, axis=-1)
+        elif form == "latent":  # the whole array packed together
+            bits = np.unpackbits(values.astype(np.uint8).reshape(-1, 1), axis=1)[:, 8 - self.latent_bits :]
+            values = np.packbits(bits)
+        elif form == "real" and self.reals == "float16":
+            values = np.clip(values, -_LARGEST_HALF, _LARGEST_HALF)
+        elif form == "deter" and self.reals == "float16":
+            values = np.rint(np.clip(values, -1.0, 1.0) * _DETER_STEPS)
+        return values.astype(self.stored(form)).tobytes()
 
-    def latent(self, classes: NDArray[Any]) -> bytes:
-        """Class indices as `latent_bits` bits each, the whole array packed together."""
-        bits = np.unpackbits(classes.astype(np.uint8).reshape(-1, 1), axis=1)[:, 8 - self.latent_bits :]
-        return np.packbits(bits).tobytes()
+    def unpacked(self, form: str, data: bytes, shape: tuple[int, ...]) -> NDArray[Any]:
+        """The array of this form and shape in `data`, as a copy."""
+        stored = np.frombuffer(data, self.stored(form)).reshape(self.stored_shape(form, shape))
+        if form == "mask":
+            return np.unpackbits(stored, axis=-1, count=shape[1]).astype(np.bool_)
+        if form == "latent":
+            bits = self.latent_bits
+            places = np.unpackbits(stored, count=math.prod(shape) * bits).reshape(*shape, bits)
+            classes: NDArray[Any] = (places << np.arange(bits - 1, -1, -1, dtype=np.uint8)).sum(-1, dtype=np.uint8)
+            return classes
+        if form in ("real", "deter"):
+            reals = stored.astype(np.float32)
+            return reals / np.float32(_DETER_STEPS) if stored.dtype == np.int8 else reals
+        return stored.astype(np.bool_ if form == "?" else np.int64)
 
 
-def _action_type(n_actions: int) -> type[np.uint8] | type[np.uint16]:
-    return np.uint8 if n_actions <= 256 else np.uint16
+Fields = tuple[tuple[str, str, tuple[int, ...]], ...]
 
 
-def _mask_bytes(n_actions: int) -> int:
-    return (n_actions + 7) // 8
+def _fields(kind: int, sizes: Sequence[int]) -> Fields:
+    """The arrays of a message in their order: name, form and shape.
+
+    Forms: "real" numbers, deterministic states ("deter"), class indices ("latent"), a "mask" (rows, n_actions), or the
+    name of a numpy type.
+    """
+    action = "u1" if sizes[2 if kind == _SEGMENT else 3] <= 256 else "<u2"
+    if kind == _SEGMENT:
+        steps, obs_size, n_actions, _ = sizes
+        return (
+            ("obs", "real", (steps, obs_size)), ("reward", "real", (steps,)), ("terminal", "?", (steps,)),
+            ("is_first", "?", (steps,)), ("prev_action", action, (steps,)), ("avail", "mask", (steps, n_actions)),
+        )  # fmt: skip
+    horizon, deter, groups, n_actions = sizes
+    return (
+        ("deter", "deter", (horizon + 1, deter)), ("stoch", "latent", (horizon + 1, groups)),
+        ("avail", "mask", (horizon, n_actions)), ("logits", "real", (horizon, n_actions)),
+        ("action", action, (horizon,)), ("reward", "real", (horizon,)), ("discount", "real", (horizon,)),
+        ("weight", "real", (horizon,)),
+    )  # fmt: skip
+
+
+def _length(kind: int, sizes: Sequence[int], wire: Wire) -> int:
+    arrays = sum(wire.bytes_of(form, shape) for _, form, shape in _fields(kind, sizes))
+    return _HEADER.size + arrays + _CHECKSUM
 
 
 def segment_bytes(steps: int, obs_size: int, n_actions: int, wire: Wire) -> int:
     """Length of an encoded segment, without encoding it."""
-    action = np.dtype(_action_type(n_actions)).itemsize
-    per_step = wire.real_bytes * (obs_size + 1) + 2 + action + _mask_bytes(n_actions)
-    return _HEADER.size + _CHECKSUM + steps * per_step
+    return _length(_SEGMENT, (steps, obs_size, n_actions, 0), wire)
 
 
 def rollout_bytes(horizon: int, deter: int, groups: int, n_actions: int, wire: Wire) -> int:
     """Length of an encoded rollout, without encoding it."""
-    action = np.dtype(_action_type(n_actions)).itemsize
-    states = (horizon + 1) * wire.deter_bytes * deter + _latent_bytes((horizon + 1) * groups, wire.latent_bits)
-    steps = horizon * (_mask_bytes(n_actions) + wire.real_bytes * (n_actions + 3) + action)
-    return _HEADER.size + _CHECKSUM + states + steps
+    return _length(_ROLLOUT, (horizon, deter, groups, n_actions), wire)
 
 
-def _latent_bytes(count: int, bits: int) -> int:
-    return (count * bits + 7) // 8
-
-
-def _pack(
-    kind: int,
-    origin: Origin,
-    sequence: int,
-    sizes: tuple[int, int, int, int],
-    last: int,
-    wire: Wire,
-    parts: list[bytes],
-) -> bytes:
-    role, reals = ROLES.index(origin.role), _REALS.index(wire.reals)
-    header = _HEADER.pack(MAGIC, VERSION, kind, role, reals, origin.agent, origin.episode, sequence, *sizes, last)
-    body = header + b"".join(parts)
+def _encoded(kind: int, item: Segment | Rollout, sequence: int, sizes: tuple[int, ...], last: int, wire: Wire) -> bytes:
+    origin, reals = item.origin, _REALS.index(wire.reals)
+    numbers = (kind, ROLES.index(origin.role), reals, origin.agent, origin.episode, sequence, *sizes, last)
+    parts = [wire.packed(form, getattr(item, name)) for name, form, _ in _fields(kind, sizes)]
+    body = _HEADER.pack(MAGIC, VERSION, *numbers) + b"".join(parts)
     return body + hashlib.blake2b(body, digest_size=_CHECKSUM).digest()
 
 
 def encode_segment(segment: Segment, sequence: int, wire: Wire) -> bytes:
     """A segment as bytes; `sequence` counts the sender's messages."""
-    steps, n_actions = segment.avail.shape
-    parts = [
-        wire.real(segment.obs),
-        wire.real(segment.reward),
-        np.stack([segment.terminal, segment.is_first]).astype(np.uint8).tobytes(),
-        segment.prev_action.astype(_action_type(n_actions)).tobytes(),
-        np.packbits(segment.avail, axis=-1).tobytes(),
-    ]
-    sizes = (steps, segment.obs.shape[1], n_actions, segment.lane)
-    return _pack(_SEGMENT, segment.origin, sequence, sizes, segment.start, wire, parts)
+    sizes = (*segment.obs.shape, segment.avail.shape[1], segment.lane)
+    return _encoded(_SEGMENT, segment, sequence, sizes, segment.start, wire)
 
 
 def encode_rollout(rollout: Rollout, sequence: int, wire: Wire) -> bytes:
     """An imagined rollout as bytes; `sequence` counts the sender's messages."""
     horizon, n_actions = rollout.avail.shape
-    parts = [
-        wire.deter(rollout.deter),
-        wire.latent(rollout.stoch),
-        np.packbits(rollout.avail, axis=-1).tobytes(),
-        wire.real(rollout.logits),
-        rollout.action.astype(_action_type(n_actions)).tobytes(),
-        wire.real(rollout.reward),
-        wire.real(rollout.discount),
-        wire.real(rollout.weight),
-    ]
     sizes = (horizon, rollout.deter.shape[1], rollout.stoch.shape[1], n_actions)
-    return _pack(_ROLLOUT, rollout.origin, sequence, sizes, wire.classes, wire, parts)
+    return _encoded(_ROLLOUT, rollout, sequence, sizes, wire.classes, wire)
 
 
-class _Reader:
-    """Checks a message and reads its arrays in order."""
-
-    def __init__(self, message: bytes, kind: int) -> None:
-        if len(message) < _HEADER.size + _CHECKSUM:
-            raise ValueError(f"a message of {len(message)} bytes is shorter than its header")
-        body, checksum = message[:-_CHECKSUM], message[-_CHECKSUM:]
-        if hashlib.blake2b(body, digest_size=_CHECKSUM).digest() != checksum:
-            raise ValueError("a message is damaged: its checksum does not match its bytes")
-        magic, version, got, role, reals, agent, episode, self.sequence, *self.sizes, self.last = _HEADER.unpack_from(
-            body
+def _decoded(message: bytes, kind: int) -> tuple[Origin, list[int], int, dict[str, Any]]:
+    """Origin, sizes, last integer and arrays of a message. ValueError if it is damaged, or of another kind."""
+    if len(message) < _HEADER.size + _CHECKSUM:
+        raise ValueError(f"a message of {len(message)} bytes is shorter than its header")
+    body, checksum = message[:-_CHECKSUM], message[-_CHECKSUM:]
+    if hashlib.blake2b(body, digest_size=_CHECKSUM).digest() != checksum:
+        raise ValueError("a message is damaged: its checksum does not match its bytes")
+    magic, version, got, role, reals, agent, episode, _, *sizes, last = _HEADER.unpack_from(body)
+    if (magic, version, got) != (MAGIC, VERSION, kind) or role >= len(ROLES) or reals >= len(_REALS):
+        raise ValueError(
+            f"expected a message {MAGIC!r} version {VERSION} kind {kind}; "
+            f"got {magic!r} {version} {got} role {role} numbers {reals}"
         )
-        if (magic, version, got) != (MAGIC, VERSION, kind) or role >= len(ROLES) or reals >= len(_REALS):
-            raise ValueError(
-                f"expected a message {MAGIC!r} version {VERSION} kind {kind}; "
-                f"got {magic!r} {version} {got} role {role} numbers {reals}"
-            )
-        if kind == _ROLLOUT and not 1 <= self.last <= 256:
-            raise ValueError(f"a rollout's latents have {self.last} classes; the number must be in [1, 256]")
-        self.wire = wire_of(message)
-        self.origin = Origin(agent, ROLES[role], episode)
-        self._body, self._at = body, _HEADER.size
-
-    def take(self, dtype: str | type[np.generic], *shape: int) -> NDArray[np.generic]:
-        """Read the next array of this type and shape, as a copy."""
-        kind = np.dtype(dtype)
-        end = self._at + kind.itemsize * int(np.prod(shape))
-        if end > len(self._body):
-            raise ValueError(f"a message ends at byte {len(self._body)}; its header needs at least {end}")
-        out = np.frombuffer(self._body[self._at : end], kind).reshape(shape).copy()
-        self._at = end
-        return out
-
-    def mask(self, rows: int, n_actions: int) -> NDArray[np.bool_]:
-        """Read the next mask (rows, n_actions)."""
-        packed = self.take(np.uint8, rows, _mask_bytes(n_actions))
-        return np.unpackbits(np.asarray(packed, np.uint8), axis=-1, count=n_actions).astype(np.bool_)
-
-    def reals(self, *shape: int) -> NDArray[np.float32]:
-        """Read the next real numbers."""
-        return self.take("<f4" if self.wire.reals == "float32" else "<f2", *shape).astype(np.float32)
-
-    def deter(self, *shape: int) -> NDArray[np.float32]:
-        """Read the next deterministic states."""
-        if self.wire.reals == "float32":
-            return self.take("<f4", *shape).astype(np.float32)
-        return self.take(np.int8, *shape).astype(np.float32) / np.float32(_DETER_STEPS)
-
-    def latents(self, rows: int, groups: int) -> NDArray[np.uint8]:
-        """Read the next class indices (rows, groups)."""
-        bits = self.wire.latent_bits
-        packed = np.asarray(self.take(np.uint8, _latent_bytes(rows * groups, bits)), np.uint8)
-        places = np.unpackbits(packed, count=rows * groups * bits).reshape(rows, groups, bits)
-        classes: NDArray[np.uint8] = (places << np.arange(bits - 1, -1, -1, dtype=np.uint8)).sum(-1, dtype=np.uint8)
-        return classes
-
-    def finish(self) -> None:
-        """Raise ValueError if bytes are left."""
-        if self._at != len(self._body):
-            raise ValueError(f"a message has {len(self._body)} bytes; its header needs {self._at}")
+    if kind == _ROLLOUT and not 1 <= last <= 256:
+        raise ValueError(f"a rollout's latents have {last} classes; the number must be in [1, 256]")
+    wire, at = wire_of(message), _HEADER.size
+    needed = _length(kind, sizes, wire)
+    if needed != len(message):
+        raise ValueError(f"a message has {len(message)} bytes; its header needs {needed}")
+    arrays: dict[str, Any] = {}
+    for name, form, shape in _fields(kind, sizes):
+        end = at + wire.bytes_of(form, shape)
+        arrays[name], at = wire.unpacked(form, body[at:end], shape), end
+    return Origin(agent, ROLES[role], episode), sizes, last, arrays
 
 
 def decode_segment(message: bytes) -> Segment:
     """The segment in a message. ValueError for a damaged or truncated message, or one of another kind."""
-    reader = _Reader(message, _SEGMENT)
-    steps, obs_size, n_actions, lane = reader.sizes
-    obs, reward = reader.reals(steps, obs_size), reader.reals(steps)
-    terminal, is_first = reader.take(np.uint8, 2, steps).astype(np.bool_)
-    prev_action = reader.take(_action_type(n_actions), steps).astype(np.int64)
-    avail = reader.mask(steps, n_actions)
-    reader.finish()
-    return Segment(reader.origin, lane, reader.last, obs, prev_action, reward, terminal, is_first, avail)
+    origin, sizes, start, arrays = _decoded(message, _SEGMENT)
+    return Segment(origin, sizes[3], start, **arrays)
 
 
 def decode_rollout(message: bytes) -> Rollout:
     """The rollout in a message. ValueError for a damaged or truncated message, or one of another kind."""
-    reader = _Reader(message, _ROLLOUT)
-    horizon, deter, groups, n_actions = reader.sizes
-    states = reader.deter(horizon + 1, deter), reader.latents(horizon + 1, groups)
-    avail = reader.mask(horizon, n_actions)
-    logits = reader.reals(horizon, n_actions)
-    action = reader.take(_action_type(n_actions), horizon).astype(np.int64)
-    reward, discount, weight = (reader.reals(horizon) for _ in range(3))
-    reader.finish()
-    return Rollout(reader.origin, *states, avail, logits, action, reward, discount, weight)
+    origin, _, _, arrays = _decoded(message, _ROLLOUT)
+    return Rollout(origin, **arrays)
 
 
 def origin_of(message: bytes) -> Origin:

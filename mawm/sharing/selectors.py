@@ -1,7 +1,6 @@
 """The selectors by name, user-defined selectors, and the two controls."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +29,12 @@ class RandomSelector(Selector):
     them in the choice alone.
     """
 
-    SAVED = ("seen", "refused_non_finite")
+    SAVED = ("generator", "seen", "refused_non_finite")
 
     def __init__(self, bandwidth: float, warm_up: int, rng: np.random.Generator) -> None:
         self.bandwidth = bandwidth
         self.warm_up = warm_up
-        self._rng = rng
+        self.generator = rng
         self.seen = 0
         self.refused_non_finite = 0
 
@@ -45,21 +44,12 @@ class RandomSelector(Selector):
         numbers = self.seen + np.cumsum(finite)
         self.seen += int(finite.sum())
         self.refused_non_finite += int((~finite).sum())
-        drawn: Bools = self._rng.random(len(losses)) < self.bandwidth
+        drawn: Bools = self.generator.random(len(losses)) < self.bandwidth
         return drawn & finite & (numbers > self.warm_up)
 
     def diagnostics(self) -> dict[str, float]:
         """The number of items with a non-finite loss."""
         return {"non_finite": float(self.refused_non_finite)}
-
-    def state(self) -> dict[str, Any]:
-        """The generator and the counts."""
-        return {"generator": self._rng.bit_generator.state, **super().state()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self._rng.bit_generator.state = state["generator"]
-        super().load_state(state)
 
 
 def _random(bandwidth: float, components: tuple[str, ...], window: int, rng: np.random.Generator) -> Selector:

@@ -2,7 +2,6 @@
 
 import math
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,17 +83,21 @@ class Threshold(Selector):
     Z's value and is adjusted, so that the share of offers is AIM x bandwidth. Without (selector `gaussian`) c is fixed.
     """
 
+    SAVED = ("losses", "past", "sigmas", "won", "sigmas_above", "refused_non_finite")
+
     def __init__(
         self, bandwidth: float, components: tuple[str, ...], window: int = 1500, *, follows: bool = False
     ) -> None:
         if window < 2:
             raise ValueError(f"a window needs at least 2 arrivals to have a deviation; got {window}")
         self.bandwidth, self.components, self.follows = bandwidth, components, follows
-        self.c = NormalDist().inv_cdf(1.0 - bandwidth)
-        self._loss_window, self._composite_window = Window(window, len(components)), Window(window, 1)
-        self._largest = np.zeros(len(components), np.int64)
+        self.sigmas = NormalDist().inv_cdf(1.0 - bandwidth)
+        """c."""
+        self.losses, self.past = Window(window, len(components)), Window(window, 1)
+        """The windows of the losses and of L_M."""
+        self.won = np.zeros(len(components), np.int64)
         """For each loss, the number of offers in which its z-score is the largest, and so is L_M."""
-        self._z_of_offers = 0.0
+        self.sigmas_above = 0.0
         """Sum of (L_M - mu_M) / sigma_M over the offers."""
         self.refused_non_finite = 0
 
@@ -112,63 +115,43 @@ class Threshold(Selector):
             return False
         z_scores = self.z_scores(losses, arrivals)
         if len(losses) > 1:
-            self._loss_window.push(losses.tolist(), arrivals)
+            self.losses.push(losses.tolist(), arrivals)
         largest = int(np.argmax(z_scores))
         composite = float(z_scores[largest])
         if composite == -np.inf:
             return False
-        mean, sigma = (float(x[0]) for x in self._composite_window.moments())
+        mean, sigma = (float(x[0]) for x in self.past.moments())
         offered = sigma > 0.0 and composite >= self.threshold(mean, sigma)
-        self._composite_window.push([min(composite, mean + Z_BOUND * sigma) if sigma > 0.0 else composite], arrivals)
+        self.past.push([min(composite, mean + Z_BOUND * sigma) if sigma > 0.0 else composite], arrivals)
         if sigma > 0.0 and self.follows:
-            self.c = min(MOST, max(LEAST, self.c + GAIN * (offered / self.bandwidth - AIM)))
+            self.sigmas = min(MOST, max(LEAST, self.sigmas + GAIN * (offered / self.bandwidth - AIM)))
         if offered:
-            self._largest[largest] += 1
-            self._z_of_offers += (composite - mean) / sigma
+            self.won[largest] += 1
+            self.sigmas_above += (composite - mean) / sigma
         return offered
 
     def z_scores(self, losses: NDArray[np.float64], arrivals: int) -> NDArray[np.float64]:
         """z-scores (m,) of an item by the window so far, -inf where sigma is 0. A single loss is returned as it is."""
         if len(losses) == 1:
             return losses
-        mean, sigma = self._loss_window.moments(of_an_arrival=True)
+        mean, sigma = self.losses.moments(of_an_arrival=True)
         z = arrivals**0.5 * (losses - mean) / np.where(sigma > 0.0, sigma, 1.0)
         return np.where(sigma > 0.0, np.clip(z, -Z_BOUND, Z_BOUND), -np.inf)
 
     def threshold(self, mean: float, sigma: float) -> float:
         """mu_M + c sigma_M: the smallest L_M that is offered."""
-        return mean + self.c * sigma
+        return mean + self.sigmas * sigma
 
     def diagnostics(self) -> dict[str, float]:
         """Threshold, c, number of non-finite items, mean z-score of the offers, each loss's share of the maxima."""
-        total = max(1, int(self._largest.sum()))
+        total = max(1, int(self.won.sum()))
         return {
-            "threshold": self.threshold(*(float(x[0]) for x in self._composite_window.moments())),
-            "c": self.c,
+            "threshold": self.threshold(*(float(x[0]) for x in self.past.moments())),
+            "c": self.sigmas,
             "non_finite": float(self.refused_non_finite),
-            "offered_z": self._z_of_offers / total,
-            **{f"won_by_{name}": float(n) / total for name, n in zip(self.components, self._largest, strict=True)},
+            "offered_z": self.sigmas_above / total,
+            **{f"won_by_{name}": float(n) / total for name, n in zip(self.components, self.won, strict=True)},
         }
-
-    def state(self) -> dict[str, Any]:
-        """Windows, c and counts."""
-        return {
-            "losses": self._loss_window.state(),
-            "past": self._composite_window.state(),
-            "sigmas": self.c,
-            "won": self._largest.tolist(),
-            "sigmas_above": self._z_of_offers,
-            "refused_non_finite": self.refused_non_finite,
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
-        self._loss_window.load_state(state["losses"])
-        self._composite_window.load_state(state["past"])
-        self.c = float(state["sigmas"])
-        self._largest = np.array(state["won"], np.int64)
-        self._z_of_offers = float(state["sigmas_above"])
-        self.refused_non_finite = int(state["refused_non_finite"])
 
 
 class Quantile(Threshold):
@@ -181,7 +164,7 @@ class Quantile(Threshold):
 
     def threshold(self, mean: float, sigma: float) -> float:
         """The next floating-point number above the quantile."""
-        composites = self._composite_window.values[:, 0]
+        composites = self.past.values[:, 0]
         if not len(composites):
             return 0.0
         rank = min(len(composites), math.ceil((1.0 - self.bandwidth) * (len(composites) + 1))) - 1

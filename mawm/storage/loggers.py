@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mawm.runtime.import_user_code import load_factory
 from mawm.storage.atomic_files import append_whole, write_whole
@@ -70,7 +70,8 @@ class WeightsAndBiases:
 
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), dir=str(folder), name=folder.name,
-            id=_identity(folder / "wandb-id", lambda: uuid.uuid4().hex[:12]), resume="allow", config=_settings(folder),
+            id=_identity(folder / "wandb-id", lambda: uuid.uuid4().hex[:12]), resume="allow",
+            config=json.loads((folder / "config.json").read_text("utf-8")),
         )  # fmt: skip
         self._run.define_metric("*", step_metric="env_steps")
 
@@ -133,11 +134,6 @@ def _identity(file: Path, new: Callable[[], str]) -> str:
     if not file.exists():
         write_whole(file, f"{new()}\n")
     return file.read_text().strip()
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    settings: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-    return settings
 
 
 LOGGERS: dict[str, Callable[[Path, int | None], Writer]] = {
@@ -209,21 +205,3 @@ def make_loggers(
             except Exception as error:  # a service that cannot be reached, or the user's code
                 warn(f"--log {name} could not begin and gets no rows ({type(error).__name__}: {error})")
     return made
-
-
-class Film(Protocol):
-    """An animated GIF."""
-
-    @property
-    def data(self) -> bytes:
-        """The file's content."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-
-
-def write_film(writers: Sequence[RetryingWriter | Guarded], env_steps: int, tag: str, film: Film) -> None:
-    """Give a film to all loggers that take films."""
-    for writer in writers:
-        writer.write_gif(env_steps, tag, film.data, film.size)

@@ -23,6 +23,8 @@ class PlannedRun:
     name: str
     config: TrainConfig
     args: tuple[str, ...]
+    evaluate_args: tuple[str, ...] = ()
+    """Further arguments of mawm.evaluate, which plays the last policy's battles."""
 
     @property
     def kind(self) -> TrainConfig:
@@ -90,4 +92,4 @@ def _planned(grid: Grid, config: TrainConfig, selects: bool) -> PlannedRun:
                 args += [f"--{way}", value]
     args += ["--env-steps", str(config.env_steps), "--preset", grid.train_preset, "--placement", grid.placement]
     name = "_".join([*words, *([grid.label] if grid.label else []), f"s{config.seed}"])
-    return PlannedRun(name, config, (*args, *shlex.split(grid.train_args)))
+    return PlannedRun(name, config, (*args, *shlex.split(grid.train_args)), tuple(shlex.split(grid.evaluate_args)))

@@ -156,7 +156,7 @@ class Runner:
             return
         self.active.remove(job)
         if code == 0 and job.step == "train" and not self.stops:
-            process = self._process(run, "evaluate", [str(self.folder / run.name), "--json"])
+            process = self._process(run, "evaluate", [str(self.folder / run.name), "--json", *run.evaluate_args])
             self.active.append(Job(run, "evaluate", process))
         elif code == 0 and job.step == "evaluate":
             self._new_evaluation(run).replace(self.folder / run.name / "evaluation.json")

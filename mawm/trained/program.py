@@ -107,15 +107,10 @@ def policy_of(run: TrainedRun, name: str, mode: Mode) -> Policy:
         "noise": step.noise,
         "memory": [list(part) for part in step.parts],
     }
-    return Policy(_own_copy(step), about)
-
-
-def _own_copy(step: ModelStep | PpoStep) -> ModelStep | PpoStep:
-    """A copy whose weights have storages of their own: an optimiser's weights are parts of one, with the critic's."""
     copied = copy.deepcopy(step).requires_grad_(False).eval()
     for tensor in (*copied.parameters(), *copied.buffers()):
-        tensor.data = tensor.data.clone()
-    return copied
+        tensor.data = tensor.data.clone()  # an optimiser's weights are parts of one storage, with the critic's
+    return Policy(copied, about)
 
 
 def initial_memory(policy: Policy, battles: int) -> tuple[Tensor, ...]:

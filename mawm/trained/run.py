@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from mawm.agents.agent import Agent
 from mawm.agents.learner import Learner
 from mawm.build import make_team
 from mawm.configs.train import TrainConfig
 from mawm.envs.registry import make_env
 from mawm.methods import learner_names
 from mawm.run_folder.checkpoint import Loaded, newest
-from mawm.run_folder.manifest import read_config
+from mawm.run_folder.manifest import check_folder, read_config
 from mawm.run_folder.run_state import load_team
 from mawm.team import InlineTeam
 from mawm.types import Spaces
@@ -28,8 +29,13 @@ class TrainedRun:
 
     @property
     def agents(self) -> tuple[str, ...]:
-        """The name of each agent."""
-        return agent_names(self.spaces)
+        """The names that the environment gives to its agents; agent_0, agent_1, ... if it gives none."""
+        return self.spaces.agents or tuple(f"agent_{i}" for i in range(self.spaces.n_agents))
+
+    @property
+    def world_models(self) -> list[Agent]:
+        """The learners that have a world model."""
+        return [learner for learner in self.team.learners if isinstance(learner, Agent)]
 
     def learner_of(self, agent: int) -> tuple[Learner, int]:
         """The learner that acts for an agent, and the agent's place among this learner's members."""
@@ -39,11 +45,6 @@ class TrainedRun:
     def reload(self) -> None:
         """Load the checkpoint again, with the states of its random generators."""
         load_team(self.team, learner_names(self.team.members), self.checkpoint.parts)
-
-
-def agent_names(spaces: Spaces) -> tuple[str, ...]:
-    """The names that the environment gives to its agents; agent_0, agent_1, ... if it gives none."""
-    return spaces.agents or tuple(f"agent_{i}" for i in range(spaces.n_agents))
 
 
 def load_run(folder: Path, spaces: Spaces | None = None) -> TrainedRun:
@@ -64,11 +65,3 @@ def load_run(folder: Path, spaces: Spaces | None = None) -> TrainedRun:
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"its checkpoint lacks {error}: it was saved by another version") from None
     return run
-
-
-def check_folder(folder: Path) -> None:
-    """ValueError if a folder is no run's."""
-    if not (folder / "config.json").is_file():
-        raise ValueError(
-            f"{folder} is not a run's folder: it holds no config.json; give the folder that mawm.train printed"
-        )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mawm.evaluation import Evaluation, TeamEvaluation, wilson
+from mawm.evaluation import TeamEvaluation, wilson
 from mawm.trained.conditions import Condition
 from mawm.types import Metrics
 
@@ -26,7 +26,7 @@ def action_names(count: int, of_smac: bool) -> list[str]:
 def facts_of(rows: Rows, agents: Sequence[str]) -> dict[str, Any]:
     """The values for JSON: the first row at the top level, the others in the list `rows`."""
     (_, first), *others = rows
-    facts = {**_row_facts(first, agents)}
+    facts = _row_facts(first, agents)
     facts |= {"low": facts["win_rate_low"], "high": facts["win_rate_high"]}
     if others:
         facts["rows"] = [
@@ -38,15 +38,9 @@ def facts_of(rows: Rows, agents: Sequence[str]) -> dict[str, Any]:
 
 def _row_facts(outcome: TeamEvaluation, agents: Sequence[str]) -> dict[str, Any]:
     both = zip(agents, outcome.greedy.agent_facts(), outcome.sampled.agent_facts("_sampled"), strict=True)
-    return {
-        **_with_integers(outcome.metrics()),
-        "agents": {name: greedy | sampled for name, greedy, sampled in both},
-    }
-
-
-def _with_integers(metrics: Metrics) -> dict[str, float]:
-    """The same metrics, with numbers of battles as integers."""
-    return {name: int(value) if name.startswith(("distinct", "episodes")) else value for name, value in metrics.items()}
+    counts = ("distinct", "episodes")  # numbers of battles
+    metrics = {name: int(value) if name.startswith(counts) else value for name, value in outcome.metrics().items()}
+    return {**metrics, "agents": {name: greedy | sampled for name, greedy, sampled in both}}
 
 
 def lines_of(rows: Rows, *, wins: bool = True) -> list[str]:
@@ -73,17 +67,13 @@ def agent_lines(outcome: TeamEvaluation, agents: Sequence[str], actions: Sequenc
     """For each agent: the battles in which it died, and its most frequent actions, both with greedy actions."""
     lines: list[tuple[str, ...]] = [("agent", "died, greedy", "died, sampled", "actions while alive, greedy")]
     for i, name in enumerate(agents):
-        died = [_died(each, i) for each in (outcome.greedy, outcome.sampled)]
+        both = [(each.agents[i].deaths / each.episodes, each.distinct) for each in (outcome.greedy, outcome.sampled)]
+        died = [_rate(share, wilson(share, battles)) for share, battles in both]
         shares = outcome.greedy.agents[i].action_shares()
         most = sorted(range(len(shares)), key=lambda a: -shares[a])[:SHOWN_ACTIONS]
         named = (f"{actions[a]} {100 * shares[a]:.0f} %" for a in most if shares[a] >= 0.005)
         lines.append((name, *died, ", ".join(named)))
     return _aligned(lines)
-
-
-def _died(outcome: Evaluation, agent: int) -> str:
-    share = outcome.agents[agent].deaths / outcome.episodes
-    return _rate(share, wilson(share, outcome.distinct))
 
 
 def _rate(share: float, interval: tuple[float, float]) -> str:

@@ -1,64 +1,50 @@
 """A team some of whose agents are taken over: by random actions, by the lowest allowed action, or by another run."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
 
-from mawm.seeds import named_generator
+from mawm.seeds import allowed_actions, named_generator
 from mawm.team import Actors, Team
 from mawm.trained.run import TrainedRun
 from mawm.types import Bools, Floats, Ints
 
 
-class Substitute(Protocol):
-    """Acts for one agent in B battles, from this agent's observations alone."""
+class Substitute:
+    """Acts for one agent in B battles, from this agent's observations alone. By default without memory."""
 
     def begin(self, battles: int) -> None:
         """Forget everything and prepare for B battles."""
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, mode: str) -> Ints:
         """Actions (B,) for observations (B, O), masks (B, A) and battle starts (B,)."""
+        raise NotImplementedError
 
     def played(self, actions: Ints) -> None:
         """The actions (B,) that the agent really played in the last step."""
 
 
-class RandomActions:
+class RandomActions(Substitute):
     """Draws uniformly from the allowed actions."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
 
-    def begin(self, battles: int) -> None:
-        """Nothing to forget."""
-
     def act(self, obs: Floats, avail: Bools, is_first: Bools, mode: str) -> Ints:
-        """The k-th allowed action of each row, where k is uniform."""
-        wanted = self.rng.integers(avail.sum(-1))  # number of allowed actions below the chosen one
-        chosen: Ints = ((avail.cumsum(-1) > wanted[:, None]) & avail).argmax(-1)
-        return chosen
-
-    def played(self, actions: Ints) -> None:
-        """Nothing to remember."""
+        """A random allowed action of each row."""
+        return allowed_actions(avail, self.rng)
 
 
-class LowestAction:
+class LowestAction(Substitute):
     """Takes the lowest allowed action. On SMAC's maps this is "stop", and "no-op" once the agent is dead."""
-
-    def begin(self, battles: int) -> None:
-        """Nothing to forget."""
 
     def act(self, obs: Floats, avail: Bools, is_first: Bools, mode: str) -> Ints:
         """The first allowed action of each row."""
         lowest: Ints = avail.argmax(-1)
         return lowest
 
-    def played(self, actions: Ints) -> None:
-        """Nothing to remember."""
 
-
-class OtherRun:
+class OtherRun(Substitute):
     """The agent of the same number from another run, with the memory that it has of the battle.
 
     Where one learner acts for a whole team (`centralized`, `mappo`), the lanes of the other members receive the same

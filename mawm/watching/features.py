@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mawm.envs.skirmish.contract import ATTACK_RANGE, SIGHT
-from mawm.envs.skirmish.smacv2.contract import TYPE_BITS
 from mawm.envs.skirmish.smacv2.vector import DrawnVectorEnv
 from mawm.filming.recording import Battle, EngineEnv
 from mawm.types import Bools, Floats, VectorEnv
@@ -55,16 +53,10 @@ def features_of(env: VectorEnv, battle: Battle, agent: int) -> Features:
     """The features of one agent's observation in a battle; without units if the environment is not the engine."""
     if not isinstance(env, EngineEnv):
         return Features((), (), 0, 0.0, 0.0)
-    c, kind = env.contract, battle.kinds[agent]
-    if isinstance(env, DrawnVectorEnv):
-        d = env.contract
-        enemy = ally = 5 + int(d.shields) + TYPE_BITS
-        bit = env.spec.kinds.index(kind)
-        sight, reach = float(d.sight[bit]), float(d.reach[bit])
-    else:
-        s = env.contract
-        enemy, ally = 5 + int(s.enemy_shields) + s.type_bits, 5 + int(s.ally_shields) + s.type_bits
-        sight, reach = SIGHT, ATTACK_RANGE
+    c = env.contract
+    enemy, ally = 5 + int(c.enemy_shields) + c.type_bits, 5 + int(c.ally_shields) + c.type_bits
+    kind = env.spec.kinds.index(battle.kinds[agent]) if isinstance(env, DrawnVectorEnv) else agent
+    sight, reach = float(c.sight[kind]), float(c.reach[kind])
     foes = tuple(c.n_agents + k for k in range(c.n_enemies))
     others = tuple(j for j in range(c.n_agents) if j != agent)
     after = 4 + c.n_enemies * enemy

@@ -11,8 +11,8 @@ from mawm.filming.recording import Battle
 from mawm.methods import METHODS
 from mawm.sharing.selector import Items, Selector
 from mawm.sharing.threshold import Threshold
+from mawm.trained.run import TrainedRun
 from mawm.types import Bools, Ints, Segment
-from mawm.watching.recording import TrainedTeam
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,7 @@ class ObservedSelector(Selector):
         return self.inner.diagnostics()
 
 
-def watch_selectors(trained: TrainedTeam) -> None:
-    """Let the selectors of a team, which will not be trained or saved any more, show the losses that they are given."""
-    for learner in trained.world_models:
-        learner.experience.selector = ObservedSelector(learner.experience.selector)
-
-
-def offers_in(trained: TrainedTeam, battle: Battle, env_steps: int) -> list[Offer]:
+def offers_in(trained: TrainedRun, battle: Battle, env_steps: int) -> list[Offer]:
     """What becomes of each segment of a battle, learner by learner, in the order in which they were cut.
 
     The segments pass the learners' own selectors and budgets, which go on from the newest checkpoint; so an offer may
@@ -110,7 +104,7 @@ def _offer(learner: Agent, segment: Segment, env_steps: int) -> Offer:
     )  # fmt: skip
 
 
-def sharing_in_words(trained: TrainedTeam) -> str:
+def sharing_in_words(trained: TrainedRun) -> str:
     """How the run shares experience, for the page."""
     plan, sharing = METHODS[trained.config.method], trained.config.sharing
     if not plan.world_model:

@@ -11,16 +11,14 @@ from typing import Any
 from mawm import __version__
 from mawm.agents.agent import Agent
 from mawm.envs.registry import is_own
-from mawm.envs.skirmish.smacv2.vector import DrawnVectorEnv
 from mawm.filming.recording import Battle, EngineEnv, terrain
-from mawm.storage.atomic_files import write_whole
+from mawm.trained.run import TrainedRun
 from mawm.types import VectorEnv
 from mawm.watching.beliefs import belief_of
 from mawm.watching.features import features_of
-from mawm.watching.offers import offers_in, sharing_in_words, watch_selectors
+from mawm.watching.offers import ObservedSelector, offers_in, sharing_in_words
 from mawm.watching.packed import packed_agent, packed_battle
 from mawm.watching.picture_packing import packed_pictures
-from mawm.watching.recording import TrainedTeam
 
 MOST_BYTES = 900_000
 """Bytes of one battle's data in the page. Beliefs of further agents are left out when they do not fit."""
@@ -30,11 +28,12 @@ SCRIPTS = ("data.js", "field.js", "pictures.js", "panels.js", "numbers.js", "sum
 
 
 def watched(
-    trained: TrainedTeam, env: VectorEnv, recorded: Iterable[Battle], mode: str, seed: int, agent: int
+    trained: TrainedRun, env: VectorEnv, recorded: Iterable[Battle], mode: str, seed: int, agent: int
 ) -> dict[str, Any]:
     """The content of the page: facts of the run, and recorded battles of `env` in which `agent` is shown first."""
-    watch_selectors(trained)
-    steps, shown = trained.env_steps, []
+    for learner in trained.world_models:  # they will not be trained or saved any more
+        learner.experience.selector = ObservedSelector(learner.experience.selector)
+    steps, shown = trained.checkpoint.env_steps, []
     for battle in recorded:
         steps += battle.steps
         shown.append(_battle(trained, env, battle, steps, agent))
@@ -42,7 +41,7 @@ def watched(
     return {
         "map": config.map if is_own(config.map) else Path(config.map).stem,
         "method": config.method,
-        "trained": trained.env_steps,
+        "trained": trained.checkpoint.env_steps,
         "mode": mode,
         "seed": seed,
         "agent": agent,
@@ -57,7 +56,7 @@ def watched(
     }
 
 
-def _battle(trained: TrainedTeam, env: VectorEnv, battle: Battle, env_steps: int, first: int) -> dict[str, Any]:
+def _battle(trained: TrainedRun, env: VectorEnv, battle: Battle, env_steps: int, first: int) -> dict[str, Any]:
     agents = env.spaces.n_agents
     data = packed_battle(battle, env.spaces.agents, offers_in(trained, battle, env_steps))
     if not battle.kinds:
@@ -66,9 +65,8 @@ def _battle(trained: TrainedTeam, env: VectorEnv, battle: Battle, env_steps: int
     room = MOST_BYTES - len(json.dumps(data))
     for number in [first, *(other for other in range(agents) if other != first)]:
         features = features_of(env, battle, number)
-        learner = _learner_of(trained, number)
-        belief = None
-        if learner is not None and room > 0:
+        learner, belief = trained.learner_of(number)[0], None
+        if isinstance(learner, Agent) and room > 0:
             belief = belief_of(learner, battle, number, features, horizon_of(trained))
         view = packed_agent(battle, features, belief, shields_observed(env))
         size = len(json.dumps(view))
@@ -79,31 +77,16 @@ def _battle(trained: TrainedTeam, env: VectorEnv, battle: Battle, env_steps: int
     return data | {"agents": views}
 
 
-def horizon_of(trained: TrainedTeam) -> int:
+def horizon_of(trained: TrainedRun) -> int:
     """Steps of an imagined future: those of the run's imagination, at most `MOST_AHEAD`."""
     return min(trained.config.agent.behaviour.horizon, MOST_AHEAD)
-
-
-def _learner_of(trained: TrainedTeam, agent: int) -> Agent | None:
-    """The learner that acts for an environment agent, if it has a world model."""
-    for members, learner in zip(trained.team.members, trained.team.learners, strict=True):
-        if agent in members and isinstance(learner, Agent):
-            return learner
-    return None
 
 
 def shields_observed(env: VectorEnv) -> tuple[bool, bool]:
     """Whether observations of the engine hold shields of enemies, and of allies."""
     if not isinstance(env, EngineEnv):
         return False, False
-    if isinstance(env, DrawnVectorEnv):
-        return bool(env.contract.shields), bool(env.contract.shields)
     return bool(env.contract.enemy_shields), bool(env.contract.ally_shields)
-
-
-def write_page(out: Path, data: dict[str, Any]) -> None:
-    """Write the page, whole or not at all. OSError if the file cannot be written."""
-    write_whole(out, page(data))
 
 
 def page(data: dict[str, Any]) -> str:

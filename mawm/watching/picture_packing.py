@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mawm.filming.palette import palette_of, with_palette
 from mawm.filming.recording import Battle
 from mawm.watching.packed import packed
@@ -28,9 +25,11 @@ def packed_pictures(battle: Battle) -> dict[str, Any]:
     for longest, every in STEPS_DOWN:
         shown = battle.pictures[::every]
         images = with_palette(shown, palette_of(shown, longest), longest)
-        if images.size > MOST_PIXELS:
+        if images.pixels.size > MOST_PIXELS:
             continue
-        found = packed({"pixels": _differences(images.pixels)})
+        changes = images.pixels.copy()
+        changes[1:] ^= images.pixels[:-1]  # what does not change becomes zeros
+        found = packed({"pixels": changes})
         if len(found["data"]) <= MOST_PICTURE_BYTES:
             break
     else:
@@ -41,10 +40,3 @@ def packed_pictures(battle: Battle) -> dict[str, Any]:
         "width": width, "height": height, "every": every, "note": note.replace("2th", "2nd"),
         "palette": images.palette.tobytes().hex(), "packed": found,
     }  # fmt: skip
-
-
-def _differences(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Each picture but the first XOR the one before, so that what does not change becomes zeros."""
-    found = pixels.copy()
-    found[1:] ^= pixels[:-1]
-    return found

@@ -1,52 +1,20 @@
 """Plays battles with a trained team and records what the environment, the agents and their memories held."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from mawm.agents.agent import Agent
 from mawm.agents.ppo.learner import Ppo
-from mawm.build import make_team
 from mawm.collect import Collector
-from mawm.configs.train import TrainConfig
-from mawm.filming.recording import Battle, RecordedBattles, recordable
-from mawm.methods import learner_names
-from mawm.run_folder.checkpoint import newest
-from mawm.run_folder.run_state import load_team
+from mawm.filming.recording import Battle, RecordedBattles
 from mawm.seeds import named_generator
 from mawm.team import Actors, InlineTeam
-from mawm.types import Bools, Floats, Ints, Segment, Spaces, VectorEnv
+from mawm.trained.run import TrainedRun
+from mawm.types import Bools, Floats, Ints, Segment, VectorEnv
 
 SLOT = "eval"
 """The memory with which a watched team acts: no lane of it is greedy where the mode is `sample`."""
-
-
-@dataclass(frozen=True)
-class TrainedTeam:
-    """A run's settings and its team with the weights of the newest checkpoint, after `env_steps` steps of training."""
-
-    config: TrainConfig
-    team: InlineTeam
-    env_steps: int
-
-    @property
-    def world_models(self) -> list[Agent]:
-        """The learners that have a world model."""
-        return [learner for learner in self.team.learners if isinstance(learner, Agent)]
-
-
-def load_trained_team(run: Path, config: TrainConfig, spaces: Spaces) -> TrainedTeam:
-    """The team of a run's newest checkpoint, on the CPU. ValueError if it does not fit the environment."""
-    checkpoint = newest(run)
-    team = cast(InlineTeam, make_team(config, spaces, "cpu", "inline"))
-    try:
-        load_team(team, learner_names(team.members), checkpoint.parts)
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"its checkpoint lacks {error}: it was saved by another version") from None
-    return TrainedTeam(config, team, checkpoint.env_steps)
 
 
 class RecordedTeam(Actors):
@@ -71,15 +39,7 @@ class RecordedTeam(Actors):
         return actions
 
 
-def watched_env(config: TrainConfig, seed: int) -> VectorEnv:
-    """One row of battles that can be recorded. With seed 0 these are the battles of `python -m mawm.evaluate`.
-
-    The caller must close it. ValueError or EnvFault if it cannot be made.
-    """
-    return recordable(replace(config, seed=seed), "test")
-
-
-def play(trained: TrainedTeam, env: VectorEnv, mode: str, seed: int) -> Iterator[Battle]:
+def play(trained: TrainedRun, env: VectorEnv, mode: str, seed: int) -> Iterator[Battle]:
     """Play one battle after the other without end; the same seed and mode give the same battles."""
     config = trained.config.agent
     for learner in trained.team.learners:

@@ -6,33 +6,18 @@ and marked (quirk). The options are those of the published configurations: range
 allies visible, no conic field of view, enemies visible to all who see them.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mawm.envs.skirmish import contract as smac
 from mawm.envs.skirmish.compiled import scalar
-from mawm.envs.skirmish.contract import (
-    DEATH_VALUE,
-    DEFEAT_SCALE,
-    DRAW,
-    GOES_ON,
-    LOST,
-    MAX_COOLDOWN,
-    NO_ATTACK_ACTIONS,
-    PERFECT_RETURN,
-    WIN_VALUE,
-    WON,
-    Bools,
-    Floats,
-    Ints,
-    Rows,
-    open_cell,
-)
-from mawm.envs.skirmish.layout import COOLDOWN, ENERGY, HP, S_HP, S_SHIELD, SHIELD, X, Y
+from mawm.envs.skirmish.contract import Rows
+from mawm.envs.skirmish.layout import HP, S_HP, S_SHIELD, X, Y
 from mawm.envs.skirmish.smacv2.maps import LIMIT, MAY_FILL_A_TEAM, SIZE, DrawnMap
 from mawm.envs.skirmish.units import PROTOSS, kinds_of
+from mawm.types import Bools, Floats, Ints
 
 TYPE_BITS = 3
 LEAST_REACH = 2.0
@@ -49,11 +34,10 @@ SIGHT = {
 """Cells; units are visible at less than the sight of the observer's kind."""
 MAX_SHIELD = {"stalker": 80.0, "zealot": 50.0, "colossus": 150.0}
 """(quirk) Divisors of shields, the same in all versions of the game."""
-_COMPASS = ((0.0, 0.0), (0.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))
 
 
 class DrawnContract(NamedTuple):
-    """Constants of one map. Arrays (3,) list the kinds by type bit; `grid` (W, H) bool is indexed [x, y].
+    """Constants of one map, as in `contract.Contract`. Arrays (3,) list the kinds by type bit.
 
     `barred` is the kind that cannot fill a team, -1: none. `ranks` orders agents: by kind in alphabetical order.
     """
@@ -61,76 +45,51 @@ class DrawnContract(NamedTuple):
     n_agents: int
     n_enemies: int
     n_actions: int
-    shields: bool
-    barred: int
+    obs_size: int
+    state_size: int
+    type_bits: int
+    ally_shields: bool
+    enemy_shields: bool
     limit: int
+    barred: int
     ranks: NDArray[np.int64]
+    types: NDArray[np.int64]
     healer: NDArray[np.bool_]
     reach: NDArray[np.float64]
     sight: NDArray[np.float64]
+    shield_max: NDArray[np.float64]
     max_cooldown: NDArray[np.float64]
-    max_shield: NDArray[np.float64]
     grid: NDArray[np.bool_]
-
-    @property
-    def obs_size(self) -> int:
-        """Size of 4 moves, enemies, other allies and own features."""
-        unit = 1 + int(self.shields) + TYPE_BITS
-        return 4 + (self.n_enemies + self.n_agents - 1) * (4 + unit) + unit + 2
-
-    @property
-    def state_size(self) -> int:
-        """Size of allies, enemies and one-hot last actions."""
-        unit = 3 + int(self.shields) + TYPE_BITS
-        return self.n_agents * (unit + 1) + self.n_enemies * unit + self.n_agents * self.n_actions
 
 
 def drawn_contract(spec: DrawnMap) -> DrawnContract:
     """The contract of one of SMACv2's maps."""
-    kinds, rare = spec.kinds, spec.kinds[-1]
-    healer = [unit.heals for unit in kinds_of(kinds, (), "4.10")]
+    kinds, rare, n, m = spec.kinds, spec.kinds[-1], spec.n_agents, spec.n_enemies
+    healer, shields = [unit.heals for unit in kinds_of(kinds, (), "4.10")], rare in PROTOSS
     # A medivac's heal actions use the ids of attacks.
-    targets = max(spec.n_agents, spec.n_enemies) if any(healer) else spec.n_enemies
+    n_actions = smac.NO_ATTACK_ACTIONS + (max(n, m) if any(healer) else m)
+    width = 1 + int(shields) + TYPE_BITS
+    obs_size, state_size = smac.sizes(n, m, n_actions, width, width)
     return DrawnContract(
-        n_agents=spec.n_agents,
-        n_enemies=spec.n_enemies,
-        n_actions=NO_ATTACK_ACTIONS + targets,
-        shields=rare in PROTOSS,
-        barred=-1 if rare in MAY_FILL_A_TEAM else kinds.index(rare),
+        n_agents=n,
+        n_enemies=m,
+        n_actions=n_actions,
+        obs_size=obs_size + 2,  # the own position
+        state_size=state_size,
+        type_bits=TYPE_BITS,
+        ally_shields=shields,
+        enemy_shields=shields,
         limit=LIMIT,
+        barred=-1 if rare in MAY_FILL_A_TEAM else kinds.index(rare),
         ranks=np.array([sorted(kinds).index(kind) for kind in kinds], np.int64),
+        types=np.arange(TYPE_BITS),
         healer=np.array(healer, np.bool_),
         reach=np.array([max(REACH[kind], LEAST_REACH) for kind in kinds]),
         sight=np.array([SIGHT[kind] for kind in kinds]),
-        max_cooldown=np.array([MAX_COOLDOWN[kind] for kind in kinds]),
-        max_shield=np.array([MAX_SHIELD.get(kind, 1.0) for kind in kinds]),
+        shield_max=np.array([MAX_SHIELD.get(kind, 0.0) for kind in kinds]),
+        max_cooldown=np.array([smac.MAX_COOLDOWN[kind] for kind in kinds]),
         grid=np.ones((SIZE, SIZE), np.bool_),
     )
-
-
-@scalar
-def may(c: DrawnContract, kinds: Ints, bodies: Rows, i: int, action: int) -> bool:
-    """Whether agent i's mask allows an action."""
-    if bodies[i, HP] <= 0.0 or action < 1:
-        return action == 0 and bodies[i, HP] <= 0.0
-    x, y = bodies[i, X], bodies[i, Y]
-    if action < NO_ATTACK_ACTIONS:
-        dx, dy = _COMPASS[action]
-        return action == 1 or open_cell(c.grid, x + dx, y + dy)
-    heals = c.healer[kinds[i]]
-    first, count = (0, c.n_agents) if heals else (c.n_agents, c.n_enemies)
-    j = first + action - NO_ATTACK_ACTIONS
-    if j >= first + count or bodies[j, HP] <= 0.0 or (heals and c.healer[kinds[j]]):
-        return False
-    dx, dy = bodies[j, X] - x, bodies[j, Y] - y
-    return bool(dx * dx + dy * dy <= c.reach[kinds[i]] ** 2)
-
-
-@scalar
-def available(c: DrawnContract, kinds: Ints, bodies: Rows, i: int, out: Bools) -> None:
-    """Write agent i's mask into `out` (A,)."""
-    for action in range(len(out)):
-        out[action] = may(c, kinds, bodies, i, action)
 
 
 @scalar
@@ -148,23 +107,6 @@ def forget_sighters(c: DrawnContract, bodies: Rows, sighters: Ints) -> None:
         sighter = sighters[k]
         if bodies[c.n_agents + k, HP] <= 0.0 or (sighter >= 0 and bodies[sighter, HP] <= 0.0):
             sighters[k] = -1
-
-
-@scalar
-def _relative(dx: float, dy: float, sight: float, out: Floats, at: int) -> None:
-    """Write distance, x and y, divided by the own sight, beginning at `out[at]`."""
-    out[at] = math.sqrt(dx * dx + dy * dy) / sight
-    out[at + 1] = dx / sight
-    out[at + 2] = dy / sight
-
-
-@scalar
-def _condition(c: DrawnContract, kind: int, stat: Rows, body: Rows, out: Floats, at: int) -> int:
-    """Write health, and the shield if the race has one, beginning at `out[at]`. Returns the place after them."""
-    out[at] = body[HP] / stat[S_HP]
-    if c.shields:
-        out[at + 1] = body[SHIELD] / c.max_shield[kind]
-    return at + 1 + int(c.shields)
 
 
 @scalar
@@ -190,68 +132,11 @@ def see_enemies(
                 out[a] = 0.0
         elif seen and bodies[j, HP] > 0.0:
             # (quirk) For a medivac this is its heal mask at the same index.
-            out[at] = avail[NO_ATTACK_ACTIONS + k]
-            _relative(dx, dy, sight, out, at + 1)
-            out[_condition(c, kinds[j], stats[j], bodies[j], out, at + 4) + kinds[j]] = 1.0
-        at += 5 + int(c.shields) + TYPE_BITS
+            out[at] = avail[smac.NO_ATTACK_ACTIONS + k]
+            smac.relative(dx, dy, sight, out, at + 1)
+            smac.traits(c, kinds[j], stats[j, S_HP], bodies[j], c.enemy_shields, out, at + 4)
+        at += 5 + int(c.enemy_shields) + TYPE_BITS
     return at
-
-
-@scalar
-def observe(
-    c: DrawnContract, kinds: Ints, stats: Rows, bodies: Rows, sighters: Ints, places: Rows, i: int, avail: Bools,
-    out: Floats,
-) -> None:  # fmt: skip
-    """Write agent i's observation into `out` (O,), all zero if it is dead. `avail` (A,) is its mask."""
-    for a in range(len(out)):
-        out[a] = 0.0
-    if bodies[i, HP] <= 0.0:
-        return
-    for m in range(4):
-        out[m] = avail[2 + m]
-    at = see_enemies(c, kinds, stats, bodies, sighters, places, i, avail, out, 4)
-    sight = c.sight[kinds[i]]
-    for j in range(c.n_agents):
-        if j == i:
-            continue
-        dx, dy = bodies[j, X] - bodies[i, X], bodies[j, Y] - bodies[i, Y]
-        if bodies[j, HP] > 0.0 and dx * dx + dy * dy < sight * sight:
-            out[at] = 1.0
-            _relative(dx, dy, sight, out, at + 1)
-            out[_condition(c, kinds[j], stats[j], bodies[j], out, at + 4) + kinds[j]] = 1.0
-        at += 5 + int(c.shields) + TYPE_BITS
-    at = _condition(c, kinds[i], stats[i], bodies[i], out, at)
-    out[at] = bodies[i, X] / c.grid.shape[0]
-    out[at + 1] = bodies[i, Y] / c.grid.shape[1]
-    out[at + 2 + kinds[i]] = 1.0
-
-
-@scalar
-def write_state(c: DrawnContract, kinds: Ints, stats: Rows, bodies: Rows, last: Ints, out: Floats) -> None:
-    """Write the global state into `out` (S,); `last` (N,) holds the last actions, -1 before the first step."""
-    for a in range(len(out)):
-        out[a] = 0.0
-    size_x, size_y = float(c.grid.shape[0]), float(c.grid.shape[1])
-    at = 0
-    for j in range(c.n_agents + c.n_enemies):
-        ally, kind = j < c.n_agents, kinds[j]
-        if bodies[j, HP] > 0.0:
-            out[at] = bodies[j, HP] / stats[j, S_HP]
-            k = at + 1
-            if ally:
-                charge = bodies[j, ENERGY] if c.healer[kind] else bodies[j, COOLDOWN]
-                out[k] = max(0.0, charge) / c.max_cooldown[kind]
-                k += 1
-            out[k] = (bodies[j, X] - size_x / 2.0) / size_x
-            out[k + 1] = (bodies[j, Y] - size_y / 2.0) / size_y
-            if c.shields:
-                out[k + 2] = bodies[j, SHIELD] / c.max_shield[kind]
-            out[k + 2 + int(c.shields) + kind] = 1.0
-        at += 3 + int(ally) + int(c.shields) + TYPE_BITS
-    for i in range(c.n_agents):
-        if last[i] >= 0:
-            out[at + last[i]] = 1.0
-        at += c.n_actions
 
 
 @scalar
@@ -259,11 +144,19 @@ def write_views(
     c: DrawnContract, kinds: Ints, stats: Rows, bodies: Rows, last: Ints, sighters: Ints, places: Rows, order: Ints,
     obs: Floats, avail: Bools, state: Floats,
 ) -> None:  # fmt: skip
-    """Write obs (N, O), avail (N, A) and state (S,) of one battle. Agents observe in the given `order` (N,)."""
+    """Write obs (N, O), zero for a dead agent, avail (N, A), state (S,) of a battle. Agents observe in `order` (N,)."""
+    hp_max = stats[:, S_HP]
     for i in order:
-        available(c, kinds, bodies, i, avail[i])
-        observe(c, kinds, stats, bodies, sighters, places, i, avail[i], obs[i])
-    write_state(c, kinds, stats, bodies, last, state)
+        out = obs[i]
+        smac.available(c, kinds, bodies, i, avail[i])
+        if smac.begin_observation(bodies[i], avail[i], out):
+            at = see_enemies(c, kinds, stats, bodies, sighters, places, i, avail[i], out, 4)
+            at = smac.see_allies(c, kinds, hp_max, bodies, i, last[:0], out, at)
+            at = smac.condition(c, kinds[i], hp_max[i], bodies[i], c.ally_shields, out, at)
+            out[at] = bodies[i, X] / c.grid.shape[0]
+            out[at + 1] = bodies[i, Y] / c.grid.shape[1]
+            smac.type_bits(c, kinds[i], out, at + 2)
+    smac.write_state(c, kinds, hp_max, bodies, last, state)
 
 
 @scalar
@@ -277,37 +170,17 @@ def end_code(c: DrawnContract, kinds: Ints, bodies: Rows) -> int:
             else:
                 enemies += 1
     if allies > 0:
-        return GOES_ON if enemies > 0 else WON
+        return smac.GOES_ON if enemies > 0 else smac.WON
     # (quirk) If both teams are dead, it is a draw, except for terran teams: these have lost.
-    return LOST if enemies > 0 or c.healer[TYPE_BITS - 1] else DRAW
-
-
-@scalar
-def battle_reward(c: DrawnContract, before: Rows, bodies: Rows, signed: bool) -> float:
-    """Unscaled reward of changes since `before` (U, 2) of (hp, shield); units that were dead before do not count.
-
-    The default counts the enemies' losses and is at least 0; `signed` subtracts half of the own losses.
-    """
-    enemy, ally = 0.0, 0.0
-    for j in range(c.n_agents + c.n_enemies):
-        if before[j, 0] <= 0.0:
-            continue
-        total = before[j, 0] + before[j, 1]
-        dead = bodies[j, HP] <= 0.0
-        lost = total + DEATH_VALUE if dead else total - bodies[j, HP] - bodies[j, SHIELD]
-        if j < c.n_agents:
-            ally += lost
-        else:
-            enemy += lost
-    return enemy - DEFEAT_SCALE * ally if signed else max(0.0, enemy)
+    return smac.LOST if enemies > 0 or c.healer[TYPE_BITS - 1] else smac.DRAW
 
 
 @scalar
 def max_reward(c: DrawnContract, stats: Rows) -> float:
     """The unscaled return of a perfect win in this battle."""
-    most = WIN_VALUE
+    most = smac.WIN_VALUE
     for j in range(c.n_agents, c.n_agents + c.n_enemies):
-        most += DEATH_VALUE + stats[j, S_HP] + stats[j, S_SHIELD]
+        most += smac.DEATH_VALUE + stats[j, S_HP] + stats[j, S_SHIELD]
     return most
 
 
@@ -315,17 +188,12 @@ def max_reward(c: DrawnContract, stats: Rows) -> float:
 def settle(
     c: DrawnContract, kinds: Ints, stats: Rows, before: Rows, bodies: Rows, steps: int, sparse: bool, signed: bool
 ) -> tuple[float, int, bool, bool]:
-    """Reward (a perfect win is 20), end code, whether the battle ends, and whether it ends only by its limit.
+    """The result of `contract.settled` after a step; `before` as in `contract.losses`.
 
-    `steps` includes the step just taken. Each battle is scaled by its own maximum. SMACv2 keeps that of the first
-    battle of its process, an accident by which the scale differs from process to process.
+    The default counts the enemies' losses and is at least 0; `signed` subtracts half of the own losses. Each battle is
+    scaled by its own maximum. SMACv2 keeps that of the first battle of its process, an accident by which the scale
+    differs from process to process.
     """
-    code = end_code(c, kinds, bodies)
-    reward = 0.0 if sparse else battle_reward(c, before, bodies, signed)
-    if code == WON:
-        reward = 1.0 if sparse else reward + WIN_VALUE
-    elif code == LOST and sparse:
-        reward = -1.0
-    over = code != GOES_ON
-    timeout = not over and steps >= c.limit
-    return reward / (max_reward(c, stats) / PERFECT_RETURN), code, over or timeout, timeout
+    enemy, ally = smac.losses(c, before, bodies)
+    reward = enemy - smac.DEFEAT_SCALE * ally if signed else max(0.0, enemy)
+    return smac.settled(c, end_code(c, kinds, bodies), reward, max_reward(c, stats), steps, sparse)

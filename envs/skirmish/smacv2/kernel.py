@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mawm.envs.skirmish import layout as col
-from mawm.envs.skirmish.behaviour import give_order, hunt
 from mawm.envs.skirmish.compiled import scalar
-from mawm.envs.skirmish.contract import WON, Bools, Ints
-from mawm.envs.skirmish.kernel import LOOPS_PER_STEP, game_loop
-from mawm.envs.skirmish.rng import battle_key, shuffle
-from mawm.envs.skirmish.smacv2.contract import forget_sighters, may, remember_places, settle, write_views
+from mawm.envs.skirmish.kernel import clear_book, note_end, play_step, stand, unavailable
+from mawm.envs.skirmish.rng import shuffle
+from mawm.envs.skirmish.smacv2.contract import forget_sighters, remember_places, settle, write_views
 from mawm.envs.skirmish.smacv2.teams import AT_X, AT_Y, NUMBER, draw_starts, draw_teams, number_agents
+from mawm.types import Bools, Ints
 
 
 class World(NamedTuple):
@@ -55,7 +54,7 @@ class Views(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Working memory: scratch (3, U, 4) as in `skirmish.kernel.advance`, points (U, 3), groups (4, 3), order (N,)."""
+    """Working memory: scratch (3, U, 4) as in `skirmish.kernel.play`, points (U, 3), groups (4, 3), order (N,)."""
 
     scratch: NDArray[np.float64]
     points: NDArray[np.float64]
@@ -72,10 +71,8 @@ def _copy(source, out):  # type: ignore[no-untyped-def]
 
 @scalar
 def spawn(c, world, work, seed, number, kinds, stats, bodies, book, last, sighters, places):  # type: ignore[no-untyped-def]
-    """Set up battle `number` in one row: draw and number its units. All its numbers depend only on (seed, number)."""
-    book[col.KEY], book[col.DRAWS] = battle_key(seed, number), np.uint64(0)
-    book[col.BATTLE], book[col.STEPS] = number, np.uint64(0)
-    book[col.LOOPS], book[col.FLYING] = np.uint64(0), np.uint64(0)
+    """Set up battle `number` in one row: draw and number its units."""
+    clear_book(book, seed, number)
     n, points = c.n_agents, work.points
     draw_teams(book, c.barred, kinds, n)
     fill_stats(world, kinds, stats, n)
@@ -83,14 +80,8 @@ def spawn(c, world, work, seed, number, kinds, stats, bodies, book, last, sighte
     number_agents(c.ranks, kinds, points, n)
     fill_stats(world, kinds, stats, n)
     for u in range(len(bodies)):
-        body, stat = bodies[u], stats[u]
-        stat[col.S_CREATED] = points[u, NUMBER]
-        body[:] = 0.0
-        body[col.X], body[col.Y] = points[u, AT_X], points[u, AT_Y]
-        body[col.HP], body[col.SHIELD], body[col.ENERGY] = stat[col.S_HP], stat[col.S_SHIELD], stat[col.S_ENERGY]
-        body[col.WINDUP], body[col.SECOND], body[col.TARGET] = -1.0, -1.0, -1.0
-        body[col.QUIET], body[col.ORDER] = 1e9, col.STOP
-        body[col.FACE_X] = 1.0 if u < n else -1.0
+        stats[u, col.S_CREATED] = points[u, NUMBER]
+        stand(bodies[u], stats[u], points[u, AT_X], points[u, AT_Y], u < n)
     last[:] = -1
     sighters[:] = -1
     remember_places(c, bodies, places)
@@ -126,16 +117,6 @@ def show(c, battles, work, b, views):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def unavailable(c, battles, actions):  # type: ignore[no-untyped-def]
-    """Index b * N + i of the first action (B, N) that its mask forbids; -1 if there is none."""
-    for b in range(len(actions)):
-        for i in range(c.n_agents):
-            if not may(c, battles.kinds[b], battles.bodies[b], i, actions[b, i]):
-                return b * c.n_agents + i
-    return -1
-
-
-@scalar
 def _next(c, world, work, seed, stride, battles, b):  # type: ignore[no-untyped-def]
     """Start the next battle of row b: number `books[b, BATTLE] + stride`."""
     spawn(
@@ -160,33 +141,21 @@ def advance(c, world, work, seed, stride, options, actions, battles, logs, views
     Enemies hunt at the beginning of a step: the map's trigger runs every 8 loops. `options`: (sparse, signed) rewards.
     Returns -1, or the index of the first action that its mask forbids (see `unavailable`); then no step is played.
     """
-    wrong = unavailable(c, battles, actions)
-    if wrong >= 0:
-        return wrong
-    before, wounds, want = work.scratch[0], work.scratch[1], work.scratch[2]
-    n = c.n_agents
     for b in range(len(battles.bodies)):
-        body, book, stats, kinds = battles.bodies[b], battles.books[b], battles.stats[b], battles.kinds[b]
-        wounds[:] = 0.0
-        wounds[:, 2] = -1.0
-        for u in range(len(body)):
-            before[u, 0], before[u, 1] = body[u, col.HP], body[u, col.SHIELD]
-        for i in range(n):
-            battles.last[b, i] = actions[b, i]
-            if body[i, col.HP] > 0.0:
-                give_order(body[i], stats[i], actions[b, i], n)
-        hunt(body, stats, n)
-        for _ in range(LOOPS_PER_STEP):
-            game_loop(stats, world.rules, world.grounds, world.toward, body, book, wounds, want, logs[b], n)
-        book[col.STEPS] += np.uint64(1)
+        wrong = unavailable(c, battles.kinds[b], battles.bodies[b], b, actions[b])
+        if wrong >= 0:
+            return wrong
+    for b in range(len(battles.bodies)):
+        body, book, stats = battles.bodies[b], battles.books[b], battles.stats[b]
+        play_step(
+            stats, world.rules, world.grounds, world.toward, body, book, work.scratch, logs[b], battles.last[b],
+            actions[b], True,
+        )  # fmt: skip
         steps = np.int64(book[col.STEPS])
-        reward[b], code, over, timeout = settle(c, kinds, stats, before, body, steps, options[0], options[1])
-        flags[b, col.TERMINATED], flags[b, col.TRUNCATED] = over and not timeout, timeout
-        flags[b, col.BATTLE_WON] = code == WON
-        deaths[b, 0], deaths[b, 1] = 0, 0
-        for u in range(len(body)):
-            if body[u, col.HP] <= 0.0:
-                deaths[b, 0 if u < n else 1] += 1
+        reward[b], code, over, timeout = settle(
+            c, battles.kinds[b], stats, work.scratch[0], body, steps, options[0], options[1]
+        )
+        note_end(code, over, timeout, body, c.n_agents, flags[b], deaths[b])
         _copy(battles.sighters[b, 1], battles.sighters[b, 0])
         forget_sighters(c, body, battles.sighters[b, 0])
         remember_places(c, body, battles.places[b])

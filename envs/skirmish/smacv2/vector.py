@@ -10,40 +10,25 @@ from mawm.envs.skirmish.layout import STAT
 from mawm.envs.skirmish.rules import Rules
 from mawm.envs.skirmish.setup import grid_offsets, kind_stats
 from mawm.envs.skirmish.smacv2 import kernel
-from mawm.envs.skirmish.smacv2.contract import available, drawn_contract
+from mawm.envs.skirmish.smacv2.contract import drawn_contract
 from mawm.envs.skirmish.smacv2.maps import DRAWN_MAPS, DrawnMap
 from mawm.envs.skirmish.units import kinds_of
-from mawm.types import Bools, Floats, Ints, Spaces
+from mawm.types import Bools, Floats, Ints
 
 
 class DrawnVectorEnv(BattleRows):
     """B parallel battles of one of SMACv2's maps; the kinds and places of all units are drawn for each battle.
 
-    Battle k is a function of (map, rules, seed, k, actions), and does not depend on B, row, thread or machine.
-
-    `events`, `sparse` and `signed` as for `SkirmishVectorEnv`. `kinds` (B, U) holds the type bit of each unit, allies
-    first: the index in `spec.kinds`.
+    Battle k is a function of (map, rules, seed, k, actions). `options` as for `BattleRows`. `kinds` (B, U) holds the
+    type bit of each unit, allies first: the index in `spec.kinds`.
     """
 
-    def __init__(
-        self,
-        map: str | DrawnMap,
-        batch: int,
-        seed: int,
-        rules: Rules | None = None,
-        *,
-        first_battle: int = 0,
-        stride: int | None = None,
-        events: int = 0,
-        sparse: bool = False,
-        signed: bool = False,
-    ) -> None:
+    def __init__(self, map: str | DrawnMap, batch: int, seed: int, rules: Rules | None = None, **options: Any) -> None:
         self.rules = rules or Rules()
         self.spec = map if isinstance(map, DrawnMap) else DRAWN_MAPS[map]
         self.contract = c = drawn_contract(self.spec)
-        spaces = Spaces(c.n_agents, c.n_actions, c.obs_size, c.state_size, c.limit)
+        super().__init__(c, batch, seed, **options)
         units = c.n_agents + c.n_enemies
-        super().__init__(spaces, units, batch, seed, first_battle=first_battle, stride=stride, events=events)
         both = kinds_of(self.spec.kinds, self.spec.kinds, self.rules.version)
         self._world = kernel.World(
             rules=self.rules.array(),
@@ -65,7 +50,6 @@ class DrawnVectorEnv(BattleRows):
         self._work = kernel.Work(
             self._scratch, np.zeros((units, 3)), np.zeros((4, 3)), np.zeros(c.n_agents, np.int64)
         )  # fmt: skip
-        self._options = (sparse, signed)
 
     def _begin(self, views: Views) -> None:
         kernel.begin(
@@ -73,24 +57,17 @@ class DrawnVectorEnv(BattleRows):
         )
 
     def _advance(self, actions: Ints, views: Views, final: Final, reward: Floats, flags: Bools) -> int:
-        wrong: int = kernel.advance(
+        return int(kernel.advance(
             self.contract, self._world, self._work, self._seed, self._stride, self._options, actions, self._battles,
             self._logs, kernel.Views(*views), kernel.Views(*final, views[3]), reward, flags, self.deaths,
-        )  # fmt: skip
-        return wrong
+        ))  # fmt: skip
 
     def stats_of(self, row: int) -> NDArray[np.float64]:
         """The data of each unit's kind (U, STAT) in a row's battle, which drew its units."""
-        stats: NDArray[np.float64] = self._battles.stats[row]
-        return stats
+        return np.asarray(self._battles.stats[row])
 
     def _ground(self) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int16], bool]:
         return self._world.rules, self._world.grounds, self._world.toward, True
-
-    def _mask(self, row: int, agent: int) -> Bools:
-        mask = np.zeros(self.contract.n_actions, np.bool_)
-        available(self.contract, self.kinds[row], self.bodies[row], agent, mask)
-        return mask
 
     def _view(self, row: int, views: Views) -> None:
         kernel.show(self.contract, self._battles, self._work, row, kernel.Views(*views))
