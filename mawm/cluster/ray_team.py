@@ -5,6 +5,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from mawm.cluster.node_facts import Facts, differences, facts_here
@@ -76,7 +77,7 @@ class RayTeam(Team):
         self._ray: Any = ray
         with contextlib.ExitStack() as at_failure:
             group = _reserved(len(members))
-            self._remove_group = lambda: remove_placement_group(group)
+            self._remove_group: Callable[[], Any] = partial(remove_placement_group, group)
             self._actors: list[Any] = []
             at_failure.callback(self.close, at_once=True)
             for i in range(len(members)):
