@@ -1,7 +1,7 @@
 # What CI and CONTRIBUTING call. `make check PYTHON=.venv/bin/python` uses another interpreter.
 PYTHON ?= python
 
-.PHONY: check docs docs-commands notebooks format core test slow storm soak gpu smac
+.PHONY: check docs docs-commands notebooks format core test slow storm soak gpu smac cluster
 
 check: docs  ## Lint, formatting, types, and the docs without a warning.
 	$(PYTHON) -m ruff check .
@@ -46,3 +46,8 @@ SMAC = smac_driver smac_package conversations standin standin_process starcraft_
 
 smac:  ## The packages smac and smacv2 on the stand-in, all maps (docs/starcraft.md says how to install them).
 	$(PYTHON) -m pytest -m "slow or not slow" $(SMAC:%=tests/test_%.py)
+
+CLUSTER = ray_placement
+
+cluster:  ## Learners on a cluster of Ray's nodes on this machine (the extra `ray`), in at most five minutes.
+	$(PYTHON) -m pytest -n 0 -m "slow or not slow" $(CLUSTER:%=tests/test_%.py)

@@ -1,6 +1,7 @@
 """Checks of a complete configuration. Each error message names the setting, its value and the rule in one line."""
 
 import math
+import re
 from importlib.util import find_spec
 from operator import attrgetter
 
@@ -44,11 +45,22 @@ def check(config: TrainConfig) -> None:
             "placement stack does not work with precision bf16: stacked learners do not round the factors of products; "
             "use --placement inline, or --precision auto (TF32 on a GPU) or float32"
         )
+    _check_ray(config)
     _check_selector(config.sharing)
     _check_topology(config.link.topology)
     _check_transport(config)
     _check_elite(config)
     _check_updates(config)
+
+
+def _check_ray(config: TrainConfig) -> None:
+    if not re.fullmatch(r"auto|local|[\w.-]+(:\d{1,5})?|\[[\da-fA-F:.]+\](:\d{1,5})?", config.ray_address):
+        raise ValueError(f"ray_address is {shown(config.ray_address)}; it must be auto, local, HOST or HOST:PORT")
+    if config.placement == "ray" and config.device not in ("auto", "cpu"):
+        raise ValueError(
+            f"device is {shown(config.device)}; with placement ray it must be cpu or auto: a learner on a cluster has "
+            "one CPU and no GPU (--placement stack uses a GPU)"
+        )
 
 
 def _check_success(config: TrainConfig) -> None:

@@ -173,9 +173,17 @@ class TrainConfig:
     env: Literal["skirmish", "smac", "smacv2"] = "skirmish"
     """`skirmish`: the embedded engine, without StarCraft II; `smac` or `smacv2`: the original package with StarCraft II
     or a stand-in for it (docs/starcraft.md)."""
-    placement: Annotated[Literal["auto", "inline", "process", "stack"], Common] = "auto"
+    placement: Annotated[Literal["auto", "inline", "process", "stack", "ray"], Common] = "auto"
     """Processes of learners: `process`, one for each; `inline`, one for all; `stack`, one for all, which learn at once
-    (best on a GPU); or `auto`. `inline` and `process` give equal numbers; `stack` rounds sums in another order."""
+    (best on a GPU); `ray`, one for each on the nodes of a cluster (docs/scaling.md); or `auto`. `inline`, `process` and
+    `ray` give equal numbers; `stack` rounds sums in another order."""
+    ray_address: str = "auto"
+    """Cluster of `--placement ray`: `auto`, the one that `ray start` has started on this machine; `local`, one of this
+    run alone, which ends with it; or HOST:PORT of a cluster's head that this machine has joined (port 6379 may be left
+    out)."""
+    on_node_loss: Literal["stop", "rollback"] = "stop"
+    """After the loss of a learner's process or node: `stop` ends the run with exit code 1; `rollback` makes all
+    learners anew on the nodes that are left and goes on from the newest checkpoint."""
     device: Annotated[str, Common] = "auto"
     """Device of the networks: `auto`, `cpu`, `cuda` or `cuda:N`."""
     precision: Annotated[Literal["auto", "float32", "bf16"], Common] = "float32"

@@ -3,14 +3,14 @@
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from mawm.agents.agent import Agent
-from mawm.agents.compute import prepare_process
+from mawm.agents.compute import prepare_process, resolve_device, resolve_precision
 from mawm.agents.learner import Learner
 from mawm.agents.ppo.learner import Ppo
 from mawm.agents.world_model import SCORES
@@ -28,6 +28,7 @@ from mawm.run_folder.checkpoint import Loaded
 from mawm.run_folder.run_state import parts_of, restore
 from mawm.run_folder.saver import Saver
 from mawm.runtime.console import print_stderr
+from mawm.runtime.ray_cluster import connect
 from mawm.schedule import Schedule
 from mawm.seeds import named_generator
 from mawm.sharing.broadcast import Broadcaster
@@ -211,6 +212,11 @@ def check_room(config: TrainConfig, spaces: Spaces) -> None:
         )
 
 
+def resolve_device_of(config: TrainConfig) -> str:
+    """The device of a run. Learners on a cluster use CPUs: another machine may have no GPU."""
+    return "cpu" if config.placement == "ray" else resolve_device(config.device)
+
+
 def resolve_placement(config: TrainConfig, learners: int, device: str, cores: int) -> str:
     """The placement of a run.
 
@@ -228,10 +234,16 @@ def resolve_placement(config: TrainConfig, learners: int, device: str, cores: in
 
 
 def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) -> Team:
-    """The learners, in this process or in worker processes."""
+    """The learners, in this process, in worker processes, or on a cluster to which Ray is connected (`cluster_of`)."""
     members = members_of(config, spaces)
     make = partial(make_learner, config=config, spaces=spaces, device=device)
-    prepare = partial(prepare_process, config.precision, placement, device)
+    # Resolved here: on a cluster another machine might choose another precision.
+    precision = resolve_precision(config.precision, placement, device)
+    prepare = partial(prepare_process, precision, placement, device)
+    if placement == "ray":
+        from mawm.cluster.ray_team import RayTeam  # only here: Ray is an extra
+
+        return RayTeam(make, members, prepare)
     if placement == "process" and over_tcp(config, len(members)):
         team = ProcessTeam(partial(make_linked_learner, config=config, spaces=spaces, device=device), members, prepare)
         try:
@@ -244,6 +256,21 @@ def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) 
         return ProcessTeam(make, members, prepare)
     prepare()
     return StackedTeam(make, members) if placement == "stack" else InlineTeam(make, members)
+
+
+def cluster_of(config: TrainConfig, learners: int) -> AbstractContextManager[None]:
+    """A context in which Ray is connected to the cluster of a run; nothing for other placements.
+
+    ValueError if Ray is not installed, or if no cluster answers.
+    """
+    return connect(config.ray_address, learners) if config.placement == "ray" else nullcontext()
+
+
+def workers_of(config: TrainConfig, placement: str, learners: int, cores: int) -> int:
+    """The number of learners that work at the same time."""
+    if placement == "ray" and config.ray_address != "local":
+        return learners  # the cluster has a CPU for each
+    return min(cores, learners) if placement in ("process", "ray") else 1
 
 
 def make_run(
@@ -301,9 +328,14 @@ def make_run(
 def temporary_run(config: TrainConfig, cores: int = 1) -> Iterator[Run]:
     """A run on the CPU for a measurement or an audit; its folder is deleted at the end, so it has no other loggers.
 
-    Messages pass through the driver.
+    Messages pass through the driver. It needs no cluster: `inline` gives the numbers of `ray`.
     """
-    config = replace(config, log=(), link=replace(config.link, transport="driver"))
+    config = replace(
+        config,
+        log=(),
+        link=replace(config.link, transport="driver"),
+        placement="inline" if config.placement == "ray" else config.placement,
+    )
     with ExitStack() as at_end:
         env = at_end.enter_context(closing(make_env(config, "train", config.schedule.battles)))
         config = with_agents(config, env.spaces.agents)

@@ -1,4 +1,7 @@
-"""The team of learners, in this process or in worker processes. The numbers are the same in both."""
+"""The team of learners, in this process or in worker processes. The numbers are the same in both.
+
+`mawm.cluster.ray_team` has a third kind: on the nodes of a cluster.
+"""
 
 import contextlib
 import multiprocessing
@@ -28,7 +31,7 @@ MakeLearner = Callable[[int], Any]
 
 
 class WorkerDied(RuntimeError):
-    """A worker process ended without being asked to."""
+    """The process of a learner, or its node, ended without being asked to. The message names the agents."""
 
 
 class LearnerFailed(RuntimeError):
@@ -54,6 +57,11 @@ class Team(Actors, ABC):
 
     Each method calls the learners' method of that name. A list has an entry for each learner, and so have the results.
     """
+
+    places: tuple[str, ...] = ()
+    """The node of each learner; empty if all of them learn on this machine."""
+    differences: tuple[str, ...] = ()
+    """How the nodes differ from this machine in facts on which numbers depend, one line each."""
 
     def __init__(self, members: tuple[tuple[int, ...], ...]) -> None:
         self.members = members
@@ -288,10 +296,7 @@ class ProcessTeam(Team):
     def _report_death(self, worker: int) -> None:
         process = self._processes[worker]
         process.join(timeout=5)
-        raise WorkerDied(
-            f"the process of {self._names(worker)} died (exit code {process.exitcode}); "
-            "checkpoints already written are intact: go on with --resume"
-        )
+        raise WorkerDied(f"the process of {self._names(worker)} died (exit code {process.exitcode})")
 
     def close(self, *, at_once: bool = False) -> None:
         """Stop all workers: they have five seconds to end; then, or `at_once`, they are killed."""

@@ -5,8 +5,8 @@ import errno
 import os
 import shlex
 import sys
-import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,15 +22,16 @@ from mawm.envs.success import described
 from mawm.run_folder.manifest import read_config
 from mawm.runtime.console import flush_output, print_stderr, print_stdout
 from mawm.runtime.display import Display, PlainLines, choose_display
+from mawm.runtime.ray_cluster import check_installed
 from mawm.runtime.signals import Stopping
+from mawm.runtime.training_progress import Progress, Row
 from mawm.types import Common
 
 if TYPE_CHECKING:
-    from rich.console import Group
-
     from mawm.loop import Run
     from mawm.run_folder.checkpoint import Loaded
-    from mawm.types import Metrics, Spaces
+    from mawm.team import Team
+    from mawm.types import Spaces
 
 DESCRIPTION = """Train a team of agents. Each learns a world model and sends a share of its data to the others.
 
@@ -51,10 +52,19 @@ NOT_SAVED = 3
 """Exit code of a run that could not be saved three times in a row."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors of a full disk, an exhausted quota, and a file over the size limit."""
-WIN_RATES = ("eval/win_rate", "eval/win_rate_sampled", "train/win_rate")
+ROLLBACKS = 3
+"""Number of rollbacks to the same checkpoint: what ends a learner each time will end it again."""
 EVALUATE = ("python", "-m", "mawm.evaluate")
-BAR_WIDTH = 40
-"""Columns of the progress bar at most."""
+
+
+class LearnerLost(RuntimeError):
+    """The process or the node of a learner was lost during a run."""
+
+    def __init__(self, lost: str, folder: Path) -> None:
+        super().__init__(
+            f"{lost}; checkpoints already written are intact: the same command goes on from the newest one"
+        )
+        self.lost, self.folder = lost, folder
 
 
 @dataclass(frozen=True)
@@ -69,8 +79,8 @@ class Command:
     fresh: Annotated[bool, Common] = False
     """Start over in a new folder, even if the run could be continued."""
     resume: Annotated[Path | None, Common] = None
-    """Continue the run in this folder; --env-steps, --placement, --device, --log, --own.timeout-s and
-    --link.transport may change."""
+    """Continue the run in this folder; --env-steps, --placement, --ray-address, --on-node-loss, --device, --log,
+    --own.timeout-s and --link.transport may change."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -137,8 +147,10 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, command_li
 
     try:
         check_loggers(config.log)
-        with stopping, contextlib.ExitStack() as at_end:
-            return _prepare_and_train(config, command, resumed, command_line, at_end, stopping)
+        if config.placement == "ray":
+            check_installed()
+        with stopping:
+            return _train_through_losses(config, command, resumed, command_line, stopping)
     except KeyboardInterrupt:  # `Stopping` raises it if `main` was called with `args`
         print_stderr("quit at once; saved checkpoints are intact")
         return stopping.exit_code
@@ -160,20 +172,46 @@ def _run(config: TrainConfig, command: Command, resumed: Path | None, command_li
         flush_output()
 
 
+def _train_through_losses(
+    config: TrainConfig, command: Command, resumed: Path | None, command_line: str, stopping: Stopping
+) -> int:
+    """Train. With `on_node_loss = "rollback"` a run that loses a learner begins again at its newest checkpoint.
+
+    That is what the same command would do in a new process. LearnerLost is raised otherwise, after a request to stop,
+    and after `ROLLBACKS` rollbacks to the same checkpoint.
+    """
+    from mawm.run_folder.checkpoint import checkpoints
+
+    begun, tries, at = command_line, 0, -1
+    while True:
+        try:
+            with contextlib.ExitStack() as at_end:
+                return _prepare_and_train(config, command, resumed, begun, at_end, stopping)
+        except LearnerLost as error:
+            stopping.stop = None  # from here to the next round a signal ends the process at once
+            saved = max((checkpoint.env_steps for checkpoint in checkpoints(error.folder)), default=0)
+            tries, at = tries + 1 if saved == at else 1, saved
+            if config.on_node_loss == "stop" or stopping.number or tries > ROLLBACKS:
+                raise
+            print_stderr(f"{error.lost}; rollback to {saved} steps with new learners on the nodes that are left")
+            command, resumed = replace(command, run_dir=error.folder, fresh=False), error.folder if saved else None
+            begun = f"{command_line}  # rollback to {saved} steps: {error.lost}"
+
+
 def _prepare_and_train(
     config: TrainConfig, command: Command, resumed: Path | None, command_line: str, at_end: contextlib.ExitStack,
     stopping: Stopping,
 ) -> int:  # fmt: skip
     from mawm import build  # torch and numba load only once the command line is right
-    from mawm.agents.compute import resolve_device
     from mawm.estimates import estimate_minutes, most_bytes
     from mawm.gating.build import make_explorer_hook
     from mawm.methods import members_of
     from mawm.run_folder.checkpoint import newest, set_aside
     from mawm.run_folder.locate import RunFolder, find_run_folder
     from mawm.storage.lock import FolderLock
+    from mawm.team import WorkerDied
 
-    device = resolve_device(config.device)
+    device = build.resolve_device_of(config)
     env = at_end.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
     config = with_agents(config, env.spaces.agents)
     build.check_room(config, env.spaces)
@@ -201,24 +239,51 @@ def _prepare_and_train(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     members = members_of(config, env.spaces)
     placement = build.resolve_placement(config, len(members), device, cores)
+    at_end.enter_context(build.cluster_of(config, len(members)))
     facts = _facts(config, folder, resume, command_line, device=device, placement=placement, cores=cores)
     build.write_config(folder, config, facts)
-    workers = min(cores, len(members)) if placement == "process" else 1
+    workers = build.workers_of(config, placement, len(members), cores)
     minutes = estimate_minutes(config, env.spaces, device, placement, workers)
     _banner(config, env.spaces, folder, facts, (len(members), minutes, most_bytes(config, env.spaces)))
     # What the process of a user's environment prints would be drawn over by a live display.
     display = PlainLines() if is_own(config.map) else choose_display()
-    team = build.make_team(config, env.spaces, device, placement)
     try:
-        run = build.make_run(
-            config, env, team, explorer_hook, folder, Progress(display, wins=names_success(config)), resume
-        )
-        code = _train(run, config, folder, stopping, display)
+        with _closing(build.make_team(config, env.spaces, device, placement)) as team:
+            _tell_places(team, config, folder, facts, 0 if resume is None else resume.env_steps)
+            progress = Progress(display, wins=names_success(config))
+            run = build.make_run(config, env, team, explorer_hook, folder, progress, resume)
+            return _train(run, config, folder, stopping, display)
+    except WorkerDied as error:
+        raise LearnerLost(str(error), folder) from None
+
+
+@contextlib.contextmanager
+def _closing(team: "Team") -> Iterator["Team"]:
+    """Closes a team at the end; after an exception without waiting for its learners."""
+    try:
+        yield team
     except BaseException:
         team.close(at_once=True)
         raise
     team.close()
-    return code
+
+
+def _tell_places(team: "Team", config: TrainConfig, folder: Path, facts: dict[str, Any], env_steps: int) -> None:
+    """Print the nodes of the learners, and how they differ from this machine; config.json gets both.
+
+    A difference that an earlier command has told is not told again.
+    """
+    from mawm.build import write_config
+
+    if not team.places:
+        return
+    print_stdout(f"nodes: {', '.join(team.places)}")
+    told = facts["not_exact"]
+    for line in team.differences:
+        if not any(earlier.endswith(f": {line}") for earlier in told):
+            told.append(f"from {env_steps} steps on: {line}")
+            print_stderr(f"not exact {told[-1]}")
+    write_config(folder, config, {**facts, "nodes": team.places})
 
 
 def _facts(
@@ -242,13 +307,17 @@ def _facts(
 def _train(run: "Run", config: TrainConfig, folder: Path, stopping: Stopping, display: Display) -> int:
     from mawm.envs.process import limit_waiting
     from mawm.loop import train
+    from mawm.team import WorkerDied
 
     _compile_engine(config)
     stopping.stop, stopping.limit_waiting, stopping.display = run.end_soon, limit_waiting, display
-    with display.showing(Row(run, {}, {}, wins=names_success(config))):
-        train(run)
-    for writer in run.writers:
-        writer.close()
+    try:
+        with display.showing(Row(run, {}, {}, wins=names_success(config))):
+            train(run)
+    except WorkerDied:
+        _close_logs(run)  # a rollback opens them anew in this process
+        raise
+    _close_logs(run)
     if stopping.number:
         again = shlex.join(["python", "-m", "mawm.train", "--resume", str(folder)])
         print_stdout(f"saved at {run.collector.env_steps} steps; go on with: {again}")
@@ -256,6 +325,11 @@ def _train(run: "Run", config: TrainConfig, folder: Path, stopping: Stopping, di
     steps, minutes = run.collector.env_steps, run.wall_s / 60
     print_stdout(f"done: {steps} steps in {minutes:.1f} min. Next: {shlex.join([*EVALUATE, str(folder)])}")
     return 0
+
+
+def _close_logs(run: "Run") -> None:
+    for writer in run.writers:
+        writer.close()
 
 
 def _compile_engine(config: TrainConfig) -> None:
@@ -270,7 +344,11 @@ def _banner(
 ) -> None:
     """Print the first lines of a run. `sizes`: the number of learners, the minutes and the bytes that it may take."""
     learners, minutes, disk = sizes
-    places = {"process": "separate processes, one thread each", "stack": "one stack in this process, one thread"}
+    places = {
+        "process": "separate processes, one thread each",
+        "stack": "one stack in this process, one thread",
+        "ray": f"actors of Ray (cluster {config.ray_address}), one CPU and one thread each",
+    }
     where = places.get(facts["placement"], "this process, one thread")
     if facts["placement"] == "process" and config.link.transport == "tcp":
         where += ", with sockets between them"
@@ -292,93 +370,6 @@ def _banner(
         f"curves: {curves}",
     ):
         print_stdout(line)
-
-
-class Progress:
-    """Shows each logged row: steps, speed, time left, win rates, realised bandwidth.
-
-    It has the win rates of the last evaluation (greedy, then sampled actions) with their 95 % intervals. Without
-    `wins`, because the environment may have none, it has the returns, and win rates too once a battle was won.
-    """
-
-    def __init__(self, display: Display | None = None, *, wins: bool = True) -> None:
-        self._wins = wins
-        self._display = display or PlainLines()
-        self._last: tuple[int, float] | None = None
-        self._evaluated: dict[str, float] = {}
-
-    def __call__(self, run: "Run", metrics: "Metrics") -> None:
-        """Show one logged row."""
-        steps, now = run.collector.env_steps, time.monotonic()
-        before, then = self._last or (0, now - run.wall_s)
-        self._last = (steps, now)
-        self._evaluated = metrics if "eval/win_rate" in metrics else self._evaluated
-        self._wins = self._wins or any(value > 0.0 for tag, value in metrics.items() if tag in WIN_RATES)
-        speed = (steps - before) / max(1e-9, now - then)
-        self._display.show(Row(run, metrics, self._evaluated, speed, self._wins))
-
-
-@dataclass(frozen=True)
-class Row:
-    """A logged row with the present number of steps: a line of text, or a bar and two lines for a live display."""
-
-    run: "Run"
-    metrics: "Metrics"
-    evaluated: "Metrics"
-    """Of the last evaluation."""
-    speed: float = 0.0
-    """Environment steps per second since the row before; 0: there is no row yet."""
-    wins: bool = True
-    """Whether to show win rates; otherwise returns."""
-
-    def _parts(self) -> list[str]:
-        steps, wanted = self.run.collector.env_steps, self.run.env_steps
-        left = max(0, wanted - steps) / self.speed if self.speed else 0.0
-        shown = {
-            "steps": f"{steps}/{wanted}",
-            "steps/s": f"{self.speed:.0f}" if self.speed else "-",
-            "ETA": f"{left / 60:.0f}m{left % 60:02.0f}s" if self.speed else "-",
-            **(self._win_rates() if self.wins else self._returns()),
-            "bandwidth": f"{self.metrics.get('channel/realised_bandwidth', 0.0):.4f}",
-        }
-        return [f"{name} {value}" for name, value in shown.items()]
-
-    def _win_rates(self) -> dict[str, str]:
-        return {
-            "win rate greedy": _with_interval(self.evaluated, "eval/win_rate"),
-            "sampled": _with_interval(self.evaluated, "eval/win_rate_sampled"),
-            "train": _percent(self.metrics.get("train/win_rate", float("nan"))),
-        }
-
-    def _returns(self) -> dict[str, str]:
-        tags = {"return greedy": "eval/return", "sampled": "eval/return_sampled"}
-        shown = {name: f"{self.evaluated[tag]:.4g}" if tag in self.evaluated else "-" for name, tag in tags.items()}
-        return {**shown, "train": f"{self.metrics['train/return']:.4g}" if "train/return" in self.metrics else "-"}
-
-    def __str__(self) -> str:
-        return "  ".join(self._parts())
-
-    def __rich__(self) -> "Group":
-        from rich.columns import Columns
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Column, Table
-
-        steps, speed, eta, *rest = self._parts()
-        head = Table.grid(Column(max_width=BAR_WIDTH), *(Column(no_wrap=True) for _ in range(3)), padding=(0, 2, 0, 0))
-        head.add_row(ProgressBar(self.run.env_steps, self.run.collector.env_steps), steps, speed, eta)
-        return Group(head, Columns(rest, padding=(0, 2)))
-
-
-def _with_interval(metrics: "Metrics", tag: str) -> str:
-    """`75 % [63, 84]`, or `-` before the first evaluation."""
-    if tag not in metrics:
-        return "-"
-    return f"{_percent(metrics[tag])} [{100 * metrics[f'{tag}_low']:.0f}, {100 * metrics[f'{tag}_high']:.0f}]"
-
-
-def _percent(value: float) -> str:
-    return "-" if value != value else f"{100 * value:.0f} %"
 
 
 if __name__ == "__main__":

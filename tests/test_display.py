@@ -15,11 +15,11 @@ from rich.console import Console
 
 from mawm.configs.sweeps import Grid
 from mawm.configs.train import TrainConfig
+from mawm.runtime.training_progress import Row
 from mawm.sweeps.board import SweepTable
 from mawm.sweeps.grid import expand
 from mawm.sweeps.manifest import Entry
 from mawm.sweeps.progress import Progress
-from mawm.train import Row
 
 CHOSEN = "from mawm.runtime.display import choose_display; print(type(choose_display()).__name__)"
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"

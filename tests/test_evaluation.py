@@ -15,7 +15,7 @@ from mawm.build import make_team
 from mawm.configs.presets import load_preset
 from mawm.envs.registry import make_env
 from mawm.evaluation import AgentOutcome, Evaluation, TeamEvaluation, evaluate, evaluate_both, wilson
-from mawm.train import Progress
+from mawm.runtime.training_progress import Progress
 from mawm.types import Ints, Spaces, Step
 
 COLUMNS = ("wins", "battles", "distinct", "low", "high")

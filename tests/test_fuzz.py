@@ -83,8 +83,8 @@ def flag(path: Key) -> str:
 
 
 def told(value: Any, said: str) -> bool:
-    """Whether a message quotes a value, as written or as the number it stands for."""
-    meant = {shown(value), shown(str(value))}
+    """Whether a message quotes a value (of a list, an item): as written, or as the number it stands for."""
+    meant = {shown(value), shown(str(value)), *(map(shown, value) if isinstance(value, list) else ())}
     for kind in (int, float, lambda text: int(Decimal(text))):
         with contextlib.suppress(TypeError, ValueError, ArithmeticError):
             meant.add(shown(kind(str(value))))
@@ -114,6 +114,7 @@ def dry(path: Key) -> st.SearchStrategy[Any]:
         "placement": st.just("inline"),
         "topology": st.sampled_from(["full", "ring", "star", "rings"]),
         "key_file": st.sampled_from(["", "no_such_file"]),
+        "ray_address": st.sampled_from(["auto", "local", "head:6379", "two words", ""]),
         "success": st.sampled_from(["auto", "battle_won", "return>=5", "return>5", "no flag"]),
         "updates_per_step": st.floats(0.0, 1.0),
         "updates_per_behaviour": st.floats(0.1, 10.0),

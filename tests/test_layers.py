@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("mawm", "agents", "envs", "configs", "benchmarks")
 TYPING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 FOLDED = (
-    "agents", "auditing", "benchmarks", "configs", "envs", "filming", "gating", "results", "run_folder", "runtime",
-    "sharing", "storage", "sweeps", "trained", "watching",
+    "agents", "auditing", "benchmarks", "cluster", "configs", "envs", "filming", "gating", "results", "run_folder",
+    "runtime", "sharing", "storage", "sweeps", "trained", "watching",
 )  # fmt: skip
 """Folders: each has one place in the table below, whatever modules it has."""
 
@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sharing", "envs"),
     ("agents", "methods"),
     ("configs", "team"),
-    ("collect", "nonfinite"),
+    ("cluster", "collect", "nonfinite"),
     ("schedule", "evaluation"),
     ("gating", "filming"),
     ("loop",),

@@ -37,7 +37,8 @@ from mawm.run_folder.locate import RunFolder, find_run_folder
 from mawm.run_folder.manifest import read_config, resumed_facts
 from mawm.runtime.import_user_code import load_factory, source_digests
 from mawm.runtime.signals import Stopping
-from mawm.train import Command, Progress, main
+from mawm.runtime.training_progress import Progress
+from mawm.train import Command, main
 
 DEBUG = load_preset("debug")
 OWN = replace(DEBUG, map="odd_env:Plain", method="ippo")

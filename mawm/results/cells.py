@@ -9,8 +9,8 @@ import numpy as np
 from mawm.methods import METHODS
 from mawm.results.record import RunRecord, flat
 
-PLACES = ("seed", "placement", "device", "method")
-"""Settings that may differ within a cell; `placement` and `device` change numbers by rounding at most."""
+PLACES = ("seed", "placement", "ray_address", "on_node_loss", "device", "method")
+"""Settings that may differ within a cell; those of placement and device change numbers by rounding at most."""
 
 
 Key = tuple[str, str, float | None, str]

@@ -11,7 +11,10 @@ from mawm.run_folder.checkpoint import checkpoints
 from mawm.run_folder.manifest import map_digest, read_config, read_facts
 from mawm.run_folder.saver import UNSAVED
 
-MOVABLE = ("env_steps", "placement", "device", "log", "own.timeout_s", "link.transport", "link.key_file")
+MOVABLE = (
+    "env_steps", "placement", "ray_address", "on_node_loss", "device", "log", "own.timeout_s", "link.transport",
+    "link.key_file",
+)  # fmt: skip
 """Settings that may change when a run is continued."""
 BEFORE_SETTINGS = (".lock", ".pid", UNSAVED, "config.json.new")
 """Files that exist before a run's settings are written: a folder with no other files is free."""

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import re
 import secrets
 import signal
 import socket
@@ -23,30 +24,39 @@ from mawm.runtime.processes import STOP_SIGNALS
 LOOPBACK = "127.0.0.1"
 MARK = b"address "
 """Begin of the line with which the holder of a private cluster tells its address."""
+PORT = 6379
+"""The port of a cluster's head, unless `ray start` was told another one."""
+_HAS_PORT = re.compile(r":\d+$")
 REACH_S = 5.0
 """Seconds within which the head of a cluster must accept a connection."""
 LONGEST_TEMP = 24
 """Longest path for temporary files that leaves room for Ray's socket names, which have at most 107 bytes."""
 
 
+def check_installed() -> None:
+    """ValueError if Ray is missing."""
+    if importlib.util.find_spec("ray") is None:
+        raise ValueError("Ray needs a package: pip install -c constraints.txt -e '.[ray]'")
+
+
 @contextlib.contextmanager
 def connect(address: str, cpus: int | None = None) -> Iterator[None]:
     """Ray is connected to a cluster inside this context.
 
-    `address` is `local`, `auto` or HOST:PORT. `local` starts a private cluster, which only this process's user can
-    enter, and ends it with the context; `cpus` is its number of CPUs (default: the cores of this machine). `auto` is
-    the cluster that `ray start` has started on this machine. HOST:PORT is the head of any cluster. ValueError if Ray is
-    missing or no cluster answers. Handlers of SIGINT, SIGTERM and SIGHUP stay as they were.
+    `address` is `local`, `auto`, HOST or HOST:PORT. `local` starts a private cluster, which only this process's user
+    can enter, and ends it with the context; `cpus` is its number of CPUs (default: the cores of this machine). `auto`
+    is the cluster that `ray start` has started on this machine. HOST:PORT is the head of any cluster (HOST alone: port
+    6379). ValueError if Ray is missing or no cluster answers. Handlers of SIGINT, SIGTERM and SIGHUP stay as they were.
 
     Do not import Ray before: it reads its environment variables when it is imported.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise ValueError("Ray needs a package: pip install -c constraints.txt -e '.[ray]'")
+    check_installed()
     with contextlib.ExitStack() as at_end:
         if address == "local":
             at_end.enter_context(_environment(_private_settings()))
             address = at_end.enter_context(_private_cluster(cpus or os.cpu_count() or 1))
         elif address != "auto":
+            address = address if _HAS_PORT.search(address) else f"{address}:{PORT}"
             _check_reachable(address)
         _join(address)
         import ray
@@ -76,7 +86,7 @@ def _check_reachable(address: str) -> None:
     """ValueError unless a process listens at HOST:PORT. Ray itself would try for a long time."""
     host, colon, port = address.rpartition(":")
     if not (colon and host and port.isdecimal()):
-        raise ValueError(f"the address of a Ray cluster must be local, auto or HOST:PORT; got {address!r}")
+        raise ValueError(f"the address of a Ray cluster must be local, auto, HOST or HOST:PORT; got {address!r}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
     except (OSError, OverflowError) as error:

@@ -19,7 +19,7 @@ from mawm.sweeps.progress import Progress, progress_of
 
 TRIES = 2
 """Attempts per run in one call of the sweep; then the run counts as failed."""
-ELSEWHERE = ("env_steps", "placement", "device")
+ELSEWHERE = ("env_steps", "placement", "ray_address", "on_node_loss", "device")
 """Settings that may differ between a run's folder and this sweep: the number of steps, and where it runs."""
 Step = Literal["train", "evaluate", "waiting"]
 

@@ -1,0 +1,1 @@
+"""Learners on the nodes of a Ray cluster."""
