@@ -156,8 +156,9 @@ class TrainConfig:
     """One run."""
 
     map: Annotated[str, Common] = "3m"
-    """Environment: a map of SMAC or SMACv2 (e.g. 10gen_terran_5_vs_5), a map file (.toml), `market` (a trading task for
-    the gate), or your environment of PettingZoo or Gymnasium as module:factory (docs/own_environment.md)."""
+    """Environment: a map of SMAC or SMACv2, a map file, `market`, or your own as module:factory. SMACv2's maps are
+    called, say, 10gen_terran_5_vs_5. A map file ends in .toml. `market` is a trading task for the gate. Your own is of
+    PettingZoo or Gymnasium (docs/own_environment.md)."""
     method: "Annotated[Literal[tuple(METHODS)], Common]" = "both"  # type: ignore[valid-type]
     """Learning method: independent, experience, rollouts, both, centralized, ippo or mappo. Agents share no data
     (independent), experience, rollouts, or both; centralized has one model for the team.
@@ -174,9 +175,9 @@ class TrainConfig:
     """`skirmish`: the embedded engine, without StarCraft II; `smac` or `smacv2`: the original package with StarCraft II
     or a stand-in for it (docs/starcraft.md)."""
     placement: Annotated[Literal["auto", "inline", "process", "stack", "ray"], Common] = "auto"
-    """Processes of learners: `process`, one for each; `inline`, one for all; `stack`, one for all, which learn at once
-    (best on a GPU); `ray`, one for each on the nodes of a cluster (docs/scaling.md); or `auto`. `inline`, `process` and
-    `ray` give equal numbers; `stack` rounds sums in another order."""
+    """Processes of learners: `inline` (one), `process` (one each), `stack` (one, best on a GPU), `ray` (a cluster) or
+    `auto`. `stack` learns for all agents at once and rounds sums in another order; the others give equal numbers.
+    docs/scaling.md describes `ray`."""
     ray_address: str = "auto"
     """Cluster of `--placement ray`: `auto`, the one that `ray start` has started on this machine; `local`, one of this
     run alone, which ends with it; or HOST:PORT of a cluster's head that this machine has joined (port 6379 may be left

@@ -79,8 +79,8 @@ class Command:
     fresh: Annotated[bool, Common] = False
     """Start over in a new folder, even if the run could be continued."""
     resume: Annotated[Path | None, Common] = None
-    """Continue the run in this folder; --env-steps, --placement, --ray-address, --on-node-loss, --device, --log,
-    --own.timeout-s and --link.transport may change."""
+    """Continue the run in this folder, with its settings. These may change: --env-steps, --placement, --ray-address,
+    --on-node-loss, --device, --log, --own.timeout-s, --link.transport and --link.key-file."""
 
 
 def main(args: list[str] | None = None) -> int:

@@ -28,7 +28,12 @@ from mawm.sweeps.slurm_executor import run_in_job
 
 submitit_only = pytest.mark.skipif(not importlib.util.find_spec("submitit"), reason="needs the extra slurm (submitit)")
 ray_only = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="needs the extra ray")
-SLEEP = ("-c", "import time; print('up', flush=True); time.sleep(60)")
+SLEEP = (
+    "-c",
+    "import signal, time\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore SIGINT
+    "print('up', flush=True)\ntime.sleep(60)",
+)
 
 
 def task(folder: Path, *command: str) -> Task:
