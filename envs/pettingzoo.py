@@ -66,12 +66,13 @@ class ParallelVectorEnv:
         self._last_picture: NDArray[np.uint8] | str | None = None
         """Of the battle of row 0 that the last step ended; only if pictures were ever asked for (`_drawn`)."""
         self._opposing = OpposingRewards(self._agents if warn else [])
-        self._counts = [answers.action_count(self._envs[0].action_space(agent), agent) for agent in self._agents]
+        self.action_counts = [answers.action_count(self._envs[0].action_space(agent), agent) for agent in self._agents]
+        """The number of actions of each agent, without those that only pad its mask."""
         seen = self._reset(0, 0)[0]
         self._lengths = {agent: len(answers.flat(agent, seen[agent])) for agent in self._agents}
         obs_size = max(self._lengths.values())
         names = tuple(map(str, self._agents))
-        self.spaces = Spaces(len(self._agents), max(self._counts), obs_size, 0, limit, names, conversion)
+        self.spaces = Spaces(len(self._agents), max(self.action_counts), obs_size, 0, limit, names, conversion)
         self._battles = np.arange(batch, dtype=np.int64) - batch
         self._played: list[list[Ints]] = [[] for _ in range(batch)]
         self._gone: list[dict[Any, bool]] = [{} for _ in range(batch)]
@@ -245,7 +246,7 @@ class ParallelVectorEnv:
             padded[i, :length] = answers.of_length(f"the observation of {agent}", row, length)
             mask = obs[agent].get("action_mask") if isinstance(obs[agent], dict) else None
             mask = info.get("action_mask") if mask is None else mask
-            count = self._counts[i]
+            count = self.action_counts[i]
             avail[i, :count] = True if mask is None else answers.mask_of(agent, mask, count)
             avail[i, 0] |= agent in ended and not avail[i].any()
         return padded, avail, alive

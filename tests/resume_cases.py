@@ -42,7 +42,7 @@ BUSY = {
         "updates_per_step": 0.07,
         "updates_per_behaviour": 0.7,
         "keep_checkpoints": 100,
-        "log_every": 3 * ROUND,
+        "log_every": 4 * ROUND,  # the save on the way lies between two rows of the log
         "eval_every": 5 * ROUND,
         "eval_battles": 2,
         "save_every": 5 * ROUND,

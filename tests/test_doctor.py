@@ -303,3 +303,18 @@ def test_examination_tells_a_failing_seed_test_from_battles_that_do_not_repeat()
     assert "two copies gave equal answers" in advice["PettingZoo's seed test fails"]
     advice = {remark.fault: remark.advice for remark in examine("test_doctor:Poor", 1, 60).remarks}
     assert "draw every random number" in advice["PettingZoo's seed test fails"]
+
+
+class FewerActions(Plain):
+    """One agent has three actions and the other one two; all are allowed."""
+
+    def spaces_of(self, agent: str) -> Any:
+        """Two actions for blue."""
+        kept = super().spaces_of(agent)
+        return kept if agent == "red" else (kept[0], self.__dict__.setdefault("two", spaces.Discrete(2)))
+
+
+def test_share_of_allowed_actions_does_not_count_actions_that_an_agent_does_not_have() -> None:
+    found = examine("test_doctor:FewerActions", 3, 60)
+    assert found.facts["allowed share of actions"] == 1.0
+    assert any("all actions are allowed" in sentence for sentence in found.sentences)

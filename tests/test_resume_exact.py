@@ -164,6 +164,8 @@ MADE_ANEW = {
 """Pieces that may be dropped without an effect, and in which case ("": in all)."""
 CONSTANT = (
     "battles/rows",  # how many there are
+    "run: agents",  # the names of the agents
+    "exploration.slow",  # it waits until the policy is no longer uniform, which takes longer than these runs
     "agent_1: intrinsic", "channel.delivery",  # nothing, where neither has a memory; in other cases what they have
     "rollouts.picks.", "rollouts.selector.losses",  # of a rollout nobody counts phases, and it has one loss alone
     "run: wall_s",

@@ -64,6 +64,8 @@ class Examination:
 class Played:
     """What random battles showed. T steps of N agents."""
 
+    action_counts: list[int]
+    """The number of actions of each agent."""
     obs: list[np.ndarray] = field(default_factory=list)
     """Observations (N, O) of each step."""
     alive: list[np.ndarray] = field(default_factory=list)
@@ -95,7 +97,7 @@ def examine(name: str, battles: int, limit: int, seed: int = 0, success: str = A
     found.facts["environment"] = name
     found.facts["battles repeat under a seed"] = repeats = _repeats(name, limit, seed)
     found.facts["PettingZoo's tests"] = _pettingzoo_tests(name, found, repeats)
-    spaces, played = made.spaces, Played()
+    spaces, played = made.spaces, Played(made.action_counts)
     made.watch(played.said.append)
     env = with_success(CheckedEnv(made, name), success)
     try:
@@ -310,7 +312,8 @@ def _reward_unit(spaces: Spaces, played: Played) -> float:
 def _masks(spaces: Spaces, played: Played, found: Examination) -> None:
     """How many actions are allowed, and how often agents are dead."""
     avail, alive = np.array(played.avail), np.array(played.alive)
-    allowed = float(avail[alive].mean()) if alive.any() else 0.0
+    own = np.array(played.action_counts)
+    allowed = float(avail[alive].sum() / (alive * own).sum()) if alive.any() else 0.0
     found.facts["allowed share of actions"], found.facts["dead share"] = allowed, float(1.0 - alive.mean())
     words = "all actions are allowed" if allowed == 1.0 else f"masks allow {100 * allowed:.0f} % of the actions"
     found.sentences.append(
