@@ -28,7 +28,7 @@ from mawm.run_folder.checkpoint import Loaded
 from mawm.run_folder.run_state import parts_of, restore
 from mawm.run_folder.saver import Saver
 from mawm.runtime.console import print_stderr
-from mawm.runtime.ray_cluster import connect
+from mawm.runtime.ray_cluster import connect, is_connected
 from mawm.schedule import Schedule
 from mawm.seeds import named_generator
 from mawm.sharing.broadcast import Broadcaster
@@ -259,11 +259,13 @@ def make_team(config: TrainConfig, spaces: Spaces, device: str, placement: str) 
 
 
 def cluster_of(config: TrainConfig, learners: int) -> AbstractContextManager[None]:
-    """A context in which Ray is connected to the cluster of a run; nothing for other placements.
+    """A context in which Ray is connected to the cluster of a run.
 
-    ValueError if Ray is not installed, or if no cluster answers.
+    It does nothing for other placements, and if Ray is connected already (after a rollback). ValueError if Ray is not
+    installed, or if no cluster answers.
     """
-    return connect(config.ray_address, learners) if config.placement == "ray" else nullcontext()
+    needed = config.placement == "ray" and not is_connected()
+    return connect(config.ray_address, learners) if needed else nullcontext()
 
 
 def workers_of(config: TrainConfig, placement: str, learners: int, cores: int) -> int:

@@ -177,30 +177,32 @@ def _train_through_losses(
 ) -> int:
     """Train. With `on_node_loss = "rollback"` a run that loses a learner begins again at its newest checkpoint.
 
-    That is what the same command would do in a new process. LearnerLost is raised otherwise, after a request to stop,
-    and after `ROLLBACKS` rollbacks to the same checkpoint.
+    That is what the same command would do in a new process, but it stays connected to its cluster: a process that
+    leaves Ray and joins it again, soon after the loss of a node, can crash in Ray's own code. LearnerLost is raised
+    otherwise, after a request to stop, and after `ROLLBACKS` rollbacks to the same checkpoint.
     """
     from mawm.run_folder.checkpoint import checkpoints
 
     begun, tries, at = command_line, 0, -1
-    while True:
-        try:
-            with contextlib.ExitStack() as at_end:
-                return _prepare_and_train(config, command, resumed, begun, at_end, stopping)
-        except LearnerLost as error:
-            stopping.stop = None  # from here to the next round a signal ends the process at once
-            saved = max((checkpoint.env_steps for checkpoint in checkpoints(error.folder)), default=0)
-            tries, at = tries + 1 if saved == at else 1, saved
-            if config.on_node_loss == "stop" or stopping.number or tries > ROLLBACKS:
-                raise
-            print_stderr(f"{error.lost}; rollback to {saved} steps with new learners on the nodes that are left")
-            command, resumed = replace(command, run_dir=error.folder, fresh=False), error.folder if saved else None
-            begun = f"{command_line}  # rollback to {saved} steps: {error.lost}"
+    with contextlib.ExitStack() as cluster:
+        while True:
+            try:
+                with contextlib.ExitStack() as at_end:
+                    return _prepare_and_train(config, command, resumed, begun, at_end, cluster, stopping)
+            except LearnerLost as error:
+                stopping.stop = None  # from here to the next round a signal ends the process at once
+                saved = max((checkpoint.env_steps for checkpoint in checkpoints(error.folder)), default=0)
+                tries, at = tries + 1 if saved == at else 1, saved
+                if config.on_node_loss == "stop" or stopping.number or tries > ROLLBACKS:
+                    raise
+                print_stderr(f"{error.lost}; rollback to {saved} steps with new learners on the nodes that are left")
+                command, resumed = replace(command, run_dir=error.folder, fresh=False), error.folder if saved else None
+                begun = f"{command_line}  # rollback to {saved} steps: {error.lost}"
 
 
 def _prepare_and_train(
     config: TrainConfig, command: Command, resumed: Path | None, command_line: str, at_end: contextlib.ExitStack,
-    stopping: Stopping,
+    cluster: contextlib.ExitStack, stopping: Stopping,
 ) -> int:  # fmt: skip
     from mawm import build  # torch and numba load only once the command line is right
     from mawm.estimates import estimate_minutes, most_bytes
@@ -239,7 +241,7 @@ def _prepare_and_train(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     members = members_of(config, env.spaces)
     placement = build.resolve_placement(config, len(members), device, cores)
-    at_end.enter_context(build.cluster_of(config, len(members)))
+    cluster.enter_context(build.cluster_of(config, len(members)))
     facts = _facts(config, folder, resume, command_line, device=device, placement=placement, cores=cores)
     build.write_config(folder, config, facts)
     workers = build.workers_of(config, placement, len(members), cores)

@@ -39,6 +39,11 @@ def check_installed() -> None:
         raise ValueError("Ray needs a package: pip install -c constraints.txt -e '.[ray]'")
 
 
+def is_connected() -> bool:
+    """Whether this process is connected to a cluster."""
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+
 @contextlib.contextmanager
 def connect(address: str, cpus: int | None = None) -> Iterator[None]:
     """Ray is connected to a cluster inside this context.

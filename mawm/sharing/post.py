@@ -1,6 +1,7 @@
 """Letters from agent to agent over ZeroMQ sockets (`--link.transport tcp`, the extra `link`)."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ class Post:
                     f"{self.names[self.agent]} waited {self.patience_s:g} s for the {kind} of {names} and has not all "
                     "of it: the process or the network there has failed"
                 )
-            ready = dict(poller.poll(round(1000 * left)))
+            ready = dict(poller.poll(math.ceil(1000 * left)))
             if self._events in ready:
                 self._hear_event()
             if self._inbox in ready:

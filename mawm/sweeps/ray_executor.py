@@ -82,7 +82,7 @@ class RayTask:
         if code is not None:
             return f"ended ({self._error or f'exit code {code}'})"
         if not ray.wait([self._where], timeout=0)[0]:
-            return "queued (no node has a free CPU yet)"
+            return "queued (its process starts, or waits for a free CPU)"
         try:
             return f"running ({ray.get(self._where)})"
         except ray.exceptions.RayActorError as error:

@@ -1,10 +1,12 @@
 """The runs of a sweep as jobs of SLURM, by the package submitit. Its local jobs stand in for a cluster in tests."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -61,7 +63,8 @@ class SlurmExecutor:
         if not self._local:
             self._queue.update_parameters(job_name=f"mawm-{task.name}")
         try:
-            job = self._queue.submit(run_in_job, task)
+            with _without_ctrl_c() if self._local else contextlib.nullcontext():
+                job = self._queue.submit(run_in_job, task)
         except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
             raise RefusedError(f"SLURM does not take the job of {task.name} ({' '.join(str(error).split())})") from None
         write_whole(record, json.dumps({"job": job.job_id}) + "\n")
@@ -74,6 +77,20 @@ class SlurmExecutor:
             return None
         job = SlurmJob(self._queue.job_class(self._queue.folder, number))
         return job if job.state() in (*QUEUED, *RUNNING) else None
+
+
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes that are started inside this context ignore SIGINT.
+
+    The terminal sends Ctrl-C to the sweep and also to submitit's processes, which would end at once, with a traceback
+    and before their runs are saved. The sweep alone must get it: it notifies each job.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class SlurmJob:
