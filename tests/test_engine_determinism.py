@@ -42,7 +42,7 @@ import hashlib, numpy as np
 from mawm.envs.skirmish.vector import SkirmishVectorEnv
 env = SkirmishVectorEnv("3m", 2, 11)
 step, rng, digest = env.reset(), np.random.default_rng(5), hashlib.sha256()
-for _ in range(6):
+for _ in range(3):
     step = env.step(np.where(step.avail, rng.random(step.avail.shape), -1.0).argmax(2))
     for array in (step.obs, step.state, step.avail, step.reward, env.bodies):
         digest.update(np.ascontiguousarray(array).tobytes())

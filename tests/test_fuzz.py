@@ -23,7 +23,7 @@ from mawm.configs.train import TrainConfig
 from mawm.sharing.selectors import SELECTORS
 from mawm.train import Command, configure, main
 
-EXAMPLES = [(90, 20, 6), pytest.param(17_500, 2_000, 500, marks=pytest.mark.slow)]
+EXAMPLES = [(60, 15, 4), pytest.param(17_500, 2_000, 500, marks=pytest.mark.slow)]
 """Numbers of examples: settings in files, command lines, and runs."""
 RELAXED: dict[str, Any] = {
     "deadline": None, "database": None, "derandomize": True, "suppress_health_check": list(HealthCheck),

@@ -50,7 +50,7 @@ def test_games_play_the_battles_of_their_rows_and_report_ends_like_the_engine() 
     ("fault", "said"),
     [
         ("crash", "GameCrashed: the game ended or gave an error"),
-        ("kill", "was killed by SIGKILL"),
+        pytest.param("kill", "was killed by SIGKILL", marks=pytest.mark.slow),
         ("hang", "no answer within 2 s"),
         ("nan", "reward holds nan"),
     ],
