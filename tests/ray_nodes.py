@@ -47,6 +47,8 @@ class Nodes:
             self._kill(next(iter(self._cluster.worker_nodes)))
         while len(self._cluster.worker_nodes) < count:
             self.add()
+        # A killed node counts as alive until it has missed several heartbeats: a run would wait for its CPU.
+        self._cluster.wait_for_nodes(timeout=60)
 
     def kill(self, place: str) -> None:
         """Kill all processes of a node, named as in `Team.places`."""
