@@ -60,7 +60,7 @@ class SlurmConfig:
     minutes: Annotated[int, Interval(ge=1, le=10**6)] = 240
     """Time limit of a job. A run that needs more continues in a second job."""
     notice_s: Annotated[int, Interval(ge=1, le=3600)] = 90
-    """Seconds before the time limit at which a run is told to save and end."""
+    """Seconds before the time limit at which a run gets the signal to save and end."""
     cpus_per_task: Annotated[int, Interval(ge=1, le=1024)] = 1
     """CPUs of a job. A run has one thread."""
     mem: str = "4GB"

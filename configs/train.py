@@ -63,9 +63,9 @@ class LinkConfig:
     """Number of rounds from the sending of a message to its arrival; with 0 it arrives in the round in which it is
     sent."""
     topology: str = "full"
-    """Which agent hears which: `full`, `ring`, `star`, or a file. full: each hears all others. ring: each hears the one
-    before it. star: agent_0 hears all others, and they hear only agent_0. A file has lines SENDER,RECEIVER with the
-    names of channel.csv, say agent_0,agent_2; # begins a comment."""
+    """Which agent receives from which: `full`, `ring`, `star`, or a file. full: each from all others. ring: each from
+    the one before it. star: agent_0 from all others, and they only from agent_0. A file has lines SENDER,RECEIVER with
+    the names of channel.csv, say agent_0,agent_2; # begins a comment."""
 
     transport: Literal["driver", "tcp"] = "driver"
     """Way of the messages from agent to agent. driver: through the process of the training loop. tcp: from process to

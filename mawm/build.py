@@ -36,10 +36,10 @@ from mawm.sharing.budgets import BUDGETS, Budget, StepBudget, Unlimited
 from mawm.sharing.channel import Channel
 from mawm.sharing.codec import Wire, origin_of, rollout_bytes, segment_bytes
 from mawm.sharing.deliveries import DELIVERIES, Delivery
+from mawm.sharing.endpoint import Endpoint
 from mawm.sharing.ledger import ledger_file
 from mawm.sharing.link import Link
-from mawm.sharing.linked_learner import LinkedLearner, connect_all, origin_of_letter, read_secret
-from mawm.sharing.post import Post
+from mawm.sharing.linked_learner import LinkedLearner, connect_all, origin_of_envelope, read_secret
 from mawm.sharing.provenance import Gate
 from mawm.sharing.selectors import AllOrNone, make_selector
 from mawm.sharing.topology import edges_of
@@ -109,7 +109,7 @@ def make_linked_learner(index: int, *, config: TrainConfig, spaces: Spaces, devi
     """Learner `index` with sockets to the other learners; picklable by reference."""
     names = learner_names(members_of(config, spaces))
     edges = edges_of(config.link.topology, names)
-    post = Post(
+    endpoint = Endpoint(
         index,
         names,
         receivers=[receiver for sender, receiver in edges if sender == index],
@@ -117,12 +117,12 @@ def make_linked_learner(index: int, *, config: TrainConfig, spaces: Spaces, devi
         largest=max(largest_items(config, spaces)),
     )
     return LinkedLearner(
-        make_learner(index, config=config, spaces=spaces, device=device), post, read_secret(config.link.key_file)
+        make_learner(index, config=config, spaces=spaces, device=device), endpoint, read_secret(config.link.key_file)
     )
 
 
 def over_tcp(config: TrainConfig, learners: int) -> bool:
-    """Whether messages travel between the learners' processes; a single learner has nobody to send to."""
+    """Whether messages travel between the learners' processes; a single learner sends nothing."""
     return config.link.transport == "tcp" and learners > 1
 
 
@@ -296,7 +296,7 @@ def make_run(
     write_ledger = Retrying(ledger_file(folder / "channel.csv", resume_at), "channel.csv", print_stderr)
     logs = [*(writer.rows for writer in writers if isinstance(writer, RetryingWriter)), write_ledger]
     names = learner_names(team.members)
-    origin = origin_of_letter if over_tcp(config, len(names)) else origin_of
+    origin = origin_of_envelope if over_tcp(config, len(names)) else origin_of
     saver = Saver(folder, config.schedule.keep_checkpoints, logs, print_stderr)
 
     def write_film(env_steps: int, gif: bytes, size: tuple[int, int]) -> None:
@@ -338,16 +338,16 @@ def temporary_run(config: TrainConfig, cores: int = 1) -> Iterator[Run]:
         link=replace(config.link, transport="driver"),
         placement="inline" if config.placement == "ray" else config.placement,
     )
-    with ExitStack() as at_end:
-        env = at_end.enter_context(closing(make_env(config, "train", config.schedule.battles)))
+    with ExitStack() as cleanup:
+        env = cleanup.enter_context(closing(make_env(config, "train", config.schedule.battles)))
         config = with_agents(config, env.spaces.agents)
-        explorer_hook = at_end.enter_context(closing(make_explorer_hook(config, env.spaces)))
-        folder = Path(at_end.enter_context(tempfile.TemporaryDirectory()))
+        explorer_hook = cleanup.enter_context(closing(make_explorer_hook(config, env.spaces)))
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
         placement = resolve_placement(config, len(members_of(config, env.spaces)), "cpu", cores)
-        team = at_end.enter_context(closing(make_team(config, env.spaces, "cpu", placement)))
+        team = cleanup.enter_context(closing(make_team(config, env.spaces, "cpu", placement)))
         run = make_run(config, env, team, explorer_hook, folder, lambda *_: None, None)
         for writer in run.writers:
-            at_end.callback(writer.close)
+            cleanup.callback(writer.close)
         yield run
 
 

@@ -72,8 +72,8 @@ def main(args: list[str] | None = None) -> int:
     command = _parsed(sys.argv[1:] if args is None else args)
     if command.share and not command.replace:
         fail("--share is the share of steps in which agents are taken over; name them with --replace AGENT:random")
-    with environment_faults(), contextlib.ExitStack() as at_end:
-        return _play(command, at_end)
+    with environment_faults(), contextlib.ExitStack() as cleanup:
+        return _play(command, cleanup)
 
 
 def _parsed(args: list[str]) -> Command:
@@ -125,7 +125,7 @@ def _conditions(command: Command, run: "TrainedRun") -> "list[Condition]":
     return [Condition(AS_TRAINED, run.config), *shifted, *maps, *replaced]
 
 
-def _play(command: Command, at_end: contextlib.ExitStack) -> int:
+def _play(command: Command, cleanup: contextlib.ExitStack) -> int:
     # torch and numba load only once the command line is right
     from mawm.envs.registry import environment_of, names_success
     from mawm.envs.starcraft.packages import game_name
@@ -137,7 +137,7 @@ def _play(command: Command, at_end: contextlib.ExitStack) -> int:
     with user_errors():
         check_folder(command.run)
     with user_errors(f"{command.run}: "):
-        env = at_end.enter_context(contextlib.closing(_environment(read_config(command.run), command.episodes)()))
+        env = cleanup.enter_context(contextlib.closing(_environment(read_config(command.run), command.episodes)()))
         run = load_run(command.run, env.spaces)
     with user_errors():
         conditions = _conditions(command, run)

@@ -60,7 +60,7 @@ def main(args: list[str] | None = None) -> int:
     out = command.out or Path("runs") / (Path(command.preset).stem if command.preset else "sweep")
     from mawm.sweeps.open_executor import check_executor, open_executor
 
-    with contextlib.ExitStack() as at_end:
+    with contextlib.ExitStack() as cleanup:
         try:
             grids = load_sweep(command.preset) if command.preset else [command.grid]
             if not command.dry_run:
@@ -72,7 +72,7 @@ def main(args: list[str] | None = None) -> int:
             from mawm.sweeps.session import open_folder
 
             lock, manifest = open_folder(out, runs)
-            executor = at_end.enter_context(open_executor(command.place, out))
+            executor = cleanup.enter_context(open_executor(command.place, out))
             runner = Runner(out, runs, manifest, command.place.jobs, lock, executor)
             manifest.add_command(shlex.join(["python", "-m", "mawm.sweep", *args]))
         except (ValueError, OSError) as error:

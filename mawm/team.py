@@ -277,7 +277,8 @@ class ProcessTeam(Team):
         return results
 
     def _receive(self, worker: int) -> Any:
-        # A worker may wait for messages of another one that has died. So the first death is reported, whoever is asked.
+        # A worker may wait for messages of another one that has died. So the first death is reported, also if it is
+        # that of a worker that was not asked.
         ready = wait([self._pipes[worker], *(process.sentinel for process in self._processes)])
         if self._pipes[worker] not in ready:
             worker = next(w for w, process in enumerate(self._processes) if process.sentinel in ready)

@@ -187,8 +187,8 @@ def _train_through_losses(
     with contextlib.ExitStack() as cluster:
         while True:
             try:
-                with contextlib.ExitStack() as at_end:
-                    return _prepare_and_train(config, command, resumed, begun, at_end, cluster, stopping)
+                with contextlib.ExitStack() as cleanup:
+                    return _prepare_and_train(config, command, resumed, begun, cleanup, cluster, stopping)
             except LearnerLost as error:
                 stopping.stop = None  # from here to the next round a signal ends the process at once
                 saved = max((checkpoint.env_steps for checkpoint in checkpoints(error.folder)), default=0)
@@ -201,7 +201,7 @@ def _train_through_losses(
 
 
 def _prepare_and_train(
-    config: TrainConfig, command: Command, resumed: Path | None, command_line: str, at_end: contextlib.ExitStack,
+    config: TrainConfig, command: Command, resumed: Path | None, command_line: str, cleanup: contextlib.ExitStack,
     cluster: contextlib.ExitStack, stopping: Stopping,
 ) -> int:  # fmt: skip
     from mawm import build  # torch and numba load only once the command line is right
@@ -214,10 +214,10 @@ def _prepare_and_train(
     from mawm.team import WorkerDied
 
     device = build.resolve_device_of(config)
-    env = at_end.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
+    env = cleanup.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
     config = with_agents(config, env.spaces.agents)
     build.check_room(config, env.spaces)
-    explorer_hook = at_end.enter_context(contextlib.closing(make_explorer_hook(config, env.spaces)))
+    explorer_hook = cleanup.enter_context(contextlib.closing(make_explorer_hook(config, env.spaces)))
     place = RunFolder(resumed, begun=True) if resumed else find_run_folder(config, command.run_dir, command.fresh)
     folder = place.folder
     if place.begun and (order := read_config(folder).own.agents) not in ((), config.own.agents):
@@ -225,9 +225,9 @@ def _prepare_and_train(
         explorer_hook.close()
         env.close()
         config = with_agents(config, order)
-        env = at_end.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
-        explorer_hook = at_end.enter_context(contextlib.closing(make_explorer_hook(config, env.spaces)))
-    at_end.callback(FolderLock(folder).release)
+        env = cleanup.enter_context(contextlib.closing(make_env(config, "train", config.schedule.battles)))
+        explorer_hook = cleanup.enter_context(contextlib.closing(make_explorer_hook(config, env.spaces)))
+    cleanup.callback(FolderLock(folder).release)
     place.clear()
     resume = newest(folder) if place.begun else None
     if resume is not None and resume.env_steps >= config.env_steps:
@@ -251,7 +251,7 @@ def _prepare_and_train(
     display = PlainLines() if is_own(config.map) else choose_display()
     try:
         with _closing(build.make_team(config, env.spaces, device, placement)) as team:
-            _tell_places(team, config, folder, facts, 0 if resume is None else resume.env_steps)
+            _report_nodes(team, config, folder, facts, 0 if resume is None else resume.env_steps)
             progress = Progress(display, wins=names_success(config))
             run = build.make_run(config, env, team, explorer_hook, folder, progress, resume)
             return _train(run, config, folder, stopping, display)
@@ -270,21 +270,21 @@ def _closing(team: "Team") -> Iterator["Team"]:
     team.close()
 
 
-def _tell_places(team: "Team", config: TrainConfig, folder: Path, facts: dict[str, Any], env_steps: int) -> None:
+def _report_nodes(team: "Team", config: TrainConfig, folder: Path, facts: dict[str, Any], env_steps: int) -> None:
     """Print the nodes of the learners, and how they differ from this machine; config.json gets both.
 
-    A difference that an earlier command has told is not told again.
+    A difference that an earlier command has printed is not printed again.
     """
     from mawm.build import write_config
 
     if not team.places:
         return
     print_stdout(f"nodes: {', '.join(team.places)}")
-    told = facts["not_exact"]
+    recorded = facts["not_exact"]
     for line in team.differences:
-        if not any(earlier.endswith(f": {line}") for earlier in told):
-            told.append(f"from {env_steps} steps on: {line}")
-            print_stderr(f"not exact {told[-1]}")
+        if not any(earlier.endswith(f": {line}") for earlier in recorded):
+            recorded.append(f"from {env_steps} steps on: {line}")
+            print_stderr(f"not exact {recorded[-1]}")
     write_config(folder, config, {**facts, "nodes": team.places})
 
 

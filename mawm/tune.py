@@ -50,9 +50,9 @@ def main(args: list[str] | None = None) -> int:
     """Parse, check, try, print. Exit codes: 0 done, 1 no trial has a value, 2 a user error, 130 and 143 stopped."""
     args = sys.argv[1:] if args is None else args
     command = parse(Command, prog="python -m mawm.tune", description=DESCRIPTION, args=args)
-    with contextlib.ExitStack() as at_end:
+    with contextlib.ExitStack() as cleanup:
         try:
-            trials, runner = _prepared(command, shlex.join(["python", "-m", "mawm.tune", *args]), at_end)
+            trials, runner = _prepared(command, shlex.join(["python", "-m", "mawm.tune", *args]), cleanup)
         except (ValueError, OSError) as error:
             fail(str(error))
         except KeyboardInterrupt:
@@ -60,7 +60,7 @@ def main(args: list[str] | None = None) -> int:
         return _run(trials, runner, command.best)
 
 
-def _prepared(command: Command, command_line: str, at_end: contextlib.ExitStack) -> tuple["Trials", "Runner"]:
+def _prepared(command: Command, command_line: str, cleanup: contextlib.ExitStack) -> tuple["Trials", "Runner"]:
     """The study and its runner. ValueError for a wrong setting, search space or folder, or a missing package."""
     from mawm.sweeps.open_executor import check_executor, open_executor
 
@@ -87,7 +87,7 @@ def _prepared(command: Command, command_line: str, at_end: contextlib.ExitStack)
     out = command.out or Path("runs") / f"tune-{Path(command.space).stem}"
     lock, manifest = open_folder(out, [])
     study = open_study(out, config, dimensions)
-    executor = at_end.enter_context(open_executor(command.place, out))
+    executor = cleanup.enter_context(open_executor(command.place, out))
     runner = Runner(out, [], manifest, command.place.jobs, lock, executor)
     trials = Trials(study, config, dimensions, base, command.trials)
     trials.continue_trials(runner)

@@ -61,11 +61,11 @@ def main(args: list[str] | None = None) -> int:
         if path.suffix != suffix:
             fail(f"{flag} {path}: the {kind} file; give a name that ends in {suffix}")
         make_parent(flag, path)
-    with environment_faults(), contextlib.ExitStack() as at_end:
-        return _watch(command, out, at_end)
+    with environment_faults(), contextlib.ExitStack() as cleanup:
+        return _watch(command, out, cleanup)
 
 
-def _watch(command: Command, out: Path, at_end: contextlib.ExitStack) -> int:
+def _watch(command: Command, out: Path, cleanup: contextlib.ExitStack) -> int:
     # torch and numba load only once the command line is right
     from mawm.filming.drawing import film_of
     from mawm.filming.gif import gif_of
@@ -77,7 +77,7 @@ def _watch(command: Command, out: Path, at_end: contextlib.ExitStack) -> int:
     gif, no_gif = None, ""
     with user_errors(f"{command.run}: "):
         settings = replace(read_config(command.run), seed=command.seed)
-        env = at_end.enter_context(contextlib.closing(recordable(settings, "test")))
+        env = cleanup.enter_context(contextlib.closing(recordable(settings, "test")))
         trained = load_run(command.run, env.spaces)
         if command.agent >= env.spaces.n_agents:
             last = env.spaces.n_agents - 1

@@ -69,7 +69,7 @@ METHODS: dict[str, dict[str, Any]] = {
 """Methods and gates."""
 CHANNELS: dict[str, dict[str, Any]] = {
     "both, as printed and late": {"sharing": {"selector": "gaussian", "channel": "stale", "stale_rounds": 3}},
-    "both, one purse, at random": {"sharing": {"channel": "random", "budget_bytes_per_step": 400.0}},
+    "both, one shared budget, at random": {"sharing": {"channel": "random", "budget_bytes_per_step": 400.0}},
     "both, their own": {"sharing": {"channel": "self", "wire": "float16"}},
     "both, shuffled": {"sharing": {"channel": "shuffled"}},
     "both, lost and late": {"link": {"loss": 0.3, "delay": 2, "topology": "ring"}},

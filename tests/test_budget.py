@@ -49,7 +49,7 @@ def test_byte_budget_holds_over_every_stretch_of_steps(
     for passed, sizes in rounds:
         steps += passed
         budget.advance(steps)
-        budget.advance(steps)  # the second kind of item that pays from the same purse
+        budget.advance(steps)  # the second kind of item that uses the same budget
         sent.append((passed, sum(size for size in sizes if budget.spend(size))))
     for start in range(len(sent)):
         for end in range(start + 1, len(sent) + 1):

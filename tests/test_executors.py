@@ -44,10 +44,10 @@ def test_local_executor_starts_answers_and_stops(tmp_path: Path) -> None:
     executor = LocalExecutor()
     started = executor.start(task(tmp_path, *SLEEP))
     wait_until(lambda: (tmp_path / "logs" / "out").read_text() == "up\n")
-    assert started.poll() is None and started.ask().startswith("running (process ")
+    assert started.poll() is None and started.status().startswith("running (process ")
     started.stop()
     wait_until(lambda: started.poll() is not None)
-    assert started.ask() == f"ended (exit code {started.poll()})"
+    assert started.status() == f"ended (exit code {started.poll()})"
     assert "KeyboardInterrupt" in (tmp_path / "logs" / "log").read_text()
 
 
@@ -100,7 +100,7 @@ class Scripted:
         """The exit code."""
         return self.code
 
-    def ask(self) -> str:
+    def status(self) -> str:
         """The exit code, as text."""
         return f"ended ({self.code})"
 

@@ -1,4 +1,4 @@
-"""The imperfect network between agents: what is lost, what is late, who hears whom, and how a run goes on."""
+"""The imperfect network between agents: lost and late messages, topologies, and how a run goes on."""
 
 import re
 from collections import Counter
@@ -48,7 +48,7 @@ def boxes_of(round_number: int, sizes: list[int]) -> list[Outbox]:
     return boxes
 
 
-def heard(channel: Channel, rounds: int, sizes: list[int]) -> list[list[list[bytes]]]:
+def received(channel: Channel, rounds: int, sizes: list[int]) -> list[list[list[bytes]]]:
     return [channel.exchange(KIND, boxes_of(number, sizes)) for number in range(rounds)]
 
 
@@ -58,7 +58,7 @@ def from_sender(inbox: list[bytes], sender: int) -> list[bytes]:
 
 def test_share_of_lost_messages_is_within_its_binomial_interval_on_every_edge() -> None:
     channel = channel_of(3, {"loss": 0.3})
-    heard(channel, 10, [200, 200, 200])
+    received(channel, 10, [200, 200, 200])
     rows = channel.close_ledger(1)
     assert len(rows) == 6
     for row in rows:  # six edges: 4 standard deviations of a binomial number
@@ -88,7 +88,7 @@ def test_topologies_connect_the_agents_that_they_name() -> None:
 @pytest.mark.parametrize("topology", ["ring", "star"])
 def test_agents_receive_only_over_the_edges_of_the_topology(topology: str) -> None:
     channel = channel_of(4, {"topology": topology})
-    (inboxes,) = heard(channel, 1, [2, 2, 2, 2])
+    (inboxes,) = received(channel, 1, [2, 2, 2, 2])
     edges = edges_of(topology, names_of(4))
     assert {(message[0], i) for i, inbox in enumerate(inboxes) for message in inbox} == edges
     rows = channel.close_ledger(1)
@@ -99,11 +99,11 @@ def test_agents_receive_only_over_the_edges_of_the_topology(topology: str) -> No
 
 
 def test_losses_of_an_edge_do_not_depend_on_messages_of_other_edges() -> None:
-    quiet, busy = (heard(channel_of(3, {"loss": 0.5}), 30, sizes) for sizes in ([4, 0, 0], [4, 7, 1]))
+    quiet, busy = (received(channel_of(3, {"loss": 0.5}), 30, sizes) for sizes in ([4, 0, 0], [4, 7, 1]))
     for receiver in (1, 2):
         assert [each[receiver] for each in quiet] == [from_sender(each[receiver], 0) for each in busy]
     assert [each[1] for each in quiet] != [each[2] for each in quiet], "each receiver has its own draws"
-    ring = heard(channel_of(3, {"loss": 0.5, "topology": "ring"}), 30, [4, 7, 1])
+    ring = received(channel_of(3, {"loss": 0.5, "topology": "ring"}), 30, [4, 7, 1])
     assert [each[1] for each in ring] == [each[1] for each in quiet]
 
 
@@ -114,7 +114,7 @@ def test_interrupted_link_goes_on_with_the_same_losses_and_messages_under_way(
     monkeypatch.setattr("mawm.sharing.deliveries.scramble", lambda message, rng: rng.permutation([*message]).tobytes())
     link, sharing = {"loss": 0.4, "delay": 3, "topology": "star"}, {"channel": channel, "stale_rounds": 2}
     straight, first, resumed = (channel_of(3, link, **sharing) for _ in range(3))
-    expected = heard(straight, 12, [3, 1, 2])
+    expected = received(straight, 12, [3, 1, 2])
     before = [first.exchange(KIND, boxes_of(number, [3, 1, 2])) for number in range(5)]
     resumed.load_state(first.state(), first.arrays())
     after = [resumed.exchange(KIND, boxes_of(number, [3, 1, 2])) for number in range(5, 12)]
@@ -158,7 +158,7 @@ def test_ledger_balances_sent_with_delivered_lost_and_under_way(
 
 def test_items_that_are_lost_or_late_are_logged_and_lost_bytes_count_as_sent() -> None:
     channel = channel_of(2, {"loss": 0.5, "delay": 2})
-    heard(channel, 20, [3, 3])
+    received(channel, 20, [3, 3])
     metrics = channel.metrics(env_steps=1)
     lost, late, waiting = (metrics[f"channel/{KIND}/{name}_items"] for name in ("lost", "late", "under_way"))
     assert lost > 0 and late > 0 and lost + late + waiting == metrics["channel/sent_items"] == 120
@@ -168,7 +168,10 @@ def test_items_that_are_lost_or_late_are_logged_and_lost_bytes_count_as_sent() -
 @pytest.mark.parametrize("delay", [0, 2])
 def test_control_self_delivers_as_many_messages_as_the_real_channel_over_the_same_link(delay: int) -> None:
     link = {"loss": 0.3, "delay": delay, "topology": "ring"}
-    real, own = heard(channel_of(3, link), 20, [2, 3, 1]), heard(channel_of(3, link, channel="self"), 20, [2, 3, 1])
+    real, own = (
+        received(channel_of(3, link), 20, [2, 3, 1]),
+        received(channel_of(3, link, channel="self"), 20, [2, 3, 1]),
+    )
     assert [list(map(len, each)) for each in own] == [list(map(len, each)) for each in real]
     assert all(message[0] == i for each in own for i, inbox in enumerate(each) for message in inbox)
 
@@ -178,7 +181,7 @@ def test_perfect_link_changes_no_delivery_and_no_saved_state() -> None:
     delivery = delivery_of(config, names_of(3))
     assert config == DEBUG and type(delivery).__name__ == "Direct"
     channel = channel_of(3, {})
-    heard(channel, 2, [1, 1, 1])
+    received(channel, 2, [1, 1, 1])
     assert channel.state().keys() == {"tallies", "delivered", "ledger", "delivery"} and channel.arrays() == {}
     assert not any("lost" in tag or "late" in tag for tag in channel.metrics(1))
     old = channel.state()  # as versions without a link wrote it
@@ -213,7 +216,7 @@ FILES = {
 @pytest.mark.parametrize("text", FILES, ids=lambda text: text[:24])
 def test_wrong_topology_file_is_refused_with_its_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "edges.csv"
-    path.write_text(f"# who hears whom\n{text}")
+    path.write_text(f"# a comment\n{text}")
     with pytest.raises(ValueError, match=re.escape(FILES[text])) as refused:
         edges_of(str(path), names_of(3))
     assert str(path) in str(refused.value) and "\n" not in str(refused.value)
@@ -234,7 +237,7 @@ def test_topology_file_names_edges_and_an_unknown_topology_is_refused(tmp_path: 
 
 def test_damaged_waiting_messages_are_refused() -> None:
     channel = channel_of(2, {"delay": 1})
-    heard(channel, 1, [1, 1])
+    received(channel, 1, [1, 1])
     arrays = {name: np.zeros_like(array) for name, array in channel.arrays().items()}
     with pytest.raises((IndexError, DamagedError)):
         channel_of(2, {"delay": 1}).load_state(channel.state(), arrays)

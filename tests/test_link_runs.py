@@ -152,21 +152,21 @@ def test_interrupted_run_over_sockets_saves_and_leaves_no_process(tmp_path: Path
 
 PEER = """
 import sys
-from mawm.sharing.post import Letter, Post
+from mawm.sharing.endpoint import Envelope, Endpoint
 me, hosts, ports, rounds = int(sys.argv[1]), sys.argv[2].split(","), sys.argv[3].split(","), int(sys.argv[4])
-post = Post(me, ("agent_0", "agent_1"), [1 - me], [1 - me], 5000, hosts[me], port=int(ports[me]))
-post.connect([f"tcp://{host}:{port}" for host, port in zip(hosts, ports)], bytes(32))
+endpoint = Endpoint(me, ("agent_0", "agent_1"), [1 - me], [1 - me], 5000, hosts[me], port=int(ports[me]))
+endpoint.connect([f"tcp://{host}:{port}" for host, port in zip(hosts, ports)], bytes(32))
 def messages_of(agent, number):
     return [bytes([agent, number, k]) * 1000 for k in range(5)]
 for number in range(rounds):
-    post.send("rollouts", messages_of(me, number))
+    endpoint.send("rollouts", messages_of(me, number))
     expected = messages_of(1 - me, number)
     from mawm.sharing.frames import digest_of
-    letters = [Letter(1 - me, k, m[:48], len(m), digest_of(m)) for k, m in enumerate(expected)]
-    assert post.collect("rollouts", letters) == expected
+    envelopes = [Envelope(1 - me, k, m[:48], len(m), digest_of(m)) for k, m in enumerate(expected)]
+    assert endpoint.collect("rollouts", envelopes) == expected
 print("equal", flush=True)
 sys.stdin.read()  # the other side may still read
-post.close()
+endpoint.close()
 """
 
 

@@ -98,7 +98,9 @@ def test_actor_that_ends_in_an_update_is_named_and_its_update_is_not_repeated(jo
         team.close(at_once=True)
 
 
-def test_cluster_without_room_for_all_learners_is_told_in_time(joined: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cluster_without_room_for_all_learners_is_reported_in_time(
+    joined: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     joined.keep(3)
     monkeypatch.setattr(ray_team, "ROOM_S", 2.0)
     began = time.monotonic()
@@ -180,15 +182,15 @@ def other_version(folder: Path) -> str:
     return os.pathsep.join([str(folder), SETTINGS["PYTHONPATH"]])
 
 
-def test_node_with_another_version_is_told_once_and_recorded(nodes: Nodes, tmp_path: Path) -> None:
+def test_node_with_another_version_is_printed_once_and_recorded(nodes: Nodes, tmp_path: Path) -> None:
     nodes.keep(2)
     nodes.add(PYTHONPATH=other_version(tmp_path / "other"))
     folder = tmp_path / "run"
     code, _, err = finish(train(folder, *on(nodes, "--env-steps", "100")))
-    told = read_facts(folder)["not_exact"]
-    assert code == 0 and err == f"mawm: not exact {told[0]}\n" and len(told) == 1
+    found = read_facts(folder)["not_exact"]
+    assert code == 0 and err == f"mawm: not exact {found[0]}\n" and len(found) == 1
     assert re.fullmatch(
-        r"from 0 steps on: agent \d on node 127\.0\.0\.1 \(\w{8}\) has numpy 1\.99\.0, this machine \S+", told[0]
+        r"from 0 steps on: agent \d on node 127\.0\.0\.1 \(\w{8}\) has numpy 1\.99\.0, this machine \S+", found[0]
     )
     assert len(read_facts(folder)["nodes"]) == 3
 
@@ -196,10 +198,10 @@ def test_node_with_another_version_is_told_once_and_recorded(nodes: Nodes, tmp_p
 def lose_a_node(nodes: Nodes, folder: Path, *more: str) -> tuple[Started, str]:
     """A run on the cluster whose agent 1 loses its node after the first checkpoint; the node's name."""
     process = train(folder, *on(nodes, *more))
-    told = re.search("nodes: (.*)", read_until(process.stdout, "nodes: "))
-    assert told is not None
+    found = re.search("nodes: (.*)", read_until(process.stdout, "nodes: "))
+    assert found is not None
     wait_until(lambda: bool(checkpoints(folder)), process)
-    place = told[1].split(", ")[1]
+    place = found[1].split(", ")[1]
     nodes.kill(place)
     return process, place
 
@@ -251,7 +253,7 @@ def test_local_cluster_joins_no_killed_one_and_leaves_nothing(
     assert not (Path(home["HOME"]) / ".ray").exists()
 
 
-def test_address_of_a_killed_cluster_is_told_in_one_line(home: dict[str, str], tmp_path: Path) -> None:
+def test_address_of_a_killed_cluster_is_reported_in_one_line(home: dict[str, str], tmp_path: Path) -> None:
     code, _, err = finish(train(tmp_path / "run", "--placement", "ray", "--ray-address", "127.0.0.1:9", **home))
     assert code == 2 and err.count("\n") == 1, err
     assert err.startswith("mawm: no Ray cluster answers at '127.0.0.1:9'")

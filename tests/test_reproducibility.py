@@ -40,17 +40,17 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 SHARING = {
     "self": ("--channel", "self", "--bandwidth", "1"),
-    "purse": ("--selector", "random", "--bandwidth", "0.9", "--budget-bytes-per-step", "40"),
+    "shared budget": ("--selector", "random", "--bandwidth", "0.9", "--budget-bytes-per-step", "40"),
 }
 
 
-@pytest.mark.parametrize("name", ["self", "purse"])
+@pytest.mark.parametrize("name", ["self", "shared budget"])
 def test_self_channel_and_byte_budget_hold_in_a_run(name: str, tmp_path: Path) -> None:
     debug_run(tmp_path, 400, sharing=SHARING[name])
     rows = [row for row in rows_of(tmp_path) if row["bytes"] != "0"]
     assert rows
     last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
-    if name == "purse":
+    if name == "shared budget":
         assert 0 < last["channel/bytes_per_env_step"] <= 40
     else:
         assert {row["sender"] == row["receiver"] for row in rows} == {True}

@@ -13,10 +13,10 @@ from mawm.results.study import Study
 @pytest.mark.parametrize(
     ("low", "high", "verdicts"),
     [
-        (0.02, 0.20, ("holds", "holds", "cannot be told with these seeds")),
+        (0.02, 0.20, ("holds", "holds", "cannot be decided with these seeds")),
         (0.06, 0.20, ("holds", "holds", "does not hold")),
         (-0.04, 0.04, ("does not hold", "holds", "holds")),
-        (-0.20, 0.20, ("cannot be told with these seeds",) * 3),
+        (-0.20, 0.20, ("cannot be decided with these seeds",) * 3),
         (-0.20, -0.06, ("does not hold", "does not hold", "holds")),
     ],
 )
@@ -26,7 +26,7 @@ def test_verdicts_by_the_interval_of_a_difference(low: float, high: float, verdi
 
 
 def test_a_claim_needs_three_seeds() -> None:
-    assert above(Estimate(0.5, float("nan"), float("nan"), 2)) == "cannot be told: fewer than three seeds"
+    assert above(Estimate(0.5, float("nan"), float("nan"), 2)) == "cannot be decided: fewer than three seeds"
 
 
 def write_cell(folder: Path, name: str, method: str, levels: list[float], bandwidth: float = 0.05) -> None:

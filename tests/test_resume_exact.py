@@ -159,7 +159,7 @@ MADE_ANEW = {
     "explorers/collector/first": "",  # explorers have no memory that a new battle would clear
     "learned_from": "open",  # each round's explorers say it again
     "exploration.won": "",  # told before each update
-    "experience.budget": "both, one purse, at random",  # the rollouts' is the same one
+    "experience.budget": "both, one shared budget, at random",  # the rollouts' is the same one
 }
 """Pieces that may be dropped without an effect, and in which case ("": in all)."""
 CONSTANT = (
@@ -179,7 +179,14 @@ NAMED = (
     "evolved_at",
 )  # fmt: skip
 """The pieces that the fast suite drops one by one."""
-MUTATED = ("policy", "open", "both, one purse, at random", "both, as printed and late", "both, lost and late", "ippo")
+MUTATED = (
+    "policy",
+    "open",
+    "both, one shared budget, at random",
+    "both, as printed and late",
+    "both, lost and late",
+    "ippo",
+)
 
 
 def half_played(case: str, folder: Path) -> Played:

@@ -163,7 +163,7 @@ class TriedTask:
         """The exit code."""
         return self.code
 
-    def ask(self) -> str:
+    def status(self) -> str:
         """The exit code, as text."""
         return f"ended ({self.code})"
 

@@ -26,7 +26,7 @@ def facts_here() -> Facts:
 
 
 def _processor() -> str:
-    """The model of the processor, say `Intel(R) Xeon(R) Processor`; the architecture where Linux does not tell it."""
+    """The model of the processor, say `Intel(R) Xeon(R) Processor`; the architecture where Linux does not give it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -75,11 +75,11 @@ class RayTeam(Team):
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         self._ray: Any = ray
-        with contextlib.ExitStack() as at_failure:
+        with contextlib.ExitStack() as cleanup_on_failure:
             group = _reserved(len(members))
             self._remove_group: Callable[[], Any] = partial(remove_placement_group, group)
             self._actors: list[Any] = []
-            at_failure.callback(self.close, at_once=True)
+            cleanup_on_failure.callback(self.close, at_once=True)
             for i in range(len(members)):
                 actor = ray.remote(LearnerActor).options(
                     num_cpus=1, max_restarts=0, max_task_retries=0, max_concurrency=1, runtime_env=_variables(),
@@ -87,7 +87,7 @@ class RayTeam(Team):
                 )  # fmt: skip
                 self._actors.append(actor.remote())
             self.build(make, prepare)
-            at_failure.pop_all()
+            cleanup_on_failure.pop_all()
 
     def build(self, make: MakeLearner, prepare: Callable[[], None]) -> None:
         """Let each actor build its learner, in place of the one it had."""

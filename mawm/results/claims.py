@@ -44,8 +44,8 @@ def not_above(gain: Estimate) -> str:
 
 def _verdict(gain: Estimate, holds: bool, fails: bool) -> str:
     if math.isnan(gain.low):
-        return "cannot be told: fewer than three seeds"
-    return "holds" if holds else "does not hold" if fails else "cannot be told with these seeds"
+        return "cannot be decided: fewer than three seeds"
+    return "holds" if holds else "does not hold" if fails else "cannot be decided with these seeds"
 
 
 @dataclass(frozen=True)

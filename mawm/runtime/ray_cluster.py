@@ -23,9 +23,9 @@ from mawm.runtime.processes import STOP_SIGNALS
 
 LOOPBACK = "127.0.0.1"
 MARK = b"address "
-"""Begin of the line with which the holder of a private cluster tells its address."""
+"""Begin of the line with which the holder of a private cluster prints its address."""
 PORT = 6379
-"""The port of a cluster's head, unless `ray start` was told another one."""
+"""The port of a cluster's head, unless `ray start` got another one."""
 _HAS_PORT = re.compile(r":\d+$")
 REACH_S = 5.0
 """Seconds within which the head of a cluster must accept a connection."""
@@ -56,17 +56,17 @@ def connect(address: str, cpus: int | None = None) -> Iterator[None]:
     Do not import Ray before: it reads its environment variables when it is imported.
     """
     check_installed()
-    with contextlib.ExitStack() as at_end:
+    with contextlib.ExitStack() as cleanup:
         if address == "local":
-            at_end.enter_context(_environment(_private_settings()))
-            address = at_end.enter_context(_private_cluster(cpus or os.cpu_count() or 1))
+            cleanup.enter_context(_environment(_private_settings()))
+            address = cleanup.enter_context(_private_cluster(cpus or os.cpu_count() or 1))
         elif address != "auto":
             address = address if _HAS_PORT.search(address) else f"{address}:{PORT}"
             _check_reachable(address)
         _join(address)
         import ray
 
-        at_end.callback(ray.shutdown)
+        cleanup.callback(ray.shutdown)
         yield
 
 

@@ -45,7 +45,7 @@ class Channel:
         self._delivered: dict[tuple[str, str, str], int] = {}
         self._wire_bytes = dict.fromkeys(KINDS, 0)
         """The cumulative bytes on the sockets of all agents; 0 if messages pass through the driver."""
-        self._fates = {kind: {"lost_items": 0, "late_items": 0} for kind in KINDS}
+        self._network_counts = {kind: {"lost_items": 0, "late_items": 0} for kind in KINDS}
         """The cumulative counts of messages that an imperfect network lost, and that arrived late."""
 
     def exchange(self, kind: str, outboxes: list[Outbox]) -> list[list[bytes]]:
@@ -56,15 +56,15 @@ class Channel:
                 self._count_sender(kind, sender, outbox.counts)
                 self._wire_bytes[kind] += outbox.wire_bytes
         arrived = self.delivery.deliver(kind, outboxes)
-        self._count_fates(kind)
+        self._count_lost_and_late(kind)
         inboxes: list[list[bytes]] = []
         for receiver, messages in zip(self.names, arrived, strict=True):
             inboxes.append([message for sender, message in messages if self._admits(kind, sender, receiver, message)])
         return inboxes
 
-    def _count_fates(self, kind: str) -> None:
-        fate, totals = self.delivery.fate, self._fates[kind]
-        for name, counts in (("lost", fate.lost), ("late", fate.late)):
+    def _count_lost_and_late(self, kind: str) -> None:
+        round_counts, totals = self.delivery.network_counts, self._network_counts[kind]
+        for name, counts in (("lost", round_counts.lost), ("late", round_counts.late)):
             totals[f"{name}_items"] += counts.total()
             for (sender, receiver), count in counts.items():
                 self.ledger.add(kind, self.names[sender], self.names[receiver], **{name: count})
@@ -110,7 +110,7 @@ class Channel:
     def _link_metrics(self) -> Metrics:
         under_way = self.delivery.under_way()
         out: Metrics = {}
-        for kind, counts in self._fates.items():
+        for kind, counts in self._network_counts.items():
             out |= {f"channel/{kind}/{name}": float(count) for name, count in counts.items()}
             waiting = sum(count for (of, _), count in under_way.items() if of == kind)
             out[f"channel/{kind}/under_way_items"] = float(waiting)
@@ -133,7 +133,7 @@ class Channel:
             "delivered": [[*edge, size] for edge, size in self._delivered.items()],
             "ledger": self.ledger.state(),
             "delivery": self.delivery.state(),
-            **({"fates": self._fates} if self.delivery.imperfect else {}),
+            **({"network_counts": self._network_counts} if self.delivery.imperfect else {}),
             **({"wire_bytes": self._wire_bytes} if any(self._wire_bytes.values()) else {}),
         }
 
@@ -146,7 +146,7 @@ class Channel:
         self.delivery.load_arrays(arrays)
         self._wire_bytes |= state.get("wire_bytes", {})
         if self.delivery.imperfect:
-            self._fates = {kind: dict(counts) for kind, counts in state["fates"].items()}
+            self._network_counts = {kind: dict(counts) for kind, counts in state["network_counts"].items()}
 
 
 def _shares(tally: Counts, env_steps: int) -> Metrics:

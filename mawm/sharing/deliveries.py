@@ -15,11 +15,12 @@ from mawm.types import Saved
 
 
 @dataclass(frozen=True)
-class Fate:
-    """The numbers of messages of each edge that were lost in a round, and that arrived in it though sent earlier."""
+class NetworkCounts:
+    """For each edge the number of messages that were lost in a round, and of those that arrived late in it."""
 
     lost: Counter[Edge] = field(default_factory=Counter)
     late: Counter[Edge] = field(default_factory=Counter)
+    """Messages that were sent in an earlier round."""
 
 
 class Delivery(Saved):
@@ -27,8 +28,8 @@ class Delivery(Saved):
 
     imperfect: bool = False
     """Whether the messages cross a network that loses or delays some of them (`--link`)."""
-    fate: Fate = Fate()
-    """What the network did to messages in the last `deliver`."""
+    network_counts: NetworkCounts = NetworkCounts()
+    """The lost and the late messages of the last `deliver`."""
 
     def deliver(self, kind: str, outboxes: list[Outbox]) -> Inboxes:
         """The messages for each learner."""
@@ -39,7 +40,7 @@ class Delivery(Saved):
         return link(self)
 
     def reaches(self, sender: int, receiver: int) -> bool:
-        """Whether what a sender broadcasts is sent to a receiver."""
+        """Whether the messages of a sender are sent to a receiver."""
         return sender != receiver
 
     def under_way(self) -> Counter[tuple[str, Edge]]:
@@ -106,46 +107,47 @@ KEPT = 64
 class Own(Delivery):
     """Each learner receives copies of its own last messages, in the number that the real channel would deliver.
 
-    The real channel (`road`) is the network if there is one. So a learner gets a copy for each message that would have
-    arrived in this round: lost messages are not replaced, and delayed ones are replaced when they would arrive.
+    `network` delivers as the real channel would, with its losses and delays. So a learner gets a copy for each message
+    that would have arrived in this round: lost messages are not replaced, and delayed ones are replaced when they would
+    arrive.
 
     A learner that has sent no message yet receives none. The number due to it is carried over to later rounds.
     """
 
     def __init__(self) -> None:
-        self.road: Delivery = Direct()
+        self.network: Delivery = Direct()
         self._sent: dict[str, list[deque[bytes]]] = {}
         self._owed: dict[str, list[int]] = {}
 
     @property
     def imperfect(self) -> bool:  # type: ignore[override]
         """Whether the real channel is imperfect."""
-        return self.road.imperfect
+        return self.network.imperfect
 
     @property
-    def fate(self) -> Fate:  # type: ignore[override]
-        """What the network would have done to the real messages."""
-        return self.road.fate
+    def network_counts(self) -> NetworkCounts:  # type: ignore[override]
+        """The real messages that the network would have lost or delivered late."""
+        return self.network.network_counts
 
     def over(self, link: Callable[[Delivery], Delivery]) -> Delivery:
         """The same, in the number that the real channel would deliver over this network."""
-        self.road = link(self.road)
+        self.network = link(self.network)
         return self
 
     def reaches(self, sender: int, receiver: int) -> bool:
         """Whether the real channel has this edge."""
-        return self.road.reaches(sender, receiver)
+        return self.network.reaches(sender, receiver)
 
     def under_way(self) -> Counter[tuple[str, Edge]]:
         """Messages under way on the real channel, and on the edge of a learner to itself the copies carried over."""
         carried = {(kind, (i, i)): n for kind, owed in self._owed.items() for i, n in enumerate(owed)}
-        return self.road.under_way() + Counter(carried)
+        return self.network.under_way() + Counter(carried)
 
     def deliver(self, kind: str, outboxes: list[Outbox]) -> Inboxes:
         """The messages for each learner."""
         sent = self._sent.setdefault(kind, [deque(maxlen=KEPT) for _ in outboxes])
         owed = self._owed.setdefault(kind, [0] * len(outboxes))
-        due = self.road.deliver(kind, outboxes)
+        due = self.network.deliver(kind, outboxes)
         received: Inboxes = []
         for i, (box, own) in enumerate(zip(outboxes, sent, strict=True)):
             own.extend(box.messages)
@@ -161,8 +163,8 @@ class Own(Delivery):
         sent = {
             kind: [[base64.b85encode(m).decode() for m in own] for own in queues] for kind, queues in self._sent.items()
         }
-        road = {"road": self.road.state()} if self.imperfect else {}
-        return {"sent": sent, "owed": {kind: owed.copy() for kind, owed in self._owed.items()}, **road}
+        network = {"network": self.network.state()} if self.imperfect else {}
+        return {"sent": sent, "owed": {kind: owed.copy() for kind, owed in self._owed.items()}, **network}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
@@ -172,15 +174,15 @@ class Own(Delivery):
         }
         self._owed = {kind: list(map(int, owed)) for kind, owed in state["owed"].items()}
         if self.imperfect:
-            self.road.load_state(state["road"])
+            self.network.load_state(state["network"])
 
     def arrays(self) -> Arrays:
         """The messages under way on the real channel."""
-        return self.road.arrays()
+        return self.network.arrays()
 
     def load_arrays(self, arrays: Arrays) -> None:
         """Continue from `arrays`."""
-        self.road.load_arrays(arrays)
+        self.network.load_arrays(arrays)
 
 
 Scramble = Callable[[bytes, np.random.Generator], bytes]

@@ -1,6 +1,6 @@
 """The frames in which messages travel from agent to agent: a header, one message, and a code that proves the key.
 
-Layout, little-endian: magic "MAWL", version, type (letter or end), kind of item, round, sender, number, size of the
+Layout, little-endian: magic "MAWL", version, type (message or end), kind of item, round, sender, number, size of the
 message; then the message; then the first 16 bytes of the HMAC-SHA256 of everything before it. No pickle.
 """
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 MAGIC = b"MAWL"
 VERSION = 1
-LETTER, END = 0, 1
-"""Types of frames. An END has no message; its number is the count of the letters that its sender sent in the round."""
+MESSAGE, END = 0, 1
+"""Types of frames. An END has no message; its number is the count of the messages that its sender sent in the round."""
 _HEADER = struct.Struct("<4sBBBBQIII")
 CODE_BYTES = 16
 """Bytes of the code at the end of a frame."""
@@ -34,7 +34,7 @@ class Frame:
     round: int
     sender: int
     number: int
-    """Of a letter: its place among those of its sender in the round. Of an END: their count."""
+    """Of a message: its place among those of its sender in the round. Of an END: their count."""
     message: bytes = b""
 
     def encode(self, key: bytes) -> bytes:
@@ -51,7 +51,7 @@ def decode(data: bytes, key: bytes, largest: int) -> Frame:
     _, version, kind_of_frame, kind, _, number_of_round, sender, number, size = _HEADER.unpack_from(data)
     if size > largest:
         raise FrameError(f"a frame that announces {size:,} bytes; a message has at most {largest:,}")
-    if version != VERSION or kind_of_frame not in (LETTER, END) or len(data) != OVERHEAD + size:
+    if version != VERSION or kind_of_frame not in (MESSAGE, END) or len(data) != OVERHEAD + size:
         raise FrameError(f"a frame of {len(data):,} bytes, version {version}, that does not fit its header")
     if not hmac.compare_digest(_code(data[:-CODE_BYTES], key), data[-CODE_BYTES:]):
         raise FrameError("a frame with another key")

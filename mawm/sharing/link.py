@@ -1,4 +1,4 @@
-"""A model of an imperfect network: lost messages, late messages, and agents that hear only some other agents."""
+"""A model of an imperfect network: lost messages, late messages, and connections between only some agents."""
 
 from collections import Counter
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from mawm.seeds import named_generator
 from mawm.sharing.broadcast import Outbox
-from mawm.sharing.deliveries import Delivery, Fate
+from mawm.sharing.deliveries import Delivery, NetworkCounts
 from mawm.sharing.topology import Edges
 from mawm.sharing.waiting import Arrays, Inboxes, Waiting
 
@@ -17,7 +17,7 @@ class Link(Delivery):
 
     A message crosses an edge (sender, receiver). It is dropped if `edges` lacks this edge. Otherwise it is lost with
     probability `loss`: one draw a message, from the generator of the edge and of the kind of item. So the draws of one
-    edge do not depend on the messages of another one. What is not lost arrives `delay` rounds later.
+    edge do not depend on the messages of another one. A message that is not lost arrives `delay` rounds later.
 
     A message from a receiver to itself crosses every topology.
     """
@@ -52,7 +52,7 @@ class Link(Delivery):
                     kept[receiver].append((sender, message))
         arrived = self._waiting.exchange(kind, kept)
         late = Counter((sender, receiver) for receiver, inbox in enumerate(arrived) for sender, _ in inbox)
-        self.fate = Fate(lost, late if self._waiting.rounds else Counter())
+        self.network_counts = NetworkCounts(lost, late if self._waiting.rounds else Counter())
         return arrived
 
     def _rng(self, kind: str, sender: int, receiver: int) -> np.random.Generator:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 
 from mawm.sharing.broadcast import Outbox
 from mawm.sharing.codec import origin_of
-from mawm.sharing.post import Letter, Post
+from mawm.sharing.endpoint import Endpoint, Envelope
 from mawm.types import Metrics, Origin, Segment
 
 SHORTEST_KEY, LONGEST_KEY = 16, 4096
@@ -16,50 +16,50 @@ SHORTEST_KEY, LONGEST_KEY = 16, 4096
 
 
 class LinkedLearner:
-    """A learner with a `Post`: the driver sees letters in the place of messages. All other calls go to the learner.
+    """A learner with an `Endpoint`: the driver gets envelopes in place of messages. Other calls go to the learner.
 
     A process of the team makes it, or any other actor with the same calls.
     """
 
-    def __init__(self, learner: Any, post: Post, secret: bytes) -> None:
-        self.learner, self.post, self.secret = learner, post, secret
+    def __init__(self, learner: Any, endpoint: Endpoint, secret: bytes) -> None:
+        self.learner, self.endpoint, self.secret = learner, endpoint, secret
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.learner, name)
 
     def address(self) -> str:
         """The address at which the other learners reach this one."""
-        return self.post.address
+        return self.endpoint.address
 
     def connect(self, addresses: Sequence[str], *, session: bytes) -> None:
-        """Connect to the learners that hear this one."""
-        self.post.connect(addresses, session, self.secret)
+        """Connect to the learners that receive from this one."""
+        self.endpoint.connect(addresses, session, self.secret)
 
     def offer_segments(self, segments: list[Segment], *, env_steps: int) -> Outbox:
-        """Send the segments that the learner broadcasts; the outbox has their letters."""
+        """Send the segments that the learner broadcasts; the outbox has their envelopes."""
         return self._sent("experience", self.learner.offer_segments(segments, env_steps=env_steps))
 
     def offer_rollouts(self, *, env_steps: int) -> Outbox:
-        """Send the rollouts that the learner broadcasts; the outbox has their letters."""
+        """Send the rollouts that the learner broadcasts; the outbox has their envelopes."""
         return self._sent("rollouts", self.learner.offer_rollouts(env_steps=env_steps))
 
     def _sent(self, kind: str, outbox: Outbox) -> Outbox:
-        letters, wire_bytes = self.post.send(kind, outbox.messages)
-        # The channel asks of a message only its length and its origin; a letter has both.
-        return replace(outbox, messages=cast(list[bytes], letters), wire_bytes=wire_bytes)
+        envelopes, wire_bytes = self.endpoint.send(kind, outbox.messages)
+        # The channel asks of a message only its length and its origin; an envelope has both.
+        return replace(outbox, messages=cast(list[bytes], envelopes), wire_bytes=wire_bytes)
 
-    def admit(self, letters: list[Letter]) -> Metrics:
-        """Collect the experience of these letters, and let the learner keep it."""
-        return cast(Metrics, self.learner.admit(self.post.collect("experience", letters)))
+    def admit(self, envelopes: list[Envelope]) -> Metrics:
+        """Collect the experience of these envelopes, and let the learner keep it."""
+        return cast(Metrics, self.learner.admit(self.endpoint.collect("experience", envelopes)))
 
-    def fit_behaviour(self, letters: list[Letter], *, env_steps: int, share_won: float = 0.0) -> Metrics:
-        """Collect the rollouts of these letters, and take gradient steps with them."""
-        messages = self.post.collect("rollouts", letters)
+    def fit_behaviour(self, envelopes: list[Envelope], *, env_steps: int, share_won: float = 0.0) -> Metrics:
+        """Collect the rollouts of these envelopes, and take gradient steps with them."""
+        messages = self.endpoint.collect("rollouts", envelopes)
         return cast(Metrics, self.learner.fit_behaviour(messages, env_steps=env_steps, share_won=share_won))
 
     def close(self) -> None:
         """Close the sockets."""
-        self.post.close()
+        self.endpoint.close()
 
 
 class Calls(Protocol):
@@ -70,14 +70,14 @@ class Calls(Protocol):
 
 
 def connect_all(team: Calls, learners: int) -> None:
-    """Tell every linked learner of a team the addresses of all, and a random number of this start of the run."""
+    """Give every linked learner of a team the addresses of all, and a random number of this start of the run."""
     addresses = team.call(LinkedLearner.address)
     team.call(LinkedLearner.connect, [addresses] * learners, session=secrets.token_bytes(32))
 
 
-def origin_of_letter(letter: Any) -> Origin:
-    """The origin in the header of a letter's message."""
-    return origin_of(letter.header)
+def origin_of_envelope(envelope: Any) -> Origin:
+    """The origin in the header of the message of an envelope."""
+    return origin_of(envelope.header)
 
 
 def read_secret(key_file: str) -> bytes:

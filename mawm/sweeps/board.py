@@ -149,13 +149,13 @@ def job_line(runner: Runner, job: Job) -> str:
         "evaluate": " (final evaluation)",
         "waiting": " (by a process of an earlier sweep)",
     }[job.step]
-    said = "" if runner.executor.name == "local" or job.task is None else f", {job.task.ask()}"
+    said = "" if runner.executor.name == "local" or job.task is None else f", {job.task.status()}"
     return f"  {job.run.name:<32} {progress.env_steps:>9,} of {wanted:,} steps  {rates}{step}{said}"
 
 
 def _step(runner: Runner, job: Job) -> str:
     """What an active run does: `queued`, or its step."""
-    queued = runner.executor.name != "local" and job.task is not None and job.task.ask().startswith("queued")
+    queued = runner.executor.name != "local" and job.task is not None and job.task.status().startswith("queued")
     return "queued" if queued else STEPS[job.step]
 
 

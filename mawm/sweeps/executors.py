@@ -36,8 +36,8 @@ class Started(Protocol):
     def poll(self) -> int | None:
         """The exit code, or LOST; None as long as the task waits or runs."""
 
-    def ask(self) -> str:
-        """The executor's word on the task, in one line. It begins with `queued`, `running` or `ended`."""
+    def status(self) -> str:
+        """The state of the task, in one line. It begins with `queued`, `running` or `ended`."""
 
     def stop(self) -> None:
         """Let the run save and end; at the second call it ends at once. A task that waits is taken out of the queue."""
@@ -63,7 +63,7 @@ class LocalProcess:
         """The exit code; None while the process runs."""
         return self._process.poll()
 
-    def ask(self) -> str:
+    def status(self) -> str:
         """The number of the process, or its exit code."""
         code = self.poll()
         return f"running (process {self._process.pid})" if code is None else f"ended (exit code {code})"

@@ -74,7 +74,7 @@ class RayTask:
             ray.kill(self._actor)
         return self._code
 
-    def ask(self) -> str:
+    def status(self) -> str:
         """Where the task runs, or how it ended."""
         import ray
 

@@ -168,7 +168,7 @@ class Runner:
         code = job.task.poll()
         if code is not None:
             self.active.remove(job)
-            self._ended(job, code, job.task.ask())
+            self._ended(job, code, job.task.status())
 
     def _ended(self, job: Job, code: int, said: str) -> None:
         """Decide what follows the end of a task: the evaluation, another attempt, or nothing."""

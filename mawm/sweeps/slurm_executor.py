@@ -22,7 +22,7 @@ NOT_LISTED = "UNKNOWN"
 """submitit's word for a job that the accounting does not list yet."""
 SAME_NOTICE_S = 5.0
 """Seconds within which several signals are one notice: at preemption SLURM may send SIGTERM and SIGUSR2."""
-LOOK_S = 0.2
+POLL_S = 0.2
 """Seconds between two checks whether a job's process has ended."""
 SHARED_DISK_S = 15.0
 """Seconds in which the result of a job that has ended appears on this machine's view of the shared disk."""
@@ -104,22 +104,22 @@ class SlurmJob:
         self._stops = 0
 
     def state(self) -> str:
-        """The job's state in the words of SLURM, as its accounting said when it was asked last."""
+        """The job's state in the words of SLURM, from the last answer of its accounting."""
         words = str(self._job.state).split()  # as in `CANCELLED by 1000`
         return words[0].rstrip("+") if words else NOT_LISTED
 
     def poll(self) -> int | None:
-        """The exit code; LOST if the job was told to end before it was done, or has ended without an exit code."""
+        """The exit code; LOST if the job got a notice before it was done, or has ended without an exit code."""
         if self._code is None:
             self._code = self._look()
         return self._code
 
-    def ask(self) -> str:
+    def status(self) -> str:
         """The job's number and state."""
         code, state = self.poll(), self.state()
         if code is not None:
-            said = self._error or (state if code == LOST else f"exit code {code}")
-            return f"ended (job {self._job.job_id}: {said})"
+            reason = self._error or (state if code == LOST else f"exit code {code}")
+            return f"ended (job {self._job.job_id}: {reason})"
         return f"{'running' if state in RUNNING else 'queued'} (job {self._job.job_id}: {state})"
 
     def stop(self) -> None:
@@ -178,6 +178,6 @@ def run_in_job(task: Task) -> int:
         process.send_signal(signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGUSR2,))
     while process.poll() is None:  # `wait` would delay the handler if a thread of numpy gets the signal
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
     code = process.returncode
     return LOST if notices and code else code

@@ -68,7 +68,7 @@ def _described(config: TuningConfig, dimensions: tuple[Dimension, ...]) -> dict[
 
 @dataclass
 class Trial:
-    """A trial that is not told yet."""
+    """A trial whose value Optuna does not have yet."""
 
     runs: list[PlannedRun]
     handle: Any
@@ -78,7 +78,7 @@ class Trial:
 
 
 class Trials:
-    """Called once per round with the runner: reports evaluations, prunes, tells values, and asks for more trials."""
+    """Called once per round with the runner: reports to Optuna, prunes, and asks for more trials."""
 
     def __init__(
         self, study: Any, config: TuningConfig, dimensions: tuple[Dimension, ...], base: TrainConfig, count: int
@@ -200,7 +200,7 @@ class Trials:
                 return
 
     def _tell(self, trial: Trial, runner: Runner) -> None:
-        """Tell the trial's value if all its runs are done; give it up if one has failed."""
+        """Give Optuna the trial's value if all its runs are done; end the trial if a run has failed."""
         if trial not in self.open:
             return
         entries = [runner.manifest.runs[run.name] for run in trial.runs]
