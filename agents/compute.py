@@ -40,8 +40,8 @@ def prepare_process(precision: str, placement: str = "inline", device: str = "cp
 def to_tensor(array: NDArray[np.generic], device: str = "cpu") -> Tensor:
     """A tensor on a device. Floating-point numbers get torch's default precision (float32, float64 in some tests).
 
-    It may share the array's memory, unless the array is read-only: then it is a copy, because torch knows no read-only
-    tensors. Arrays that come through Ray are read-only.
+    It may share the array's memory. Of a read-only array, such as one that comes through Ray, it is a copy, because
+    torch has no read-only tensors.
     """
     tensor = torch.from_numpy(np.require(np.ascontiguousarray(array), requirements="W"))
     return tensor.to(device, torch.get_default_dtype() if tensor.is_floating_point() else tensor.dtype)

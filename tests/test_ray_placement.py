@@ -98,9 +98,7 @@ def test_actor_that_ends_in_an_update_is_named_and_its_update_is_not_repeated(jo
         team.close(at_once=True)
 
 
-def test_cluster_without_room_for_all_learners_is_reported_in_time(
-    joined: Nodes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cluster_with_too_few_free_cpus_is_reported_in_time(joined: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     joined.keep(3)
     monkeypatch.setattr(ray_team, "ROOM_S", 2.0)
     began = time.monotonic()
@@ -110,7 +108,7 @@ def test_cluster_without_room_for_all_learners_is_reported_in_time(
     RayTeam(Walker, MEMBERS, nothing).close()  # nothing stays reserved
 
 
-def test_run_without_room_ends_with_one_line_and_exit_code_1(nodes: Nodes, tmp_path: Path) -> None:
+def test_run_with_too_few_free_cpus_ends_with_one_line_and_exit_code_1(nodes: Nodes, tmp_path: Path) -> None:
     code = "import sys; from mawm.cluster import ray_team; from mawm.train import main; ray_team.ROOM_S = 2.0; "
     code += f"sys.exit(main({['--preset', 'debug', '--map', '8m', '--run-dir', str(tmp_path / 'run'), *on(nodes)]}))"
     done = subprocess.run(
@@ -222,7 +220,7 @@ def test_run_that_lost_a_node_stops_and_goes_on_with_the_same_command(
     assert (undisturbed / "channel.csv").read_bytes() == (folder / "channel.csv").read_bytes()
 
 
-def test_run_with_rollback_goes_on_on_the_nodes_that_are_left(nodes: Nodes, undisturbed: Path, tmp_path: Path) -> None:
+def test_run_with_rollback_continues_on_the_remaining_nodes(nodes: Nodes, undisturbed: Path, tmp_path: Path) -> None:
     nodes.keep(4)
     folder = tmp_path / "run"
     process, place = lose_a_node(nodes, folder, "--on-node-loss", "rollback")
@@ -259,7 +257,7 @@ def test_address_of_a_killed_cluster_is_reported_in_one_line(home: dict[str, str
     assert err.startswith("mawm: no Ray cluster answers at '127.0.0.1:9'")
 
 
-def test_sigterm_to_the_whole_group_saves(home: dict[str, str], tmp_path: Path) -> None:
+def test_sigterm_to_all_processes_of_a_run_saves(home: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = train(folder, "--placement", "ray", "--ray-address", "local", *ENDLESS, before=os.setsid, **home)
     try:

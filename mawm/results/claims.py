@@ -2,7 +2,8 @@
 
 The rules were written before the runs of the study (docs/results/evidence_plan.md). Every comparison is paired by seed:
 the interquartile mean of the differences with its 95 % bootstrap interval. The measure is the area under the curve of
-the sampled win rate, from the first evaluation to the last step that all runs of the map reach.
+the sampled win rate, from the first evaluation to the last step that all runs of the map reach. If an interval
+satisfies the rules of both "holds" and "does not hold", the claim holds. The plan's controls are not judged here.
 """
 
 import math
@@ -28,17 +29,17 @@ Areas = dict[int, float]
 
 
 def above(gain: Estimate) -> str:
-    """The verdict on "the difference is greater than zero"."""
+    """The verdict on "the difference is above 0"; it does not hold if the interval is below the margin."""
     return _verdict(gain, gain.low > 0.0, gain.high < MARGIN)
 
 
 def not_below(gain: Estimate) -> str:
-    """The verdict on "the difference is not below minus the margin"."""
+    """The verdict on "the difference is above minus the margin"; it does not hold if the interval is below that."""
     return _verdict(gain, gain.low > -MARGIN, gain.high < -MARGIN)
 
 
 def not_above(gain: Estimate) -> str:
-    """The verdict on "the difference is not above the margin"."""
+    """The verdict on "the difference is below the margin"; it does not hold if the interval is above it."""
     return _verdict(gain, gain.high < MARGIN, gain.low > MARGIN)
 
 

@@ -1,4 +1,4 @@
-"""Where the processes of a sweep run: the port that all places share, and this machine as the first of them."""
+"""Where the processes of a sweep run: the interface of all executors, and the executor of this machine."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 LOST = 256
-"""In place of an exit code: the place took the machine away (preemption, time limit, death of a node)."""
+"""In place of an exit code: the executor took the machine away (preemption, time limit, death of a node)."""
 
 
 class RefusedError(Exception):
@@ -44,7 +44,7 @@ class Started(Protocol):
 
 
 class Executor(Protocol):
-    """A place for tasks. All its machines share the sweep's folder."""
+    """Starts tasks on one or more machines, which all share the sweep's folder."""
 
     name: str
     """Its name on the command line."""

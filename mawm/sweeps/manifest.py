@@ -25,7 +25,7 @@ class Entry:
     exit_codes: list[int] = field(default_factory=list)
     """Exit codes of failed attempts; 256 if the executor took the machine away before the run could save."""
     said: str = ""
-    """The executor's word on the last failed attempt."""
+    """The state that the executor reported for the last failed attempt."""
     win_rate: float | None = None
     """Final win rate of mawm.evaluate with greedy actions."""
     win_rate_sampled: float | None = None

@@ -11,7 +11,7 @@ from mawm.runtime.processes import STOP_SIGNALS
 from mawm.sweeps.executors import LOST, Started, Task, open_process
 
 CALLS_AT_ONCE = 3
-"""Of one actor: `run`, which lasts, and `where` and `stop` beside it."""
+"""Number of simultaneous calls of one actor: `wait`, which lasts as long as the task, `where` and `stop`."""
 
 
 class RayExecutor:

@@ -19,7 +19,7 @@ QUEUED = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESV_DEL_HOLD",
 """States of SLURM in which a job has not begun."""
 RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED")
 NOT_LISTED = "UNKNOWN"
-"""submitit's word for a job that the accounting does not list yet."""
+"""submitit's state of a job that the accounting does not list yet."""
 SAME_NOTICE_S = 5.0
 """Seconds within which several signals are one notice: at preemption SLURM may send SIGTERM and SIGUSR2."""
 POLL_S = 0.2

@@ -61,7 +61,7 @@ def make_pruner(config: TuningConfig) -> Any:
 
 
 def _described(config: TuningConfig, dimensions: tuple[Dimension, ...]) -> dict[str, Any]:
-    """What must be equal for trials to be comparable."""
+    """The settings that must be equal, so that trials are comparable."""
     space = {d.name: [d.low, d.high, d.log, d.whole, list(d.categories)] for d in dimensions}
     return {**asdict(config), "search space": space}
 

@@ -28,7 +28,7 @@ def packed_pictures(battle: Battle) -> dict[str, Any]:
         if images.pixels.size > MOST_PIXELS:
             continue
         changes = images.pixels.copy()
-        changes[1:] ^= images.pixels[:-1]  # what does not change becomes zeros
+        changes[1:] ^= images.pixels[:-1]  # values that do not change become zeros
         found = packed({"pixels": changes})
         if len(found["data"]) <= MOST_PICTURE_BYTES:
             break
