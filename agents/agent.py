@@ -212,7 +212,10 @@ class Agent(Learner):
         return self.rollouts.publish(items, sizes, losses, partial(codec.encode_rollout, wire=self.wire))
 
     def fit_behaviour(self, messages: list[bytes], *, env_steps: int, share_won: float = 0.0) -> Metrics:
-        """Take gradient steps on Eqs. 4-5 with own and received rollouts. `share_won` sets the entropy weight."""
+        """Take gradient steps on Eqs. 4-5 with own and received rollouts.
+
+        `share_won`: share of the latest training battles that the team won; the entropy weight depends on it.
+        """
         metrics = self.behaviour_trainer.fit(self.begin_fit_behaviour(messages, share_won), env_steps)
         self.acting.follow(self.model_trainer.updates)
         return metrics

@@ -25,7 +25,10 @@ def resolve_device(name: str) -> str:
 
 
 def resolve_precision(name: str, placement: str = "inline", device: str = "cpu") -> str:
-    """Precision of products; `auto`: bf16 on a processor with such units, tf32 if stacked on a GPU, else float32."""
+    """The precision of products.
+
+    `auto` is bf16 where the processor has units for it, tf32 with stacked learners on a GPU, float32 elsewhere.
+    """
     if placement == "stack":
         return "tf32" if name == "auto" and device.startswith("cuda") else "float32"
     return ("bf16" if has_bf16_units() else "float32") if name == "auto" else name

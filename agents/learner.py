@@ -27,7 +27,10 @@ class Learner:
         raise NotImplementedError
 
     def played(self, actions: Ints, *, slot: str) -> None:
-        """The actions (L,) that were played in the last step, where not those of `act`; a memory must hold them."""
+        """The actions (L,) that were played in the last step, if others replaced some of those that `act` returned.
+
+        A memory of actions must hold the played ones. By default there is none.
+        """
 
     def remember(self, segments: list[Segment]) -> None:
         """Store own experience."""

@@ -108,7 +108,10 @@ def relu_affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class Factor:
-    """The right factor (in, out) of many products without autograd: rounded once, and contiguous (twice as fast)."""
+    """The right factor (in, out) of many products without autograd, made contiguous and rounded once.
+
+    A product of few rows with a contiguous factor takes half the time.
+    """
 
     def __init__(self, values: Tensor) -> None:
         self.rounded = _ROUNDED

@@ -12,7 +12,7 @@ from mawm.agents import dense
 from mawm.agents.matmul import affine, linear, matmul, relu_affine, rounded, uses_bf16, widened
 
 
-def drawn(
+def uniform_weight(
     shape: tuple[int, ...], fan_in: int, fan_out: int, generator: torch.Generator, scale: float = 1.0
 ) -> nn.Parameter:
     """A weight, uniform in +-`scale` (6 / (fan_in + fan_out))^(1/2)."""
@@ -25,7 +25,7 @@ class Linear(nn.Module):
 
     def __init__(self, fan_in: int, fan_out: int, generator: torch.Generator, scale: float = 1.0) -> None:
         super().__init__()
-        self.weight = drawn((fan_out, fan_in), fan_in, fan_out, generator, scale)
+        self.weight = uniform_weight((fan_out, fan_in), fan_in, fan_out, generator, scale)
         self.bias = nn.Parameter(torch.zeros(fan_out))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class StochLinear(nn.Module):
     def __init__(self, groups: int, classes: int, fan_out: int, generator: torch.Generator) -> None:
         super().__init__()
         # Exactly `groups` of the inputs are one, so this fan-in keeps the variance of the output.
-        self.weight = drawn((groups * classes, fan_out), groups, fan_out, generator)
+        self.weight = uniform_weight((groups * classes, fan_out), groups, fan_out, generator)
         self.register_buffer("offset", torch.arange(groups) * classes, persistent=False)
         self.groups = groups
 

@@ -50,7 +50,10 @@ class PooledReplay:
         self.received.add(segments, joined=False)
 
     def remember_explorers(self, segments: Sequence[Segment]) -> None:
-        """Append explorers' segments with finite observations to their ring. ProvenanceError for other origins."""
+        """Append explorers' segments to their ring. ProvenanceError for other origins.
+
+        Segments with non-finite observations are skipped, because no rollout can start there.
+        """
         self.explorers.add([s for s in segments if np.isfinite(s.obs).all()], joined=False)
 
     def sample_pooled(self, batch: int, length: int, rng: np.random.Generator) -> Batch:
@@ -79,7 +82,10 @@ class PooledReplay:
         return self._batch([self.explorers.sample(batch, length, rng, self.config.recent_starts)], 0)
 
     def _recent_of(self, ring: Replay) -> int:
-        """Recent rows of another ring: the share that is recent in the own ring, so that the period is the same."""
+        """Number of recent rows of another ring, which may have more or fewer rows per step than the own ring.
+
+        The same period is recent in all rings: a ring's share of recent rows is that of the own ring.
+        """
         return max(1, round(ring.written * min(1.0, self.config.recent_steps / max(1, self.own.written))))
 
     def ready(self, length: int) -> bool:

@@ -45,7 +45,10 @@ def described(success: str) -> str:
 
 
 class ReturnThreshold:
-    """A vector environment in which a battle is won if its return, the sum of its rewards, reaches a threshold."""
+    """A vector environment in which a battle is won if its return, the sum of its rewards, reaches a threshold.
+
+    Everything that depends on won battles follows: win rates, and the target of the policy's entropy.
+    """
 
     def __init__(self, env: VectorEnv, threshold: float) -> None:
         self.env, self.spaces, self.batch = env, env.spaces, env.batch

@@ -11,7 +11,7 @@ from mawm.agents.actor_critic import Imagined
 from mawm.agents.config import InformationConfig, WorldModelConfig
 from mawm.agents.information.estimators import gaps
 from mawm.agents.information.term import Intrinsic
-from mawm.agents.nets import drawn
+from mawm.agents.nets import uniform_weight
 from mawm.agents.optimiser import Optimiser
 from mawm.agents.rssm import Posteriors
 from mawm.agents.scales import ObservationScale
@@ -24,8 +24,8 @@ class Ensemble(nn.Module):
 
     def __init__(self, members: int, fan_in: int, hidden: int, fan_out: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.first = drawn((members, fan_in, hidden), fan_in, hidden, generator)
-        self.second = drawn((members, hidden, fan_out), hidden, fan_out, generator)
+        self.first = uniform_weight((members, fan_in, hidden), fan_in, hidden, generator)
+        self.second = uniform_weight((members, hidden, fan_out), hidden, fan_out, generator)
         self.first_bias = nn.Parameter(torch.zeros(members, 1, hidden))
         self.second_bias = nn.Parameter(torch.zeros(members, 1, fan_out))
 

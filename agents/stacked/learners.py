@@ -13,7 +13,7 @@ from mawm.agents.agent import Agent
 from mawm.agents.behaviour_trainer import FitPlan, Plan
 from mawm.agents.compute import leaves, map_tensors, on_device
 from mawm.agents.rssm import Latent
-from mawm.agents.stacked.networks import StackedNetworks, StackedOptimiser, Together
+from mawm.agents.stacked.networks import Networks, StackedNetworks, StackedOptimiser
 from mawm.agents.stacked.program import Program
 from mawm.agents.world_model import Batch
 from mawm.types import Bools, Floats, Ints, Metrics, Rollout
@@ -59,8 +59,10 @@ class StackedLearners:
         )
         weights = self.model_opt.weights | self.actor_opt.weights | self.critic_opt.weights
         pairs = zip(models, critics, strict=True)
-        self.learned = StackedNetworks([Together(model=model, actor_critic=each) for model, each in pairs], weights)
-        acting = [Together(model=agent.acting.model, actor=agent.acting.actor) for agent in agents]
+        self.learned = StackedNetworks(
+            [Networks({"model": model, "actor_critic": each}) for model, each in pairs], weights
+        )
+        acting = [Networks({"model": agent.acting.model, "actor": agent.acting.actor}) for agent in agents]
         self.acting = StackedNetworks(acting, self._acting_weights())
         parts = (self._model_step, self._imagine, self._behaviour_step)
         self.model_step, self.imagination, self.behaviour_step = (Program(part, self.device) for part in parts)

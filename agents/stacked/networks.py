@@ -15,13 +15,8 @@ CONSTANT = ".offset"
 """The ends of the names of buffers that never change (`nets.StochLinear`)."""
 
 
-class Together(nn.Module):
-    """Modules as one module, of which each is an attribute. `functional_call` calls its `forward`."""
-
-    def __init__(self, **parts: nn.Module) -> None:
-        super().__init__()
-        for name, part in parts.items():
-            self.add_module(name, part)
+class Networks(nn.ModuleDict):
+    """The networks of one agent by their names, which are attributes too. `functional_call` calls `forward`."""
 
     def forward(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """The result of `function(self, *args)`."""
@@ -35,7 +30,7 @@ class StackedNetworks:
     of its row, and the other way round. So all other code goes on to work with the module of one agent.
     """
 
-    def __init__(self, modules: Sequence[Together], weights: dict[str, Tensor]) -> None:
+    def __init__(self, modules: Sequence[Networks], weights: dict[str, Tensor]) -> None:
         """Share the modules' parameters; those in `weights` (by name, (N, ...)) are shared already."""
         self.modules = list(modules)
         self.weights = dict(weights)

@@ -137,14 +137,20 @@ def make_contract(
 def agent_order(
     kinds: Sequence[str], x: NDArray[np.floating], y: NDArray[np.floating], order: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Indices of units in the order of agents: by kind, as listed in `order`, then x, then y; ties keep their order."""
+    """Indices of the game's units in the order of agents: by kind, then x, then y; ties keep their order.
+
+    `order` lists kinds by rank, e.g. the map's `allies`.
+    """
     rank = {kind: i for i, kind in enumerate(dict.fromkeys(order))}
     return np.lexsort((y, x, np.array([rank[kind] for kind in kinds]))).astype(np.int64)
 
 
 @scalar
 def open_cell(grid: Bools, x: float, y: float) -> bool:
-    """Whether the point is in a walkable cell. (quirk) int() rounds toward zero, so slightly below 0 is allowed."""
+    """Whether the point lies in a walkable cell of the map.
+
+    (quirk) int() rounds toward zero, so a move to slightly below 0 is allowed.
+    """
     i, j = int(x), int(y)
     return 0 <= i < grid.shape[0] and 0 <= j < grid.shape[1] and bool(grid[i, j])
 

@@ -111,7 +111,11 @@ def game_loop(stats, rules, grounds, toward, bodies, book, wounds, want, log, n_
 
 @scalar
 def play(stats, rules, grounds, toward, bodies, book, scratch, log, n_agents, loops, hunting):  # type: ignore[no-untyped-def]
-    """Play game loops; with `hunting`, `hunt` runs at loops 0, 8, 16, ... `scratch` is as in `play_step`."""
+    """Play game loops of one battle; with `hunting`, enemies get orders (`hunt`) at its loops 0, 8, 16, ...
+
+    `scratch` (3, U, 4) is working memory: health before a step (`play_step`), `wounds` (`combat`), `want`
+    (`behaviour.act`).
+    """
     wounds, want = scratch[1], scratch[2]
     wounds[:] = 0.0
     wounds[:, 2] = -1.0
@@ -123,10 +127,7 @@ def play(stats, rules, grounds, toward, bodies, book, scratch, log, n_agents, lo
 
 @scalar
 def play_step(stats, rules, grounds, toward, body, book, scratch, log, last, actions, hunting):  # type: ignore[no-untyped-def]
-    """Play one step of one battle with actions (N,) for its agents; they become its last actions, `last` (N,).
-
-    `scratch` (3, U, 4) is working memory: health before the step, `wounds` (`combat`) and `want` (`behaviour.act`).
-    """
+    """Play one step of one battle with actions (N,) for its agents; they become its last actions, `last` (N,)."""
     before, n_agents = scratch[0], len(last)
     for u in range(len(body)):
         before[u, 0], before[u, 1] = body[u, col.HP], body[u, col.SHIELD]

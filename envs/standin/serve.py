@@ -90,7 +90,10 @@ class Client:
 
 
 def connect(listener: socket.socket, launcher: int) -> Client | None:
-    """The first client that asks for `PATH`, others get an HTTP error; None if the launcher ends or none comes."""
+    """The first client that asks for `PATH`; others get an HTTP error.
+
+    None if the launching process ends, or no client comes.
+    """
     end = time.monotonic() + CONNECT_S
     while os.getppid() == launcher and time.monotonic() < end:
         if not select.select([listener], [], [], POLL_S)[0]:

@@ -144,7 +144,10 @@ def write_views(
     c: DrawnContract, kinds: Ints, stats: Rows, bodies: Rows, last: Ints, sighters: Ints, places: Rows, order: Ints,
     obs: Floats, avail: Bools, state: Floats,
 ) -> None:  # fmt: skip
-    """Write obs (N, O), zero for a dead agent, avail (N, A), state (S,) of a battle. Agents observe in `order` (N,)."""
+    """Write obs (N, O), zero for a dead agent, avail (N, A) and state (S,) of one battle.
+
+    Agents observe in the given `order` (N,).
+    """
     hp_max = stats[:, S_HP]
     for i in order:
         out = obs[i]

@@ -39,7 +39,10 @@ def draw_kinds(book, barred, kinds, first, count):  # type: ignore[no-untyped-de
 
 @scalar
 def draw_teams(book, barred, kinds, n_agents):  # type: ignore[no-untyped-def]
-    """Draw the kinds (U,) of both teams: enemies copy the allies one by one; further ones are a team of their own."""
+    """Draw the kinds (U,) of both teams: the enemies are a copy of the allies; further enemies are a team of their own.
+
+    In a map with fewer enemies than allies only the first allies are copied.
+    """
     n_enemies = len(kinds) - n_agents
     draw_kinds(book, barred, kinds, 0, n_agents)
     for k in range(min(n_agents, n_enemies)):
