@@ -29,15 +29,28 @@ def test_a_claim_needs_three_seeds() -> None:
     assert above(Estimate(0.5, float("nan"), float("nan"), 2)) == "cannot be decided: fewer than three seeds"
 
 
-def write_cell(folder: Path, name: str, method: str, levels: list[float], bandwidth: float = 0.05) -> None:
+def write_cell(
+    folder: Path, name: str, method: str, levels: list[float], bandwidth: float = 0.05, **sharing: str
+) -> None:
     """One run for each level: its sampled win rate is the level from the first evaluation on."""
     for seed, level in enumerate(levels, start=10):
         rows = [
             {"env_steps": steps, "wall_s": 1.0, "eval/win_rate": 0.0, "eval/win_rate_sampled": level}
             for steps in (0, 1000)
         ]
-        options = {"map": name, "method": method, "seed": seed, "env_steps": 1000, "sharing": {"bandwidth": bandwidth}}
-        write_run(folder / f"{name}_{method}_{bandwidth}_{seed}", rows, {"win_rate": level}, **options)
+        options = {
+            "map": name,
+            "method": method,
+            "seed": seed,
+            "env_steps": 1000,
+            "sharing": {"bandwidth": bandwidth, **sharing},
+        }
+        write_run(
+            folder / "_".join([name, method, str(bandwidth), *sharing.values(), str(seed)]),
+            rows,
+            {"win_rate": level},
+            **options,
+        )
 
 
 def test_claims_table_compares_areas_by_seed_on_the_maps_of_each_claim(tmp_path: Path) -> None:
@@ -66,3 +79,27 @@ def test_claims_table_compares_areas_by_seed_on_the_maps_of_each_claim(tmp_path:
 def test_claims_table_needs_two_methods_that_a_claim_compares(tmp_path: Path) -> None:
     write_cell(tmp_path, "3m", "centralized", [0.9])
     assert claims_table(Study.load([tmp_path]).cells) is None
+
+
+def test_claims_table_judges_controls_like_claims(tmp_path: Path) -> None:
+    write_cell(tmp_path, "3m", "both", [0.6, 0.7, 0.8])
+    write_cell(tmp_path, "3m", "both", [0.3, 0.4, 0.5], channel="self")
+    write_cell(tmp_path, "3m", "both", [0.6, 0.7, 0.8], selector="gaussian")
+    table = claims_table(Study.load([tmp_path]).cells)
+    assert table is not None
+    assert table.rows == (
+        (
+            "the data of other agents matter",
+            "3m",
+            "both 0.05 - both 0.05 (channel self)",
+            "+30.0 points [+30.0, +30.0]",
+            "holds",
+        ),
+        (
+            "a threshold that follows the share matters",
+            "3m",
+            "both 0.05 - both 0.05 (selector gaussian)",
+            "+0.0 points [+0.0, +0.0]",
+            "does not hold",
+        ),
+    )

@@ -3,12 +3,14 @@
 The rules were written before the runs of the study (docs/results/evidence_plan.md). Every comparison is paired by seed:
 the interquartile mean of the differences with its 95 % bootstrap interval. The measure is the area under the curve of
 the sampled win rate, from the first evaluation to the last step that all runs of the map reach. If an interval
-satisfies the rules of both "holds" and "does not hold", the claim holds. The plan's controls are not judged here.
+satisfies the rules of both "holds" and "does not hold", the claim holds. The plan's controls are claims of
+this kind, too: the first way is better than its control.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mawm.results.aggregate import Estimate, paired_difference
 from mawm.results.cells import Cell, maps_of
@@ -20,10 +22,22 @@ MARGIN = 0.05
 ALL = "all"
 TWO_AGENTS = ("2s_vs_1sc", "2m_vs_1z")
 LARGER = ("3m", "2s3z")
-Way = tuple[str, float | None]
-"""A method and its bandwidth; None where the method has none."""
 SMALL = 0.05
-ALONE, CENTRALIZED = ("independent", None), ("centralized", None)
+
+
+class Way(NamedTuple):
+    """A way of learning: a cell's method, bandwidth (None where the method has none) and other settings."""
+
+    method: str
+    bandwidth: float | None = SMALL
+    variant: str = ""
+
+    def __str__(self) -> str:
+        sent = "" if self.bandwidth is None else f" {self.bandwidth:g}"
+        return f"{self.method}{sent}{f' ({self.variant})' if self.variant else ''}"
+
+
+ALONE, CENTRALIZED, BOTH = Way("independent", None), Way("centralized", None), Way("both")
 Areas = dict[int, float]
 """Area under the curve by seed."""
 
@@ -65,24 +79,35 @@ CLAIMS = (
     Claim(
         "sharing beats independent learning",
         ALL,
-        tuple(((method, SMALL), ALONE) for method in ("experience", "rollouts", "both")),
+        tuple((Way(method), ALONE) for method in ("experience", "rollouts", "both")),
         above,
     ),
-    Claim("sharing beats centralized", LARGER, ((("both", SMALL), CENTRALIZED),), above),
-    Claim("centralized is best with two agents", TWO_AGENTS, ((CENTRALIZED, ("both", SMALL)),), above),
+    Claim("sharing beats centralized", LARGER, ((BOTH, CENTRALIZED),), above),
+    Claim("centralized is best with two agents", TWO_AGENTS, ((CENTRALIZED, BOTH),), above),
     Claim(
         "a small bandwidth is as good as all",
         ALL,
-        tuple(((method, SMALL), (method, 1.0)) for method in ("experience", "rollouts", "both")),
+        tuple((Way(method), Way(method, 1.0)) for method in ("experience", "rollouts", "both")),
         not_below,
     ),
     Claim(
         "experience and rollouts do not add up",
         ALL,
-        tuple((("both", SMALL), (method, SMALL)) for method in ("experience", "rollouts")),
+        tuple((BOTH, Way(method)) for method in ("experience", "rollouts")),
         not_above,
     ),
+    *(
+        Claim(text, ALL, ((BOTH, Way("both", SMALL, variant)),), above)
+        for text, variant in (
+            ("the data of other agents matter", "channel self"),
+            ("the order in time matters", "channel shuffled"),
+            ("the selection matters", "channel random"),
+            ("the age of the items matters", "channel stale"),
+            ("a threshold that follows the share matters", "selector gaussian"),
+        )
+    ),
 )
+"""The claims of section 5, and after them the controls."""
 
 
 def claims_table(cells: Sequence[Cell]) -> Table | None:
@@ -94,7 +119,7 @@ def claims_table(cells: Sequence[Cell]) -> Table | None:
             for one, other in claim.pairs:
                 if one in measured[name] and other in measured[name]:
                     gain = paired_difference(measured[name][one], measured[name][other])
-                    rows.append(_row(claim.text, name, f"{_words(one)} - {_words(other)}", gain, claim.verdict))
+                    rows.append(_row(claim.text, name, f"{one} - {other}", gain, claim.verdict))
     rows += _alike(measured)
     note = (
         "Difference: area under the curve of the sampled win rate, in percentage points, paired by seed; interquartile "
@@ -112,7 +137,7 @@ def _alike(measured: dict[str, dict[Way, Areas]]) -> list[tuple[str, ...]]:
     gains = []
     for name in LARGER:
         ways = measured.get(name, {})
-        one, other = ways.get(("rollouts", SMALL), {}), ways.get(ALONE, {})
+        one, other = ways.get(Way("rollouts"), {}), ways.get(ALONE, {})
         gains.append({seed: one[seed] - other[seed] for seed in one.keys() & other.keys()})
     if not all(gains):
         return []
@@ -124,12 +149,8 @@ def _row(text: str, name: str, difference: str, gain: Estimate, verdict: Callabl
     return text, name, difference, WINS.difference(gain), verdict(gain)
 
 
-def _words(way: Way) -> str:
-    return way[0] if way[1] is None else f"{way[0]} {way[1]:g}"
-
-
 def _areas_on(name: str, cells: Sequence[Cell]) -> dict[Way, Areas]:
-    """The areas of each method and bandwidth on a map; cells with other settings do not count."""
-    mine = [cell for cell in cells if cell.map == name and cell.wins and not cell.variant]
+    """The areas of each way on a map."""
+    mine = [cell for cell in cells if cell.map == name and cell.wins]
     horizon = common_horizon(mine, SAMPLED)
-    return {(cell.method, cell.bandwidth): areas(cell, horizon, SAMPLED) for cell in mine}
+    return {Way(cell.method, cell.bandwidth, cell.variant): areas(cell, horizon, SAMPLED) for cell in mine}
